@@ -1,0 +1,1 @@
+"""Weir's packages. Which may import which is written in `.importlinter` and tested."""

@@ -1,0 +1,227 @@
+"""The one error tree. The family says whose fault it is; the kind says what a client is told.
+
+    GatewayError
+    ├── ClientError                the caller can cure it
+    │   ├── InvalidRequest         400  not JSON, a field missing or of the wrong type
+    │   │   └── ContextOverflow    400  the prompt does not fit the model's window
+    │   ├── AuthenticationFailed   401  no key, malformed, unknown, expired, revoked: told alike
+    │   ├── PermissionDenied       403  the key may not do this here
+    │   ├── NotFound               404  no such path
+    │   │   └── ModelNotFound      404  no such model, or none that the key may use
+    │   ├── MethodNotAllowed       405
+    │   ├── BodyTooLarge           413
+    │   ├── RateLimited            429  a limit of the gateway's own
+    │   ├── BudgetExhausted        429  a budget is spent
+    │   └── ClientGone             499  nobody is left to answer; never rendered
+    ├── UpstreamError              the provider's doing
+    │   ├── UpstreamRefused        4xx  our translation or the caller's content; not retried
+    │   ├── UpstreamAuth           502  the provider refused our credential
+    │   ├── UpstreamRateLimited    429
+    │   ├── UpstreamOverloaded     529  (503 to OpenAI clients)
+    │   ├── UpstreamFailed         502  5xx
+    │   ├── UpstreamTimeout        504  connect, first byte, idle or total
+    │   └── UpstreamBroken         502  connection lost, truncated or garbled answer
+    └── GatewayFault               ours
+        ├── NoDeployment           529  (503 to OpenAI clients) nothing can serve the model now
+        ├── Unavailable            503  draining, or the ledger cannot be written
+        └── InternalError          500
+
+How an error looks in a dialect is `protocols/<name>/error.py`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class GatewayError(Exception):
+    """Base of the tree.
+
+    `param` names the offending request field. `retry_after` is in seconds. `retryable` says whether another
+    deployment may be tried before the first byte has gone out.
+    """
+
+    kind: str = "api"
+    status: int = 500
+    code: str | None = None
+    retryable: ClassVar[bool] = False
+    should_retry: bool | None = None  # the x-should-retry header that both SDK families obey
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        headers: Headers = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+        self.retry_after = retry_after
+        self.headers = headers
+
+
+class ClientError(GatewayError):
+    """The caller's to cure."""
+
+    status = 400
+
+
+class InvalidRequest(ClientError):
+    kind = "invalid_request"
+
+
+class ContextOverflow(InvalidRequest):
+    code = "context_length_exceeded"
+
+
+class AuthenticationFailed(ClientError):
+    kind = "authentication"
+    status = 401
+    code = "invalid_api_key"
+
+
+class PermissionDenied(ClientError):
+    kind = "permission"
+    status = 403
+
+
+class NotFound(ClientError):
+    kind = "not_found"
+    status = 404
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class MethodNotAllowed(ClientError):
+    kind = "invalid_request"
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTooLarge(ClientError):
+    kind = "too_large"
+    status = 413
+
+
+class RateLimited(ClientError):
+    kind = "rate_limit"
+    status = 429
+    code = "rate_limit_exceeded"
+
+
+class BudgetExhausted(ClientError):
+    """`billing_error` with `x-should-retry: false` to Anthropic clients, `insufficient_quota` to OpenAI's."""
+
+    kind = "billing"
+    status = 429
+    code = "insufficient_quota"
+    should_retry = False
+
+
+class ClientGone(ClientError):
+    kind = "client_gone"
+    status = 499
+
+
+class UpstreamError(GatewayError):
+    """The provider's doing.
+
+    `upstream_status` is what the provider answered (0: nothing). `body` is its body, kept only for a caller of
+    the same dialect, to whom a refusal is relayed unmodified.
+    """
+
+    status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        upstream_status: int = 0,
+        body: bytes | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+        headers: Headers = (),
+    ) -> None:
+        super().__init__(message, param=param, code=code, retry_after=retry_after, headers=headers)
+        self.upstream_status = upstream_status
+        self.body = body
+
+
+class UpstreamRefused(UpstreamError):
+    kind = "invalid_request"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "invalid_request",
+        upstream_status: int = 400,
+        body: bytes | None = None,
+        param: str | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, upstream_status=upstream_status, body=body, param=param, code=code)
+        self.kind = kind
+        self.status = upstream_status
+
+
+class UpstreamAuth(UpstreamError):
+    """A 401 here would make Claude Code run its key helper again, so the caller is told 502 and not to retry."""
+
+    retryable = True
+    should_retry = False
+
+
+class UpstreamRateLimited(UpstreamError):
+    kind = "rate_limit"
+    status = 429
+    code = "rate_limit_exceeded"
+    retryable = True
+
+
+class UpstreamOverloaded(UpstreamError):
+    kind = "overloaded"
+    status = 529
+    retryable = True
+
+
+class UpstreamFailed(UpstreamError):
+    retryable = True
+
+
+class UpstreamTimeout(UpstreamError):
+    kind = "timeout"
+    status = 504
+    retryable = True
+
+
+class UpstreamBroken(UpstreamError):
+    retryable = True
+
+
+class GatewayFault(GatewayError):
+    """Ours."""
+
+
+class NoDeployment(GatewayFault):
+    kind = "overloaded"
+    status = 529
+
+
+class Unavailable(GatewayFault):
+    kind = "overloaded"
+    status = 503
+
+
+class InternalError(GatewayFault):
+    pass

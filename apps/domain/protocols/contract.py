@@ -1,0 +1,112 @@
+"""What a wire format offers, and the shapes that pass between it and the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from apps.domain.chat import ChatRequest, ChatResponse, StopReason
+from apps.domain.errors import GatewayError, UpstreamError
+from apps.domain.events import Event
+from apps.domain.tokens import TokenUsage
+
+
+class ClientCall(msgspec.Struct, kw_only=True):
+    """What a client's body says, read once: enough to admit and route it; `wire` is the dialect's own reading."""
+
+    protocol: str
+    body: bytes
+    wire: Any
+    model: str
+    stream: bool
+    max_tokens: int | None
+    choices: int = 1  # OpenAI's `n`
+    wants_usage: bool = True  # OpenAI's stream_options.include_usage
+    user: str | None = None
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a call goes, as far as its bytes are concerned. `quirks` are the vendor's (see `domain/providers`)."""
+
+    protocol: str
+    model: str
+    max_output_tokens: int
+    capabilities: frozenset[str] = frozenset()
+    quirks: frozenset[str] = frozenset()
+
+
+class Seen(msgspec.Struct, kw_only=True):
+    """What has been learnt of an upstream's answer so far; filled while it is relayed, never in its way."""
+
+    usage: TokenUsage | None = None
+    stop_reason: StopReason | None = None
+    response_id: str | None = None
+    model: str | None = None
+    output_bytes: int = 0  # of text, thinking and arguments: what an estimate is made from when no usage comes
+    started: bool = False  # the first whole event is in: the answer may be committed to
+    finished: bool = False  # the upstream's own terminator was seen
+    error: GatewayError | None = None
+
+
+class Exchange(Protocol):
+    """One upstream try, from bytes to bytes. Pure; for one answer only; feed it in order."""
+
+    body: bytes
+    """What to send upstream."""
+
+    seen: Seen
+
+    def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        """The error that a non-200 answer stands for."""
+
+    def answer(self, body: bytes) -> bytes:
+        """The client's answer to a call that does not stream. Raises UpstreamBroken on a garbled one."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Client bytes for these upstream bytes, whichever way they are split.
+
+        A failure is not raised: `seen.error` is set, and the bytes returned end with the dialect's error frame
+        (without it while `seen.started` is False, so that another deployment may still be tried).
+        """
+
+    def close(self) -> bytes:
+        """At the upstream's end of file: the last client bytes. An answer cut short sets `seen.error` likewise."""
+
+
+class StreamEncoder(Protocol):
+    def encode(self, event: Event) -> bytes:
+        """Frames for one event; b"" where the dialect has none."""
+
+
+class StreamDecoder(Protocol):
+    def feed(self, chunk: bytes) -> list[Event]: ...
+
+    def close(self) -> list[Event]: ...
+
+
+class ErrorShape(msgspec.Struct, frozen=True):
+    """An error as a client of a dialect gets it."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class WireFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder of `protocols`, as functions."""
+
+    name: str
+    request_id_header: str
+    read_request: Callable[[bytes], ClientCall]
+    to_chat: Callable[[ClientCall], ChatRequest]
+    write_request: Callable[[ChatRequest, Target], bytes]
+    write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
+    read_response: Callable[[bytes], ChatResponse]
+    encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
+    decoder: Callable[[], StreamDecoder]
+    write_error: Callable[..., ErrorShape]  # (GatewayError, *, request_id: str) -> ErrorShape
+    stream_error: Callable[..., bytes]  # (GatewayError, *, request_id: str) -> bytes, the dialect's last frames
+    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError
+    keepalive: bytes  # a frame that every client of the dialect skips

@@ -1,0 +1,174 @@
+"""The frozen contract between the planes: all that the control plane tells the data plane.
+
+Compiled by `gateway.configuration` from the catalog, replaced whole when anything changes, never edited. Times are
+unix seconds, durations seconds, money nano-USD.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+Scope = Literal["tenant", "project", "user", "key", "model"]
+Period = Literal["day", "week", "month"]
+
+
+class Secret:
+    """A credential that does not show itself: masked in every rendering, refused by pickle and deepcopy.
+
+    Bound to a host: `reveal_for` raises ValueError for another one.
+    """
+
+    __slots__ = ("_host", "_value")
+
+    def __init__(self, value: str, *, host: str) -> None:
+        self._value = value
+        self._host = host
+
+    def reveal_for(self, host: str) -> str:
+        if host != self._host:
+            raise ValueError("credential is bound to another host")
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(•••)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a secret cannot be pickled")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
+        raise TypeError("a secret cannot be copied")
+
+
+class PriceCard(msgspec.Struct, frozen=True, kw_only=True):
+    """`version` is the id of the price in the catalog, written on every row it priced. Per million tokens."""
+
+    version: int
+    effective_from: int
+    input: int
+    output: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    connect: float = 5.0
+    first_byte: float = 120.0
+    idle: float = 60.0
+    total: float = 1800.0
+
+
+class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    alias: str
+    secret: Secret
+    weight: int = 1
+    tenant_id: int | None = None  # brought by this tenant; None: anybody's
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """`vendor` names a file of `domain/providers`; `protocol` a folder of `domain/protocols`."""
+
+    id: int
+    name: str
+    vendor: str
+    protocol: str
+    base_url: str
+    host: str
+    credentials: tuple[Credential, ...] = ()
+    timeouts: Timeouts = Timeouts()
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    headers: tuple[tuple[str, str], ...] = ()
+    tags: frozenset[str] = frozenset()
+    healthy: bool = True
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider. Lower `priority` goes first; `weight` shares within a priority."""
+
+    id: int
+    provider: Provider
+    upstream_model: str
+    prices: tuple[PriceCard, ...] = ()
+    priority: int = 0
+    weight: int = 1
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """`tenant_ids` None: every tenant may use it. `max_output_tokens` is injected where a caller sends no cap."""
+
+    id: int
+    name: str
+    display_name: str
+    deployments: tuple[Deployment, ...]
+    max_output_tokens: int
+    context_tokens: int
+    capabilities: frozenset[str] = frozenset()
+    created: int = 0
+    owned_by: str = "weir"
+    tenant_ids: frozenset[int] | None = None
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """A minute's allowance for one subject; None: that kind is not limited. `key` names its counters."""
+
+    id: int
+    key: str
+    scope: Scope
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """`amount` a `period`, whose borders fall in `timezone`. `subject` is for messages: "key weir_…"."""
+
+    id: int
+    scope: Scope
+    amount: int
+    period: Period
+    timezone: str
+    subject: str = ""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What restrains one subject."""
+
+    limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+
+
+UNRESTRAINED = Rules()
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks. `models`, `endpoints`, `networks`: what the key is confined to; None: not confined."""
+
+    key_id: int
+    public_id: str
+    tenant_id: int
+    project_id: int
+    user_id: int | None
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    models: frozenset[str] | None = None
+    endpoints: frozenset[str] | None = None
+    networks: tuple[str, ...] | None = None
+    key_rules: Rules = UNRESTRAINED
+    user_rules: Rules = UNRESTRAINED
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """`models` is keyed by name and by alias. `tenants` and `projects` hold the ids of active ones with their rules;
+    `model_rules` is keyed by (model id, tenant id or None for everyone)."""
+
+    revision: int
+    compiled_at: float
+    models: dict[str, Model]
+    tenants: dict[int, Rules]
+    projects: dict[int, Rules]
+    model_rules: dict[tuple[int, int | None], Rules] = {}
+    private_networks: tuple[str, ...] = ()  # CIDRs an admin opened to provider addresses
+    cors_origins: frozenset[str] = frozenset()

@@ -1,0 +1,76 @@
+"""Typed reading of the environment: every setting has one line here, with its embedded default.
+
+A secret named X may come from the variable X, from the file named by X_FILE, or, in the embedded profile only, from
+a file under `var/` that is made at first start. `WEIR_PROFILE=production` refuses every embedded default.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+_env = environ.Env()
+
+PROFILE: str = _env.str("WEIR_PROFILE", "embedded")
+PRODUCTION: bool = PROFILE == "production"
+VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
+
+
+def text(name: str, default: str | None) -> str:
+    """A plain setting. `default` None: it must be given. Raises ImproperlyConfigured naming the variable."""
+    value: str = _env.str(name, "")
+    if value:
+        return value
+    if default is None:
+        raise ImproperlyConfigured(f"Set {name}.")
+    return default
+
+
+def embedded(name: str, default: str) -> str:
+    """A setting whose default suits one machine only, so that production must name it."""
+    return text(name, None if PRODUCTION else default)
+
+
+def number(name: str, default: float) -> float:
+    return float(_env.float(name, default))
+
+
+def integer(name: str, default: int) -> int:
+    return int(_env.int(name, default))
+
+
+def flag(name: str, default: bool) -> bool:
+    return bool(_env.bool(name, default))
+
+
+def words(name: str, default: list[str]) -> list[str]:
+    """A comma-separated list."""
+    return [str(word) for word in _env.list(name, default=default)]
+
+
+def secret(name: str) -> str:
+    """A secret from NAME, NAME_FILE or, embedded, from a file of its own that is made once with mode 0600."""
+    if value := _env.str(name, ""):
+        return str(value)
+    if path := _env.str(f"{name}_FILE", ""):
+        return Path(path).read_text(encoding="utf-8").strip()
+    if PRODUCTION:
+        raise ImproperlyConfigured(f"Set {name} or {name}_FILE.")
+    return _made_once(VAR_DIR / "secrets" / name.lower())
+
+
+def _made_once(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="utf-8").strip()
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        value = secrets.token_urlsafe(48)
+        file.write(value)
+    return value
