@@ -1,0 +1,151 @@
+"""Kept-alive connections under one set of rules. Replaced whole when the rules change, closed when nobody is left."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Sequence
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+import aiohttp
+import certifi
+import httpx2
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp.httpx2 import AiohttpTransport
+
+from apps.domain import errors
+from apps.domain.snapshot import Timeouts
+from apps.outbound.guard import AddressRefused, Guard
+
+KEEP_ALIVE = 60.0
+_KNOWN_URLS = 4096
+
+fresh: ContextVar[bool] = ContextVar("fresh", default=False)  # whether this call made its connection
+_encrypted: ContextVar[bool] = ContextVar("encrypted", default=False)
+
+
+class Pool:
+    """Sessions for one guard. `enter` and `leave` count the calls that use it."""
+
+    def __init__(self, private_networks: Sequence[str], *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self.guard = Guard(private_networks)
+        self._urls: dict[str, httpx2.URL] = {}
+        self._sessions: list[aiohttp.ClientSession] = []
+        self._users = 0
+        self._retired = False
+        self._closing: asyncio.Task[None] | None = None
+        self.transport = transport or self._make_transport(keep_alive=True)
+        self._given = transport
+
+    @property
+    def fresh_transport(self) -> httpx2.AsyncBaseTransport:
+        """A transport that never reuses a connection."""
+        return self._given or self._make_transport(keep_alive=False)
+
+    def request(
+        self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes, timeouts: Timeouts
+    ) -> httpx2.Request:
+        request = httpx2.Request(
+            method,
+            self._urls.get(url) or self._checked(url),
+            headers=[*headers, ("accept-encoding", "identity")],
+            stream=httpx2.ByteStream(body),
+            extensions={"timeout": {"pool": timeouts.connect}},
+        )
+        request.read()
+        return request
+
+    def enter(self) -> None:
+        self._users += 1
+
+    def leave(self) -> None:
+        self._users -= 1
+        if self._retired and self._users == 0:
+            self._closing = asyncio.ensure_future(self.close())
+
+    def retire(self) -> None:
+        """Close when the last call has left."""
+        self._retired = True
+        if self._users == 0:
+            self._closing = asyncio.ensure_future(self.close())
+
+    async def close(self) -> None:
+        for session in self._sessions:
+            await session.close()
+
+    def _checked(self, url: str) -> httpx2.URL:
+        try:
+            self.guard.check_url(url)
+        except AddressRefused as error:
+            raise errors.UpstreamBroken("The provider's address may not be called.", code="address_refused") from error
+        if len(self._urls) >= _KNOWN_URLS:
+            self._urls.clear()
+        known = self._urls[url] = httpx2.URL(url)
+        return known
+
+    def _make_transport(self, *, keep_alive: bool) -> AiohttpTransport:
+        connector = GuardedConnector(self.guard, keep_alive=keep_alive)
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            auto_decompress=False,
+            skip_auto_headers=("user-agent", "accept", "content-type"),
+        )
+        self._sessions.append(session)
+        return AiohttpTransport(verify=tls_context(), trust_env=False, client=session)
+
+
+class GuardedConnector(aiohttp.TCPConnector):
+    """Judges every address when its socket is made, and tells a call that it did not reuse a connection."""
+
+    def __init__(self, guard: Guard, *, keep_alive: bool) -> None:
+        self._guard = guard
+        lifetime: dict[str, Any] = {"keepalive_timeout": KEEP_ALIVE} if keep_alive else {"force_close": True}
+        super().__init__(
+            limit=0,
+            ssl=tls_context(),
+            resolver=GuardedResolver(guard),
+            socket_factory=self._make_socket,
+            **lifetime,
+        )
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+        fresh.set(True)
+        _encrypted.set(req.is_ssl())
+        return await super()._create_connection(req, traces, timeout)
+
+    def _make_socket(self, info: Any) -> socket.socket:
+        family, kind, protocol, _, address = info
+        self._guard.check_address(str(address[0]), encrypted=_encrypted.get())
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class GuardedResolver(AbstractResolver):
+    """Refuses a name when any one of its addresses is refused."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._inner = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        for result in found:
+            self._guard.check_address(result["host"], encrypted=True)
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+@lru_cache(maxsize=1)
+def tls_context() -> ssl.SSLContext:
+    """The machine's certificate authorities and Mozilla's: a bare machine may have none of its own."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context

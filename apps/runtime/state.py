@@ -1,0 +1,49 @@
+"""One object per process. Plain attributes: written from the event loop, read from anywhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+
+
+class ProcessState:
+    """Gauges of one process. `…_at` are unix seconds, lags and ages seconds; `snapshot_revision` None: none yet."""
+
+    def __init__(self) -> None:
+        self.replica = os.environ.get("WEIR_REPLICA") or f"{socket.gethostname()}-{os.getpid()}"
+        self.started_at = time.time()
+        self.draining = False
+        self.in_flight = 0
+        self.snapshot_revision: int | None = None
+        self.snapshot_at: float | None = None
+        self.journal_lag = 0.0
+        self.loop_lag = 0.0
+        self._on_drain: list[Callable[[], None]] = []
+
+    def begin_drain(self) -> None:
+        """Readiness turns false at once; what runs may finish. Calling it again changes nothing."""
+        if self.draining:
+            return
+        self.draining = True
+        for callback in self._on_drain:
+            callback()
+
+    def on_drain(self, callback: Callable[[], None]) -> None:
+        """`callback` is called once when draining begins; at once if it has begun."""
+        if self.draining:
+            callback()
+        else:
+            self._on_drain.append(callback)
+
+    @property
+    def uptime(self) -> float:
+        return time.time() - self.started_at
+
+    @property
+    def snapshot_age(self) -> float | None:
+        return None if self.snapshot_at is None else max(0.0, time.time() - self.snapshot_at)
+
+
+state = ProcessState()
