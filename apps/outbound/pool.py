@@ -38,12 +38,14 @@ class Pool:
         self._retired = False
         self._closing: asyncio.Task[None] | None = None
         self.transport = transport or self._make_transport(keep_alive=True)
-        self._given = transport
+        self._fresh_transport = transport
 
     @property
     def fresh_transport(self) -> httpx2.AsyncBaseTransport:
         """A transport that never reuses a connection."""
-        return self._given or self._make_transport(keep_alive=False)
+        if self._fresh_transport is None:
+            self._fresh_transport = self._make_transport(keep_alive=False)
+        return self._fresh_transport
 
     def request(
         self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes, timeouts: Timeouts
@@ -113,7 +115,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             **lifetime,
         )
 
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
         fresh.set(True)
         _encrypted.set(req.is_ssl())
         return await super()._create_connection(req, traces, timeout)
