@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import uuid
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.utils import timezone
+
+from apps.catalog import addresses, validators, vendors
+from apps.tenants.models import Tenant
+
+
+def vendor_choices() -> list[tuple[str, str]]:
+    return vendors.choices()
+
+
+class Protocol(models.TextChoices):
+    """The wire formats that a provider may be spoken to in."""
+
+    ANTHROPIC_MESSAGES = "anthropic_messages", "Anthropic Messages"
+    OPENAI_CHAT = "openai_chat", "OpenAI Chat Completions"
+
+
+class OnDisconnect(models.TextChoices):
+    """What becomes of an upstream call whose client has left."""
+
+    CANCEL = "cancel", "Cancel the call"
+    DRAIN = "drain", "Read it to the end"
+
+
+def _seconds(default: float) -> models.FloatField:
+    return models.FloatField(default=default, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)])
+
+
+def _weight() -> models.PositiveIntegerField:
+    return models.PositiveIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(10_000)])
+
+
+class Provider(models.Model):
+    """A vendor's service at one address. Durations are seconds. Health is written by the health check only."""
+
+    name = models.CharField(max_length=100, unique=True)
+    vendor = models.CharField(max_length=32, choices=vendor_choices)
+    protocol = models.CharField(max_length=32, choices=Protocol)
+    base_url = models.CharField("base URL", max_length=300)
+    is_enabled = models.BooleanField("enabled", default=True)
+    on_disconnect = models.CharField(max_length=8, choices=OnDisconnect, default=OnDisconnect.CANCEL)
+    connect_timeout = _seconds(5.0)
+    first_byte_timeout = _seconds(120.0)
+    idle_timeout = _seconds(60.0)
+    total_timeout = _seconds(1800.0)
+    tags = models.JSONField(default=list, blank=True, validators=[validators.validate_words])
+    check_interval_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(5)])
+    max_failures = models.PositiveIntegerField(default=3, validators=[MinValueValidator(1)])
+    is_healthy = models.BooleanField("healthy", default=True, editable=False)
+    last_checked_at = models.DateTimeField(null=True, editable=False)
+    last_check_ms = models.PositiveIntegerField(null=True, editable=False)
+    last_check_message = models.CharField(max_length=300, blank=True, editable=False)
+    consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(
+                    connect_timeout__gt=0, first_byte_timeout__gt=0, idle_timeout__gt=0, total_timeout__gt=0
+                ),
+                name="provider_timeouts_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_failures__gte=1, check_interval_seconds__gte=1), name="provider_checks_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.protocol not in vendors.protocols(self.vendor):
+            raise ValidationError(
+                {"protocol": f"{self.get_vendor_display()} does not speak {self.get_protocol_display()}."}
+            )
+        try:
+            self.base_url = addresses.normalized(self.base_url)
+        except ValueError as error:
+            raise ValidationError({"base_url": str(error)}) from None
+
+    @property
+    def host(self) -> str:
+        """What a credential's plaintext is bound to."""
+        return addresses.host(self.base_url)
+
+    @property
+    def origin(self) -> str:
+        """What a credential's ciphertext is bound to: vendor, scheme, host and port."""
+        return f"{self.vendor} {addresses.origin(self.base_url)}"
+
+
+class Credential(models.Model):
+    """A provider's key, sealed. `tenant`: whose own it is and who alone may use it; null: anybody's.
+
+    `ciphertext` is empty until a secret is set, and again after the provider's host has changed.
+    """
+
+    provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="credentials")
+    alias = models.CharField(max_length=60)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="credentials")
+    weight = _weight()
+    is_enabled = models.BooleanField("enabled", default=True)
+    ciphertext = models.TextField(blank=True, editable=False)
+    last_four = models.CharField(max_length=4, blank=True, editable=False)
+    fingerprint = models.CharField(max_length=16, blank=True, editable=False)
+    host = models.CharField(max_length=255, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    rotated_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["provider", "alias"]
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "alias"], name="credential_alias_unique"),
+            models.CheckConstraint(condition=models.Q(weight__gte=1), name="credential_weight_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.provider} · {self.alias}"
+
+
+class Model(models.Model):
+    """A name that callers ask for. `tenants` empty: every tenant may use it."""
+
+    name = models.CharField(max_length=120, unique=True, validators=[validators.validate_model_name])
+    display_name = models.CharField(max_length=120, blank=True)
+    aliases = models.JSONField(default=list, blank=True, validators=[validators.validate_model_names])
+    is_enabled = models.BooleanField("enabled", default=True)
+    max_output_tokens = models.PositiveIntegerField(default=8192, validators=[MinValueValidator(1)])
+    context_tokens = models.PositiveIntegerField(default=200_000, validators=[MinValueValidator(1)])
+    capabilities = models.JSONField(default=list, blank=True, validators=[validators.validate_words])
+    tenants = models.ManyToManyField(Tenant, blank=True, related_name="models")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(max_output_tokens__gte=1, context_tokens__gte=1), name="model_tokens_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        """Names and aliases are one namespace across all models."""
+        mine = [self.name, *self.aliases]
+        if len(set(mine)) != len(mine):
+            raise ValidationError({"aliases": "An alias repeats the model's name."})
+        others = Model.objects.exclude(pk=self.pk).values_list("name", "aliases")
+        taken = {name for other, aliases in others for name in (other, *aliases)}
+        if self.name in taken:
+            raise ValidationError({"name": f"“{self.name}” is another model's name or alias."})
+        if clash := sorted(taken.intersection(self.aliases)):
+            raise ValidationError({"aliases": f"“{clash[0]}” is another model's name or alias."})
+
+
+class Deployment(models.Model):
+    """A model at a provider. Lower `priority` goes first; `weight` shares within a priority."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="deployments")
+    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="deployments")
+    upstream_model = models.CharField(max_length=200)
+    priority = models.PositiveIntegerField(default=0)
+    weight = _weight()
+    is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta:
+        ordering = ["model", "priority", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "provider", "upstream_model"], name="deployment_unique"),
+            models.CheckConstraint(condition=models.Q(weight__gte=1), name="deployment_weight_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.provider}"
+
+
+PRICES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
+
+
+def _price() -> models.BigIntegerField:
+    return models.BigIntegerField(validators=[MinValueValidator(0)], help_text="nano-USD per million tokens")
+
+
+class Price(models.Model):
+    """Nano-USD per million tokens, from a moment on. Its id is the price version that ledger rows carry.
+
+    Never edited: a correction is a new row.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="prices")
+    effective_from = models.DateTimeField()
+    input = _price()
+    output = _price()
+    cache_read = _price()
+    cache_write_5m = _price()
+    cache_write_1h = _price()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["deployment", "-effective_from"]
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "effective_from"], name="price_moment_unique"),
+            models.CheckConstraint(
+                condition=models.Q(**{f"{price}__gte": 0 for price in PRICES}), name="price_not_negative"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment} from {self.effective_from:%Y-%m-%d %H:%M}"
+
+
+class AllowedNetwork(models.Model):
+    """A private range that providers' addresses may lie in."""
+
+    cidr = models.CharField("CIDR", max_length=43, unique=True, validators=[validators.validate_private_cidr])
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["cidr"]
+
+    def __str__(self) -> str:
+        return self.cidr
+
+
+class DataKey(models.Model):
+    """A tenant's key for its secrets, itself sealed under a version of the keyring; `tenant` null: the platform's.
+
+    Deleting the row shreds all that was sealed with it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, null=True, editable=False, related_name="+")
+    kek_version = models.PositiveIntegerField(db_index=True, editable=False)
+    wrapped = models.TextField(editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant"], condition=models.Q(tenant__isnull=False), name="data_key_of_tenant_unique"
+            ),
+            # One constant value for every platform row, so that there can be one only.
+            models.UniqueConstraint(
+                models.Value(1), condition=models.Q(tenant__isnull=True), name="data_key_of_platform_unique"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"data key of {self.tenant or 'the platform'}"
+
+
+class Canary(models.Model):
+    """A known text sealed under a version of the keyring: it tells a wrong keyring from a right one at start."""
+
+    kek_version = models.PositiveIntegerField(primary_key=True)
+    sealed = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"canary {self.kek_version}"

@@ -1,0 +1,50 @@
+"""What may be written into the catalog's free-form fields."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+
+def validate_words(value: Any) -> None:
+    """A list of non-empty strings without repetition."""
+    if not isinstance(value, list) or not all(isinstance(word, str) and word.strip() == word != "" for word in value):
+        raise ValidationError("Give a list of words.")
+    if len(set(value)) != len(value):
+        raise ValidationError("A word is given twice.")
+
+
+def validate_networks(value: Any) -> None:
+    """A list of CIDR ranges."""
+    validate_words(value)
+    for word in value:
+        validate_cidr(word)
+
+
+def validate_cidr(value: str) -> None:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValidationError(f"“{value}” is not a network: {error}") from None
+
+
+def validate_private_cidr(value: str) -> None:
+    """Only ranges that the public internet does not route need opening."""
+    validate_cidr(value)
+    network = ipaddress.ip_network(value)
+    if network.is_global or network.is_multicast or network.prefixlen == 0:
+        raise ValidationError(f"“{value}” is not a private network.")
+
+
+def validate_model_name(value: str) -> None:
+    """What a caller may write in `model`: no spaces, nothing unprintable, at most 120 characters."""
+    if not 0 < len(value) <= 120 or not value.isprintable() or any(symbol.isspace() for symbol in value):
+        raise ValidationError(f"“{value}” cannot be a model's name.")
+
+
+def validate_model_names(value: Any) -> None:
+    validate_words(value)
+    for word in value:
+        validate_model_name(word)

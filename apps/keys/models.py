@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models as orm  # `models` is a field of Key
+from django.utils import timezone
+
+from apps.catalog.validators import validate_networks, validate_words
+from apps.tenants.models import Project, Tenant
+from apps.tenants.scope import TenantScoped
+
+
+class Key(orm.Model):
+    """The identity that limits, budgets and usage hang on; it stays when its secret is rotated.
+
+    `models`, `endpoints`, `networks` null: not confined. `public_id` and `last_four` are those of the newest secret.
+    `revision` is the number that the audit gave the last change.
+    """
+
+    tenant = orm.ForeignKey(Tenant, on_delete=orm.PROTECT, related_name="keys")
+    project = orm.ForeignKey(Project, on_delete=orm.PROTECT, related_name="keys")
+    user = orm.ForeignKey(settings.AUTH_USER_MODEL, on_delete=orm.PROTECT, null=True, blank=True, related_name="keys")
+    name = orm.CharField(max_length=100)
+    public_id = orm.CharField(max_length=12, unique=True, editable=False)
+    last_four = orm.CharField(max_length=4, editable=False)
+    revision = orm.BigIntegerField(default=0, db_index=True, editable=False)
+    models = orm.JSONField(null=True, blank=True, validators=[validate_words])
+    endpoints = orm.JSONField(null=True, blank=True, validators=[validate_words])
+    networks = orm.JSONField(null=True, blank=True, validators=[validate_networks])
+    expires_at = orm.DateTimeField(null=True, blank=True)
+    expiry_recorded_at = orm.DateTimeField(null=True, editable=False)
+    revoked_at = orm.DateTimeField(null=True, editable=False)
+    created_by = orm.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=orm.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    created_at = orm.DateTimeField(default=timezone.now, editable=False)
+    last_used_at = orm.DateTimeField(null=True, editable=False)
+    last_used_ip = orm.GenericIPAddressField(null=True, editable=False)
+    last_used_client = orm.CharField(max_length=100, blank=True, editable=False)
+
+    objects = TenantScoped.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            orm.Index(fields=["tenant", "-id"], name="key_by_tenant"),
+            orm.Index(fields=["name"], name="key_by_name"),
+            orm.Index(
+                fields=["expires_at"],
+                condition=orm.Q(expires_at__isnull=False, expiry_recorded_at__isnull=True),
+                name="key_expiry_unrecorded",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} (weir_{self.public_id}…)"
+
+
+class KeySecret(orm.Model):
+    """One secret of a key, as a digest. During a rotation's overlap a key has two that work."""
+
+    key = orm.ForeignKey(Key, on_delete=orm.CASCADE, related_name="secrets")
+    public_id = orm.CharField(max_length=12, unique=True, editable=False)
+    digest = orm.BinaryField(max_length=32, unique=True, editable=False)
+    last_four = orm.CharField(max_length=4, editable=False)
+    created_at = orm.DateTimeField(default=timezone.now, editable=False)
+    expires_at = orm.DateTimeField(null=True, editable=False)
+    revoked_at = orm.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"weir_{self.public_id}…{self.last_four}"
