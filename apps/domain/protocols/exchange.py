@@ -1,0 +1,118 @@
+"""One upstream try, from the caller's bytes to the caller's bytes. What the gateway calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from apps.domain import errors, events
+from apps.domain.protocols import passthrough, registry
+from apps.domain.protocols.contract import ClientCall, Exchange, Seen, Target, WireFormat
+from apps.domain.tokens import NOTHING
+
+
+def open(call: ClientCall, target: Target, *, request_id: str = "", created: int = 0) -> Exchange:
+    """Relays where `target` speaks the caller's dialect, translates where it does not.
+
+    `request_id` and `created` (unix seconds) are what the caller's frames carry. Raises InvalidRequest for a request
+    that the target cannot be asked.
+    """
+    client = registry.FORMATS[call.protocol]
+    if call.protocol == target.protocol:
+        dialect = registry.DIALECTS[call.protocol]
+        return passthrough.Passthrough(call, target, dialect=dialect, wire_format=client, request_id=request_id)
+    upstream = registry.FORMATS[target.protocol]
+    return Translated(call, target, client=client, upstream=upstream, request_id=request_id, created=created)
+
+
+class Translated:
+    """An `Exchange` through the canonical form."""
+
+    def __init__(
+        self,
+        call: ClientCall,
+        target: Target,
+        *,
+        client: WireFormat,
+        upstream: WireFormat,
+        request_id: str = "",
+        created: int = 0,
+    ) -> None:
+        self.seen = Seen()
+        try:
+            self.body = upstream.write_request(client.to_chat(call), target)
+        except RecursionError as error:
+            raise errors.InvalidRequest("The request body is nested too deeply.") from error
+        self._call = call
+        self._client = client
+        self._upstream = upstream
+        self._request_id = request_id
+        self._created = created
+        self._decoder = upstream.decoder()
+        self._encoder = client.encoder(call=call, created=created)
+
+    def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
+        error = self._upstream.read_error(status, headers, body)
+        error.body = None  # written in the other dialect
+        return error
+
+    def answer(self, body: bytes) -> bytes:
+        response = self._upstream.read_response(body)
+        seen = self.seen
+        seen.usage = response.usage if response.usage != NOTHING else None
+        seen.stop_reason = response.stop_reason
+        seen.response_id = response.id
+        seen.model = response.model
+        answer = self._client.write_response(response, call=self._call, created=self._created)
+        seen.output_bytes = len(answer)
+        seen.started = seen.finished = True
+        return answer
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self.seen.error is not None:
+            return b""
+        try:
+            return self._encode(self._decoder.feed(chunk))
+        except errors.UpstreamError as error:
+            return self._fail(error)
+
+    def close(self) -> bytes:
+        if self.seen.error is not None:
+            return b""
+        try:
+            last = self._encode(self._decoder.close())
+        except errors.UpstreamError as error:
+            return self._fail(error)
+        if self.seen.finished or self.seen.error is not None:
+            return last
+        return last + self._fail(errors.UpstreamBroken("the provider's answer ended before it was complete"))
+
+    def _encode(self, happened: Iterable[events.Event]) -> bytes:
+        frames = []
+        for event in happened:
+            if isinstance(event, events.Failed):
+                frames.append(self._fail(event.error))
+                break
+            self._watch(event)
+            frames.append(self._encoder.encode(event))
+        return b"".join(frames)
+
+    def _fail(self, error: errors.GatewayError) -> bytes:
+        self.seen.error = error
+        if not self.seen.started:
+            return b""
+        return self._client.stream_error(error, request_id=self._request_id)
+
+    def _watch(self, event: events.Event) -> None:
+        seen = self.seen
+        match event:
+            case events.TextDelta(text=text) | events.ThinkingDelta(text=text) | events.ArgumentsDelta(json=text):
+                seen.output_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+            case events.Started():
+                seen.started = True
+                seen.response_id = event.id
+                seen.model = event.model
+                seen.usage = event.usage
+            case events.Finished():
+                seen.finished = True
+                seen.stop_reason = event.stop_reason
+                seen.usage = event.usage or seen.usage

@@ -1,0 +1,59 @@
+"""A caller and an upstream of one dialect: the bytes are relayed, only watched for usage.
+
+A dialect plugs in with a `DIALECT` in its folder's `passthrough.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from apps.domain import errors
+from apps.domain.protocols.contract import ClientCall, Seen, Target, WireFormat
+
+
+class StreamTap(Protocol):
+    """Watches one stream and fills `seen`. The rules of `Exchange.feed` and `Exchange.close` hold for its own."""
+
+    def feed(self, chunk: bytes) -> bytes: ...
+
+    def close(self) -> bytes: ...
+
+
+class Dialect(Protocol):
+    """What differs between dialects when bytes are relayed."""
+
+    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+        """The caller's body with the upstream's model name, and what else must be spliced in."""
+
+    def tap(self, seen: Seen, call: ClientCall, *, request_id: str) -> StreamTap: ...
+
+    def read_usage(self, body: bytes, seen: Seen) -> None:
+        """Fills `seen` from an answer that came whole. Raises UpstreamBroken if it is no answer of the dialect."""
+
+
+class Passthrough:
+    """An `Exchange` that translates nothing."""
+
+    def __init__(
+        self, call: ClientCall, target: Target, *, dialect: Dialect, wire_format: WireFormat, request_id: str = ""
+    ) -> None:
+        self.seen = Seen()
+        self.body = dialect.rewrite(call, target)
+        self._dialect = dialect
+        self._read_error = wire_format.read_error
+        self._tap = dialect.tap(self.seen, call, request_id=request_id)
+
+    def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
+        return self._read_error(status, headers, body)
+
+    def answer(self, body: bytes) -> bytes:
+        self._dialect.read_usage(body, self.seen)
+        self.seen.started = self.seen.finished = True
+        return body
+
+    def feed(self, chunk: bytes) -> bytes:
+        return self._tap.feed(chunk)
+
+    def close(self) -> bytes:
+        return self._tap.close()

@@ -1,0 +1,89 @@
+"""What an upstream's non-200 answer means, whichever dialect it is written in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from apps.domain import errors
+
+OVERFLOW = "context_length_exceeded"
+_KINDS = {400: "invalid_request", 402: "billing", 404: "not_found", 413: "too_large", 422: "invalid_request"}
+_OVERFLOW_WORDS = re.compile(
+    r"prompt is too long|prompt too long|input is too long|prompt_too_long|input tokens exceeded"
+    r"|maximum context length|context window|context_length_exceeded|max context length"
+    r"|exceeds? the (?:model's )?(?:context|limit of \d+)|too many input tokens",
+    re.IGNORECASE,
+)
+# Anything that looks like a key: vendors' own (sk-…, gsk_…, csk-…, AIza…, AKIA…), ours, and what follows a header's name.
+_CREDENTIAL = re.compile(
+    rb"\b(?:(?:sk|gsk|csk|rk|pk|xai|nvapi|weir)[-_][A-Za-z0-9*._-]{6,}|AIza[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{12,}"
+    rb"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]+)"
+    rb"|(?i:(?<=bearer )[^\s\"'\\,]{6,}|(?<=x-api-key: )[^\s\"'\\,]{6,}|(?<=api key provided: )[^\s\"'\\,]{6,})"
+)
+_CUT = b"[removed]"
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What the provider's body says, read by its dialect. `kind` in the words of `domain.errors`."""
+
+    message: str = ""
+    kind: str | None = None
+    code: str | None = None
+    param: str | None = None
+
+
+def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told) -> errors.UpstreamError:
+    """The error for an answer with this status. `headers` are read by lower-case names.
+
+    A refusal (4xx that is the request's fault) carries the body without credentials; one for an overlong prompt has
+    the code `context_length_exceeded`, whatever the provider called it.
+    """
+    message = scrub_text(told.message) or f"the provider answered with status {status}"
+    wait = retry_after(headers)
+    if status in (401, 402, 403):
+        return errors.UpstreamAuth("the provider refused the gateway's credential", upstream_status=status)
+    if status == 429:
+        return errors.UpstreamRateLimited(message, upstream_status=status, retry_after=wait)
+    if status in (503, 529):
+        return errors.UpstreamOverloaded(message, upstream_status=status, retry_after=wait)
+    if status in (408, 504):
+        return errors.UpstreamTimeout(message, upstream_status=status)
+    if not 400 <= status < 500 or status == 424:
+        return errors.UpstreamFailed(message, upstream_status=status, retry_after=wait)
+    return errors.UpstreamRefused(
+        message,
+        kind=told.kind or _KINDS.get(status, "invalid_request"),
+        upstream_status=status,
+        body=scrub(body),
+        param=told.param,
+        code=OVERFLOW if overflows(told) else told.code,
+    )
+
+
+def overflows(told: Told) -> bool:
+    """Whether a refusal says that the prompt does not fit the model's window."""
+    return told.code == OVERFLOW or _OVERFLOW_WORDS.search(told.message) is not None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from `retry-after-ms` or `retry-after`. A date is ignored: there is no clock here."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * unit
+        except (KeyError, ValueError):
+            continue
+        if 0 <= seconds < 86_400:
+            return seconds
+    return None
+
+
+def scrub(body: bytes) -> bytes:
+    """The body with anything that looks like a credential cut out."""
+    return _CREDENTIAL.sub(_CUT, body)
+
+
+def scrub_text(text: str) -> str:
+    return scrub(text.encode("utf-8", "replace")).decode()

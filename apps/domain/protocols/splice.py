@@ -1,0 +1,103 @@
+"""Exact edits of a JSON object's top level: values change or are added, every other byte stays.
+
+Prompt caches and signatures hang on the exact bytes of a request, so a body is never decoded and written anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from apps.domain import errors
+
+_KEY = re.compile(rb'[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_NEXT = re.compile(rb"[ \t\n\r]*([,}])")
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Members(msgspec.Struct, frozen=True, gc=False):
+    """Where the values of a JSON object lie in `body`. `end` is just behind the last value (or the brace)."""
+
+    body: bytes
+    spans: dict[str, tuple[int, int]]
+    end: int
+
+    def raw(self, name: str) -> bytes | None:
+        span = self.spans.get(name)
+        return None if span is None else self.body[span[0] : span[1]]
+
+    def edit(self, changes: Mapping[str, bytes]) -> bytes:
+        """The body with each named value replaced in its place, or added behind the last one."""
+        cuts = [(*self.spans[name], value) for name, value in changes.items() if name in self.spans]
+        added = b",".join(
+            msgspec.json.encode(name) + b":" + value for name, value in changes.items() if name not in self.spans
+        )
+        if added:
+            cuts.append((self.end, self.end, b"," + added if self.spans else added))
+        pieces = []
+        position = 0
+        for start, stop, value in sorted(cuts):
+            pieces += (self.body[position:start], value)
+            position = stop
+        pieces.append(self.body[position:])
+        return b"".join(pieces)
+
+
+def read(body: bytes) -> Members:
+    """The members of the object that `body` is.
+
+    Raises InvalidRequest: not UTF-8, not JSON, not an object, nested too deeply, or a key that comes twice (two
+    readers of such a body could disagree about what it asks for).
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        values = _decode(body)
+    except msgspec.ValidationError as error:
+        raise errors.InvalidRequest("The request body must be a JSON object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise errors.InvalidRequest(f"The request body is not valid JSON: {_reason(error)}") from error
+    except RecursionError as error:
+        raise errors.InvalidRequest("The request body is nested too deeply.") from error
+    return _walk(body, values)
+
+
+def edit(body: bytes, changes: Mapping[str, bytes]) -> bytes:
+    """`read(body).edit(changes)`."""
+    return read(body).edit(changes)
+
+
+def _reason(error: Exception) -> str:
+    return "it is not UTF-8." if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _walk(body: bytes, values: dict[str, msgspec.Raw]) -> Members:
+    """Steps from value to value by their known lengths. A key that comes twice keeps its last value only, so at its
+    first place either the bytes differ or the key is met again."""
+    spans: dict[str, tuple[int, int]] = {}
+    end = body.index(b"{") + 1
+    while match := _KEY.match(body, end):
+        start = match.end()
+        name = _name(match.group(1))
+        value = bytes(values[name])
+        end = start + len(value)
+        if name in spans or not body.startswith(value, start):
+            raise _twice(name)
+        spans[name] = (start, end)
+        following = _NEXT.match(body, end)
+        if following is None:
+            raise _twice(name)
+        if following.group(1) == b"}":
+            return Members(body, spans, end)
+        end = following.end()
+    return Members(body, spans, end)
+
+
+def _name(raw: bytes) -> str:
+    return msgspec.json.decode(b'"' + raw + b'"', type=str) if b"\\" in raw else raw.decode()
+
+
+def _twice(name: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest(f"{name}: the key appears twice in the request body.", param=name)
