@@ -1,45 +1,51 @@
 """Calls to providers. An httpx2 request goes straight to a transport: no client object, no redirects, no cookies.
 
-The transport is a seam: anything that is an `httpx2.AsyncBaseTransport` serves, as long as its responses are streams.
+The transport is a seam: any `httpx2.AsyncBaseTransport` serves whose responses are asynchronous streams.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import httpx2
+from aiohttp.abc import AbstractResolver
 
 from apps.domain import errors
 from apps.domain.snapshot import Timeouts
-from apps.outbound import faults, pool
+from apps.outbound import faults
 from apps.outbound.deadline import Deadline
+from apps.outbound.pool import Pool, made_connection
 
-_STALE_WINDOW = 1.0  # seconds in which a dropped kept-alive connection means "it was dead already"
+# A kept-alive connection that is lost so soon after a request was written had been closed before it. Later than that
+# the provider may have worked on the request, and to send it again could be billed twice.
+_STALE_WINDOW = 1.0
 
 
 class Answer:
-    """An upstream's answer whose body is still to come. Read it by `chunks` or `read`, once; always `close` it."""
+    """An upstream's answer, its body still to come: read that once, by `chunks` or `read`, and `close` in any case."""
 
-    __slots__ = ("_deadline", "_finished", "_pool", "_response", "headers", "status")
+    __slots__ = ("_body", "_deadline", "_finished", "_pool", "headers", "status")
 
-    def __init__(self, response: httpx2.Response, *, deadline: Deadline, owner: pool.Pool) -> None:
+    def __init__(self, response: httpx2.Response, *, deadline: Deadline, pool: Pool) -> None:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
         self.status: int = response.status_code
-        self.headers: Mapping[str, str] = response.headers
-        self._response = response
+        self.headers: Mapping[str, str] = response.headers  # names in any case
+        self._body = response.stream
         self._deadline = deadline
-        self._pool = owner
+        self._pool = pool
         self._finished = False
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it arrives. Raises UpstreamTimeout, UpstreamBroken."""
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives, nothing held back. Raises UpstreamTimeout, UpstreamBroken."""
         deadline = self._deadline
-        source = aiter(self._response.stream)  # type: ignore[arg-type]  # the transport is asynchronous
+        body = aiter(self._body)
         while True:
             deadline.begin_wait()
             try:
-                chunk = await anext(source)
+                chunk = await anext(body)
             except StopAsyncIteration:
                 break
             except asyncio.CancelledError:
@@ -58,7 +64,7 @@ class Answer:
         """The whole body. Raises UpstreamBroken beyond `limit` bytes, and what `chunks` raises."""
         parts: list[bytes] = []
         size = 0
-        async with contextlib.aclosing(self.chunks()) as chunks:  # type: ignore[type-var]
+        async with contextlib.aclosing(self.chunks()) as chunks:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > limit:
@@ -67,12 +73,12 @@ class Answer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def close(self) -> None:
-        """Leave. An unfinished answer's connection is closed at once, so that the upstream stops. Never raises."""
+        """Leave. The connection of an unfinished answer is cut at once, so that the upstream stops. Never raises."""
         if self._finished:
             return
         self._finish()
         with contextlib.suppress(Exception):
-            await self._response.stream.aclose()  # type: ignore[union-attr]
+            await self._body.aclose()
 
     def _finish(self) -> None:
         if not self._finished:
@@ -82,71 +88,87 @@ class Answer:
 
 
 class Outbound:
-    """One per event loop. `transport` replaces the sockets in tests."""
+    """One per event loop. `transport` replaces the sockets; `resolver` and `tls` replace the machine's own."""
 
     def __init__(
-        self, *, private_networks: Sequence[str] = (), transport: httpx2.AsyncBaseTransport | None = None
+        self,
+        *,
+        private_networks: Sequence[str] = (),
+        transport: httpx2.AsyncBaseTransport | None = None,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._private_networks = tuple(private_networks)
         self._transport = transport
-        self._pool: pool.Pool | None = None
+        self._resolver = resolver
+        self._tls = tls
+        self._pool: Pool | None = None
+        self._retired: list[Pool] = []
 
     def set_private_networks(self, cidrs: Sequence[str]) -> None:
-        """Raises ValueError for a malformed CIDR. Connections made under other rules are not used again."""
+        """Connections made under other rules serve nobody new. Raises ValueError for a malformed CIDR."""
         if tuple(cidrs) == self._private_networks:
             return
+        replacement = self._make_pool(cidrs) if self._pool is not None else None
         self._private_networks = tuple(cidrs)
         if self._pool is not None:
             self._pool.retire()
-            self._pool = None
+            self._retired = [pool for pool in self._retired if not pool.is_closed] + [self._pool]
+        self._pool = replacement
 
     async def open(
         self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes, timeouts: Timeouts
     ) -> Answer:
-        """Send a request and await the answer's head. Raises UpstreamTimeout, UpstreamBroken."""
-        current = self._pool or self._new_pool()
-        request = current.request(method, url, headers=headers, body=body, timeouts=timeouts)
+        """Send a request, await the answer's head. Raises UpstreamTimeout, UpstreamBroken; redirects are answers."""
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = self._make_pool(self._private_networks)
+        request = pool.request(method, url, headers=headers, body=body, timeouts=timeouts)
         deadline = Deadline(timeouts)
-        current.enter()
+        pool.enter()
         try:
-            response = await self._send(current, request, deadline=deadline)
-            answer = Answer(response, deadline=deadline, owner=current)
+            response = await _send(pool, request, deadline=deadline, connect=timeouts.connect)
         except BaseException:
             deadline.stop()
-            current.leave()
+            pool.leave()
             raise
-        if (fault := faults.in_head(response)) is not None:
+        answer = Answer(response, deadline=deadline, pool=pool)
+        if (fault := faults.in_head(answer.headers)) is not None:
             await answer.close()
             raise fault
         return answer
 
     async def close(self) -> None:
-        if self._pool is not None:
-            retired, self._pool = self._pool, None
-            await retired.close()
+        pools, self._retired, self._pool = [*self._retired, self._pool], [], None
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
 
-    async def _send(self, current: pool.Pool, request: httpx2.Request, *, deadline: Deadline) -> httpx2.Response:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        deadline.begin_wait()
-        try:
-            pool.fresh.set(False)
-            try:
-                return await current.transport.handle_async_request(request)
-            except Exception as error:
-                stale = not pool.fresh.get() and loop.time() - started < _STALE_WINDOW
-                if not (stale and faults.is_dropped(error)):
-                    raise
-                return await current.fresh_transport.handle_async_request(request)
-        except asyncio.CancelledError:
-            if (timeout := deadline.fault()) is None:
-                raise
-            raise timeout from None
-        except Exception as error:
-            raise faults.translate(error, connect=request.extensions["timeout"]["pool"]) from error
-        finally:
-            deadline.end_wait()
+    def _make_pool(self, private_networks: Sequence[str]) -> Pool:
+        return Pool(private_networks, transport=self._transport, resolver=self._resolver, tls=self._tls)
 
-    def _new_pool(self) -> pool.Pool:
-        self._pool = pool.Pool(self._private_networks, transport=self._transport)
-        return self._pool
+
+async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, connect: float) -> httpx2.Response:
+    deadline.begin_wait()
+    try:
+        return await _send_surely(pool, request, deadline=deadline)
+    except asyncio.CancelledError:
+        if (timeout := deadline.fault()) is None:
+            raise
+        raise timeout from None
+    except Exception as error:
+        raise faults.translate(error, connect=connect) from error
+    finally:
+        deadline.end_wait()
+
+
+async def _send_surely(pool: Pool, request: httpx2.Request, *, deadline: Deadline) -> httpx2.Response:
+    """Once more, on a connection of its own, when a kept-alive one turns out to have been closed."""
+    made_connection.set(False)
+    try:
+        return await pool.transport.handle_async_request(request)
+    except Exception as error:
+        stale = not made_connection.get() and deadline.elapsed < _STALE_WINDOW
+        if not (stale and faults.is_lost(error)):
+            raise
+    return await pool.fresh_transport.handle_async_request(request)

@@ -22,12 +22,23 @@ class Deadline:
     Use: `begin_wait()`, await, `end_wait()`; on CancelledError ask `fault()`.
     """
 
-    __slots__ = ("_cancelling", "_due", "_expired", "_loop", "_phase", "_task", "_timeouts", "_timer", "_total_at")
+    __slots__ = (
+        "_cancelling",
+        "_due",
+        "_expired",
+        "_loop",
+        "_phase",
+        "_started",
+        "_task",
+        "_timeouts",
+        "_timer",
+        "_total_at",
+    )
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
-        now = self._loop.time()
+        self._started = now = self._loop.time()
         self._total_at = now + timeouts.total
         self._due = now + timeouts.first_byte
         self._phase: Phase = "first byte"
@@ -36,13 +47,17 @@ class Deadline:
         self._cancelling = 0
         self._expired = False
 
+    @property
+    def elapsed(self) -> float:
+        return self._loop.time() - self._started
+
     def begin_wait(self) -> None:
         if self._phase == "idle":
             self._due = self._loop.time() + self._timeouts.idle
         self._task = task = asyncio.current_task(self._loop)
         assert task is not None
         self._cancelling = task.cancelling()
-        due = min(self._due, self._total_at)
+        due = self._due if self._due < self._total_at else self._total_at
         if self._timer is None:
             self._timer = self._loop.call_at(due, self._fire)
         elif self._timer.when() > due:

@@ -14,25 +14,35 @@ import aiohttp
 import certifi
 import httpx2
 from aiohttp.abc import AbstractResolver, ResolveResult
-from httpx_aiohttp.httpx2 import AiohttpTransport
+from multidict import CIMultiDict
 
 from apps.domain import errors
 from apps.domain.snapshot import Timeouts
 from apps.outbound.guard import AddressRefused, Guard
+from apps.outbound.transport import DirectTransport, Prepared, PreparedURL
 
-KEEP_ALIVE = 60.0
+KEEP_ALIVE = 60.0  # seconds; a dropped idle connection is noticed, or retried once
 _KNOWN_URLS = 4096
 
-fresh: ContextVar[bool] = ContextVar("fresh", default=False)  # whether this call made its connection
+made_connection: ContextVar[bool] = ContextVar("made_connection", default=False)  # by the call now running
 _encrypted: ContextVar[bool] = ContextVar("encrypted", default=False)
 
 
 class Pool:
-    """Sessions for one guard. `enter` and `leave` count the calls that use it."""
+    """Sessions under one guard. `enter` and `leave` count the calls that use it. Made inside a running loop."""
 
-    def __init__(self, private_networks: Sequence[str], *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        private_networks: Sequence[str],
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.guard = Guard(private_networks)
-        self._urls: dict[str, httpx2.URL] = {}
+        self._resolver = resolver
+        self._tls = tls
+        self._urls: dict[str, PreparedURL] = {}
         self._sessions: list[aiohttp.ClientSession] = []
         self._users = 0
         self._retired = False
@@ -42,23 +52,22 @@ class Pool:
 
     @property
     def fresh_transport(self) -> httpx2.AsyncBaseTransport:
-        """A transport that never reuses a connection."""
+        """One that never reuses a connection."""
         if self._fresh_transport is None:
             self._fresh_transport = self._make_transport(keep_alive=False)
         return self._fresh_transport
 
     def request(
         self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes, timeouts: Timeouts
-    ) -> httpx2.Request:
-        request = httpx2.Request(
+    ) -> Prepared:
+        """Raises UpstreamBroken for a URL that may not be called."""
+        return Prepared(
             method,
             self._urls.get(url) or self._checked(url),
-            headers=[*headers, ("accept-encoding", "identity")],
-            stream=httpx2.ByteStream(body),
-            extensions={"timeout": {"pool": timeouts.connect}},
+            headers=CIMultiDict(headers),
+            body=body,
+            connect=timeouts.connect,
         )
-        request.read()
-        return request
 
     def enter(self) -> None:
         self._users += 1
@@ -74,49 +83,65 @@ class Pool:
         if self._users == 0:
             self._closing = asyncio.ensure_future(self.close())
 
+    @property
+    def is_closed(self) -> bool:
+        return all(session.closed for session in self._sessions)
+
     async def close(self) -> None:
         for session in self._sessions:
             await session.close()
 
-    def _checked(self, url: str) -> httpx2.URL:
+    def _checked(self, url: str) -> PreparedURL:
         try:
             self.guard.check_url(url)
         except AddressRefused as error:
             raise errors.UpstreamBroken("The provider's address may not be called.", code="address_refused") from error
         if len(self._urls) >= _KNOWN_URLS:
             self._urls.clear()
-        known = self._urls[url] = httpx2.URL(url)
+        known = self._urls[url] = PreparedURL(url)
         return known
 
-    def _make_transport(self, *, keep_alive: bool) -> AiohttpTransport:
-        connector = GuardedConnector(self.guard, keep_alive=keep_alive)
-        session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            skip_auto_headers=("user-agent", "accept", "content-type"),
-        )
+    def _make_transport(self, *, keep_alive: bool) -> DirectTransport:
+        session = guarded_session(self.guard, keep_alive=keep_alive, resolver=self._resolver, tls=self._tls)
         self._sessions.append(session)
-        return AiohttpTransport(verify=tls_context(), trust_env=False, client=session)
+        return DirectTransport(session, tls=self._tls or tls_context())
+
+
+def guarded_session(
+    guard: Guard,
+    *,
+    keep_alive: bool,
+    resolver: AbstractResolver | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> aiohttp.ClientSession:
+    """`resolver` and `tls` replace the machine's own. No cookies, no proxies from the environment, no decompression."""
+    return aiohttp.ClientSession(
+        connector=GuardedConnector(guard, keep_alive=keep_alive, resolver=resolver, tls=tls),
+        headers={"User-Agent": "weir", "Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+    )
 
 
 class GuardedConnector(aiohttp.TCPConnector):
-    """Judges every address when its socket is made, and tells a call that it did not reuse a connection."""
+    """Judges every address when its socket is made, and lets a call know that it did not reuse a connection."""
 
-    def __init__(self, guard: Guard, *, keep_alive: bool) -> None:
+    def __init__(
+        self, guard: Guard, *, keep_alive: bool, resolver: AbstractResolver | None, tls: ssl.SSLContext | None
+    ) -> None:
         self._guard = guard
         lifetime: dict[str, Any] = {"keepalive_timeout": KEEP_ALIVE} if keep_alive else {"force_close": True}
         super().__init__(
             limit=0,
-            ssl=tls_context(),
-            resolver=GuardedResolver(guard),
+            ssl=tls or tls_context(),
+            resolver=GuardedResolver(guard, inner=resolver or aiohttp.ThreadedResolver()),
             socket_factory=self._make_socket,
             **lifetime,
         )
 
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's signature
-        fresh.set(True)
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's
+        made_connection.set(True)
         _encrypted.set(req.is_ssl())
         return await super()._create_connection(req, traces, timeout)
 
@@ -129,15 +154,16 @@ class GuardedConnector(aiohttp.TCPConnector):
 class GuardedResolver(AbstractResolver):
     """Refuses a name when any one of its addresses is refused."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, *, inner: AbstractResolver) -> None:
         self._guard = guard
-        self._inner = aiohttp.ThreadedResolver()
+        self._inner = inner
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
         for result in found:
+            # Whether the call is encrypted is known, and judged, where the socket is made.
             self._guard.check_address(result["host"], encrypted=True)
         return found
 
