@@ -5,3 +5,4 @@ from django.apps import AppConfig
 
 class QuotasConfig(AppConfig):
     name = "apps.quotas"
+    verbose_name = "Limits and budgets"

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone as clock
+
+from apps.tenants.models import validate_timezone
+
+NARROW = ("project", "user", "key", "model")
+
+
+def _only(subject: str) -> Q:
+    """True of rows whose subject is that one; a user or a model may be narrowed to a tenant."""
+    others = {f"{name}__isnull": True for name in NARROW if name != subject}
+    if subject == "tenant":
+        return Q(tenant__isnull=False, **others)
+    if subject in ("user", "model"):
+        return Q(**{f"{subject}__isnull": False}, **others)
+    return Q(**{f"{subject}__isnull": False}, tenant__isnull=True, **others)
+
+
+ONE_SUBJECT = _only("tenant") | _only("project") | _only("user") | _only("key") | _only("model")
+
+
+class Rule(models.Model):
+    """Restrains one subject: a tenant, project, user, key or model. With a user or a model, `tenant` narrows it."""
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    project = models.ForeignKey("tenants.Project", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
+    key = models.ForeignKey("keys.Key", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    model = models.ForeignKey("catalog.Model", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    is_enabled = models.BooleanField("enabled", default=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        abstract = True
+        ordering = ["-id"]
+        constraints = [models.CheckConstraint(condition=ONE_SUBJECT, name="%(class)s_one_subject")]
+
+    def __str__(self) -> str:
+        return f"{self._meta.verbose_name} of {self.scope} {self.subject}"
+
+    @property
+    def scope(self) -> str:
+        return next((name for name in NARROW if getattr(self, f"{name}_id") is not None), "tenant")
+
+    @property
+    def subject(self) -> Any:
+        return getattr(self, self.scope)
+
+    def clean(self) -> None:
+        narrow = [name for name in NARROW if getattr(self, f"{name}_id") is not None]
+        if len(narrow) > 1 or (not narrow and self.tenant_id is None):
+            raise ValidationError("Choose exactly one of tenant, project, user, key or model.")
+        if self.tenant_id is not None and narrow and narrow[0] not in ("user", "model"):
+            raise ValidationError({"tenant": "Only a user or a model can be narrowed to a tenant."})
+
+
+def _per_minute(label: str) -> models.BigIntegerField:
+    return models.BigIntegerField(label, null=True, blank=True, validators=[MinValueValidator(1)])
+
+
+class Limit(Rule):
+    """A minute's allowance and the calls at one time; empty: not limited."""
+
+    requests_per_minute = _per_minute("requests a minute")
+    tokens_per_minute = _per_minute("tokens a minute")
+    concurrency = models.PositiveIntegerField(
+        "concurrent requests", null=True, blank=True, validators=[MinValueValidator(1)]
+    )
+
+    class Meta(Rule.Meta):
+        constraints = [
+            *Rule.Meta.constraints,
+            models.CheckConstraint(
+                condition=Q(requests_per_minute__isnull=False)
+                | Q(tokens_per_minute__isnull=False)
+                | Q(concurrency__isnull=False),
+                name="limit_limits_something",
+            ),
+            models.CheckConstraint(
+                condition=(Q(requests_per_minute__isnull=True) | Q(requests_per_minute__gte=1))
+                & (Q(tokens_per_minute__isnull=True) | Q(tokens_per_minute__gte=1))
+                & (Q(concurrency__isnull=True) | Q(concurrency__gte=1)),
+                name="limit_positive",
+            ),
+        ]
+
+    def clean(self) -> None:
+        super().clean()
+        if self.requests_per_minute is None and self.tokens_per_minute is None and self.concurrency is None:
+            raise ValidationError("Limit requests, tokens or concurrency.")
+
+
+class Period(models.TextChoices):
+    DAY = "day", "Daily"
+    WEEK = "week", "Weekly"
+    MONTH = "month", "Monthly"
+
+
+class Budget(Rule):
+    """Nano-USD a period. `timezone` empty: the tenant's, where there is one, else UTC."""
+
+    amount = models.BigIntegerField(validators=[MinValueValidator(0)], help_text="nano-USD")
+    period = models.CharField(max_length=8, choices=Period, default=Period.MONTH)
+    timezone = models.CharField("time zone", max_length=64, blank=True, validators=[validate_timezone])
+
+    class Meta(Rule.Meta):
+        constraints = [
+            *Rule.Meta.constraints,
+            models.CheckConstraint(condition=Q(amount__gte=0), name="budget_amount_not_negative"),
+            models.CheckConstraint(condition=Q(period__in=Period.values), name="budget_period_known"),
+        ]
+
+
+class BudgetWindow(models.Model):
+    """One period of one budget; a new row each period, never reset.
+
+    `settled` is spent for sure or charged at its upper bound; `held` is what processes hold on leases, so that
+    settled + held is at most `limit` but for usage over its reservation, which is recorded whole.
+    """
+
+    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="windows")
+    starts = models.DateTimeField()
+    ends = models.DateTimeField()
+    limit = models.BigIntegerField()
+    settled = models.BigIntegerField(default=0)
+    held = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-starts"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["budget", "starts"], name="window_unique"),
+            models.CheckConstraint(condition=Q(settled__gte=0), name="window_settled_not_negative"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="window_held_not_negative"),
+            models.CheckConstraint(condition=Q(ends__gt=F("starts")), name="window_ends_after_start"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.budget} from {self.starts:%Y-%m-%d}"
+
+
+class Replica(models.Model):
+    """A gateway process. `heartbeat` is the database's time; a raised `epoch` fences a process taken for dead."""
+
+    name = models.CharField(max_length=120, unique=True)
+    epoch = models.PositiveIntegerField(default=1)
+    heartbeat = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Lease(models.Model):
+    """What a replica may spend of a window without asking again: `granted - settled` is outstanding."""
+
+    window = models.ForeignKey(BudgetWindow, on_delete=models.CASCADE, related_name="leases")
+    replica = models.ForeignKey(Replica, on_delete=models.CASCADE, related_name="leases")
+    epoch = models.PositiveIntegerField()
+    granted = models.BigIntegerField(default=0)
+    settled = models.BigIntegerField(default=0)
+    is_open = models.BooleanField("open", default=True)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(fields=["window", "replica", "epoch"], name="lease_unique"),
+            models.CheckConstraint(condition=Q(granted__gte=F("settled")), name="lease_covers_what_it_settled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.replica} of {self.window}"

@@ -1,0 +1,43 @@
+"""The database itself refuses to change or delete a ledger entry.
+
+On PostgreSQL retention drops whole partitions, which no trigger sees. On SQLite it takes the triggers off and puts
+them back within one transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.usage.partitions import TABLE
+
+MESSAGE = "ledger entries are append-only"
+
+_POSTGRESQL = (
+    f"""CREATE OR REPLACE FUNCTION {TABLE}_refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '{MESSAGE}'; END $$""",
+    f"DROP TRIGGER IF EXISTS {TABLE}_refuse ON {TABLE}",
+    f"""CREATE TRIGGER {TABLE}_refuse BEFORE UPDATE OR DELETE ON {TABLE}
+    FOR EACH ROW EXECUTE FUNCTION {TABLE}_refuse()""",
+)
+_SQLITE = tuple(
+    f"""CREATE TRIGGER IF NOT EXISTS {TABLE}_refuse_{action} BEFORE {action} ON {TABLE}
+    BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"""
+    for action in ("update", "delete")
+)
+_SQLITE_OFF = tuple(f"DROP TRIGGER IF EXISTS {TABLE}_refuse_{action}" for action in ("update", "delete"))
+
+
+def protect(connection: Any) -> None:
+    _run(connection, _POSTGRESQL if connection.vendor == "postgresql" else _SQLITE)
+
+
+def unprotect(connection: Any) -> None:
+    """SQLite only: PostgreSQL never needs it."""
+    if connection.vendor == "sqlite":
+        _run(connection, _SQLITE_OFF)
+
+
+def _run(connection: Any, statements: tuple[str, ...]) -> None:
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)

@@ -1,0 +1,102 @@
+"""Monthly partitions of the ledger on PostgreSQL, made ahead; nothing to do on SQLite.
+
+The bounds are ids: an entry's id begins with the milliseconds of its request, so a range of ids is a range of time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from apps.domain import ids
+
+TABLE = "usage_entry"
+MONTHS_AHEAD = 3
+# Any number will do, so long as nothing else takes the same lock.
+_LOCK = 0x57454952
+_NO_PARTITION = "23514"
+
+
+def ensure(now: datetime, *, months_ahead: int = MONTHS_AHEAD) -> list[str]:
+    """Makes the month of `now`, the one before it (late rows) and those ahead. Returns the names of new ones."""
+    return _make(_months(_before(_month(now)), count=months_ahead + 2))
+
+
+def cover(entries: list[UUID]) -> list[str]:
+    """Makes the months of these entry ids. Returns the names of new ones."""
+    return _make(sorted({_month(_moment(entry)) for entry in entries}))
+
+
+def is_missing(error: Exception) -> bool:
+    """True if an insert failed because no partition holds its id."""
+    return getattr(error.__cause__, "sqlstate", "") == _NO_PARTITION and "no partition" in str(error)
+
+
+def bounds(month: datetime) -> tuple[UUID, UUID]:
+    """The first id of the month and the first that is not in it."""
+    return _floor(month), _floor(_after(month))
+
+
+def create_parent(schema_editor: Any, model: Any) -> None:
+    """The table and its indexes, for the first migration."""
+    if schema_editor.connection.vendor != "postgresql":
+        schema_editor.create_model(model)
+        return
+    sql, params = schema_editor.table_sql(model)
+    schema_editor.execute(f"{sql} PARTITION BY RANGE (id)", params or None)
+    for index in model._meta.indexes:
+        schema_editor.add_index(model, index)
+
+
+def _make(months: list[datetime]) -> list[str]:
+    if connection.vendor != "postgresql":
+        return []
+    return [name for month in months if (name := _make_one(month))]
+
+
+def _make_one(month: datetime) -> str | None:
+    """Made apart and then attached, which does not keep readers and writers out as PARTITION OF would."""
+    name = f"{TABLE}_{month:%Y_%m}"
+    low, high = bounds(month)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
+        if cursor.fetchone()[0]:
+            return None
+        cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        cursor.execute(f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
+    return name
+
+
+def _months(first: datetime, *, count: int) -> list[datetime]:
+    def run() -> Iterator[datetime]:
+        month = first
+        for _ in range(count):
+            yield month
+            month = _after(month)
+
+    return list(run())
+
+
+def _month(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _after(month: datetime) -> datetime:
+    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+
+
+def _before(month: datetime) -> datetime:
+    return month.replace(year=month.year - (month.month == 1), month=(month.month - 2) % 12 + 1)
+
+
+def _floor(moment: datetime) -> UUID:
+    return ids.floor(int(moment.timestamp()) * 1000)
+
+
+def _moment(entry: UUID) -> datetime:
+    return datetime.fromtimestamp(ids.milliseconds(entry) / 1000, UTC)
