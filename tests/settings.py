@@ -20,6 +20,4 @@ if url := os.environ.get("REDIS_URL"):
 from gateway_site.settings import *  # noqa: E402, F403
 
 # Until every room is built.
-INSTALLED_APPS = [
-    app for app in INSTALLED_APPS if not app.startswith("apps.") or (BASE_DIR / app.replace(".", "/")).exists()  # noqa: F405
-]
+INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith("apps.") or Path(app.replace(".", "/")).exists()]  # noqa: F405

@@ -1,0 +1,81 @@
+# The only door to every chore. `make help` lists them; CONTRIBUTING.md explains them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint types fmt lock bench hooks clean
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
+EXTRAS := pubsub semantic pii otel
+
+help: ## List what can be made
+	@awk -F ':.*## ' '/^[a-z][a-z-]*%?:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/base.lock ## Serve a seeded demo at http://127.0.0.1:8000 (PORT= overrides) until Ctrl-C
+	@exec $(BIN)/python -m gateway_site.run
+
+test: .venv/dev.lock ## Run every test against PostgreSQL with Valkey, and against SQLite without Redis
+	@exec $(BIN)/python -m tests.run
+
+test-%: .venv/dev.lock ## Run one folder of tests/, say test-domain
+	@exec $(BIN)/python -m tests.run $*
+
+check: lint types ## Everything that needs no test run: style, imports, types, migrations, settings, templates
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py check --fail-level WARNING
+	@$(BIN)/python -m pytest -q -p no:randomly tests/architecture
+
+lint: .venv/dev.lock ## Style and import rules: the fast half of check
+	@$(BIN)/ruff format --check --quiet . || { echo "Run: make fmt"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/lint-imports --no-logo
+
+types: .venv/dev.lock ## mypy, strict on the domain and the data plane
+	@$(BIN)/mypy
+
+fmt: .venv/dev.lock ## Rewrite the code in the project's style
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+setup: .venv/dev.lock ## Make .venv with all that development needs
+
+lock: .venv/dev.lock ## Write requirements/*.txt from requirements/*.in, with hashes, for all platforms
+	@for name in base production dev $(EXTRAS); do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
+			--output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+bench: .venv/dev.lock ## Measure Weir beside a bare relay; writes var/bench/latest.json
+	@exec $(BIN)/python -m benchmarks.run
+
+hooks: .venv/dev.lock ## Let git run `make lint` before every commit
+	@$(BIN)/pre-commit install
+
+clean: ## Remove the environment and caches; var/ (the demo's data) stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
+
+# A copy of the lock lies in .venv as it was installed: pip runs only when the lock has changed. The development lock
+# holds everything of the base lock at the same versions, so installing it is installing both.
+.PHONY: .venv/base.lock .venv/dev.lock
+
+.venv/base.lock: .venv/usable
+	@cmp -s requirements/base.txt $@ || { echo "Installing requirements/base.txt into .venv"; \
+		$(PIP) requirements/base.txt && cp requirements/base.txt $@; }
+
+.venv/dev.lock: .venv/usable
+	@cmp -s requirements/dev.txt $@ || { echo "Installing requirements/dev.txt into .venv"; \
+		$(PIP) requirements/dev.txt && cp requirements/dev.txt $@ && cp requirements/base.txt .venv/base.lock; }
+
+# The first Python that starts and is new enough; PYTHON= names another. Debian's may come without ensurepip: then
+# the pip beside it fills the environment.
+.PHONY: .venv/usable
+.venv/usable:
+	@$(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && exit; \
+	for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; python=; \
+	done; \
+	[ -n "$$python" ] || { echo "Weir needs Python 3.11 or newer, and PATH has none: make PYTHON=/path/to/python3 …"; exit 1; }; \
+	echo "Making .venv with $$($$python --version)"; \
+	rm -rf .venv; \
+	$$python -m venv .venv >/dev/null 2>&1 || { \
+		$$python -m venv --clear --without-pip .venv && $$python -m pip --python .venv install --quiet pip; }

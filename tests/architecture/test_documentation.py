@@ -1,0 +1,103 @@
+"""What a person can set or call is written down, and what is written down exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.architecture import tree
+
+READERS = frozenset({"text", "embedded", "number", "integer", "flag", "words", "secret"})
+
+
+def variables(paths: Iterable[Path]) -> set[str]:
+    """Names of variables that `gateway_site.env` is asked for, and its own."""
+    return {
+        str(node.args[0].value)
+        for path in paths
+        for node in ast.walk(tree.parse(path))
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+        if isinstance(node.func, ast.Attribute) and _is_reader(node.func)
+    }
+
+
+def _is_reader(function: ast.Attribute) -> bool:
+    owner = function.value
+    return isinstance(owner, ast.Name) and (
+        (owner.id == "env" and function.attr in READERS) or (owner.id == "_env" and function.attr != "list")
+    )
+
+
+def unasked_reads(paths: Iterable[Path]) -> list[str]:
+    """Places that read the environment past `env.py`, where nobody would look for a setting."""
+    found = []
+    for path in paths:
+        for node in ast.walk(tree.parse(path)):
+            named = isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load)
+            asked = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _reads(node.func)
+            if named or asked:
+                found.append(f"{path.name}:{getattr(node, 'lineno', 0)}")
+    return found
+
+
+def _is_environ(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "environ"
+
+
+def _reads(function: ast.Attribute) -> bool:
+    return function.attr == "getenv" or (function.attr == "get" and _is_environ(function.value))
+
+
+def make_targets(text: str) -> set[str]:
+    return {name for line in re.findall(r"^([a-z][a-z -]*):(?!=)", text, re.MULTILINE) for name in line.split()}
+
+
+def settings_page() -> set[str]:
+    text = (tree.ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    return set(re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE))
+
+
+def test_every_setting_is_on_the_configuration_page_and_nothing_else_is():
+    read = {name for name in variables(tree.python_files("gateway_site")) if name.isupper()}
+    assert settings_page() == read
+
+
+def test_the_environment_is_read_in_one_place():
+    paths = [path for path in tree.python_files(*tree.SOURCES) if path.name != "env.py"]
+    assert unasked_reads(paths) == []
+
+
+def test_every_make_target_is_explained():
+    text = (tree.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = make_targets((tree.ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert {"run", "test", "check", "help"} <= targets
+    assert [name for name in sorted(targets) if f"`make {name}`" not in text] == []
+
+
+def test_every_local_link_in_the_documents_leads_somewhere():
+    documents = [*tree.ROOT.glob("*.md"), *(tree.ROOT / "docs").rglob("*.md")]
+    assert documents
+    assert [link for document in documents for link in dead_links(document)] == []
+
+
+def dead_links(document: Path) -> list[str]:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    return [f"{document.name}: {link}" for link in local if not (document.parent / link).exists()]
+
+
+def test_decisions_are_numbered_without_gaps():
+    numbers = sorted(int(path.name[:4]) for path in (tree.ROOT / "docs/decisions").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_an_undocumented_setting_target_or_link_would_be_found(tmp_path):
+    source = tmp_path / "settings.py"
+    source.write_text("A = env.text('WEIR_A', '')\nB = os.environ['B']\nC = os.getenv('C')\nos.environ['D'] = '1'\n")
+    assert variables([source]) == {"WEIR_A"}
+    assert unasked_reads([source]) == ["settings.py:2", "settings.py:3"]
+    assert make_targets("run test: setup\n\tx\nA := 1\n.PHONY: run\nvar:=2\n") == {"run", "test"}
+    (tmp_path / "page.md").write_text("[a](settings.py) [b](gone.md) [c](https://example.org/x)")
+    assert dead_links(tmp_path / "page.md") == ["page.md: gone.md"]

