@@ -1,0 +1,57 @@
+"""The deployments that may serve a call, in the order to try them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from apps.domain import pricing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from apps.domain.snapshot import Credential, Deployment, Model, PriceCard
+
+MAX_TRIES = 4
+_T = TypeVar("_T")
+
+
+class Try(NamedTuple):
+    """One way to serve the call. `card` None: the deployment has no price in force."""
+
+    deployment: Deployment
+    credential: Credential
+    card: PriceCard | None
+
+
+def tries(model: Model, *, tenant_id: int, now: int, dice: Callable[[], float], priced_only: bool) -> list[Try]:
+    """At most MAX_TRIES, best first.
+
+    Healthy providers before failing ones, then by `priority`; within one, a weighted shuffle. A deployment is tried
+    with each of its credentials: the tenant's own where it brought one, else the shared ones. `priced_only` leaves out
+    what cannot be charged to a budget. `dice` yields floats in [0, 1); it is not thrown where there is no choice.
+    """
+    usable = [deployment for deployment in model.deployments if _credentials(deployment, tenant_id)]
+    if len(usable) > 1:
+        usable = shuffled(usable, [deployment.weight for deployment in usable], dice)
+        usable.sort(key=lambda deployment: (not deployment.provider.healthy, deployment.priority))
+    chosen: list[Try] = []
+    for deployment in usable:
+        card = pricing.card_at(deployment.prices, now)
+        if card is None and priced_only:
+            continue
+        credentials = _credentials(deployment, tenant_id)
+        if len(credentials) > 1:
+            credentials = shuffled(credentials, [credential.weight for credential in credentials], dice)
+        chosen += [Try(deployment, credential, card) for credential in credentials]
+    return chosen[:MAX_TRIES]
+
+
+def shuffled(items: Sequence[_T], weights: Sequence[int], dice: Callable[[], float]) -> list[_T]:
+    """A random order in which a heavier item tends to come first (Efraimidis and Spirakis, 2006)."""
+    keyed = [(-(dice() ** (1 / weight)) if weight > 0 else 1.0, index) for index, weight in enumerate(weights)]
+    return [items[index] for _, index in sorted(keyed)]
+
+
+def _credentials(deployment: Deployment, tenant_id: int) -> list[Credential]:
+    own = [credential for credential in deployment.provider.credentials if credential.tenant_id == tenant_id]
+    return own or [credential for credential in deployment.provider.credentials if credential.tenant_id is None]

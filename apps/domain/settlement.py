@@ -1,0 +1,76 @@
+"""What an attempt is booked at, given what is known when it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from apps.domain import estimate, pricing
+from apps.domain.tokens import NOTHING, TokenUsage
+
+if TYPE_CHECKING:
+    from apps.domain.snapshot import PriceCard
+
+State = Literal["settled", "void", "unconfirmed"]
+Source = Literal["provider", "estimated", "none"]
+
+# No model takes or gives this much in one call; a provider that says so is not believed.
+PLAUSIBLE_TOKENS = 100_000_000
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`cost` is booked; the truth lies in [`low`, `high`]. Money in nano-USD."""
+
+    state: State
+    source: Source
+    usage: TokenUsage
+    cost: int
+    low: int
+    high: int
+
+
+VOID = Verdict("void", "none", NOTHING, 0, 0, 0)
+
+
+def judge(
+    *,
+    sent: bool,
+    upstream_status: int | None,
+    started: bool,
+    finished: bool,
+    reported: TokenUsage | None,
+    prompt_bytes: int,
+    output_bytes: int,
+    card: PriceCard | None,
+    reserved: int,
+) -> Verdict:
+    """Void: the model never ran. Unconfirmed: it may have, and nobody can say; the whole reservation stays booked.
+
+    Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
+    """
+    if not sent or (upstream_status is not None and upstream_status != 200):
+        return VOID
+    if upstream_status is None or not started:
+        return Verdict("unconfirmed", "none", NOTHING, reserved, 0, reserved)
+    usage, source = _usage(reported, finished, prompt_bytes, output_bytes)
+    cost = pricing.cost(usage, card) if card is not None else 0
+    return Verdict("settled", source, usage, cost, cost, cost)
+
+
+def _usage(
+    reported: TokenUsage | None, finished: bool, prompt_bytes: int, output_bytes: int
+) -> tuple[TokenUsage, Source]:
+    if reported is not None and not plausible(reported):
+        reported = None
+    if reported is not None and finished:
+        return reported, "provider"
+    out = estimate.output_tokens(output_bytes)
+    if reported is None:
+        return TokenUsage(in_fresh=estimate.input_tokens(prompt_bytes), out_total=out), "estimated"
+    return msgspec.structs.replace(reported, out_total=max(reported.out_total, out)), "estimated"
+
+
+def plausible(usage: TokenUsage) -> bool:
+    counters = msgspec.structs.astuple(usage)
+    return min(counters) >= 0 and max(counters) <= PLAUSIBLE_TOKENS

@@ -1,0 +1,118 @@
+"""Answers as ASGI messages: JSON, errors in the caller's dialect, limit headers, CORS."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from apps.domain.errors import ClientGone, GatewayError
+if TYPE_CHECKING:
+    from apps.domain.limits.decision import Allowance, Decision
+    from apps.gateway.context import RequestContext, Scope, Send
+
+    HeaderList = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
+# Proxies in between must neither hold a stream back nor change it.
+UNBUFFERED = ((b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no"))
+_EXPOSED = b"request-id, x-request-id, retry-after, x-should-retry"
+_ALLOWED = (
+    b"authorization, x-api-key, content-type, anthropic-version, anthropic-beta, "
+    b"anthropic-dangerous-direct-browser-access, openai-organization, openai-project, x-stainless-arch, "
+    b"x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, "
+    b"x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+)
+
+
+def headers_for(ctx: RequestContext) -> HeaderList:
+    """What every answer to this call carries: its id in the dialect's header, the limits' state, CORS."""
+    headers: HeaderList = [(ctx.wire.request_id_header.encode(), ctx.public_request_id.encode())]
+    if ctx.decision is not None:
+        headers += limit_headers(ctx.decision, anthropic=ctx.wire.name.startswith("anthropic"), now=time.time())
+    if b"origin" in ctx.headers:
+        headers += cors(ctx.headers[b"origin"], ctx.snapshot.cors_origins)
+    return headers
+
+
+async def json(ctx: RequestContext, body: bytes, *, status: int = 200, headers: HeaderList | None = None) -> None:
+    """A whole answer in two messages."""
+    all_headers = [JSON, (b"content-length", b"%d" % len(body)), *(headers or ()), *headers_for(ctx)]
+    ctx.committed = True
+    await ctx.send({"type": "http.response.start", "status": status, "headers": all_headers})
+    await ctx.send({"type": "http.response.body", "body": body})
+
+
+async def fail(ctx: RequestContext, error: GatewayError) -> None:
+    """The error in the caller's dialect; once a stream has begun, as its last frame."""
+    if ctx.gone or isinstance(error, ClientGone):
+        return
+    if ctx.committed:
+        frame = ctx.wire.stream_error(error, request_id=ctx.public_request_id)
+        await ctx.send({"type": "http.response.body", "body": frame})
+        return
+    shape = ctx.wire.write_error(error, request_id=ctx.public_request_id)
+    headers: HeaderList = [(name.encode(), value.encode()) for name, value in shape.headers]
+    if shape.status == 413:
+        headers.append((b"connection", b"close"))  # the rest of the body will not be read
+    await json(ctx, shape.body, status=shape.status, headers=headers)
+
+
+def limit_headers(decision: Decision, *, anthropic: bool, now: float) -> HeaderList:
+    """The caller's own limits: the tightest of each kind. Resets are RFC 3339 (Anthropic) or durations (OpenAI)."""
+    headers: HeaderList = []
+    for kind, allowance in ((b"requests", decision.requests), (b"tokens", decision.tokens)):
+        if allowance is None:
+            continue
+        if anthropic:
+            headers += _anthropic_limit(kind, allowance, now)
+        else:
+            headers += _openai_limit(kind, allowance)
+    return headers
+
+
+def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderList:
+    reset = datetime.fromtimestamp(now + allowance.reset_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    prefix = b"anthropic-ratelimit-" + kind
+    return [
+        (prefix + b"-limit", b"%d" % allowance.limit),
+        (prefix + b"-remaining", b"%d" % allowance.remaining),
+        (prefix + b"-reset", reset.encode()),
+    ]
+
+
+def _openai_limit(kind: bytes, allowance: Allowance) -> HeaderList:
+    reset = b"%dms" % round(allowance.reset_after * 1000) if allowance.reset_after < 1 else (
+        f"{allowance.reset_after:.2f}s".encode()
+    )
+    return [
+        (b"x-ratelimit-limit-" + kind, b"%d" % allowance.limit),
+        (b"x-ratelimit-remaining-" + kind, b"%d" % allowance.remaining),
+        (b"x-ratelimit-reset-" + kind, reset),
+    ]
+
+
+async def preflight(scope: Scope, send: Send, *, origins: frozenset[str]) -> None:
+    """The browser's question before a cross-origin call: 204, with permission only for a listed origin."""
+    headers: HeaderList = [(b"content-length", b"0")]
+    if granted := cors(dict(scope["headers"]).get(b"origin", b""), origins):
+        headers += [
+            *granted,
+            (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+            (b"access-control-allow-headers", _ALLOWED),
+            (b"access-control-max-age", b"600"),
+        ]
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def cors(origin: bytes, origins: frozenset[str]) -> HeaderList:
+    """The headers that let a page of this origin read the answer; none for an unlisted origin."""
+    if origin.decode("latin-1") not in origins and "*" not in origins:
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", _EXPOSED),
+        (b"vary", b"origin"),
+    ]

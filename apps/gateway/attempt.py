@@ -1,0 +1,256 @@
+"""One upstream try, from reservation to ledger row. The ledger's door: only this room books anything.
+
+    reserve (memory) -> intent (journal, awaited before the upstream sees a byte) -> checkpoints -> outcome (journal)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from apps.domain import errors, estimate, pricing, settlement
+from apps.domain.protocols.contract import Seen
+from apps.domain.tokens import TokenUsage
+from apps.quotas.leases import LeaseBook
+from apps.usage import recovery
+from apps.usage.forwarder import Forwarder
+from apps.usage.journal import Journal
+from apps.usage.records import Intent, Outcome, Status
+
+if TYPE_CHECKING:
+    from apps.domain.protocols.contract import Exchange
+    from apps.domain.routing.plan import Try
+    from apps.gateway.context import RequestContext
+    from apps.outbound.client import Answer
+    from apps.quotas.leases import Hold
+
+CHECKPOINT_SECONDS = 2.0
+
+
+class Accounts:
+    """Leases, journal and forwarder of this process."""
+
+    def __init__(self) -> None:
+        self.leases = LeaseBook()
+        self.journal = Journal()
+        self.forwarder = Forwarder(self.journal)
+
+    async def start(self) -> None:
+        """Adopts what a killed predecessor left behind, then opens the books."""
+        await recovery.recover()
+        await self.journal.start()
+        await self.leases.start()
+        await self.forwarder.start()
+
+    async def close(self) -> None:
+        await self.forwarder.close()
+        await self.leases.close()
+        await self.journal.close()
+
+    async def open(self, ctx: RequestContext, candidate: Try) -> Attempt:
+        """Reserves the most this try can cost. Raises BudgetExhausted; then nothing was held and nothing is booked."""
+        attempt = Attempt(self, ctx, candidate, number=len(ctx.attempts) + 1)
+        await attempt.reserve()
+        ctx.attempts.append(attempt)
+        return attempt
+
+
+class Attempt:
+    """Closed exactly once, by `abandon` or `settle`, whichever comes first."""
+
+    __slots__ = (
+        "_accounts",
+        "_closed",
+        "_ctx",
+        "_hold",
+        "_intent",
+        "_sent",
+        "answer",
+        "card",
+        "checkpoint_due",
+        "cost",
+        "credential",
+        "deployment",
+        "exchange",
+        "first_byte_seconds",
+        "number",
+        "reserved",
+        "started",
+        "upstream_status",
+        "usage",
+    )
+
+    def __init__(self, accounts: Accounts, ctx: RequestContext, candidate: Try, *, number: int) -> None:
+        self._accounts = accounts
+        self._ctx = ctx
+        self._hold: Hold | None = None
+        self._intent: Intent | None = None
+        self._closed = False
+        self._sent = False
+        self.number = number
+        self.deployment, self.credential, self.card = candidate
+        self.exchange: Exchange | None = None
+        self.answer: Answer | None = None
+        self.reserved = 0
+        self.cost = 0
+        self.usage: TokenUsage | None = None
+        self.upstream_status: int | None = None
+        self.first_byte_seconds: float | None = None
+        self.started = time.monotonic()
+        self.checkpoint_due = asyncio.get_running_loop().time() + CHECKPOINT_SECONDS
+
+    @property
+    def tokens(self) -> int:
+        return self.usage.total if self.usage is not None else 0
+
+    async def reserve(self) -> None:
+        """The most this try can cost, held in every budget or in none. Raises BudgetExhausted."""
+        if self.card is None:
+            return
+        call, model = self._ctx.call, self._ctx.model
+        assert call is not None
+        assert model is not None
+        most = estimate.most(
+            len(call.body), max_tokens=call.max_tokens, model_cap=model.max_output_tokens, choices=call.choices
+        )
+        self.reserved = pricing.cost(most, self.card)
+        if self._ctx.budgets:
+            self._hold = await self._accounts.leases.reserve(
+                self._ctx.budgets, amount=self.reserved, now=self._ctx.started_at
+            )
+
+    async def intend(self) -> None:
+        """Journals that the upstream is about to be called. Raises Unavailable when the journal cannot be written."""
+        self._intent = self._record()
+        try:
+            await self._accounts.journal.intent(self._intent)
+        except OSError as error:
+            raise errors.Unavailable("the ledger cannot be written right now", retry_after=1) from error
+        self._sent = True
+
+    def answered(self, answer: Answer) -> None:
+        self.upstream_status = answer.status
+
+    def began(self) -> None:
+        """The first whole event is in."""
+        self.first_byte_seconds = time.monotonic() - self._ctx.started
+
+    def checkpoint(self, moment: float) -> None:
+        """Journals how far a stream has come; `moment` is the loop's time."""
+        self.checkpoint_due = moment + CHECKPOINT_SECONDS
+        assert self.exchange is not None
+        seen = self.exchange.seen
+        self._accounts.journal.checkpoint(
+            self._ctx.request_id, self.number, estimate.output_tokens(seen.output_bytes), seen.response_id or ""
+        )
+
+    async def abandon(self, failure: errors.UpstreamError) -> None:
+        """This try failed before anything reached the client."""
+        self.settle(failure)
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Closes the connection of an unfinished answer, so that the provider stops."""
+        if self.answer is not None:
+            await self.answer.close()
+
+    def settle(self, failure: errors.GatewayError | None) -> None:
+        """Books the attempt. Does not wait and does nothing the second time."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._intent is None:  # nothing was journalled, so nothing was sent
+            self._give_back(0)
+            return
+        failure = failure or (self.exchange.seen.error if self.exchange is not None else None)
+        verdict = self._judge()
+        self.cost, self.usage = verdict.cost, verdict.usage
+        self._give_back(verdict.high)
+        self._accounts.journal.outcome(self._outcome(verdict, failure))
+
+    def _give_back(self, amount: int) -> None:
+        if self._hold is not None:
+            self._accounts.leases.settle(self._hold, amount=amount)
+
+    def _judge(self) -> settlement.Verdict:
+        call, seen = self._ctx.call, self.exchange.seen if self.exchange is not None else Seen()
+        return settlement.judge(
+            sent=self._sent,
+            upstream_status=self.upstream_status,
+            started=seen.started,
+            finished=seen.finished,
+            reported=seen.usage,
+            prompt_bytes=len(call.body) if call is not None else 0,
+            output_bytes=seen.output_bytes,
+            card=self.card,
+            reserved=self.reserved,
+        )
+
+    def _record(self) -> Intent:
+        ctx, deployment = self._ctx, self.deployment
+        principal, model, call, client = ctx.principal, ctx.model, ctx.call, ctx.scope.get("client")
+        assert principal is not None
+        assert model is not None
+        assert call is not None
+        return Intent(
+            request_id=ctx.request_id,
+            attempt=self.number,
+            started_at=ctx.started_at,
+            tenant_id=principal.tenant_id,
+            project_id=principal.project_id,
+            user_id=principal.user_id,
+            key_id=principal.key_id,
+            model_id=model.id,
+            provider_id=deployment.provider.id,
+            deployment_id=deployment.id,
+            credential=self.credential.alias,
+            model_name=model.name,
+            upstream_model=deployment.upstream_model,
+            client_protocol=call.protocol,
+            upstream_protocol=deployment.provider.protocol,
+            endpoint=ctx.endpoint,
+            stream=call.stream,
+            card=self.card,
+            input_tokens=estimate.input_tokens(len(call.body)),
+            reserved=self.reserved,
+            windows=self._hold.windows if self._hold is not None else (),
+            leases=self._hold.leases if self._hold is not None else (),
+            trace_id=ctx.trace_id,
+            client_address=client[0] if client else "",
+            user_agent=ctx.headers.get(b"user-agent", b"")[:200].decode("latin-1"),
+        )
+
+    def _outcome(self, verdict: settlement.Verdict, failure: errors.GatewayError | None) -> Outcome:
+        assert self._intent is not None
+        seen = self.exchange.seen if self.exchange is not None else Seen()
+        return Outcome(
+            intent=self._intent,
+            status=_status(failure, gone=self._ctx.gone),
+            state=verdict.state,
+            usage=verdict.usage,
+            usage_source=verdict.source,
+            cost=verdict.cost,
+            low=verdict.low,
+            high=verdict.high,
+            http_status=self.upstream_status,
+            error_code=failure.code or failure.kind if failure is not None else "",
+            stop_reason=seen.stop_reason or "",
+            latency_ms=round((time.monotonic() - self.started) * 1000),
+            ttft_ms=round(self.first_byte_seconds * 1000) if self.first_byte_seconds is not None else None,
+            provider_request_id=seen.response_id or "",
+        )
+
+
+def _status(failure: errors.GatewayError | None, *, gone: bool) -> Status:
+    if gone or isinstance(failure, errors.ClientGone):
+        return "client_gone"
+    if failure is None:
+        return "ok"
+    if isinstance(failure, errors.UpstreamTimeout):
+        return "timeout"
+    if isinstance(failure, errors.UpstreamBroken):
+        return "upstream_broken"
+    if isinstance(failure, errors.UpstreamError):
+        return "upstream_error"
+    return "client_error" if isinstance(failure, errors.ClientError) else "gateway_error"

@@ -1,0 +1,74 @@
+"""Who asks. A warm key costs one HMAC and a dictionary look-up; a cold one a single query."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from typing import TYPE_CHECKING
+
+from apps.domain import errors
+
+if TYPE_CHECKING:
+    from apps.domain.snapshot import Principal, Snapshot
+    from apps.gateway.configuration import Configuration
+    from apps.gateway.context import RequestContext
+
+# The same words for every cause: a caller without a valid key learns nothing about the keys that exist.
+_REFUSED = "invalid API key"
+
+
+async def authenticate(ctx: RequestContext, configuration: Configuration) -> None:
+    """Sets `principal` and `snapshot`.
+
+    Raises AuthenticationFailed (no key, malformed, unknown, expired, revoked, inactive tenant or project) or
+    PermissionDenied (endpoint or network outside the key's scope).
+    """
+    key = _presented(ctx)
+    principal = configuration.known(key) or await configuration.look_up(key)
+    snapshot = configuration.snapshot
+    if principal is None or not _alive(principal) or _suspended(principal, snapshot):
+        raise errors.AuthenticationFailed(_REFUSED)
+    _within_scope(ctx, principal)
+    ctx.principal = principal
+    ctx.snapshot = snapshot
+    address = ctx.scope["client"][0] if ctx.scope.get("client") else ""
+    configuration.uses.note(principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b""))
+
+
+def _presented(ctx: RequestContext) -> str:
+    """The key from `x-api-key` or `Authorization: Bearer`; Claude Code's key helper sends it in both."""
+    raw = ctx.headers.get(b"x-api-key")
+    if not raw:
+        scheme, _, raw = ctx.headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not raw:
+            raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
+    return raw.strip().decode("latin-1")
+
+
+def _alive(principal: Principal) -> bool:
+    now = time.time()
+    return not (
+        (principal.expires_at is not None and principal.expires_at <= now)
+        or (principal.revoked_at is not None and principal.revoked_at <= now)
+    )
+
+
+def _suspended(principal: Principal, snapshot: Snapshot) -> bool:
+    return principal.tenant_id not in snapshot.tenants or principal.project_id not in snapshot.projects
+
+
+def _within_scope(ctx: RequestContext, principal: Principal) -> None:
+    if principal.endpoints is not None and ctx.endpoint not in principal.endpoints:
+        raise errors.PermissionDenied(f"this key may not use the endpoint {ctx.endpoint}")
+    if principal.networks is not None and not _in_networks(ctx.scope.get("client"), principal.networks):
+        raise errors.PermissionDenied("this key may not be used from this address")
+
+
+def _in_networks(client: tuple[str, int] | None, networks: tuple[str, ...]) -> bool:
+    if client is None:
+        return False
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return False
+    return any(address in ipaddress.ip_network(network) for network in networks)

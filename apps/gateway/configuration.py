@@ -1,0 +1,160 @@
+"""The current snapshot and the keys that are warm: what the data plane knows of the control plane.
+
+A door: the only room that reads the catalog, tenants, keys and rules. A poller asks for the revisions once a second
+(a tiny query in a thread of its own) and rebuilds what changed; whatever fails, the last good snapshot stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from django.conf import settings
+from django.db import close_old_connections
+
+from apps.audit import selectors as audit
+from apps.catalog import selectors as catalog
+from apps.domain import errors, keys
+from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
+from apps.gateway.keyring import Keyring
+from apps.keys import selectors as key_selectors
+from apps.keys import uses
+from apps.quotas import selectors as quotas
+from apps.runtime.state import state
+from apps.tenants import selectors as tenants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+# A change here may alter what any cached principal may do, so all of them are looked up again.
+_CLEARS_KEYS = ("accounts", "quotas")
+_USES_FLUSH_SECONDS = 30.0
+_EMPTY = Snapshot(revision=-1, compiled_at=0.0, models={}, tenants={}, projects={})
+
+
+class Configuration:
+    """`snapshot` is replaced whole, never edited. One per process; lives on the process's event loop."""
+
+    def __init__(self, *, on_change: Callable[[], None]) -> None:
+        self.snapshot = _EMPTY
+        self._on_change = on_change
+        self._pepper = settings.WEIR_KEY_PEPPER.encode()
+        self.keyring = Keyring(capacity=settings.WEIR_KEY_CACHE)
+        self._revisions: dict[str, int] = {}
+        self.uses = uses.Uses()
+        self._uses_flushed = time.monotonic()
+        self._thread = ThreadPoolExecutor(max_workers=2, thread_name_prefix="weir-configuration")
+        self._poller: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Loads the first snapshot. Raises what the database raises: without a configuration nothing can be served."""
+        await self.refresh()
+        self._poller = asyncio.create_task(self._poll(), name="weir-configuration")
+
+    async def close(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._poller
+        await self._in_thread(self.uses.flush)
+        self._thread.shutdown(wait=False)
+
+    # --- keys ------------------------------------------------------------------------------------------------
+
+    def known(self, key: str) -> Principal | None:
+        """A warm key's principal, without a database. None: not warm, or not a key."""
+        return self.keyring.get(self._digest(key))
+
+    async def look_up(self, key: str) -> Principal | None:
+        """A cold key's principal by one query; concurrent askers share it. Junk is refused by its checksum first."""
+        public_id = keys.public_id(key)
+        if public_id is None:
+            return None
+        digest = self._digest(key)
+        return await self.keyring.load(digest, public_id, lambda: self._in_thread(_principal, key))
+
+    def _digest(self, key: str) -> bytes:
+        return keys.digest(key, pepper=self._pepper)
+
+    # --- snapshot --------------------------------------------------------------------------------------------
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(settings.WEIR_REFRESH_SECONDS)
+            try:
+                await self.refresh()
+                await self._flush_uses()
+            except Exception:
+                log.exception("configuration.refresh_failed", revision=self.snapshot.revision)
+
+    async def refresh(self) -> None:
+        """Take up what has changed since the last time."""
+        current = await self._in_thread(audit.revisions)
+        changed = {area for area, number in current.items() if self._revisions.get(area) != number}
+        if self.snapshot.revision >= 0 and not changed:
+            state.snapshot_at = time.time()
+            return
+        if "keys" in changed:
+            stale = await self._in_thread(key_selectors.changed_since, self._revisions.get("keys", 0))
+            self.keyring.forget(stale)
+        if any(area in changed for area in _CLEARS_KEYS):
+            self.keyring.clear()
+        if self.snapshot.revision < 0 or changed - {"keys"}:
+            self.snapshot = await self._in_thread(_compile, sum(current.values()))
+            self._on_change()
+        self._revisions = current
+        state.snapshot_revision = self.snapshot.revision
+        state.snapshot_at = time.time()
+
+    async def _flush_uses(self) -> None:
+        if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
+            self._uses_flushed = time.monotonic()
+            await self._in_thread(self.uses.flush)
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _with_connection, function, *arguments)
+
+
+def _with_connection(function: Callable[..., T], *arguments: object) -> T:
+    close_old_connections()
+    return function(*arguments)
+
+
+def _principal(key: str) -> Principal | None:
+    """One key with what restrains it and its user."""
+    try:
+        principal = key_selectors.principal(key)
+    except Exception as error:
+        log.exception("configuration.look_up_failed")
+        raise errors.Unavailable("keys cannot be checked right now", retry_after=1) from error
+    if principal is None:
+        return None
+    key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
+    return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
+
+
+def _compile(revision: int) -> Snapshot:
+    now = int(time.time())
+    book = quotas.rule_book()
+    active_tenants, active_projects = tenants.active_tenants(), tenants.active_projects()
+    return Snapshot(
+        revision=revision,
+        compiled_at=time.time(),
+        models=catalog.snapshot_models(now),
+        tenants={tenant: book.tenants.get(tenant, UNRESTRAINED) for tenant in active_tenants},
+        projects={project: book.projects.get(project, UNRESTRAINED) for project in active_projects},
+        model_rules=book.models,
+        private_networks=(*catalog.private_networks(), *settings.WEIR_PRIVATE_NETWORKS),
+        cors_origins=frozenset(settings.WEIR_CORS_ORIGINS),
+    )

@@ -1,0 +1,98 @@
+"""The one object that walks the corridor: what is known of a call so far."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from apps.domain import ids
+from apps.domain.errors import ClientError
+from apps.domain.limits.decision import Decision
+from apps.domain.protocols.contract import ClientCall, WireFormat
+from apps.domain.snapshot import Budget, Model, Principal, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from apps.gateway.attempt import Attempt
+
+    Message = dict[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Scope = dict[str, Any]
+
+_dice = random.SystemRandom()
+
+
+class RequestContext:
+    """One client call. Times: `started` on the monotonic clock, `started_at` in unix seconds."""
+
+    __slots__ = (
+        "attempts",
+        "budgets",
+        "call",
+        "committed",
+        "decision",
+        "endpoint",
+        "gone",
+        "headers",
+        "model",
+        "principal",
+        "receive",
+        "request_id",
+        "scope",
+        "send",
+        "snapshot",
+        "started",
+        "started_at",
+        "task",
+        "trace_id",
+        "wire",
+    )
+
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, *, wire: WireFormat, endpoint: str, snapshot: Snapshot
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.wire = wire
+        self.endpoint = endpoint
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.started = time.monotonic()
+        self.started_at = time.time()
+        self.request_id: UUID = ids.request_id(now_ms=int(self.started_at * 1000), random_bits=_dice.getrandbits(62))
+        self.trace_id = _trace_id(self.headers.get(b"traceparent"), self.request_id)
+        self.task = asyncio.current_task()
+        self.snapshot = snapshot
+        self.principal: Principal | None = None
+        self.call: ClientCall | None = None
+        self.model: Model | None = None
+        self.decision: Decision | None = None
+        self.budgets: tuple[Budget, ...] = ()
+        self.attempts: list[Attempt] = []
+        self.committed = False  # the status line is out
+        self.gone = False  # the client has left
+
+    @property
+    def public_request_id(self) -> str:
+        return f"req_{self.request_id.hex}"
+
+    def header(self, name: bytes) -> str:
+        """A request header as text; "" when absent. Raises ClientError when it is not ASCII."""
+        try:
+            return self.headers.get(name, b"").decode("ascii")
+        except UnicodeDecodeError:
+            raise ClientError(f"header {name.decode()} is not ASCII") from None
+
+
+def _trace_id(traceparent: bytes | None, request_id: UUID) -> str:
+    """The caller's trace (W3C `traceparent`, 00-<32 hex>-<16 hex>-<flags>), else the request's own id."""
+    if traceparent and len(traceparent) == 55 and traceparent[2:3] == b"-" and traceparent[35:36] == b"-":
+        candidate = traceparent[3:35]
+        if candidate.strip(b"0123456789abcdef") == b"" and candidate.strip(b"0"):
+            return candidate.decode()
+    return request_id.hex

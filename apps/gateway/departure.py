@@ -1,0 +1,74 @@
+"""Notices that the client has left, and stops the call or lets the provider finish, as the provider's policy says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apps.domain import errors
+from apps.runtime.state import state
+
+if TYPE_CHECKING:
+    from apps.gateway.context import RequestContext
+
+# Most calls outlive this; those that do not are not worth a task of their own to watch them.
+GRACE_SECONDS = 0.2
+# A provider that bills to the end anyway is heard out, within reason.
+DRAIN_SECONDS = 120.0
+MAX_DRAINS = 64
+
+
+class Watch:
+    """Waits for `http.disconnect` beside the call, from shortly after its body is in until it is disarmed."""
+
+    __slots__ = ("_ctx", "_drain", "_task", "_timer")
+
+    def __init__(self, ctx: RequestContext) -> None:
+        self._ctx = ctx
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._drain: asyncio.TimerHandle | None = None
+
+    def arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._start)
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        if self._drain is not None:
+            self._drain.cancel()
+            self._drain = None
+            state.draining_calls -= 1
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._ctx.receive())["type"] != "http.disconnect":
+            pass
+        self._ctx.gone = True
+        if self._may_drain():
+            state.draining_calls += 1
+            self._drain = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._stop)
+        else:
+            self._stop()
+
+    def _may_drain(self) -> bool:
+        attempts = self._ctx.attempts
+        wants = bool(attempts) and attempts[-1].deployment.provider.on_disconnect == "drain"
+        return wants and state.draining_calls < MAX_DRAINS
+
+    def _stop(self) -> None:
+        if self._ctx.task is not None:
+            self._ctx.task.cancel()
+
+
+def explain(ctx: RequestContext) -> errors.GatewayError:
+    """Why the call's task was cancelled: the client left, or the server is going down."""
+    if ctx.task is not None:
+        ctx.task.uncancel()
+    if ctx.gone:
+        return errors.ClientGone("client closed the connection")
+    return errors.Unavailable("the gateway is shutting down", retry_after=1)

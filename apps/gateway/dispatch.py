@@ -1,0 +1,128 @@
+"""The first deployment that answers, up to its first event. Until then another may be tried; after it, none."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from apps.domain import errors
+from apps.domain.protocols import exchange as exchanges
+from apps.domain.protocols.contract import Exchange, Target
+from apps.domain.providers import registry as providers
+from apps.domain.routing import plan
+
+if TYPE_CHECKING:
+    from apps.gateway.attempt import Accounts, Attempt
+    from apps.gateway.context import RequestContext
+    from apps.outbound.client import Answer, Outbound
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_ERROR_BYTES = 1024 * 1024
+
+
+class Answered(NamedTuple):
+    """An upstream that has begun to answer: a whole `body`, or a stream of which `first` is out already."""
+
+    attempt: Attempt
+    answer: Answer
+    exchange: Exchange
+    body: bytes | None = None
+    first: bytes = b""
+
+
+async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) -> Answered:
+    """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
+    candidates = _plan(ctx)
+    failure: errors.UpstreamError | None = None
+    for candidate in candidates:
+        attempt = await accounts.open(ctx, candidate)
+        try:
+            return await _ask(ctx, attempt, outbound)
+        except errors.UpstreamError as error:
+            await attempt.abandon(error)
+            if not error.retryable:
+                raise
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+def _plan(ctx: RequestContext) -> list[plan.Try]:
+    assert ctx.model is not None
+    assert ctx.principal is not None
+    candidates = plan.tries(
+        ctx.model,
+        tenant_id=ctx.principal.tenant_id,
+        now=int(ctx.started_at),
+        dice=random.random,
+        priced_only=bool(ctx.budgets),
+    )
+    if not candidates:
+        raise errors.NoDeployment(f"no deployment can serve {ctx.model.name} right now", retry_after=5)
+    return candidates
+
+
+async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Answered:
+    """One try. The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
+    assert ctx.call is not None
+    exchange = attempt.exchange = exchanges.open(
+        ctx.call, _target(ctx, attempt), request_id=ctx.public_request_id, created=int(ctx.started_at)
+    )
+    provider = attempt.deployment.provider
+    vendor = providers.vendor(provider.vendor)
+    headers = _headers(ctx, attempt)
+    await attempt.intend()
+    answer = attempt.answer = await outbound.open(
+        "POST",
+        vendor.url(provider.base_url, provider.protocol),
+        headers=headers,
+        body=exchange.body,
+        timeouts=provider.timeouts,
+    )
+    attempt.answered(answer)
+    if answer.status != 200:
+        raise exchange.refuse(answer.status, answer.headers, await answer.read(MAX_ERROR_BYTES))
+    if not ctx.call.stream:
+        return Answered(attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES)))
+    return Answered(attempt, answer, exchange, first=await _first_event(attempt, answer, exchange))
+
+
+async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> bytes:
+    """Client bytes up to and with the first whole event: from here on the status is 200."""
+    held = []
+    async for chunk in answer.chunks():
+        held.append(exchange.feed(chunk))
+        if exchange.seen.error is not None:
+            raise exchange.seen.error
+        if exchange.seen.started:
+            attempt.began()
+            return b"".join(held)
+    exchange.close()
+    raise exchange.seen.error or errors.UpstreamBroken("the provider closed the stream before its first event")
+
+
+def _target(ctx: RequestContext, attempt: Attempt) -> Target:
+    assert ctx.model is not None
+    deployment = attempt.deployment
+    return Target(
+        protocol=deployment.provider.protocol,
+        model=deployment.upstream_model,
+        max_output_tokens=ctx.model.max_output_tokens,
+        capabilities=ctx.model.capabilities,
+        quirks=providers.vendor(deployment.provider.vendor).quirks,
+    )
+
+
+def _headers(ctx: RequestContext, attempt: Attempt) -> list[tuple[str, str]]:
+    """Made anew, never copied: what the provider needs, the caller's open list of vendor headers, our trace."""
+    provider = attempt.deployment.provider
+    vendor = providers.vendor(provider.vendor)
+    secret = attempt.credential.secret.reveal_for(provider.host)
+    return [
+        ("content-type", "application/json"),
+        ("accept", "text/event-stream" if ctx.call and ctx.call.stream else "application/json"),
+        *vendor.headers(secret, client=_text(ctx.headers)),
+        *provider.headers,
+        *vendor.trace(f"{ctx.request_id}/{attempt.number}"),
+    ]

@@ -1,0 +1,131 @@
+"""Everything a process needs to answer calls, started once and closed in order.
+
+`running()` starts it on first use, for servers that send no lifespan events (Daphne).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from django.conf import settings
+
+from apps.gateway.attempt import Accounts
+from apps.gateway.configuration import Configuration
+from apps.outbound.client import Outbound
+from apps.quotas.counters import make_limiter
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from apps.gateway.context import Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """The data plane's standing parts."""
+
+    def __init__(self) -> None:
+        self.max_body_bytes: int = settings.WEIR_MAX_BODY_BYTES
+        self.configuration = Configuration(on_change=self._configured)
+        self.outbound = Outbound()
+        self.limiter = make_limiter()
+        self.accounts = Accounts()
+        self._lock: IO[str] | None = None
+
+    async def start(self) -> None:
+        """Raises RuntimeError when another gateway process serves this embedded installation."""
+        self._lock = _embedded_lock()
+        await self.accounts.start()
+        await self.configuration.start()
+        log.info("gateway.started", revision=self.configuration.snapshot.revision)
+
+    async def close(self) -> None:
+        """After the last call: settle, forward, give leases back."""
+        await self.configuration.close()
+        await self.accounts.close()
+        await self.limiter.close()
+        await self.outbound.close()
+        if self._lock is not None:
+            self._lock.close()
+        log.info("gateway.stopped")
+
+    def _configured(self) -> None:
+        self.outbound.set_private_networks(self.configuration.snapshot.private_networks)
+
+
+current: Engine | None = None
+_starting: asyncio.Task[Engine] | None = None
+
+
+async def running() -> Engine:
+    """The process's engine, started if it is not."""
+    global _starting
+    if current is not None:
+        return current
+    if _starting is None:
+        _starting = asyncio.create_task(_start())
+    try:
+        return await asyncio.shield(_starting)
+    except Exception:
+        _starting = None
+        raise
+
+
+async def stop() -> None:
+    global current, _starting
+    if current is not None:
+        engine, current, _starting = current, None, None
+        await engine.close()
+
+
+async def _start() -> Engine:
+    global current
+    engine = Engine()
+    await engine.start()
+    current = engine
+    return engine
+
+
+async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI lifespan: start before the first call, close after the last."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            try:
+                await running()
+            except Exception as error:
+                log.exception("gateway.start_failed")
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            with contextlib.suppress(Exception):
+                await stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+def _embedded_lock() -> IO[str] | None:
+    """One gateway process without Redis: limits and leases of a second one would not add up."""
+    if settings.REDIS_URL:
+        return None
+    path = Path(settings.VAR_DIR) / "gateway.lock"
+    lock = path.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        raise RuntimeError(
+            f"another gateway process ({lock.read().strip()}) serves this installation; more than one needs REDIS_URL"
+        ) from None
+    lock.truncate(0)
+    lock.write(f"pid {os.getpid()}")
+    lock.flush()
+    return lock

@@ -1,0 +1,68 @@
+"""What is in it: the body, read once within its bounds, and the model it asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apps.domain import errors
+
+if TYPE_CHECKING:
+    from apps.domain.snapshot import Model, Principal, Snapshot
+    from apps.gateway.context import RequestContext
+
+
+async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
+    """Sets `call` and `model`. Raises BodyTooLarge, InvalidRequest, ModelNotFound, ClientGone."""
+    body = await _body(ctx, max_bytes)
+    ctx.call = ctx.wire.read_request(body)
+    assert ctx.principal is not None
+    model = ctx.snapshot.models.get(ctx.call.model)
+    if model is None or not usable(model, ctx.principal):
+        raise errors.ModelNotFound(f"model: {ctx.call.model[:200]}", param="model")
+    ctx.model = model
+
+
+def usable(model: Model, principal: Principal) -> bool:
+    """Whether a key may use a model. The tenant's list and the key's own list both confine it."""
+    if model.tenant_ids is not None and principal.tenant_id not in model.tenant_ids:
+        return False
+    return principal.models is None or model.name in principal.models
+
+
+def visible(snapshot: Snapshot, principal: Principal) -> list[Model]:
+    """The models a key may use, by name, aliases left out."""
+    return [
+        model
+        for name, model in sorted(snapshot.models.items())
+        if name == model.name and usable(model, principal)
+    ]
+
+
+async def _body(ctx: RequestContext, max_bytes: int) -> bytes:
+    """The whole body. What exceeds the limit is refused by its declared length, or as soon as it has come in."""
+    declared = ctx.headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise errors.BodyTooLarge(f"request body exceeds {max_bytes} bytes")
+    message = await ctx.receive()
+    if message["type"] == "http.disconnect":
+        raise errors.ClientGone("client closed the connection")
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return _bounded(body, max_bytes)
+    parts = [body]
+    size = len(body)
+    while message.get("more_body"):
+        message = await ctx.receive()
+        if message["type"] == "http.disconnect":
+            raise errors.ClientGone("client closed the connection")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > max_bytes:
+            raise errors.BodyTooLarge(f"request body exceeds {max_bytes} bytes")
+    return b"".join(parts)
+
+
+def _bounded(body: bytes, max_bytes: int) -> bytes:
+    if len(body) > max_bytes:
+        raise errors.BodyTooLarge(f"request body exceeds {max_bytes} bytes")
+    return body

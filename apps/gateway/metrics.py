@@ -1,0 +1,51 @@
+"""The gateway's own Prometheus figures. Labels are bounded: dialects, outcomes and the catalog's names."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from apps.runtime.state import state
+
+if TYPE_CHECKING:
+    from apps.domain.errors import GatewayError
+    from apps.gateway.context import RequestContext
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+CALLS = Counter("weir_calls", "Calls by dialect, model and outcome.", ("dialect", "model", "outcome"))
+DURATION = Histogram("weir_call_duration_seconds", "From request to last byte.", ("dialect",), buckets=_SECONDS)
+FIRST_BYTE = Histogram(
+    "weir_time_to_first_token_seconds", "From request to the first event.", ("dialect",), buckets=_SECONDS
+)
+TOKENS = Counter("weir_tokens", "Tokens by model and direction.", ("model", "direction"))
+COST = Counter("weir_cost_usd", "Cost in US dollars by model; the exact figure is in the ledger.", ("model",))
+IN_FLIGHT = Gauge("weir_calls_in_flight", "Calls being answered.", multiprocess_mode="livesum")
+IN_FLIGHT.set_function(lambda: state.in_flight)
+
+
+def observe(ctx: RequestContext, failure: GatewayError | None) -> None:
+    """Counts one settled call."""
+    model = ctx.model.name if ctx.model is not None else ""
+    dialect = ctx.wire.name
+    _calls(dialect, model, failure.kind if failure is not None else "ok").inc()
+    _duration(dialect).observe(time.monotonic() - ctx.started)
+    for attempt in ctx.attempts:
+        if attempt.first_byte_seconds is not None:
+            _first_byte(dialect).observe(attempt.first_byte_seconds)
+        if attempt.usage is not None:
+            _tokens(model, "in").inc(attempt.usage.in_total)
+            _tokens(model, "out").inc(attempt.usage.out_total)
+        if attempt.cost:
+            _cost(model).inc(attempt.cost / 1e9)
+
+
+# `labels()` takes a lock and builds a tuple; a child is looked up once.
+_calls = lru_cache(maxsize=4096)(CALLS.labels)
+_duration = lru_cache(maxsize=64)(DURATION.labels)
+_first_byte = lru_cache(maxsize=64)(FIRST_BYTE.labels)
+_tokens = lru_cache(maxsize=4096)(TOKENS.labels)
+_cost = lru_cache(maxsize=4096)(COST.labels)

@@ -1,0 +1,46 @@
+"""One client call, from key to ledger. Read this file first.
+
+The rooms do not know one another; their order lives here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from apps.domain import errors
+from apps.gateway import admit, answers, authenticate, departure, dispatch, examine, relay, settle
+
+if TYPE_CHECKING:
+    from apps.gateway.context import RequestContext
+    from apps.gateway.engine import Engine
+
+log = structlog.get_logger(__name__)
+
+
+async def serve(ctx: RequestContext, engine: Engine) -> None:
+    """Answers one completion. Whatever happens, it is settled exactly once and the caller is told in its dialect."""
+    watch = departure.Watch(ctx)
+    failure: errors.GatewayError | None = None
+    try:
+        await authenticate.authenticate(ctx, engine.configuration)  # who asks      -> ctx.principal
+        await examine.examine(ctx, max_bytes=engine.max_body_bytes)  # what is in it -> ctx.call, ctx.model
+        watch.arm()
+        await admit.admit(ctx, engine.limiter)  # may they      -> ctx.decision, ctx.budgets
+        answered = await dispatch.dispatch(ctx, engine.outbound, engine.accounts)  # first event in hand
+        await relay.relay(ctx, answered)  # upstream bytes -> client bytes
+    except errors.GatewayError as error:
+        failure = error
+    except asyncio.CancelledError:
+        failure = departure.explain(ctx)
+    except Exception as error:
+        log.exception("gateway.failed", request_id=ctx.public_request_id)
+        failure = errors.InternalError("internal error")
+        failure.__cause__ = error
+    finally:
+        watch.disarm()
+        await settle.settle(ctx, failure, engine.limiter)  # true usage     -> price, limits, journal
+    if failure is not None:
+        await answers.fail(ctx, failure)

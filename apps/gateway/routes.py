@@ -1,0 +1,51 @@
+"""Which endpoint answers a path. The query string never matters (Claude Code sends `?beta=true`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.urls import re_path
+
+from apps.gateway import endpoints
+
+if TYPE_CHECKING:
+    from apps.gateway.context import Receive, Scope, Send
+
+POST = "POST"
+GET = "GET"
+
+ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
+    "/v1/messages": {POST: endpoints.messages},
+    "/anthropic/v1/messages": {POST: endpoints.messages},
+    "/v1/chat/completions": {POST: endpoints.chat_completions},
+    "/v1/models": {GET: endpoints.models},
+    "/anthropic/v1/models": {GET: endpoints.models},
+}
+# Below these, the rest of the path is the name of one model (which may hold slashes).
+BELOW = ("/v1/models", "/anthropic/v1/models")
+
+
+async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI application for every path under `/v1` and `/anthropic/v1`."""
+    method = scope["method"]
+    methods = ROUTES.get(scope["path"]) or _lenient(scope["path"])
+    if methods is not None and (endpoint := methods.get(method)) is not None:
+        await endpoint(scope, receive, send)
+    elif method == "OPTIONS":
+        await endpoints.preflight(scope, receive, send)
+    elif methods is not None:
+        await endpoints.wrong_method(scope, receive, send, allowed=tuple(methods))
+    else:
+        await endpoints.unknown_path(scope, receive, send)
+
+
+def _lenient(path: str) -> dict[str, endpoints.Endpoint] | None:
+    """A trailing slash is forgiven: a redirect would make clients drop their body."""
+    path = path.rstrip("/")
+    for parent in BELOW:
+        if path.startswith(f"{parent}/"):
+            return ROUTES[parent]
+    return ROUTES.get(path)
+
+
+urlpatterns: list[Any] = [re_path(r"^(?:anthropic/)?v1(?:/|$)", data_plane)]

@@ -1,0 +1,40 @@
+"""When a key was last used, gathered in memory by the data plane and written in batches, at the grain of a minute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from apps.keys import services
+
+GRAIN_SECONDS = 60.0
+
+
+class Uses:
+    """One per gateway process. `note` is called on every request and does no more than it must."""
+
+    def __init__(self) -> None:
+        self._noted: dict[int, float] = {}
+        self._pending: dict[int, tuple[float, str, str]] = {}
+
+    def note(self, key_id: int, *, at: float, address: str, agent: bytes) -> None:
+        """`at` in unix seconds; `agent` is the raw User-Agent."""
+        if at - self._noted.get(key_id, 0.0) < GRAIN_SECONDS:
+            return
+        self._noted[key_id] = at
+        self._pending[key_id] = (at, address, agent.decode("latin-1")[:100])
+
+    def flush(self) -> None:
+        """Writes what is pending; raises what the database raises, and then keeps it."""
+        pending, self._pending = self._pending, {}
+        try:
+            services.touch(
+                [
+                    (key_id, datetime.fromtimestamp(at, UTC), address, agent)
+                    for key_id, (at, address, agent) in pending.items()
+                ]
+            )
+        except Exception:
+            self._pending = {**pending, **self._pending}
+            raise
+        if len(self._noted) > 100_000:
+            self._noted.clear()

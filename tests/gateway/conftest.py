@@ -1,0 +1,96 @@
+"""The real gateway on a real socket, the simulated provider behind it, and a small world to call from."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+import uvicorn
+
+from apps.gateway import engine as engines
+from apps.runtime.state import state
+from gateway_site.asgi import application
+from tests.gateway.world import World
+from tests.servers import Simulator, start_simulator
+
+DEADLINE = 30.0
+
+
+class Gateway:
+    """A gateway in a thread of its own, on the test's database."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.host = "127.0.0.1"
+        config = uvicorn.Config(application, host=self.host, port=0, log_level="warning", access_log=False)
+        self._server = uvicorn.Server(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+        self._thread.start()
+        until(lambda: self._server.started)
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://{self.host}:{self.port}"
+        self.client = httpx2.Client(base_url=self.url, timeout=DEADLINE)
+
+    @property
+    def engine(self) -> engines.Engine:
+        assert engines.current is not None
+        return engines.current
+
+    def refresh(self) -> None:
+        """Make a change of configuration known at once, as the poller would within a second."""
+        self.call(self.engine.configuration.refresh())
+
+    def settle(self) -> None:
+        """Until every call has ended and every outcome is in the ledger."""
+        until(lambda: state.in_flight == 0)
+        self.call(self.engine.accounts.forwarder.flush())
+
+    def look_ups(self) -> int:
+        return self.engine.configuration.keyring.loads
+
+    def call(self, coroutine):
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
+
+    def stop(self) -> None:
+        self.client.close()
+        self._server.should_exit = True
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive(), "the gateway did not stop"
+
+    def _run(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._loop.run_until_complete(self._server.serve())
+        self._loop.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for a condition; the deadline is generous, the steps are tiny."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    running = start_simulator(tmp_path_factory.mktemp("simulator"), "--fast")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def world(transactional_db: None, simulator: Simulator) -> World:
+    return World(simulator.base_url)
+
+
+@pytest.fixture
+def gateway(world: World) -> Iterator[Gateway]:
+    running = Gateway(world)
+    yield running
+    running.stop()

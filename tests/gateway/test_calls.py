@@ -1,0 +1,154 @@
+"""One call through the corridor: the answer, its headers, its ledger row."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from apps.usage.models import Entry
+
+from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATHS = {ANTHROPIC: "anthropic_messages", OPENAI: "openai_chat"}
+MODELS = {"claude-test": "anthropic_messages", "gpt-test": "openai_chat"}
+
+
+def text_of(path, response, stream):
+    if not stream:
+        body = response.json()
+        return body["content"][0]["text"] if path == ANTHROPIC else body["choices"][0]["message"]["content"]
+    parts = []
+    for _, data in frames(response.text):
+        if path == ANTHROPIC and data["type"] == "content_block_delta":
+            parts.append(data["delta"].get("text", ""))
+        elif path == OPENAI and data != "[DONE]" and data["choices"]:
+            parts.append(data["choices"][0]["delta"].get("content") or "")
+    return "".join(parts)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("path", PATHS)
+def test_every_dialect_with_every_upstream_answers_and_is_booked(gateway, simulator, path, model, stream):
+    calls = len(simulator.calls())
+    response = ask(gateway, path, model=model, change={"stream": stream})
+    assert response.status_code == 200, response.text
+    assert len(text_of(path, response, stream)) > 3
+    gateway.settle()
+    entry = Entry.objects.get()
+    metered = simulator.calls()[calls:]
+    assert len(metered) == 1
+    assert entry.status == "ok"
+    assert entry.state == "settled"
+    assert entry.usage_source == "provider"
+    assert (entry.in_fresh, entry.out_total) == (metered[0].input_tokens, metered[0].output_tokens)
+    assert entry.cost_nano == gateway.world.price_of(model, entry)
+    assert (entry.client_protocol, entry.upstream_protocol) == (PATHS[path], MODELS[model])
+    assert entry.price_version == gateway.world.prices[model].pk
+    assert entry.key_id == gateway.world.key_row.pk
+    assert entry.stream is stream
+    assert entry.ttft_ms is None or entry.ttft_ms <= entry.latency_ms
+    assert response.headers["request-id" if path == ANTHROPIC else "x-request-id"] == f"req_{entry.request_id.hex}"
+
+
+@pytest.mark.parametrize("prefix", ["", "/anthropic"])
+def test_both_anthropic_paths_answer_and_the_query_is_ignored(gateway, prefix):
+    assert ask(gateway, f"{prefix}/v1/messages?beta=true").status_code == 200
+
+
+def test_a_key_is_taken_from_either_header(gateway, world):
+    bearer = {"authorization": f"Bearer {world.key}"}
+    assert ask(gateway, ANTHROPIC, key=None, headers=bearer).status_code == 200
+    assert ask(gateway, OPENAI, key=world.key).status_code == 200
+
+
+def test_a_warm_key_costs_no_look_up(gateway):
+    ask(gateway, ANTHROPIC)
+    before = gateway.look_ups()
+    for _ in range(5):
+        assert ask(gateway, ANTHROPIC).status_code == 200
+    assert gateway.look_ups() == before == 1
+
+
+def test_revoking_a_key_takes_effect_in_two_seconds(gateway, world):
+    assert ask(gateway, ANTHROPIC).status_code == 200
+    world.revoke()
+    import time
+
+    deadline = time.monotonic() + 2.0
+    while ask(gateway, ANTHROPIC).status_code == 200:
+        assert time.monotonic() < deadline, "the revoked key still works"
+        time.sleep(0.05)
+
+
+def test_models_are_listed_for_both_dialects_and_filtered(gateway, world):
+    listed = gateway.client.get("/v1/models", headers={"x-api-key": world.key}).json()
+    assert [entry["id"] for entry in listed["data"]] == ["claude-test", "gpt-test"]
+    assert listed["object"] == "list"
+    assert listed["has_more"] is False
+    confined = world.issue(models=["gpt-test"])
+    headers = {"authorization": f"Bearer {confined}"}
+    assert [e["id"] for e in gateway.client.get("/anthropic/v1/models", headers=headers).json()["data"]] == ["gpt-test"]
+    assert gateway.client.get("/v1/models/gpt-test", headers=headers).json()["id"] == "gpt-test"
+    assert gateway.client.get("/v1/models/claude-test", headers=headers).status_code == 404
+
+
+def test_limits_are_shown_on_successes_in_both_dialects(gateway, world):
+    world.limit(tenant=world.tenant, requests_per_minute=50, tokens_per_minute=100_000)
+    gateway.refresh()
+    anthropic = ask(gateway, ANTHROPIC).headers
+    assert anthropic["anthropic-ratelimit-requests-limit"] == "50"
+    assert int(anthropic["anthropic-ratelimit-requests-remaining"]) < 50
+    assert anthropic["anthropic-ratelimit-tokens-reset"].endswith("Z")
+    openai = ask(gateway, OPENAI).headers
+    assert openai["x-ratelimit-limit-tokens"] == "100000"
+    assert openai["x-ratelimit-reset-requests"].endswith("s")
+
+
+def test_a_reached_limit_says_when_to_come_back(gateway, world):
+    world.limit(key=world.key_row, requests_per_minute=2)
+    gateway.refresh()
+    answers = [ask(gateway, ANTHROPIC) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    refused = answers[-1]
+    assert refused.json()["error"]["type"] == "rate_limit_error"
+    assert int(refused.headers["retry-after"]) >= 1
+    assert refused.headers["anthropic-ratelimit-requests-remaining"] == "0"
+    gateway.settle()
+    assert Entry.objects.count() == 2
+
+
+def test_a_budget_is_charged_what_the_row_says(gateway, world):
+    budget = world.budget(tenant=world.tenant, amount=10**12)
+    gateway.refresh()
+    for _ in range(3):
+        assert ask(gateway, ANTHROPIC).status_code == 200
+    gateway.settle()
+    window = budget.windows.get()
+    assert window.settled == sum(entry.cost_nano for entry in Entry.objects.all()) > 0
+
+
+def test_unknown_fields_and_beta_headers_reach_an_upstream_of_the_same_dialect(gateway, simulator):
+    headers = {"anthropic-beta": "a-2026,b-2026", "anthropic-version": "2023-06-01", "anthropic-new-thing": "yes"}
+    ask(gateway, ANTHROPIC, change={"surprise": {"kept": [1, 2.50]}}, headers=headers)
+    call = simulator.calls()[-1]
+    assert call.headers["anthropic-beta"] == "a-2026,b-2026"
+    assert call.headers["anthropic-new-thing"] == "yes"
+    assert call.body["surprise"] == {"kept": [1, 2.50]}
+    assert call.body["model"] == "claude-upstream"
+    assert gateway.world.key not in json.dumps(call.headers)
+
+
+def test_cors_is_granted_to_listed_origins_only(gateway, settings):
+    settings.WEIR_CORS_ORIGINS = ["https://app.example"]
+    gateway.world.touch_catalog()
+    gateway.refresh()
+    good, bad = {"origin": "https://app.example"}, {"origin": "https://evil.example"}
+    preflight = gateway.client.options("/v1/messages", headers=good)
+    assert preflight.status_code == 204
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert "x-api-key" in preflight.headers["access-control-allow-headers"]
+    assert "access-control-allow-origin" not in gateway.client.options("/v1/messages", headers=bad).headers
+    assert ask(gateway, ANTHROPIC, headers=good).headers["access-control-allow-origin"] == "https://app.example"
+    assert "access-control-allow-origin" not in ask(gateway, ANTHROPIC, headers=bad).headers
