@@ -7,6 +7,7 @@ core a call cost 33 µs more than aiohttp alone with the stock transport, 11 µs
 
 from __future__ import annotations
 
+import io
 import ssl
 from functools import lru_cache
 from typing import Self
@@ -16,6 +17,8 @@ import httpx2
 from httpx_aiohttp.httpx2 import AiohttpTransport
 from multidict import CIMultiDict
 from yarl import URL
+
+_ONE_WRITE = 2**20  # from here on aiohttp warns about bytes
 
 
 class PreparedURL(httpx2.URL):
@@ -90,11 +93,18 @@ class DirectTransport(AiohttpTransport):
             request.method,
             request.url.parsed,
             headers=request.headers,
-            data=request.content or None,
+            data=_payload(request.content),
             allow_redirects=False,
             timeout=_limits(request.extensions["timeout"]["pool"]),
         )
         return Relayed(response, request=request)
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO | None:
+    """A large body goes out in pieces, so that the loop is not held up by one write."""
+    if len(body) > _ONE_WRITE:
+        return io.BytesIO(body)
+    return body or None
 
 
 @lru_cache(maxsize=256)
