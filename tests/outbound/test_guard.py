@@ -96,13 +96,6 @@ PUBLIC = [
     "api.example.com",
     "xn--bcher-kva.example",
 ]
-    "8.8.8.8",
-    "1.1.1.1",
-    "[2606:4700:4700::1111]",
-    "[64:ff9b::808:808]",
-    "api.example.com",
-    "xn--bcher-kva.example",
-]
 
 
 @pytest.mark.parametrize("host", [*LOOPBACK_SPELLINGS, *METADATA_SPELLINGS, *INWARD])
