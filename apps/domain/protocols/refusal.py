@@ -12,12 +12,12 @@ from apps.domain import errors
 OVERFLOW = "context_length_exceeded"
 _KINDS = {400: "invalid_request", 402: "billing", 404: "not_found", 413: "too_large", 422: "invalid_request"}
 _OVERFLOW_WORDS = re.compile(
-    r"prompt is too long|prompt too long|input is too long|prompt_too_long|input tokens exceeded"
-    r"|maximum context length|context window|context_length_exceeded|max context length"
-    r"|exceeds? the (?:model's )?(?:context|limit of \d+)|too many input tokens",
+    r"prompt is too long|prompt too long|input is too long|prompt_too_long|input tokens exceeded|too many input tokens"
+    r"|maximum context length|max context length|context_length_exceeded|context_window_exceeded"
+    r"|exceeds? (?:the |its |this )?(?:model's )?(?:maximum )?context|prompt token count of \d+ exceeds",
     re.IGNORECASE,
 )
-# Anything that looks like a key: vendors' own (sk-…, gsk_…, csk-…, AIza…, AKIA…), ours, and what follows a header's name.
+# Anything that looks like a key: vendors' own (sk-…, gsk_…, AIza…, AKIA…), ours, and what follows a header's name.
 _CREDENTIAL = re.compile(
     rb"\b(?:(?:sk|gsk|csk|rk|pk|xai|nvapi|weir)[-_][A-Za-z0-9*._-]{6,}|AIza[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{12,}"
     rb"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]+)"

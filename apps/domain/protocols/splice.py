@@ -36,7 +36,7 @@ class Members(msgspec.Struct, frozen=True, gc=False):
         )
         if added:
             cuts.append((self.end, self.end, b"," + added if self.spans else added))
-        pieces = []
+        pieces: list[bytes] = []
         position = 0
         for start, stop, value in sorted(cuts):
             pieces += (self.body[position:start], value)

@@ -1,0 +1,14 @@
+"""OpenAI. None of the caller's headers go on: `openai-organization` and `openai-project` belong to the credential."""
+
+from __future__ import annotations
+
+from apps.domain.providers.vendor import Vendor, bearer
+
+VENDOR = Vendor(
+    slug="openai",
+    label="OpenAI",
+    protocols=("openai_chat",),
+    base_url="https://api.openai.com/v1",
+    authorize=bearer,
+    quirks=frozenset({"max_completion_tokens", "developer_role"}),
+)

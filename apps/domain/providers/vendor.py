@@ -1,0 +1,54 @@
+"""What a vendor is, as far as a request to it is concerned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import msgspec
+
+HeaderList = tuple[tuple[str, str], ...]
+
+PATHS: Mapping[str, str] = MappingProxyType({"anthropic_messages": "/v1/messages", "openai_chat": "/chat/completions"})
+
+
+def bearer(secret: str) -> HeaderList:
+    return (("authorization", f"Bearer {secret}"),) if secret else ()
+
+
+def api_key(secret: str) -> HeaderList:
+    return (("x-api-key", secret),) if secret else ()
+
+
+class Vendor(msgspec.Struct, frozen=True, kw_only=True):
+    """`authorize` makes the credential's headers. `forwards` are prefixes of caller's headers that go on unchanged;
+    `defaults` are sent where the caller has none of that name. `trace_header` takes the gateway's own id of a call.
+
+    Quirks: `max_completion_tokens` (knows the new name of the cap), `developer_role`.
+    """
+
+    slug: str
+    label: str
+    protocols: tuple[str, ...]
+    authorize: Callable[[str], HeaderList]
+    base_url: str = ""
+    forwards: tuple[str, ...] = ()
+    defaults: HeaderList = ()
+    trace_header: str | None = None
+    paths: Mapping[str, str] = PATHS
+    quirks: frozenset[str] = frozenset()
+
+    def url(self, base_url: str, protocol: str) -> str:
+        """Where completions of `protocol` are asked for. OpenAI's base URLs end in a version, Anthropic's need not."""
+        base = base_url.rstrip("/")
+        path = self.paths[protocol]
+        return base + (path.removeprefix("/v1") if base.endswith("/v1") else path)
+
+    def headers(self, secret: str, *, client: Mapping[str, str]) -> HeaderList:
+        """`client`: the caller's headers by lower-case name, of which only the vendor's own are taken."""
+        forwarded = tuple((name, value) for name, value in client.items() if name.startswith(self.forwards))
+        absent = tuple(header for header in self.defaults if header[0] not in client)
+        return (*self.authorize(secret), *absent, *forwarded)
+
+    def trace(self, call_id: str) -> HeaderList:
+        return () if self.trace_header is None else ((self.trace_header, call_id),)
