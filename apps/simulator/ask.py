@@ -1,0 +1,70 @@
+"""What a call asks for, once its dialect has been read; and how a call that asks wrongly is refused."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from apps.simulator import tokens
+
+Object = dict[str, Any]  # Any: JSON as the caller sent it
+
+
+class Tool(msgspec.Struct, frozen=True):
+    name: str
+    schema: Object
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """`said` is the last user text, `results` the texts of tool results that nobody has answered yet.
+
+    `choice` "any" forces a call, of the tool `named` where one is. `schema` asks for JSON. `copies` is OpenAI's `n`.
+    """
+
+    dialect: Literal["anthropic", "openai"]
+    model: str
+    stream: bool = False
+    cap: int | None = None
+    stops: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    messages: int = 0
+    attachments: int = 0
+    said: str = ""
+    results: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    choice: Literal["auto", "any", "none"] = "auto"
+    named: str | None = None
+    parallel: bool = True
+    thinking: Literal["off", "shown", "omitted"] = "off"
+    schema: Object | None = None
+    copies: int = 1
+    include_usage: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """The size of the prompt, by the rule of `tokens`."""
+        texts = sum(tokens.count(text) for text in self.texts)
+        return texts + self.messages * tokens.PER_MESSAGE + self.attachments * tokens.ATTACHMENT
+
+
+class Refused(Exception):
+    """A call that gets an error of its dialect. `kind` None: the one that goes with the status."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        kind: str | None = None,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.kind = kind
+        self.param = param
+        self.code = code
+        self.retry_after = retry_after
