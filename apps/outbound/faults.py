@@ -20,6 +20,7 @@ _BROKEN: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         (aiohttp.ClientResponseError, HttpProcessingError, httpx2.RemoteProtocolError),
         "The provider's answer is not valid HTTP.",
     ),
+    ((ValueError, TypeError), "The request could not be written as HTTP."),
 )
 _LOST = "The provider dropped the connection."
 

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from apps.outbound.probe import ProbeResult, probe
+
+SECRET = "sk-ant-a-secret-that-must-not-be-shown"
+
+
+class Stand(BaseHTTPRequestHandler):
+    status = 200
+    body = b'{"object":"list","data":[{"id":"claude-a","x":1},{"id":"claude-b"}]}'
+    seen: list[tuple[str, dict[str, str]]]
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+        self.send_response(self.status)
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, format: str, *args: Any) -> None: ...
+
+
+Asker = Callable[..., ProbeResult]
+
+
+@pytest.fixture
+def stand() -> type[Stand]:
+    return type("OwnStand", (Stand,), {"seen": []})
+
+
+@pytest.fixture
+def ask(stand: type[Stand]) -> Iterator[Asker]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), stand)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+
+    def asker(**changes: Any) -> ProbeResult:
+        given = {
+            "vendor": "anthropic",
+            "protocol": "anthropic_messages",
+            "base_url": f"http://127.0.0.1:{server.server_port}",
+            "secret": SECRET,
+            "private_networks": ["127.0.0.0/8"],
+        }
+        return probe(**given | changes)  # type: ignore[arg-type]
+
+    yield asker
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_it_asks_anthropics_list_of_models_the_vendors_way(ask: Asker, stand: type[Stand]) -> None:
+    result = ask()
+    assert (result.ok, result.status, result.models) == (True, 200, ("claude-a", "claude-b"))
+    assert result.milliseconds < 5000
+    ((path, headers),) = stand.seen
+    assert path == "/v1/models"
+    assert headers["x-api-key"] == SECRET
+    assert headers["anthropic-version"] == "2023-06-01"
+
+
+def test_it_asks_openais_list_below_the_version_in_the_base_url(ask: Asker, stand: type[Stand]) -> None:
+    port = ask().message and stand.seen[0][1]["host"]
+    assert ask(vendor="openai", protocol="openai_chat", base_url=f"http://{port}/v1").ok
+    path, headers = stand.seen[-1]
+    assert path == "/v1/models"
+    assert headers["authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("status", "ok", "words"),
+    [
+        (401, False, "refused the credential"),
+        (403, False, "refused the credential"),
+        (404, True, "no list of models"),
+        (429, True, "limits our rate"),
+        (500, False, "status 500"),
+        (307, False, "status 307"),
+    ],
+)
+def test_it_judges_a_provider_by_its_status(ask: Asker, stand: type[Stand], status: int, ok: bool, words: str) -> None:
+    stand.status = status
+    stand.body = f"Incorrect API key provided: {SECRET}".encode()
+    result = ask()
+    assert (result.ok, result.status) == (ok, status)
+    assert words in result.message
+    assert SECRET not in repr(result)
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"data": 5}', b'{"data":[{"name":"x"}]}', b"\xff"])
+def test_a_list_that_cannot_be_read_is_an_empty_one(ask: Asker, stand: type[Stand], body: bytes) -> None:
+    stand.body = body
+    result = ask()
+    assert (result.ok, result.models) == (True, ())
+
+
+def test_it_keeps_to_the_guard(ask: Asker, stand: type[Stand]) -> None:
+    result = ask(private_networks=[])
+    assert (result.ok, result.status) == (False, 0)
+    assert "may not be called" in result.message
+    assert stand.seen == []
+
+
+def test_a_secret_that_is_no_header_is_not_sent(ask: Asker, stand: type[Stand]) -> None:
+    result = ask(secret="key\r\nX-Smuggled: 1")
+    assert not result.ok
+    assert "Smuggled" not in repr(result)
+    assert stand.seen == []
+
+
+def test_an_absent_provider_is_a_result_and_not_an_exception(ask: Asker) -> None:
+    result = ask(base_url="http://127.0.0.1:9")
+    assert (result.ok, result.status) == (False, 0)
+    assert "refused the connection" in result.message
+
+
+async def test_it_works_in_a_thread_that_runs_a_loop(ask: Asker) -> None:
+    assert ask().ok
+    assert (await asyncio.to_thread(ask)).ok
