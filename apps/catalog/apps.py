@@ -1,8 +1,16 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core import checks
 
 
 class CatalogConfig(AppConfig):
     name = "apps.catalog"
     verbose_name = "Catalog"
+
+    def ready(self) -> None:
+        from apps.catalog import checks as own
+
+        checks.register(own.check_keyring, checks.Tags.security)
+        checks.register(own.check_keyring_is_its_own, checks.Tags.security, deploy=True)
+        checks.register(own.check_keyring_fits, checks.Tags.database)

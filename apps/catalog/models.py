@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import uuid
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from apps.catalog import addresses, validators, vendors
+from apps.catalog import addresses, validators
+from apps.domain.providers import registry
+from apps.outbound import guard
 from apps.tenants.models import Tenant
 
 
 def vendor_choices() -> list[tuple[str, str]]:
-    return vendors.choices()
+    return [(slug, vendor.label) for slug, vendor in sorted(registry.VENDORS.items())]
 
 
 class Protocol(models.TextChoices):
@@ -78,14 +83,23 @@ class Provider(models.Model):
         return self.name
 
     def clean(self) -> None:
-        if self.protocol not in vendors.protocols(self.vendor):
-            raise ValidationError(
-                {"protocol": f"{self.get_vendor_display()} does not speak {self.get_protocol_display()}."}
-            )
+        vendor = registry.VENDORS.get(self.vendor)
+        if vendor is not None and self.protocol not in vendor.protocols:
+            raise ValidationError({"protocol": f"{vendor.label} does not speak {self.get_protocol_display()}."})
         try:
             self.base_url = addresses.normalized(self.base_url)
+            if not Provider.objects.filter(pk=self.pk, base_url=self.base_url, vendor=self.vendor).exists():
+                self._check_address()
         except ValueError as error:
             raise ValidationError({"base_url": str(error)}) from None
+
+    def _check_address(self) -> None:
+        """A provider that has its address already can be edited after the network was closed to it again.
+
+        The simulated provider is found wherever this installation runs it; calling it needs an opened network too.
+        """
+        if self.vendor != "simulated":
+            guard.check_url(self.base_url, AllowedNetwork.objects.cidrs())
 
     @property
     def host(self) -> str:
@@ -221,6 +235,12 @@ class Price(models.Model):
         return f"{self.deployment} from {self.effective_from:%Y-%m-%d %H:%M}"
 
 
+class AllowedNetworkQuerySet(models.QuerySet["AllowedNetwork"]):
+    def cidrs(self) -> tuple[str, ...]:
+        """The opened ranges: these rows, and those that the installation's settings name."""
+        return (*self.order_by("cidr").values_list("cidr", flat=True), *settings.WEIR_PRIVATE_NETWORKS)
+
+
 class AllowedNetwork(models.Model):
     """A private range that providers' addresses may lie in."""
 
@@ -228,11 +248,18 @@ class AllowedNetwork(models.Model):
     note = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = AllowedNetworkQuerySet.as_manager()
+
     class Meta:
         ordering = ["cidr"]
 
     def __str__(self) -> str:
         return self.cidr
+
+    def clean(self) -> None:
+        """One spelling of each range, so that none is there twice."""
+        with contextlib.suppress(ValueError):
+            self.cidr = str(ipaddress.ip_network(self.cidr))
 
 
 class DataKey(models.Model):

@@ -1,0 +1,77 @@
+"""Making, changing and shutting off the people who sign in. Every change is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from apps.accounts.models import User
+from apps.audit import services as audit
+from apps.audit.models import Area
+
+_CHANGEABLE = frozenset({"username", "email", "first_name", "last_name", "is_staff", "is_superuser"})
+
+
+def create_user(
+    *,
+    actor: Any,
+    username: str,
+    email: str = "",
+    password: str | None = None,
+    first_name: str = "",
+    last_name: str = "",
+    is_staff: bool = False,
+    is_superuser: bool = False,
+) -> User:
+    """Without a password the user cannot sign in with one. Raises ValidationError."""
+    user = User(
+        username=User.normalize_username(username),
+        email=User.objects.normalize_email(email),
+        first_name=first_name,
+        last_name=last_name,
+        is_staff=is_staff,
+        is_superuser=is_superuser,
+    )
+    if password is not None:
+        validate_password(password, user)
+    user.set_password(password)
+    audit.add(user, actor=actor, action="user.created", area=Area.ACCOUNTS)
+    return user
+
+
+def update_user(user: User, *, actor: Any, **changes: Any) -> User:
+    """Names, address and operator's rights. Raises ValidationError, also for the last operator's rights."""
+    with transaction.atomic():
+        if changes.get("is_superuser") is False:
+            _keep_an_operator(user)
+        audit.amend(user, actor=actor, action="user.updated", area=Area.ACCOUNTS, changes=changes, allowed=_CHANGEABLE)
+    return user
+
+
+def set_password(user: User, *, actor: Any, password: str) -> None:
+    """Raises ValidationError for a weak one. The user's sessions end with the old password."""
+    validate_password(password, user)
+    user.set_password(password)
+    audit.amend(user, actor=actor, action="user.password_set", area=Area.ACCOUNTS, changes={"password": user.password})
+
+
+def deactivate(user: User, *, actor: Any) -> None:
+    """The user can no longer sign in, nor can the keys issued for them be used. Raises ValidationError."""
+    with transaction.atomic():
+        _keep_an_operator(user)
+        audit.amend(user, actor=actor, action="user.deactivated", area=Area.ACCOUNTS, changes={"is_active": False})
+
+
+def activate(user: User, *, actor: Any) -> None:
+    audit.amend(user, actor=actor, action="user.activated", area=Area.ACCOUNTS, changes={"is_active": True})
+
+
+def _keep_an_operator(user: User) -> None:
+    """Someone must be left who can administer the site."""
+    audit.serialise(Area.ACCOUNTS)
+    operators = User.objects.filter(is_superuser=True, is_active=True)
+    if operators.filter(pk=user.pk).exists() and not operators.exclude(pk=user.pk).exists():
+        raise ValidationError("The last operator cannot be shut off.")

@@ -1,0 +1,43 @@
+"""What must be right before anything starts: `manage.py check`, and `check --deploy` for an installation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.db import DatabaseError, connection
+
+from apps.catalog import keyring, vault
+from apps.catalog.models import Canary
+
+
+def check_keyring(**_: Any) -> list[checks.CheckMessage]:
+    """The keyring can be read."""
+    try:
+        keyring.versions()
+    except keyring.KeyringRefused as error:
+        return [checks.Error(str(error), id="weir.E001")]
+    return []
+
+
+def check_keyring_is_its_own(**_: Any) -> list[checks.CheckMessage]:
+    """One secret for two purposes falls with either."""
+    others = (settings.SECRET_KEY, settings.WEIR_KEY_PEPPER, settings.WEIR_OPERATOR_TOKEN)
+    if any(other and other in settings.WEIR_KEYRING for other in others):
+        return [checks.Error("WEIR_KEYRING repeats another secret; give it a value of its own.", id="weir.E002")]
+    return []
+
+
+def check_keyring_fits(*, databases: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """The stored secrets were sealed under this keyring. Runs where the database may be asked (`migrate`)."""
+    if not databases:
+        return []
+    try:
+        if Canary._meta.db_table in connection.introspection.table_names():
+            vault.verify()
+    except keyring.KeyringRefused as error:
+        return [checks.Error(str(error), id="weir.E003")]
+    except DatabaseError:  # tables of another version: the migrations that follow will mend or tell
+        return []
+    return []

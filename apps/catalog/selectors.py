@@ -1,0 +1,151 @@
+"""The catalog as the data plane sees it."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from typing import Any
+
+import structlog
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from apps.catalog import vault
+from apps.catalog.models import PRICES, AllowedNetwork, Credential, Deployment, Model, Price
+from apps.catalog.models import Provider as ProviderRow
+from apps.catalog.places import place_of
+from apps.domain import snapshot
+
+log = structlog.get_logger(__name__)
+
+
+def private_networks() -> tuple[str, ...]:
+    """CIDRs that providers' addresses may lie in, from the catalog and from the settings. One query."""
+    return AllowedNetwork.objects.cidrs()
+
+
+def snapshot_models(now: int) -> dict[str, snapshot.Model]:
+    """Every enabled model under its name and its aliases, with secrets opened; six queries whatever the size.
+
+    `now` (unix seconds) decides which prices have passed. A credential that does not open is left out and logged.
+    """
+    deployments = _deployments(_providers(), _price_cards(now))
+    tenants = _tenants()
+    found: dict[str, snapshot.Model] = {}
+    for row in Model.objects.filter(is_enabled=True).order_by("pk"):
+        model = _model(row, deployments.get(row.pk, []), tenants.get(row.pk))
+        for name in (row.name, *row.aliases):
+            found.setdefault(name, model)
+    return found
+
+
+def models_of_tenant(tenant_id: int) -> QuerySet[Model]:
+    """The enabled models that a tenant may use."""
+    return Model.objects.filter(Q(tenants=None) | Q(tenants=tenant_id), is_enabled=True).distinct()
+
+
+def _model(row: Model, deployments: list[snapshot.Deployment], tenants: frozenset[int] | None) -> snapshot.Model:
+    return snapshot.Model(
+        id=row.pk,
+        name=row.name,
+        display_name=row.display_name or row.name,
+        deployments=tuple(deployments),
+        max_output_tokens=row.max_output_tokens,
+        context_tokens=row.context_tokens,
+        capabilities=frozenset(row.capabilities),
+        created=int(row.created_at.timestamp()),
+        tenant_ids=tenants,
+    )
+
+
+def _deployments(
+    providers: dict[int, snapshot.Provider], cards: dict[int, list[snapshot.PriceCard]]
+) -> dict[int, list[snapshot.Deployment]]:
+    """By model, in the order of priority."""
+    found: dict[int, list[snapshot.Deployment]] = defaultdict(list)
+    rows = Deployment.objects.filter(is_enabled=True, model__is_enabled=True, provider__is_enabled=True)
+    for row in rows.order_by("priority", "pk"):
+        if row.provider_id in providers:  # one that was enabled between the queries comes with the next snapshot
+            found[row.model_id].append(
+                snapshot.Deployment(
+                    id=row.pk,
+                    provider=providers[row.provider_id],
+                    upstream_model=row.upstream_model,
+                    prices=tuple(cards.get(row.pk, ())),
+                    priority=row.priority,
+                    weight=row.weight,
+                )
+            )
+    return found
+
+
+def _providers() -> dict[int, snapshot.Provider]:
+    credentials = _credentials()
+    return {
+        row.pk: snapshot.Provider(
+            id=row.pk,
+            name=row.name,
+            vendor=row.vendor,
+            protocol=row.protocol,
+            base_url=row.base_url,
+            host=row.host,
+            credentials=tuple(credentials.get(row.pk, ())),
+            timeouts=timeouts_of(row),
+            on_disconnect="drain" if row.on_disconnect == "drain" else "cancel",
+            tags=frozenset(row.tags),
+            healthy=row.is_healthy,
+        )
+        for row in ProviderRow.objects.filter(is_enabled=True)
+    }
+
+
+def timeouts_of(row: ProviderRow) -> snapshot.Timeouts:
+    return snapshot.Timeouts(
+        connect=row.connect_timeout,
+        first_byte=row.first_byte_timeout,
+        idle=row.idle_timeout,
+        total=row.total_timeout,
+    )
+
+
+def _credentials() -> dict[int, list[snapshot.Credential]]:
+    """By provider."""
+    usable = Credential.objects.filter(is_enabled=True, provider__is_enabled=True).exclude(ciphertext="")
+    rows = list(usable.select_related("provider").order_by("pk"))
+    found: dict[int, list[snapshot.Credential]] = defaultdict(list)
+    for row, plaintext in zip(rows, vault.open_all([(row.ciphertext, place_of(row)) for row in rows]), strict=True):
+        if plaintext is None:
+            log.error("catalog.credential_unreadable", credential=row.pk, provider=row.provider.name)
+            continue
+        found[row.provider_id].append(
+            snapshot.Credential(
+                id=row.pk,
+                alias=row.alias,
+                secret=snapshot.Secret(plaintext, host=row.provider.host),
+                weight=row.weight,
+                tenant_id=row.tenant_id,
+            )
+        )
+    return found
+
+
+def _price_cards(now: int) -> dict[int, list[snapshot.PriceCard]]:
+    """By deployment: the card in force and those to come. History stays in the database."""
+    moment = datetime.datetime.fromtimestamp(now, tz=datetime.UTC)
+    later = Price.objects.filter(
+        deployment=OuterRef("deployment"), effective_from__gt=OuterRef("effective_from"), effective_from__lte=moment
+    )
+    rows = Price.objects.filter(~Exists(later), deployment__is_enabled=True).order_by("deployment", "effective_from")
+    found: dict[int, list[snapshot.PriceCard]] = defaultdict(list)
+    for pk, deployment, effective_from, *amounts in rows.values_list("pk", "deployment", "effective_from", *PRICES):
+        terms: dict[str, Any] = dict(zip(PRICES, amounts, strict=True))
+        card = snapshot.PriceCard(version=pk, effective_from=int(effective_from.timestamp()), **terms)
+        found[deployment].append(card)
+    return found
+
+
+def _tenants() -> dict[int, frozenset[int]]:
+    """By model; a model that is everyone's has no entry."""
+    found: dict[int, set[int]] = defaultdict(set)
+    for model, tenant in Model.tenants.through.objects.values_list("model_id", "tenant_id"):
+        found[model].add(tenant)
+    return {model: frozenset(tenants) for model, tenants in found.items()}

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from celery import shared_task
+from django.utils import timezone
+
+from apps.catalog import health
+
+
+@shared_task
+def check_providers() -> int:
+    """Check the providers that are due; how often each is, is set at the provider."""
+    return health.check_due(timezone.now())

@@ -1,0 +1,34 @@
+"""Who belongs where, and what is open for business."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.tenants.models import Membership, Project, Role, Tenant
+
+
+def active_tenants() -> frozenset[int]:
+    """Ids. One query."""
+    return frozenset(Tenant.objects.filter(is_active=True).values_list("pk", flat=True))
+
+
+def active_projects() -> frozenset[int]:
+    """Ids of the active projects of active tenants. One query."""
+    found = Project.objects.filter(is_active=True, tenant__is_active=True)
+    return frozenset(found.order_by().values_list("pk", flat=True))
+
+
+def role_of(user: Any, tenant: Tenant) -> Role | None:
+    """What `user` is in `tenant`; None: nothing. An operator (superuser) is an owner everywhere."""
+    if not user.is_active or user.pk is None:
+        return None
+    if user.is_superuser:
+        return Role.OWNER
+    role = Membership.objects.filter(tenant=tenant, user=user).values_list("role", flat=True).first()
+    return None if role is None else Role(role)
+
+
+def is_at_least(role: Role | None, required: Role) -> bool:
+    """Whether `role` may do what `required` may."""
+    order = list(Role)  # from the most to the least
+    return role is not None and order.index(role) <= order.index(required)
