@@ -1,0 +1,28 @@
+"""OpenAI's chat completions, as our clients speak them and as upstreams do.
+
+Quirks of vendors that it knows (`Target.quirks`): `max_completion_tokens` (the cap's new name), `developer_role`,
+`string_system` and `string_content` (no arrays of text), `head_system_only`, `no_null_content`, `no_stream_usage`,
+`no_parallel_tool_calls`, `effort_none`, `reasoning_field` (thinking goes back as `reasoning`), `no_reasoning_history`,
+`safety_identifier`, `prompt_cache_breakpoint`. Capabilities: `thinking`, `fixed_sampling` (takes no temperature).
+"""
+
+from __future__ import annotations
+
+from apps.domain.protocols.contract import WireFormat
+from apps.domain.protocols.openai_chat import error, request, response, stream
+
+FORMAT = WireFormat(
+    name=request.NAME,
+    request_id_header="x-request-id",
+    read_request=request.read_request,
+    to_chat=request.to_chat,
+    write_request=request.write_request,
+    write_response=response.write_response,
+    read_response=response.read_response,
+    encoder=stream.Encoder,
+    decoder=stream.Decoder,
+    write_error=error.write_error,
+    stream_error=error.stream_error,
+    read_error=error.read_error,
+    keepalive=stream.KEEPALIVE,
+)

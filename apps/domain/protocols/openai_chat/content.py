@@ -1,0 +1,153 @@
+"""Content parts: text, pictures and files, to canonical blocks and back."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from apps.domain.chat import Block, Document, Image, Opaque, Source, Text
+from apps.domain.errors import InvalidRequest
+from apps.domain.protocols.openai_chat import validation, wire
+
+Content = Text | Image | Document
+
+NOTHING_SAID = "(no content)"
+"""Stands for a turn that would be empty; blank text is refused by some vendors, so it has to be visible."""
+
+_EPHEMERAL = {"type": "ephemeral"}
+_BREAKPOINT = {"mode": "explicit"}
+_PARTS = "'text', 'image_url', and 'file'"
+_MEDIA_TYPES = {"image/jpg": "image/jpeg"}
+_SUFFIXES = {"txt": "text/plain", "md": "text/plain", "csv": "text/plain"}
+
+
+def read(content: str | list[wire.Part] | None, *, at: str) -> tuple[Content, ...]:
+    """Blank text is left out: vendors refuse it beside other blocks. Raises InvalidRequest, naming the part."""
+    if not content:
+        return ()
+    if isinstance(content, str):
+        return (Text(content),)
+    blocks = (_read_part(part, at=f"{at}[{position}]") for position, part in enumerate(content))
+    return tuple(block for block in blocks if not isinstance(block, Text) or block.text)
+
+
+def read_texts(content: str | list[wire.Part] | None, *, at: str) -> tuple[Text, ...]:
+    """For roles that speak text only. Raises InvalidRequest, naming the part that is none."""
+    blocks = read(content, at=at)
+    for position, block in enumerate(blocks):
+        if not isinstance(block, Text):
+            raise validation.wrong_value(f"{at}[{position}].type", value="image or file", supported="'text'")
+    return tuple(block for block in blocks if isinstance(block, Text))
+
+
+def write(blocks: Iterable[Block], *, quirks: frozenset[str]) -> list[dict[str, Any]]:
+    """Parts for what the dialect can say. Raises InvalidRequest for a document it cannot carry."""
+    parts = (_write_part(block, quirks=quirks) for block in blocks)
+    return [part for part in parts if part is not None]
+
+
+def compact(parts: Sequence[dict[str, Any]], *, strings: bool, glue: str = "\n\n") -> str | list[dict[str, Any]]:
+    """One plain text as a string, which every vendor takes; `strings`: several texts too, for those that take no
+    arrays."""
+    if all(len(part) == 2 and part["type"] == "text" for part in parts) and (strings or len(parts) <= 1):
+        return glue.join(part["text"] for part in parts)
+    return list(parts)
+
+
+def text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def opaque_text(raw: Any) -> str:
+    """The words inside a block of another dialect (search results and the like); its machinery is left out."""
+    if isinstance(raw, list):
+        return "\n".join(filter(None, map(opaque_text, raw)))
+    if not isinstance(raw, dict):
+        return ""
+    if isinstance(text := raw.get("text"), str):
+        return text
+    title = raw.get("title") if isinstance(raw.get("title"), str) else ""
+    inner = opaque_text(raw.get("content"))
+    return f"{title}\n{inner}" if title and inner else inner
+
+
+def _read_part(part: wire.Part, *, at: str) -> Content:
+    if part.type in ("text", "refusal"):
+        cache = part.cache_control or (_EPHEMERAL if part.prompt_cache_breakpoint else None)
+        return Text((part.text if part.type == "text" else part.refusal) or "", cache_control=cache)
+    if part.type == "image_url" and part.image_url is not None:
+        picture = part.image_url if isinstance(part.image_url, wire.ImageUrl) else wire.ImageUrl(part.image_url)
+        source = _read_url(picture.url, at=f"{at}.image_url.url")
+        return Image(source, detail=picture.detail, cache_control=part.cache_control)
+    if part.type == "file" and part.file is not None:
+        return _read_file(part.file, cache=part.cache_control, at=f"{at}.file")
+    if part.type in ("input_audio", "audio"):
+        raise validation.unsupported(f"{at}.type", reason="this model does not take audio.")
+    raise validation.wrong_value(f"{at}.type", value=part.type, supported=_PARTS)
+
+
+def _read_url(url: str, *, at: str) -> Source:
+    if not url.startswith("data:"):
+        return Source("url", url)
+    header, comma, data = url[5:].partition(",")
+    media_type, *options = header.split(";")
+    if not comma or "base64" not in options:
+        raise InvalidRequest(f"Invalid '{at}': expected a base64 data URL.", param=at, code="invalid_value")
+    return Source("base64", data, _MEDIA_TYPES.get(media_type, media_type))
+
+
+def _read_file(file: wire.File, *, cache: dict[str, Any] | None, at: str) -> Document:
+    name = file.filename or ""
+    if file.file_data is None:
+        raise validation.unsupported(f"{at}.file_id", reason="send the file itself as 'file_data'.")
+    if file.file_data.startswith("data:"):
+        source = _read_url(file.file_data, at=f"{at}.file_data")
+    else:
+        suffix = name.rpartition(".")[2].lower()
+        source = Source("base64", file.file_data, _SUFFIXES.get(suffix, "application/pdf"))
+    if source.media_type.startswith("text/"):
+        source = Source("text", _plain(source.value, at=f"{at}.file_data"), "text/plain")
+    return Document(source, name=name, cache_control=cache)
+
+
+def _plain(data: str, *, at: str) -> str:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest(f"Invalid '{at}': not base64 of UTF-8 text.", param=at, code="invalid_value") from error
+
+
+def _write_part(block: Block, *, quirks: frozenset[str]) -> dict[str, Any] | None:
+    part: dict[str, Any] | None = None
+    match block:
+        case Text():
+            part = text_part(block.text) if block.text else None
+        case Image():
+            picture = {"url": _write_url(block.source)}
+            part = {"type": "image_url", "image_url": picture | ({"detail": block.detail} if block.detail else {})}
+        case Document():
+            part = _write_document(block)
+        case Opaque():
+            words = opaque_text(block.raw)
+            return text_part(words) if words else None
+        case _:
+            return None
+    if part and block.cache_control and "prompt_cache_breakpoint" in quirks:
+        part["prompt_cache_breakpoint"] = _BREAKPOINT
+    return part
+
+
+def _write_url(source: Source) -> str:
+    return source.value if source.kind == "url" else f"data:{source.media_type};base64,{source.value}"
+
+
+def _write_document(block: Document) -> dict[str, Any]:
+    source = block.source
+    if source.kind == "text":
+        return text_part(f"{block.name}\n\n{source.value}" if block.name else source.value)
+    if source.kind == "url":
+        raise InvalidRequest("A document given by URL cannot be sent to this model: send its bytes.", param="messages")
+    name = block.name or "document.pdf"
+    return {"type": "file", "file": {"filename": name, "file_data": _write_url(source)}}

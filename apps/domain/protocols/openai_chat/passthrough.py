@@ -1,0 +1,213 @@
+"""A caller and an upstream that both speak OpenAI's chat dialect: what is spliced in, what is watched and hidden.
+
+The upstream is always asked for usage. A caller who did not ask is spared the chunk that brings it; that other chunks
+then say `"usage":null` is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from apps.domain import sse
+from apps.domain.errors import UpstreamBroken
+from apps.domain.protocols import refusal, splice
+from apps.domain.protocols.contract import ClientCall, Seen, Target
+from apps.domain.protocols.openai_chat import answer, error, usage
+
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # atomic, or a lone CRLF would be two
+_LINE = re.compile(rb"\r\n|\n|\r")
+_SPOKEN = re.compile(
+    rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL
+)
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+
+
+class Dialect:
+    """See `protocols.passthrough.Dialect`."""
+
+    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+        members: splice.Members = call.wire.members
+        changes = {"model": msgspec.json.encode(target.model)}
+        if call.max_tokens is None and target.max_output_tokens:
+            name = "max_completion_tokens" if "max_completion_tokens" in target.quirks else "max_tokens"
+            changes[name] = b"%d" % target.max_output_tokens
+        if call.stream and not call.wants_usage and "no_stream_usage" not in target.quirks:
+            options = members.raw("stream_options") or b"null"
+            named = options if options != b"null" else b"{}"
+            changes["stream_options"] = splice.edit(named, {"include_usage": b"true"})
+        return members.edit(changes)
+
+    def tap(self, seen: Seen, call: ClientCall, *, request_id: str) -> Tap:
+        return Tap(seen, call, request_id=request_id)
+
+    def read_usage(self, body: bytes, seen: Seen) -> None:
+        try:
+            read = _decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise UpstreamBroken("the provider's answer is not a chat completion") from fault
+        if read.error:
+            raise error.read_stream_error(read.error)
+        if not read.choices:
+            raise UpstreamBroken("the provider's answer holds no choice")
+        seen.output_bytes = spoken(body)
+        _note(seen, read)
+
+
+DIALECT = Dialect()
+
+
+class Tap:
+    """Reads the events that matter (the first, finish reasons, usage, errors, the end) and lets the rest pass."""
+
+    def __init__(self, seen: Seen, call: ClientCall, *, request_id: str) -> None:
+        self._seen = seen
+        self._hide = not call.wants_usage
+        self._request_id = request_id
+        self._splitter = sse.Splitter()
+        self._choices = call.choices
+        self._stops = 0
+        self._inside = False  # in an event too long to hold, the client has got a part of it
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._seen.error is not None:
+            return b""
+        passed, whole = self._splitter.feed(chunk)
+        if passed:
+            self._seen.started = True  # it cannot be held back, so it cannot be taken back
+            self._inside = not passed.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+            return passed + self._watch(whole)
+        return self._watch(whole) if whole else b""
+
+    def close(self) -> bytes:
+        if self._seen.error is not None:
+            return b""
+        rest = self._splitter.rest()
+        last = rest if self._inside else self._last(rest)
+        if self._seen.error is not None or self._seen.finished:
+            return last
+        if self._stops >= self._choices and self._seen.started:
+            self._seen.finished = True  # all was said, only `[DONE]` is missing: some vendors have none
+            return last
+        return self._fail(rest)
+
+    def _watch(self, whole: bytes) -> bytes:
+        seen = self._seen
+        if (
+            seen.started
+            and b'"error"' not in whole
+            and b"[DONE]" not in whole
+            and whole.count(b'"finish_reason"') == whole.count(b'"finish_reason":null')
+            and whole.count(b'"usage"') == whole.count(b'"usage":null')
+        ):
+            seen.output_bytes += spoken(whole)
+            return whole
+        return self._read(whole)
+
+    def _read(self, whole: bytes) -> bytes:
+        """The events one by one; without the one that brings the usage, if that has to be hidden."""
+        kept = []
+        for event in _events(whole):
+            kept.append(self._event(event))
+            if self._seen.error is not None:
+                break
+        return b"".join(kept)
+
+    def _event(self, event: bytes) -> bytes:
+        seen = self._seen
+        data = _data(event)
+        if not data:
+            return event  # a comment, or nothing at all
+        if data.startswith(b"[DONE]"):
+            seen.finished = True
+            return event
+        try:
+            chunk = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return event if seen.started else self._refuse(UpstreamBroken("the provider sent no chunk of a completion"))
+        _note(seen, chunk)
+        if chunk.error:
+            return self._refuse(error.read_stream_error(chunk.error), event)
+        seen.started = True
+        seen.output_bytes += spoken(data)
+        self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
+        return b"" if self._hide and chunk.usage and not chunk.choices else event
+
+    def _last(self, rest: bytes) -> bytes:
+        """At the end of the file an event need not end in a blank line, if it can be read; otherwise it was cut."""
+        data = _data(rest)
+        if not data.strip():
+            return rest
+        try:
+            whole = data.startswith(b"[DONE]") or bool(_decode(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            whole = False
+        return self._read(rest) if whole else b""
+
+    def _refuse(self, fault: Any, event: bytes = b"") -> bytes:
+        """The upstream's own error event is one of the dialect's: it goes on, and the end behind it."""
+        self._seen.error = fault
+        return refusal.scrub(event) + error.DONE if self._seen.started else b""
+
+    def _fail(self, rest: bytes) -> bytes:
+        """The stream was cut. Of an event that is not whole nothing goes out."""
+        fault = UpstreamBroken("the provider's answer ended before it was complete")
+        self._seen.error = fault
+        if not self._seen.started:
+            return b""
+        end = rest + b"\n\n" if self._inside else b""
+        return end + error.stream_error(fault, request_id=self._request_id)
+
+
+def spoken(data: bytes) -> int:
+    """Roughly the bytes of text, thinking and arguments in some JSON."""
+    size = 0
+    for value in _SPOKEN.findall(data):
+        size += len(value)
+        if b"\\" in value:
+            size -= value.count(b"\\") + 3 * value.count(b"\\u")
+    return size
+
+
+def _note(seen: Seen, chunk: _Chunk) -> None:
+    if seen.response_id is None and isinstance(chunk.id, str) and chunk.id:
+        seen.response_id = chunk.id
+    if seen.model is None and isinstance(chunk.model, str) and chunk.model:
+        seen.model = chunk.model
+    if chunk.usage:
+        seen.usage = usage.read(chunk.usage) or seen.usage
+    for choice in chunk.choices or ():
+        if isinstance(choice.finish_reason, str):
+            seen.stop_reason = answer.STOP.get(choice.finish_reason, seen.stop_reason)
+
+
+def _events(whole: bytes) -> list[bytes]:
+    events = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(whole):
+        events.append(whole[start : blank.end()])
+        start = blank.end()
+    if start < len(whole):
+        events.append(whole[start:])
+    return events
+
+
+def _data(event: bytes) -> bytes:
+    lines = _LINE.split(event.removeprefix(b"\xef\xbb\xbf"))
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))

@@ -1,0 +1,254 @@
+"""The request: a client's body to the canonical form, and the canonical form to an upstream's body."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from apps.domain.chat import ChatRequest, Format, Reasoning, Tool, ToolChoice
+from apps.domain.protocols import splice
+from apps.domain.protocols.contract import ClientCall, Target
+from apps.domain.protocols.openai_chat import messages, validation, wire
+
+NAME = "openai_chat"
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+_MODES = {"auto": "auto", "none": "none", "required": "any"}
+_CHOICES = {"auto": "auto", "none": "none", "any": "required"}
+_PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
+_IDENTIFIER_LENGTH = 64
+_SHARES = ((0.35, "low"), (0.65, "medium"))  # a budget's share of the output cap; beyond: high
+_ANYTHING = {"type": "object", "properties": {}}
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """One reading of a body, twice: where its members lie (to edit it), and what they mean."""
+
+    members: splice.Members
+    body: wire.Body
+
+
+def read_request(body: bytes) -> ClientCall:
+    """Raises InvalidRequest, naming the field."""
+    members = splice.read(body)
+    request = validation.body(body)
+    options = request.stream_options
+    return ClientCall(
+        protocol=NAME,
+        body=body,
+        wire=Wire(members, request),
+        model=request.model,
+        stream=request.stream is True,
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        choices=request.n or 1,
+        wants_usage=options is not None and options.include_usage is True,
+        user=request.safety_identifier or request.user,
+    )
+
+
+def to_chat(call: ClientCall) -> ChatRequest:
+    """For an upstream of another dialect. Raises InvalidRequest for what no other dialect can do."""
+    body: wire.Body = call.wire.body
+    if call.choices > 1:
+        raise validation.unsupported("n", reason="this model gives one choice per request.")
+    if body.audio is not None or "audio" in (body.modalities or ()):
+        raise validation.unsupported("audio" if body.audio is not None else "modalities", reason="no audio here.")
+    system, turns = messages.read(body.messages)
+    tools = _read_tools(body)
+    choice = _read_choice(body)
+    if isinstance(body.tool_choice, wire.ToolChoice) and body.tool_choice.allowed_tools:
+        tools = _allowed(tools, body.tool_choice.allowed_tools)
+    stop = body.stop or ()
+    return ChatRequest(
+        model=call.model,
+        system=system,
+        messages=turns,
+        tools=tools,
+        tool_choice=choice if tools else None,
+        parallel_tools=False if body.functions else body.parallel_tool_calls,  # a function_call holds one call only
+        max_tokens=call.max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stream=call.stream,
+        reasoning=_read_reasoning(body.reasoning_effort),
+        format=_read_format(body.response_format),
+        user=call.user,
+        rest={name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None},
+    )
+
+
+def write_request(chat: ChatRequest, target: Target) -> bytes:
+    """The upstream's body. Raises InvalidRequest for content that the dialect cannot carry."""
+    quirks = target.quirks
+    cap = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
+    body: dict[str, Any] = {
+        "model": target.model,
+        "messages": messages.write(chat.system, chat.messages, target=target),
+    }
+    caps = [count for count in (chat.max_tokens, target.max_output_tokens) if count]
+    if caps:
+        body[cap] = min(caps)  # a cap above the model's own is refused by OpenAI
+    if chat.stream:
+        body["stream"] = True
+        if "no_stream_usage" not in quirks:
+            body["stream_options"] = {"include_usage": True}
+    if "fixed_sampling" not in target.capabilities:
+        body |= _present({"temperature": chat.temperature, "top_p": chat.top_p})
+    if chat.stop:
+        body["stop"] = list(chat.stop)
+    body |= _write_tools(chat, quirks=quirks)
+    body |= _present({"response_format": _write_format(chat.format), "reasoning_effort": _write_effort(chat, target)})
+    if chat.user and "safety_identifier" in quirks:
+        body["safety_identifier"] = _identifier(chat.user)
+    body |= {name: chat.rest[name] for name in _PLAIN_FIELDS if name in chat.rest}
+    return msgspec.json.encode(body)
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _read_tools(body: wire.Body) -> tuple[Tool, ...]:
+    tools = []
+    for position, tool in enumerate(body.tools or ()):
+        if tool.type != "function":
+            raise validation.wrong_value(f"tools[{position}].type", value=tool.type, supported="'function'")
+        if tool.function is None:
+            raise validation.missing(f"tools[{position}].function")
+        tools.append(_read_function(tool.function, cache=tool.cache_control))
+    return (*tools, *(_read_function(function) for function in body.functions or ()))
+
+
+def _read_function(function: wire.Function, *, cache: dict[str, Any] | None = None) -> Tool:
+    schema = function.parameters or _ANYTHING
+    return Tool(function.name, function.description, schema, strict=function.strict, cache_control=cache)
+
+
+def _read_choice(body: wire.Body) -> ToolChoice | None:
+    choice = body.tool_choice
+    if choice is None:
+        return _read_mode(body.function_call, param="function_call")
+    if isinstance(choice, str):
+        return _read_mode(choice, param="tool_choice")
+    if choice.allowed_tools:
+        return ToolChoice("any" if choice.allowed_tools.mode == "required" else "auto")
+    if choice.function is None:
+        raise validation.missing("tool_choice.function")
+    return ToolChoice("tool", choice.function.name)
+
+
+def _read_mode(choice: str | wire.Named | None, *, param: str) -> ToolChoice | None:
+    match choice:
+        case None:
+            return None
+        case wire.Named(name=name):
+            return ToolChoice("tool", name)
+        case "auto" | "none":
+            return ToolChoice(choice)
+        case "required":
+            return ToolChoice("any")
+    raise validation.wrong_value(param, value=choice, supported="'none', 'auto', and 'required'")
+
+
+def _allowed(tools: tuple[Tool, ...], allowed: wire.AllowedTools) -> tuple[Tool, ...]:
+    names = {tool.function.name for tool in allowed.tools if tool.function}
+    return tuple(tool for tool in tools if tool.name in names)
+
+
+def _read_reasoning(effort: str | None) -> Reasoning:
+    if effort is None:
+        return Reasoning()
+    if effort not in EFFORTS:
+        supported = ", ".join(f"'{known}'" for known in EFFORTS)
+        raise validation.wrong_value("reasoning_effort", value=effort, supported=supported)
+    return Reasoning(mode="disabled") if effort == "none" else Reasoning(effort=effort)
+
+
+def _read_format(wanted: wire.ResponseFormat | None) -> Format | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Format()
+    if wanted.type != "json_schema":
+        supported = "'json_object', 'json_schema', and 'text'"
+        raise validation.wrong_value("response_format.type", value=wanted.type, supported=supported)
+    if wanted.json_schema is None or wanted.json_schema.schema is None:
+        raise validation.missing("response_format.json_schema" + (".schema" if wanted.json_schema else ""))
+    return Format(wanted.json_schema.schema, name=wanted.json_schema.name, strict=wanted.json_schema.strict)
+
+
+def _write_tools(chat: ChatRequest, *, quirks: frozenset[str]) -> dict[str, Any]:
+    """Another vendor's server tools are left out: nobody here could run them."""
+    tools = [_write_tool(tool) for tool in chat.tools if tool.raw is None]
+    if not tools:
+        return {}
+    fields: dict[str, Any] = {"tools": tools}
+    names = {tool["function"]["name"] for tool in tools}
+    if chat.tool_choice and chat.tool_choice.mode == "tool":
+        if chat.tool_choice.name in names:
+            fields["tool_choice"] = {"type": "function", "function": {"name": chat.tool_choice.name}}
+    elif chat.tool_choice:
+        fields["tool_choice"] = _CHOICES[chat.tool_choice.mode]
+    if chat.parallel_tools is not None and "no_parallel_tool_calls" not in quirks:
+        fields["parallel_tool_calls"] = chat.parallel_tools
+    return fields
+
+
+def _write_tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    function["parameters"] = tool.schema
+    if tool.strict and qualifies(tool.schema):
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def qualifies(schema: Any) -> bool:
+    """Whether `strict` accepts the schema: every object closed, and all its properties required."""
+    if isinstance(schema, list):
+        return all(map(qualifies, schema))
+    if not isinstance(schema, dict):
+        return True
+    if schema.get("type") == "object" or "properties" in schema:
+        properties, required = schema.get("properties", {}), schema.get("required", [])
+        if schema.get("additionalProperties") is not False:
+            return False
+        if not isinstance(properties, dict) or not isinstance(required, list):
+            return False
+        if not all(name in required and qualifies(inner) for name, inner in properties.items()):
+            return False
+    return all(qualifies(value) for key, value in schema.items() if key not in ("properties", "const", "enum"))
+
+
+def _write_format(wanted: Format | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    described: dict[str, Any] = {"name": wanted.name or "response", "schema": wanted.schema}
+    if wanted.strict is not False and qualifies(wanted.schema):
+        described["strict"] = True
+    return {"type": "json_schema", "json_schema": described}
+
+
+def _write_effort(chat: ChatRequest, target: Target) -> str | None:
+    """Effort before budget, a budget by its share of the cap; adaptive alone means Claude's default, high."""
+    wanted = chat.reasoning
+    if target.capabilities and "thinking" not in target.capabilities:
+        return None  # it would answer 400 to the field
+    if wanted.mode == "disabled":
+        return "none" if "effort_none" in target.quirks else None
+    if wanted.effort:
+        return wanted.effort
+    if wanted.budget is not None:
+        share = wanted.budget / (chat.max_tokens or target.max_output_tokens or wanted.budget or 1)
+        return next((effort for most, effort in _SHARES if share <= most), "high")
+    return "high" if wanted.mode else None
+
+
+def _identifier(user: str) -> str:
+    return user if len(user) <= _IDENTIFIER_LENGTH else hashlib.sha256(user.encode()).hexdigest()

@@ -1,0 +1,125 @@
+"""What is wrong with a request, named the way OpenAI names it: a sentence, the parameter, a code."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from apps.domain.errors import InvalidRequest
+from apps.domain.protocols.openai_chat import wire
+
+_decode = msgspec.json.Decoder(wire.Body).decode
+_MISSING = re.compile(r"Object missing required field `(.+?)`")
+_TYPE = re.compile(r"Expected `(.+?)`, got `(.+?)`")
+_LEAST = re.compile(r"Expected `(int|float|str|array)` (?:of length )?>= (\d+)")
+_MOST = re.compile(r"Expected `(?:int|float)` <= (\d+)")
+_CHOICE = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+_PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
+_ROLES = "'system', 'assistant', 'user', 'function', 'tool', and 'developer'"
+_WORDS = {
+    "str": "a string",
+    "int": "an integer",
+    "float": "a decimal",
+    "bool": "a boolean",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+
+
+def body(raw: bytes) -> wire.Body:
+    """The typed reading of a body that is known to be a JSON object. Raises InvalidRequest."""
+    try:
+        read = _decode(raw)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"We could not parse the JSON body of your request: {error}") from error
+    except RecursionError as error:
+        raise InvalidRequest("The request body is nested too deeply.") from error
+    for position, message in enumerate(read.messages):
+        _check(message, at=f"messages[{position}]")
+    return read
+
+
+def missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
+
+
+def wrong_value(param: str, *, value: str, supported: str) -> InvalidRequest:
+    message = f"Invalid value: '{value}'. Supported values are: {supported}."
+    return InvalidRequest(message, param=param, code="invalid_value")
+
+
+def unsupported(param: str, *, reason: str) -> InvalidRequest:
+    return InvalidRequest(f"Unsupported parameter: '{param}': {reason}", param=param, code="unsupported_parameter")
+
+
+def _check(message: wire.Message, *, at: str) -> None:
+    """What the types alone do not say."""
+    if message.role == "tool" and not message.tool_call_id:
+        raise missing(f"{at}.tool_call_id")
+    if message.role == "function" and not message.name:
+        raise missing(f"{at}.name")
+    content = message.content
+    if content is None and message.role not in ("assistant", "function"):
+        raise _wrong_type(f"{at}.content", expected="a string or an array of objects", got="null")
+    if isinstance(content, list):
+        for position, part in enumerate(content):
+            _check_part(part, at=f"{at}.content[{position}]")
+    for position, call in enumerate(message.tool_calls or ()):
+        if call.type == "function" and call.function is None:
+            raise missing(f"{at}.tool_calls[{position}].function")
+
+
+def _check_part(part: wire.Part, *, at: str) -> None:
+    if part.type == "text" and part.text is None:
+        raise missing(f"{at}.text")
+    if part.type == "image_url" and part.image_url is None:
+        raise missing(f"{at}.image_url")
+    if part.type == "file" and part.file is None:
+        raise missing(f"{at}.file")
+
+
+def _explained(reason: str) -> InvalidRequest:
+    """msgspec's sentence in OpenAI's words."""
+    place = _PLACE.search(reason)
+    param = place.group(1) if place else None
+    if found := _MISSING.search(reason):
+        return missing(f"{param}.{found.group(1)}" if param else found.group(1))
+    if found := _CHOICE.search(reason):
+        supported = _ROLES if param and param.endswith("role") else "see the API reference"
+        return wrong_value(param or "body", value=found.group(1), supported=supported)
+    if found := _TYPE.search(reason):
+        expected, got = found.groups()
+        return _wrong_type(param, expected=_in_words(expected), got=_in_words(got))
+    if found := _LEAST.search(reason):
+        return _too_small(param, kind=found.group(1), least=found.group(2))
+    if found := _MOST.search(reason):
+        message = f"Invalid '{param}': integer above maximum value. Expected a value <= {found.group(1)}."
+        return InvalidRequest(message, param=param, code="integer_above_max_value")
+    return InvalidRequest(f"Invalid value for '{param}': {reason}", param=param, code="invalid_value")
+
+
+def _too_small(param: str | None, *, kind: str, least: str) -> InvalidRequest:
+    if kind == "array":
+        message = f"Invalid '{param}': empty array. Expected an array with minimum length {least}."
+        return InvalidRequest(message, param=param, code="empty_array")
+    if kind == "str":
+        return InvalidRequest(f"Invalid '{param}': empty string.", param=param, code="empty_string")
+    message = f"Invalid '{param}': integer below minimum value. Expected a value >= {least}."
+    return InvalidRequest(message, param=param, code="integer_below_min_value")
+
+
+def _wrong_type(param: str | None, *, expected: str, got: str) -> InvalidRequest:
+    subject = f"'{param}'" if param else "the request body"
+    message = f"Invalid type for {subject}: expected {expected}, but got {got} instead."
+    return InvalidRequest(message, param=param, code="invalid_type")
+
+
+def _in_words(types: str) -> str:
+    words = [_WORDS.get(name, name) for name in types.split(" | ")]
+    if len(words) > 1 and "null" in words:
+        words.remove("null")
+    return " or ".join(words)
