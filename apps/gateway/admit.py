@@ -33,7 +33,7 @@ async def admit(ctx: RequestContext, limiter: Limiter) -> None:
     if not limits:
         return
     assert ctx.call is not None
-    tokens = estimate.rate_tokens(len(ctx.call.body), max_tokens=ctx.call.max_tokens)
+    tokens = estimate.rate_tokens(ctx.prompt_bytes, max_tokens=ctx.call.max_tokens)
     ctx.decision = await limiter.acquire(limits, tokens=tokens)
     if not ctx.decision.allowed:
         raise _refusal(ctx.decision)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from apps.domain.errors import ClientGone, GatewayError
+
 if TYPE_CHECKING:
     from apps.domain.limits.decision import Allowance, Decision
     from apps.gateway.context import RequestContext, Scope, Send
@@ -83,8 +84,10 @@ def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderLis
 
 
 def _openai_limit(kind: bytes, allowance: Allowance) -> HeaderList:
-    reset = b"%dms" % round(allowance.reset_after * 1000) if allowance.reset_after < 1 else (
-        f"{allowance.reset_after:.2f}s".encode()
+    reset = (
+        b"%dms" % round(allowance.reset_after * 1000)
+        if allowance.reset_after < 1
+        else (f"{allowance.reset_after:.2f}s".encode())
     )
     return [
         (b"x-ratelimit-limit-" + kind, b"%d" % allowance.limit),

@@ -1,6 +1,6 @@
 """One upstream try, from reservation to ledger row. The ledger's door: only this room books anything.
 
-    reserve (memory) -> intent (journal, awaited before the upstream sees a byte) -> checkpoints -> outcome (journal)
+reserve (memory) -> intent (journal, awaited before the upstream sees a byte) -> checkpoints -> outcome (journal)
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Attempt:
         assert call is not None
         assert model is not None
         most = estimate.most(
-            len(call.body), max_tokens=call.max_tokens, model_cap=model.max_output_tokens, choices=call.choices
+            self._ctx.prompt_bytes, max_tokens=call.max_tokens, model_cap=model.max_output_tokens, choices=call.choices
         )
         self.reserved = pricing.cost(most, self.card)
         if self._ctx.budgets:
@@ -174,14 +174,14 @@ class Attempt:
             self._accounts.leases.settle(self._hold, amount=amount)
 
     def _judge(self) -> settlement.Verdict:
-        call, seen = self._ctx.call, self.exchange.seen if self.exchange is not None else Seen()
+        seen = self.exchange.seen if self.exchange is not None else Seen()
         return settlement.judge(
             sent=self._sent,
             upstream_status=self.upstream_status,
             started=seen.started,
             finished=seen.finished,
             reported=seen.usage,
-            prompt_bytes=len(call.body) if call is not None else 0,
+            prompt_bytes=self._ctx.prompt_bytes,
             output_bytes=seen.output_bytes,
             card=self.card,
             reserved=self.reserved,
@@ -212,7 +212,7 @@ class Attempt:
             endpoint=ctx.endpoint,
             stream=call.stream,
             card=self.card,
-            input_tokens=estimate.input_tokens(len(call.body)),
+            input_tokens=estimate.input_tokens(ctx.prompt_bytes),
             reserved=self.reserved,
             windows=self._hold.windows if self._hold is not None else (),
             leases=self._hold.leases if self._hold is not None else (),

@@ -32,7 +32,9 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
     ctx.principal = principal
     ctx.snapshot = snapshot
     address = ctx.scope["client"][0] if ctx.scope.get("client") else ""
-    configuration.uses.note(principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b""))
+    configuration.uses.note(
+        principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b"")
+    )
 
 
 def _presented(ctx: RequestContext) -> str:

@@ -41,6 +41,7 @@ class RequestContext:
         "headers",
         "model",
         "principal",
+        "prompt_bytes",
         "receive",
         "request_id",
         "scope",
@@ -70,6 +71,7 @@ class RequestContext:
         self.snapshot = snapshot
         self.principal: Principal | None = None
         self.call: ClientCall | None = None
+        self.prompt_bytes = 0  # of the body, what counts as prompt
         self.model: Model | None = None
         self.decision: Decision | None = None
         self.budgets: tuple[Budget, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apps.domain import errors
+from apps.domain import errors, estimate
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Model, Principal, Snapshot
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
-    """Sets `call` and `model`. Raises BodyTooLarge, InvalidRequest, ModelNotFound, ClientGone."""
+    """Sets `call`, `prompt_bytes` and `model`. Raises BodyTooLarge, InvalidRequest, ModelNotFound, ClientGone."""
     body = await _body(ctx, max_bytes)
     ctx.call = ctx.wire.read_request(body)
+    ctx.prompt_bytes = estimate.prompt_bytes(body)
     assert ctx.principal is not None
     model = ctx.snapshot.models.get(ctx.call.model)
     if model is None or not usable(model, ctx.principal):
@@ -31,11 +32,7 @@ def usable(model: Model, principal: Principal) -> bool:
 
 def visible(snapshot: Snapshot, principal: Principal) -> list[Model]:
     """The models a key may use, by name, aliases left out."""
-    return [
-        model
-        for name, model in sorted(snapshot.models.items())
-        if name == model.name and usable(model, principal)
-    ]
+    return [model for name, model in sorted(snapshot.models.items()) if name == model.name and usable(model, principal)]
 
 
 async def _body(ctx: RequestContext, max_bytes: int) -> bytes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -15,7 +14,7 @@ from apps.gateway import engine as engines
 from apps.runtime.state import state
 from gateway_site.asgi import application
 from tests.gateway.world import World
-from tests.servers import Simulator, start_simulator
+from tests.servers import Simulator, start_simulator, until
 
 DEADLINE = 30.0
 
@@ -67,14 +66,6 @@ class Gateway:
         self._loop = asyncio.new_event_loop()
         self._loop.run_until_complete(self._server.serve())
         self._loop.close()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Waits for a condition; the deadline is generous, the steps are tiny."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, "timed out"
-        time.sleep(0.005)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 
 import pytest
-from apps.usage.models import Entry
 
 from apps.domain import keys as key_format
+from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 
 pytestmark = pytest.mark.django_db(transaction=True)

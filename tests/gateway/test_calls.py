@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
-from apps.usage.models import Entry
 
+from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,18 +32,18 @@ def text_of(path, response, stream):
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("path", PATHS)
 def test_every_dialect_with_every_upstream_answers_and_is_booked(gateway, simulator, path, model, stream):
-    calls = len(simulator.calls())
+    calls = len(simulator.readings())
     response = ask(gateway, path, model=model, change={"stream": stream})
     assert response.status_code == 200, response.text
     assert len(text_of(path, response, stream)) > 3
     gateway.settle()
     entry = Entry.objects.get()
-    metered = simulator.calls()[calls:]
+    metered = simulator.readings()[calls:]
     assert len(metered) == 1
     assert entry.status == "ok"
     assert entry.state == "settled"
     assert entry.usage_source == "provider"
-    assert (entry.in_fresh, entry.out_total) == (metered[0].input_tokens, metered[0].output_tokens)
+    assert (entry.in_fresh, entry.out_total) == (metered[0].billed.fresh, metered[0].billed.output)
     assert entry.cost_nano == gateway.world.price_of(model, entry)
     assert (entry.client_protocol, entry.upstream_protocol) == (PATHS[path], MODELS[model])
     assert entry.price_version == gateway.world.prices[model].pk
@@ -74,8 +75,6 @@ def test_a_warm_key_costs_no_look_up(gateway):
 def test_revoking_a_key_takes_effect_in_two_seconds(gateway, world):
     assert ask(gateway, ANTHROPIC).status_code == 200
     world.revoke()
-    import time
-
     deadline = time.monotonic() + 2.0
     while ask(gateway, ANTHROPIC).status_code == 200:
         assert time.monotonic() < deadline, "the revoked key still works"
@@ -133,11 +132,11 @@ def test_unknown_fields_and_beta_headers_reach_an_upstream_of_the_same_dialect(g
     headers = {"anthropic-beta": "a-2026,b-2026", "anthropic-version": "2023-06-01", "anthropic-new-thing": "yes"}
     ask(gateway, ANTHROPIC, change={"surprise": {"kept": [1, 2.50]}}, headers=headers)
     call = simulator.calls()[-1]
-    assert call.headers["anthropic-beta"] == "a-2026,b-2026"
-    assert call.headers["anthropic-new-thing"] == "yes"
-    assert call.body["surprise"] == {"kept": [1, 2.50]}
-    assert call.body["model"] == "claude-upstream"
-    assert gateway.world.key not in json.dumps(call.headers)
+    assert call["headers"]["anthropic-beta"] == "a-2026,b-2026"
+    assert call["headers"]["anthropic-new-thing"] == "yes"
+    assert call["body"]["surprise"] == {"kept": [1, 2.50]}
+    assert call["body"]["model"] == "claude-upstream"
+    assert gateway.world.key not in json.dumps(call["headers"])
 
 
 def test_cors_is_granted_to_listed_origins_only(gateway, settings):

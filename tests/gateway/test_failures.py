@@ -6,10 +6,10 @@ import socket
 import time
 
 import pytest
-from apps.usage.models import Entry
 
+from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, frames
-from tests.gateway.conftest import until
+from tests.servers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -90,8 +90,8 @@ def test_a_stream_that_dies_ends_in_one_error_and_is_booked(gateway, world, path
     else:
         assert events[-1][1] == "[DONE]"
         assert "error" in events[-2][1]
-        assert not any(data != "[DONE]" and data.get("choices") and data["choices"][0].get("finish_reason")
-                       for _, data in events)
+        chunks = [data for _, data in events if data != "[DONE]" and data.get("choices")]
+        assert not any(chunk["choices"][0].get("finish_reason") for chunk in chunks)
     (row,) = entries(gateway)
     assert row.status in ("upstream_broken", "upstream_error")
     assert row.usage_source == "estimated"
@@ -132,19 +132,19 @@ def test_a_client_that_leaves_stops_the_upstream_within_a_second_and_is_booked(
     behaviour = "stall-after-3" if stream else "stall"
     world.scripted(behaviour)
     gateway.refresh()
-    before = len(simulator.calls())
+    before = len(simulator.readings())
     body = body_of(ANTHROPIC, model=f"claude-{behaviour}", change={"stream": stream})
     raw = socket.create_connection((gateway.host, gateway.port))
     head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {world.key}\r\ncontent-length: {len(body)}\r\n\r\n"
     raw.sendall(head.encode() + body)
-    until(lambda: len(simulator.calls()) > before)
+    until(lambda: len(simulator.readings()) > before)
     if stream:
         assert b"200" in raw.recv(65536)
     if leave == "rst":
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     left = time.monotonic()
     raw.close()
-    until(lambda: simulator.calls()[-1].aborted)
+    until(lambda: simulator.readings()[-1].outcome == "aborted")
     assert time.monotonic() - left < 1.5
     (row,) = entries(gateway)
     assert row.status == "client_gone"
@@ -154,7 +154,7 @@ def test_a_client_that_leaves_stops_the_upstream_within_a_second_and_is_booked(
 def test_a_provider_that_bills_anyway_is_heard_out(gateway, world, simulator):
     world.scripted("long", on_disconnect="drain")
     gateway.refresh()
-    before = len(simulator.calls())
+    before = len(simulator.readings())
     body = body_of(ANTHROPIC, model="claude-long", change={"stream": True, "max_tokens": 5000})
     with socket.create_connection((gateway.host, gateway.port)) as raw:
         head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {world.key}\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -162,4 +162,4 @@ def test_a_provider_that_bills_anyway_is_heard_out(gateway, world, simulator):
         assert raw.recv(1000)
     (row,) = entries(gateway)
     assert row.usage_source == "provider"
-    assert row.out_total == simulator.calls()[before].output_tokens
+    assert row.out_total == simulator.readings()[before].billed.output
