@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from apps.domain import errors
@@ -121,7 +122,22 @@ def _headers(ctx: RequestContext, attempt: Attempt) -> list[tuple[str, str]]:
     return [
         ("content-type", "application/json"),
         ("accept", "text/event-stream" if ctx.call and ctx.call.stream else "application/json"),
-        *vendor.headers(secret, client=_text(ctx.headers)),
+        *vendor.headers(secret, client=_forwardable(ctx, vendor.forwards)),
         *provider.headers,
         *vendor.trace(f"{ctx.request_id}/{attempt.number}"),
     ]
+
+
+def _forwardable(ctx: RequestContext, prefixes: tuple[str, ...]) -> dict[str, str]:
+    """The caller's headers that this vendor wants, by lower-case name."""
+    wanted = _encoded(prefixes)
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in ctx.headers.items()
+        if name.startswith(wanted)
+    }
+
+
+@lru_cache(maxsize=64)
+def _encoded(prefixes: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(prefix.encode() for prefix in prefixes)
