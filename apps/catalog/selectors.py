@@ -39,8 +39,8 @@ def snapshot_models(now: int) -> dict[str, snapshot.Model]:
 
 
 def models_of_tenant(tenant_id: int) -> QuerySet[Model]:
-    """The enabled models that a tenant may use."""
-    return Model.objects.filter(Q(tenants=None) | Q(tenants=tenant_id), is_enabled=True).distinct()
+    """The models that are a tenant's to use, disabled ones among them."""
+    return Model.objects.filter(Q(tenants=None) | Q(tenants=tenant_id)).distinct()
 
 
 def _model(row: Model, deployments: list[snapshot.Deployment], tenants: frozenset[int] | None) -> snapshot.Model:

@@ -1,12 +1,30 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models as orm  # `models` is a field of Key
 from django.utils import timezone
 
+from apps.catalog.selectors import models_of_tenant
 from apps.catalog.validators import validate_networks, validate_words
 from apps.tenants.models import Project, Tenant
 from apps.tenants.scope import TenantScoped
+
+
+class Endpoint(orm.TextChoices):
+    """What a key may be confined to; the gateway's endpoints by name."""
+
+    MESSAGES = "messages", "Messages"
+    CHAT_COMPLETIONS = "chat_completions", "Chat completions"
+    MODELS = "models", "List of models"
+
+
+def validate_endpoints(value: Any) -> None:
+    validate_words(value)
+    if unknown := [word for word in value if word not in Endpoint.values]:
+        raise ValidationError(f"“{unknown[0]}” is not an endpoint; there are {', '.join(Endpoint.values)}.")
 
 
 class Key(orm.Model):
@@ -24,7 +42,7 @@ class Key(orm.Model):
     last_four = orm.CharField(max_length=4, editable=False)
     revision = orm.BigIntegerField(default=0, db_index=True, editable=False)
     models = orm.JSONField(null=True, blank=True, validators=[validate_words])
-    endpoints = orm.JSONField(null=True, blank=True, validators=[validate_words])
+    endpoints = orm.JSONField(null=True, blank=True, validators=[validate_endpoints])
     networks = orm.JSONField(null=True, blank=True, validators=[validate_networks])
     expires_at = orm.DateTimeField(null=True, blank=True)
     expiry_recorded_at = orm.DateTimeField(null=True, editable=False)
@@ -53,6 +71,21 @@ class Key(orm.Model):
 
     def __str__(self) -> str:
         return f"{self.name} (weir_{self.public_id}…)"
+
+    def clean(self) -> None:
+        """A key stays within its project, the project within its tenant, its user among the tenant's members."""
+        if self.project_id is not None and self.project.tenant_id != self.tenant_id:
+            raise ValidationError({"project": "The project belongs to another tenant."})
+        if self.user is not None and not self.user.memberships.filter(tenant=self.tenant_id).exists():
+            raise ValidationError({"user": "The user is not a member of the tenant."})
+        if unknown := set(self.models or ()) - self._models_of_tenant():
+            raise ValidationError({"models": f"The tenant has no model “{min(unknown)}”."})
+
+    def _models_of_tenant(self) -> set[str]:
+        if not self.models:
+            return set()
+        rows = models_of_tenant(self.tenant_id).values_list("name", "aliases")
+        return {name for own, aliases in rows for name in (own, *aliases)}
 
 
 class KeySecret(orm.Model):

@@ -1,0 +1,57 @@
+"""Keys as the data plane sees them."""
+
+from __future__ import annotations
+
+import datetime
+import hmac
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
+
+from apps.domain import keys as format_of_keys
+from apps.domain.snapshot import Principal
+from apps.keys.models import Key, KeySecret
+from apps.tenants.models import Membership
+
+
+def principal(key: str) -> Principal | None:
+    """Who presents this key; None where it is no key of ours, or its user is shut off or has left the tenant.
+
+    Expired and revoked keys are returned with their times. One query; none for what is not even shaped like a key.
+    """
+    if format_of_keys.public_id(key) is None:
+        return None
+    digest = format_of_keys.digest(key, pepper=settings.WEIR_KEY_PEPPER.encode())
+    member = Membership.objects.filter(tenant=OuterRef("key__tenant"), user=OuterRef("key__user"))
+    personal = Q(Exists(member), key__user__is_active=True)
+    found = KeySecret.objects.filter(Q(key__user=None) | personal, digest=digest)
+    secret = found.select_related("key").first()
+    if secret is None or not hmac.compare_digest(bytes(secret.digest), digest):
+        return None
+    return _principal(secret, secret.key)
+
+
+def changed_since(revision: int) -> list[str]:
+    """The public ids of all secrets of the keys that were changed after `revision` of the area "keys"."""
+    changed = KeySecret.objects.filter(key__revision__gt=revision)
+    return list(changed.order_by().values_list("public_id", flat=True))
+
+
+def _principal(secret: KeySecret, key: Key) -> Principal:
+    return Principal(
+        key_id=key.pk,
+        public_id=secret.public_id,
+        tenant_id=key.tenant_id,
+        project_id=key.project_id,
+        user_id=key.user_id,
+        expires_at=_earliest(key.expires_at, secret.expires_at),
+        revoked_at=_earliest(key.revoked_at, secret.revoked_at),
+        models=None if key.models is None else frozenset(key.models),
+        endpoints=None if key.endpoints is None else frozenset(key.endpoints),
+        networks=None if key.networks is None else tuple(key.networks),
+    )
+
+
+def _earliest(*moments: datetime.datetime | None) -> int | None:
+    """In unix seconds."""
+    return min((int(moment.timestamp()) for moment in moments if moment is not None), default=None)
