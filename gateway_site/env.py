@@ -19,6 +19,7 @@ _env = environ.Env()
 PROFILE: str = _env.str("WEIR_PROFILE", "embedded")
 PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
+UNDER_MAKE: bool = "MAKELEVEL" in os.environ
 
 
 def text(name: str, default: str | None) -> str:

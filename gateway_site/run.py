@@ -1,0 +1,182 @@
+"""`make run`: gateway, worker with beat, and the simulated provider under one foreground process.
+
+The first start makes the database and seeds the demo (`gateway_site.demo`); later ones find in `var/demo.stamp` that
+nothing has changed and go straight to serving. Stops all of them on Ctrl-C; leaves none behind even if killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from gateway_site import env
+from gateway_site.supervisor import Died, Stop, Supervisor
+
+HOST = "127.0.0.1"
+SIMULATOR_PORT = 8001
+READY_SECONDS = 60.0
+HANDOUT = env.VAR_DIR / "demo.json"
+STAMP = env.VAR_DIR / "demo.stamp"
+WORKER = (
+    *("celery", "--app", "gateway_site", "worker", "--beat", "--pool", "solo", "--loglevel", "INFO"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
+
+
+class Refused(Exception):
+    """Told to the person who typed the command."""
+
+
+def main() -> int:
+    port = env.integer("PORT", 8000)
+    parent = os.getppid() if env.UNDER_MAKE else None
+    try:
+        with _only_one(), Supervisor(folder=env.BASE_DIR, logs=env.VAR_DIR / "log", parent=parent) as supervisor:
+            if not is_free(port):
+                raise Refused(f"Port {port} is taken. Choose another: make run PORT={port + 1}")
+            _serve(supervisor, port=port)
+    except Stop:
+        print("\nStopped.", flush=True)
+        return 0
+    except (Refused, Died, TimeoutError) as end:
+        print(f"make run: {end}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _serve(supervisor: Supervisor, *, port: int) -> NoReturn:
+    variables = {
+        "WEIR_DRAIN_SECONDS": "10",
+        "WEIR_BASE_URL": f"http://{HOST}:{port}",
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "gateway_site.settings",
+        "PYTHONUNBUFFERED": "1",
+    }
+    simulator = _prepare(supervisor, port=port, variables=variables)
+    card = hand_out(port)
+    address = ["--host", HOST, "--port", str(port)]
+    supervisor.start("gateway", ["gateway_site.server", *address], variables=variables)
+    supervisor.start("simulator", ["apps.simulator", "--port", str(simulator)], variables=variables)
+    supervisor.start("worker", WORKER, variables=variables)
+    ready = f"http://{HOST}:{port}/health/ready"
+    supervisor.wait_until(lambda: answers(ready), seconds=READY_SECONDS, what="the gateway")
+    print(welcome(card), flush=True)
+    supervisor.watch()
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[None]:
+    """A lock that ends with this process, however it ends."""
+    env.VAR_DIR.mkdir(parents=True, exist_ok=True)
+    with (env.VAR_DIR / "run.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Refused(f"Weir is already running on {env.VAR_DIR}.") from None
+        yield
+
+
+def _prepare(supervisor: Supervisor, *, port: int, variables: Mapping[str, str]) -> int:
+    """The simulated provider's port, once database and demo are as this version of the code wants them."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        stamp = {}
+    simulator = int(stamp.get("simulator_port", SIMULATOR_PORT))
+    if simulator == port or not is_free(simulator):
+        simulator = _free_port()
+    wanted = {"simulator_port": simulator, "fingerprint": fingerprint()}
+    if stamp != wanted or not HANDOUT.exists() or not (env.VAR_DIR / "weir.db").exists():
+        print("Preparing the database and the demo.", flush=True)
+        STAMP.unlink(missing_ok=True)
+        arguments = ["--port", str(port), "--simulator-port", str(simulator)]
+        supervisor.complete("demo", ["gateway_site.demo", *arguments], variables=variables)
+        STAMP.write_text(json.dumps(wanted))
+    return simulator
+
+
+def fingerprint() -> str:
+    """Changes with the migrations, the demo's own code, the dependencies and the database that is used."""
+    files = [*env.BASE_DIR.glob("apps/*/migrations/0*.py"), *env.BASE_DIR.glob("gateway_site/demo*.py")]
+    digest = hashlib.sha256(env.text("DATABASE_URL", "").encode())
+    for path in [*sorted(files), env.BASE_DIR / "requirements/base.txt"]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def hand_out(port: int) -> dict[str, str]:
+    """The contents of `var/demo.json`, brought up to date with the port."""
+    card: dict[str, str] = json.loads(HANDOUT.read_text())
+    base = f"http://{HOST}:{port}"
+    current = {**card, "base_url": base, "admin_url": f"{base}/admin/"}
+    if current != card:
+        write_private(HANDOUT, json.dumps(current, indent=2) + "\n")
+    return current
+
+
+def write_private(path: Path, text: str) -> None:
+    """Whole or not at all, and for its owner's eyes."""
+    unseen = path.with_suffix(".new")
+    unseen.unlink(missing_ok=True)
+    with os.fdopen(os.open(unseen, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    unseen.replace(path)
+
+
+def welcome(card: dict[str, str]) -> str:
+    base = card["base_url"]
+    question = '{"model": "claude-sonnet-4-5", "max_tokens": 200, "stream": true, "messages": [{"role": "user", '
+    return f"""
+Weir is running; Ctrl-C stops it.
+
+  Claude and Anthropic clients   {base}
+  OpenAI clients                 {base}/v1
+  API key                        {card["api_key"]}
+  Admin                          {card["admin_url"]}
+    {card["admin_user"]:<28} {card["admin_password"]}
+    {card["developer_user"]:<28} {card["developer_password"]}
+  The same, for programs         {HANDOUT}
+  Logs                           {env.VAR_DIR / "log"}
+
+Try it:
+
+curl -N {base}/v1/messages -H 'x-api-key: {card["api_key"]}' -H 'content-type: application/json' \\
+  -d '{question}"content": "What is a weir?"}}]}}'
+"""
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # our own address
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
