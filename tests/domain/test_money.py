@@ -1,0 +1,36 @@
+"""How amounts are written."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from apps.domain import money
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (420_000, "$0.00042"),
+        (4_200_000, "$0.0042"),
+        (10_000_000, "$0.01"),
+        (1_234_567_890_000, "$1,234.57"),
+        (-5_000_000_000, "-$5.00"),
+        (-1_230, "-$0.0000012"),
+    ],
+)
+def test_an_amount_shows_cents_or_its_first_two_digits(amount, text):
+    assert money.text(amount) == text
+
+
+def test_dollars_and_nano_dollars_are_the_same_both_ways():
+    assert money.nano(Decimal("3.000000001")) == 3_000_000_001
+    assert money.dollars(3_000_000_001) == Decimal("3.000000001")
+
+
+def test_less_than_a_nano_dollar_is_refused():
+    with pytest.raises(ValueError, match="nano-dollar"):
+        money.nano(Decimal("0.0000000001"))
