@@ -150,11 +150,15 @@ class BudgetWindow(models.Model):
 
 
 class Replica(models.Model):
-    """A gateway process. `heartbeat` is the database's time; a raised `epoch` fences a process taken for dead."""
+    """One run of a gateway process. A raised `epoch` fences it: it was taken for dead and gets no more leases.
+
+    Times are the database's.
+    """
 
     name = models.CharField(max_length=120, unique=True)
     epoch = models.PositiveIntegerField(default=1)
     heartbeat = models.DateTimeField()
+    fenced_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["name"]

@@ -27,6 +27,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=120, unique=True)),
                 ('epoch', models.PositiveIntegerField(default=1)),
                 ('heartbeat', models.DateTimeField()),
+                ('fenced_at', models.DateTimeField(null=True)),
             ],
             options={
                 'ordering': ['name'],

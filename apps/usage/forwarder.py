@@ -1,0 +1,132 @@
+"""From this process's journal to the ledger, in batches, for as long as it takes.
+
+One thread. When the database is away it waits and tries again, the journal keeps everything, and `state.journal_lag`
+tells how far behind the ledger is. It also adopts what dead neighbours left in the same folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from datetime import UTC, date, datetime
+
+from django.db import close_old_connections, connection
+
+from apps.runtime.state import state
+from apps.usage import ledger, pages, partitions, recovery
+from apps.usage.journal import Journal
+
+log = logging.getLogger(__name__)
+
+# At most 20 transactions a second, however many calls there are.
+BATCH_SECONDS = 0.05
+_LOOK_SECONDS = 0.5
+_TIDY_SECONDS = 2.0
+_ADOPT_SECONDS = 10.0
+_SLOWEST_RETRY_SECONDS = 5.0
+# How long the end of a process waits for a database that does not answer; the journal stays for a successor.
+CLOSE_SECONDS = 10.0
+
+
+class Forwarder:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._closing = threading.Event()
+        self._give_up_at = float("inf")
+        self._through = 0
+        self._failures = 0
+        self._thread: threading.Thread | None = None
+
+    async def start(self) -> None:
+        """After the journal."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+            self._thread.start()
+
+    async def close(self, *, patience: float = CLOSE_SECONDS) -> None:
+        """Returns when the ledger has all outcomes, or after `patience` seconds. Before the leases are returned."""
+        if self._thread is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._journal.flush(), patience)
+        self._give_up_at = time.monotonic() + patience
+        self._closing.set()
+        self._journal.on_outcomes.set()
+        await asyncio.to_thread(self._thread.join)
+        self._thread = None
+
+    def _run(self) -> None:
+        reader = self._journal.reader()
+        chores = _Chores(self._journal, reader)
+        pause = BATCH_SECONDS
+        try:
+            while not self._step(reader, chores, pause=pause):
+                pause = BATCH_SECONDS if self._failures == 0 else min(0.1 * 2**self._failures, _SLOWEST_RETRY_SECONDS)
+        finally:
+            reader.close()
+            connection.close()
+
+    def _step(self, reader: pages.File, chores: _Chores, *, pause: float) -> bool:
+        """Waits for something to do and does it. True: it is over."""
+        closing = self._closing.is_set()
+        if not closing:
+            self._journal.on_outcomes.wait(_LOOK_SECONDS)
+            self._closing.wait(pause)
+        self._journal.on_outcomes.clear()
+        try:
+            close_old_connections()
+            more = self._forward(reader)
+            chores.run()
+            self._failures = 0
+        except Exception as error:
+            # Whatever it is, the journal keeps what happened and the thread has to live.
+            more = True
+            self._failures += 1
+            log.warning("the ledger cannot be written, trying again: %s", error)
+            if closing:
+                time.sleep(0.1)
+        if more:
+            self._journal.on_outcomes.set()
+        return closing and (not more or time.monotonic() > self._give_up_at)
+
+    def _forward(self, reader: pages.File) -> bool:
+        """Moves one batch. Returns whether there may be more."""
+        batch = reader.closed(after=self._through, limit=ledger.BATCH)
+        if not batch:
+            state.journal_lag = 0.0
+            return False
+        state.journal_lag = max(0.0, time.time() - batch[0].at)
+        outcomes = [outcome for page in batch for outcome in page.outcomes]
+        _, refused = ledger.post_each(outcomes)
+        for outcome in refused:
+            self._journal.refuse(outcome)
+        self._through = batch[-1].id
+        self._journal.forwarded(through=self._through)
+        return len(outcomes) >= ledger.BATCH or self._closing.is_set()
+
+
+class _Chores:
+    """What is done now and then beside forwarding."""
+
+    def __init__(self, journal: Journal, reader: pages.File) -> None:
+        self._journal = journal
+        self._reader = reader
+        self._tidied = time.monotonic()
+        self._adopted = float("-inf")
+        self._day: date | None = None
+
+    def run(self) -> None:
+        now = time.monotonic()
+        if now - self._tidied > _TIDY_SECONDS:
+            self._tidied = now
+            self._reader.tidy()
+        if now - self._adopted > _ADOPT_SECONDS:
+            self._adopted = now
+            recovery.adopt(self._journal.directory)
+        today = datetime.now(UTC)
+        if today.date() != self._day:
+            partitions.ensure(today)
+            self._day = today.date()

@@ -1,0 +1,242 @@
+"""What this process has promised and done, on its own disk before anybody else knows of it.
+
+One thread writes; all that is waiting is committed together. An intent is awaited just before the upstream sees a
+byte, so there is never a call in flight that a successor would not know of; an outcome is written at once, but nobody
+waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+
+from apps.domain import errors
+from apps.quotas import replicas
+from apps.usage import pages
+from apps.usage.records import Checkpoint, Intent, Outcome
+
+log = logging.getLogger(__name__)
+
+_INTENT, _CHECKPOINT, _OUTCOME, _FLUSH, _REFUSED, _STOP = range(6)
+_GROUP = 1024
+# The file is cut when so many pages are in the ledger, or when nothing has been said for a second.
+_CUT_PAGES = 512
+_IDLE_SECONDS = 1.0
+_RETRY_SECONDS = 0.1
+_LAST_TRIES_SECONDS = 10.0
+
+_Item = tuple[int, pages.Attempt | None, msgspec.Raw | None, "asyncio.Future[None] | None"]
+
+
+class Journal:
+    """Of one process and one event loop. `name` is also that of the leases whose spending it records."""
+
+    def __init__(
+        self, directory: Path | str | None = None, *, name: str | None = None, power_safe: bool | None = None
+    ) -> None:
+        self.name = name or replicas.name()
+        self.directory = Path(directory or settings.WEIR_JOURNAL_DIR)
+        self.path = self.directory / f"{self.name}.journal"
+        self.on_outcomes = threading.Event()
+        if power_safe is None:
+            power_safe = getattr(settings, "WEIR_DURABILITY", "process") == "power"
+        self._power_safe = power_safe
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._open: dict[pages.Attempt, tuple[msgspec.Raw, msgspec.Raw | None]] = {}
+        self._carried: list[_Item] = []
+        self._forwarded = 0
+        self._cut = 0
+        self._last_closed = 0
+        self._lock: pages.Lock | None = None
+        self._file: pages.File | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def start(self) -> None:
+        """Opens the file. Raises Unavailable if it cannot be."""
+        if self._thread is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        try:
+            await asyncio.to_thread(self._open_file)
+        except (OSError, sqlite3.Error) as error:
+            raise errors.Unavailable(f"the journal cannot be opened: {error}") from error
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Writes what is waiting. The file goes if the ledger has all that is in it."""
+        if self._thread is None:
+            return
+        self._queue.put((_STOP, None, None, None))
+        await asyncio.to_thread(self._thread.join)
+        self._thread = None
+
+    # --- what the data plane says ------------------------------------------------------------------------------
+
+    def intent(self, record: Intent) -> asyncio.Future[None]:
+        """Done when it is durable. Its exception is Unavailable when it cannot be written."""
+        assert self._loop is not None, "the journal is not started"
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put((_INTENT, (record.request_id, record.attempt), _encoded(record), future))
+        return future
+
+    def checkpoint(self, request_id: UUID, attempt: int, output_tokens: int, response_id: str = "") -> None:
+        record = Checkpoint(at=time.time(), output_tokens=output_tokens, response_id=response_id)
+        self._queue.put((_CHECKPOINT, (request_id, attempt), _encoded(record), None))
+
+    def outcome(self, record: Outcome) -> None:
+        self._queue.put((_OUTCOME, (record.intent.request_id, record.intent.attempt), _encoded(record), None))
+
+    async def flush(self) -> None:
+        """Returns when all that was said before is durable."""
+        assert self._loop is not None, "the journal is not started"
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put((_FLUSH, None, None, future))
+        await future
+
+    # --- what the forwarder says -------------------------------------------------------------------------------
+
+    def reader(self) -> pages.File:
+        """A connection of its own for another thread."""
+        return pages.File(self.path)
+
+    def forwarded(self, *, through: int) -> None:
+        """The ledger has every outcome up to that page."""
+        self._forwarded = through
+
+    def refuse(self, record: Outcome) -> None:
+        """Puts aside what the ledger will not take."""
+        self._queue.put((_REFUSED, None, _encoded(record), None))
+
+    # --- the writer's thread -----------------------------------------------------------------------------------
+
+    def _open_file(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = pages.Lock.take(self.path)
+        if self._lock is None:
+            raise OSError(f"{self.path.name} belongs to a living process")
+        self._file = pages.File(self.path, power_safe=self._power_safe)
+
+    def _run(self) -> None:
+        give_up_at: float | None = None
+        while give_up_at is None or (self._carried and time.monotonic() < give_up_at):
+            group = self._gather()
+            if any(item[0] == _STOP for item in group):
+                give_up_at = time.monotonic() + _LAST_TRIES_SECONDS
+            try:
+                self._write(group)
+                self._cut_if_due(idle=not group)
+            except sqlite3.Error as error:
+                log.error("the journal cannot be written: %s", error)
+                self._carry(group, error)
+        self._shut()
+
+    def _gather(self) -> list[_Item]:
+        group = self._carried
+        self._carried = []
+        try:
+            group.append(self._queue.get(timeout=_RETRY_SECONDS if group else _IDLE_SECONDS))
+            while len(group) < _GROUP:
+                group.append(self._queue.get_nowait())
+        except queue.Empty:
+            pass
+        return group
+
+    def _write(self, group: list[_Item]) -> None:
+        assert self._file is not None
+        opened = pages.Opened([], [])
+        closed: list[msgspec.Raw] = []
+        for kind, key, raw, _ in group:
+            if raw is None:
+                continue
+            if kind == _INTENT:
+                opened.intents.append(raw)
+            elif kind == _CHECKPOINT and key is not None:
+                opened.checkpoints.append((*key, raw))
+            elif kind == _OUTCOME:
+                closed.append(raw)
+            elif kind == _REFUSED:
+                self._file.refuse(bytes(raw))
+        if opened.intents or opened.checkpoints or closed:
+            page = self._file.append(
+                at=time.time(),
+                opened=pages.encoder.encode(opened) if opened.intents or opened.checkpoints else None,
+                closed=pages.encoder.encode(closed) if closed else None,
+            )
+            if closed:
+                self._last_closed = page
+        self._note(group)
+        self._resolve([future for *_, future in group if future is not None], None)
+        if closed:
+            self.on_outcomes.set()
+
+    def _note(self, group: list[_Item]) -> None:
+        """Keeps what is open, to write it again when the file is cut."""
+        for kind, key, raw, _ in group:
+            if key is None or raw is None:
+                continue
+            if kind == _INTENT:
+                self._open[key] = (raw, None)
+            elif kind == _OUTCOME:
+                self._open.pop(key, None)
+            elif kind == _CHECKPOINT and key in self._open:
+                self._open[key] = (self._open[key][0], raw)
+
+    def _cut_if_due(self, *, idle: bool) -> None:
+        assert self._file is not None
+        if self._forwarded - self._cut < (1 if idle else _CUT_PAGES):
+            return
+        still = pages.Opened(
+            [intent for intent, _ in self._open.values()],
+            [(*key, checkpoint) for key, (_, checkpoint) in self._open.items() if checkpoint is not None],
+        )
+        through = self._forwarded
+        self._file.cut(through=through, at=time.time(), opened=pages.encoder.encode(still) if self._open else None)
+        self._cut = through
+
+    def _carry(self, group: list[_Item], error: Exception) -> None:
+        """Intents fail: their calls are not made. What has happened is written as soon as that is possible."""
+        refusal = errors.Unavailable(f"the journal cannot be written: {error}", retry_after=1)
+        self._resolve([future for kind, _, _, future in group if kind == _INTENT and future is not None], refusal)
+        self._carried = [item for item in group if item[0] in (_CHECKPOINT, _OUTCOME, _FLUSH, _REFUSED)]
+
+    def _resolve(self, futures: list[asyncio.Future[None]], error: Exception | None) -> None:
+        assert self._loop is not None
+        if futures and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_settle, futures, error)
+
+    def _shut(self) -> None:
+        assert self._file is not None
+        assert self._lock is not None
+        is_done = not (self._open or self._carried) and self._forwarded >= self._last_closed
+        is_done = is_done and not self._file.has_refused()
+        self._file.close()
+        if is_done:
+            pages.remove(self.path)
+            self._lock.remove()
+        else:
+            self._lock.release()
+
+
+def _encoded(record: Intent | Checkpoint | Outcome) -> msgspec.Raw:
+    return msgspec.Raw(pages.encoder.encode(record))
+
+
+def _settle(futures: list[asyncio.Future[None]], error: Exception | None) -> None:
+    for future in futures:
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,176 @@
+"""The one place that writes ledger entries and moves the budgets' counters with them. Synchronous.
+
+An entry's id is made of its request, attempt and kind, so posting the same outcome again changes nothing: rows are
+inserted where they are not there yet, and counters move by exactly the rows that were inserted, in one transaction.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import DataError, IntegrityError, connection, transaction
+
+from apps.domain import ids
+from apps.quotas import windows
+from apps.usage import partitions
+from apps.usage.models import Kind
+from apps.usage.records import Outcome
+
+log = logging.getLogger(__name__)
+
+# SQLite takes at most 32,766 parameters in a statement.
+BATCH = 400
+
+_COLUMNS = (
+    "id", "request_id", "attempt", "kind", "state", "tenant_id", "project_id", "user_id", "key_id", "model_id",
+    "provider_id", "deployment_id", "credential", "model_name", "upstream_model", "client_protocol",
+    "upstream_protocol", "endpoint", "stream", "in_fresh", "in_cache_read", "in_cache_write_5m",
+    "in_cache_write_1h", "out_total", "out_reasoning", "cost_nano", "low_nano", "high_nano", "reserved_nano",
+    "overrun_nano", "price_version", "usage_source", "status", "http_status", "error_code", "stop_reason",
+    "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent",
+    "windows", "trail", "started_at",
+)  # fmt: skip
+
+
+def post(outcomes: Sequence[Outcome]) -> set[UUID]:
+    """Records what is not recorded yet; returns the ids of the entries that are new. Safe to repeat.
+
+    Raises DatabaseError; then nothing of a batch of `BATCH` was recorded.
+    """
+    new: set[UUID] = set()
+    for start in range(0, len(outcomes), BATCH):
+        batch: dict[UUID, Outcome] = {}
+        for outcome in outcomes[start : start + BATCH]:
+            batch.setdefault(entry_id(outcome), outcome)
+        try:
+            new |= _post(batch)
+        except IntegrityError as error:
+            if not partitions.is_missing(error):
+                raise
+            partitions.cover(list(batch))
+            new |= _post(batch)
+    return new
+
+
+def post_each(outcomes: Sequence[Outcome]) -> tuple[set[UUID], list[Outcome]]:
+    """As `post`, but an outcome that the ledger will never take does not hold up the others: those come back too."""
+    try:
+        return post(outcomes), []
+    except (DataError, IntegrityError) as error:
+        if len(outcomes) == 1:
+            log.error("the ledger refuses request %s: %s", outcomes[0].intent.request_id, error)
+            return set(), [*outcomes]
+        middle = len(outcomes) // 2
+        new, refused = post_each(outcomes[:middle])
+        more_new, more_refused = post_each(outcomes[middle:])
+        return new | more_new, refused + more_refused
+
+
+def kind(outcome: Outcome) -> Kind:
+    return Kind.UNCONFIRMED if outcome.state == "unconfirmed" else Kind.POST
+
+
+def entry_id(outcome: Outcome) -> UUID:
+    intent = outcome.intent
+    return ids.entry_id(intent.request_id, attempt=intent.attempt, kind=kind(outcome))
+
+
+@transaction.atomic
+def _post(batch: dict[UUID, Outcome]) -> set[UUID]:
+    new = _insert(batch)
+    windows.charge(
+        (window_id, lease_id, _high(batch[entry]))
+        for entry in new
+        for window_id, lease_id in zip(batch[entry].intent.windows, batch[entry].intent.leases, strict=True)
+    )
+    return new
+
+
+def _insert(batch: dict[UUID, Outcome]) -> set[UUID]:
+    parameters = [value for entry, outcome in batch.items() for value in _row(entry, outcome)]
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(len(batch)), parameters)
+        return {found if isinstance(found, UUID) else UUID(found) for (found,) in cursor.fetchall()}
+
+
+@functools.cache
+def _statement(rows: int) -> str:
+    values = ", ".join([f"({', '.join(['%s'] * len(_COLUMNS))})"] * rows)
+    columns = ", ".join(_COLUMNS)
+    # Nothing but the constants above and placeholders goes into it.
+    return f"INSERT INTO usage_entry ({columns}) VALUES {values} ON CONFLICT (id) DO NOTHING RETURNING id"  # noqa: S608
+
+
+def _row(entry: UUID, outcome: Outcome) -> tuple[Any, ...]:
+    intent, usage, high = outcome.intent, outcome.usage, _high(outcome)
+    return (
+        _uuid(entry),
+        _uuid(intent.request_id),
+        intent.attempt,
+        kind(outcome).value,
+        outcome.state,
+        intent.tenant_id,
+        intent.project_id,
+        intent.user_id,
+        intent.key_id,
+        intent.model_id,
+        intent.provider_id,
+        intent.deployment_id,
+        _text(intent.credential, 60),
+        _text(intent.model_name, 200),
+        _text(intent.upstream_model, 200),
+        intent.client_protocol,
+        intent.upstream_protocol,
+        _text(intent.endpoint, 64),
+        intent.stream,
+        *msgspec.structs.astuple(usage),
+        outcome.cost,
+        outcome.cost if outcome.low is None else outcome.low,
+        high,
+        intent.reserved,
+        max(0, high - intent.reserved),
+        intent.card.version if intent.card else None,
+        outcome.usage_source,
+        outcome.status,
+        outcome.http_status,
+        _text(outcome.error_code, 64),
+        _text(outcome.stop_reason, 32),
+        outcome.latency_ms,
+        outcome.ttft_ms,
+        intent.queue_ms,
+        _text(intent.trace_id, 64),
+        _text(outcome.provider_request_id, 100),
+        _text(intent.client_address, 45),
+        _text(intent.user_agent, 200),
+        _json(intent.windows),
+        _json(outcome.trail),
+        _moment(intent.started_at),
+    )
+
+
+def _high(outcome: Outcome) -> int:
+    return outcome.cost if outcome.high is None else outcome.high
+
+
+def _text(value: str, width: int) -> str:
+    """As the column takes it: no longer, and without the NUL that PostgreSQL refuses."""
+    return value[:width].replace("\0", "") if value else ""
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _uuid(value: UUID) -> UUID | str:
+    return value if connection.vendor == "postgresql" else value.hex
+
+
+def _moment(seconds: float) -> datetime | str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment if connection.vendor == "postgresql" else str(moment.replace(tzinfo=None))

@@ -1,0 +1,130 @@
+"""What a process that was killed had promised: taken over by whoever finds its journal unlocked.
+
+Outcomes are posted. An intent without one becomes `unconfirmed`: the call may have cost nothing or all that was
+reserved for it, and until somebody knows, budgets are charged the most. Then the dead process's leases are freed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import time
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+from django.db import Error, connection
+
+from apps.domain import pricing
+from apps.domain.tokens import TokenUsage
+from apps.quotas import windows
+from apps.usage import ledger, pages
+from apps.usage.records import Checkpoint, Intent, Outcome
+
+log = logging.getLogger(__name__)
+
+# A stream that was alive when it was last seen is taken to have gone on for as long as a checkpoint may be old.
+CHECKPOINT_SECONDS = 2.0
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """How many journals were taken over, entries recorded, and how many of those are unconfirmed."""
+
+    journals: int = 0
+    posted: int = 0
+    unconfirmed: int = 0
+
+    def __add__(self, other: Recovered) -> Recovered:
+        return Recovered(
+            self.journals + other.journals, self.posted + other.posted, self.unconfirmed + other.unconfirmed
+        )
+
+
+async def recover(directory: Path | str | None = None) -> Recovered:
+    """Adopts every orphaned journal, before this process opens its own.
+
+    A database that does not answer does not stop the start: the forwarder looks again.
+    """
+    return await asyncio.to_thread(_recover, Path(directory or settings.WEIR_JOURNAL_DIR))
+
+
+def _recover(directory: Path) -> Recovered:
+    try:
+        return adopt(directory)
+    except (Error, sqlite3.Error) as error:
+        log.warning("journals cannot be recovered yet: %s", error)
+        return Recovered()
+    finally:
+        connection.close()
+
+
+def adopt(directory: Path) -> Recovered:
+    """Raises DatabaseError or sqlite3.Error; what was not recorded then stays in its journal."""
+    found = Recovered()
+    for path in pages.journals(directory):
+        lock = pages.Lock.take(path)
+        if lock is None:
+            continue
+        try:
+            found += _replay(path)
+        except (msgspec.DecodeError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            log.error("journal %s cannot be read and is set aside: %s", path.stem, error)
+            path.rename(path.with_suffix(".unreadable"))
+        finally:
+            lock.release() if path.exists() else lock.remove()
+    return found
+
+
+def _replay(path: Path) -> Recovered:
+    """All that the journal says goes into the ledger, idempotently; then its leases are freed and the file goes."""
+    if not path.exists():  # somebody was faster
+        return Recovered()
+    with contextlib.closing(pages.File(path)) as file:
+        posted = 0
+        through = 0
+        while batch := file.closed(after=through, limit=ledger.BATCH):
+            posted += _post([outcome for page in batch for outcome in page.outcomes], file)
+            through = batch[-1].id
+        lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
+        has_refused = file.has_refused()
+    freed = windows.retire(path.stem)
+    if has_refused:
+        path.rename(path.with_suffix(".refused"))
+    else:
+        pages.remove(path)
+    log.warning("journal %s: %d posted, %d unconfirmed, %d nano-USD freed", path.stem, posted, lost, freed)
+    return Recovered(1, posted + lost, lost)
+
+
+def _post(outcomes: list[Outcome], file: pages.File) -> int:
+    new, refused = ledger.post_each(outcomes)
+    for outcome in refused:
+        file.refuse(pages.encoder.encode(outcome))
+    return len(new)
+
+
+def unconfirmed(intent: Intent, checkpoint: Checkpoint | None) -> Outcome:
+    """What is known of an attempt whose process died: between what was seen to come out and what was reserved."""
+    seen = checkpoint.output_tokens if checkpoint else 0
+    low = guess = 0
+    if intent.card is not None and checkpoint is not None:
+        low = pricing.cost(TokenUsage(out_total=seen), intent.card)
+        more = round(seen * CHECKPOINT_SECONDS / max(CHECKPOINT_SECONDS, checkpoint.at - intent.started_at))
+        guess = pricing.cost(TokenUsage(in_fresh=intent.input_tokens, out_total=seen + more), intent.card)
+    high = max(intent.reserved, low)
+    return Outcome(
+        intent=intent,
+        status="interrupted",
+        state="unconfirmed",
+        usage=TokenUsage(in_fresh=intent.input_tokens if checkpoint else 0, out_total=seen),
+        usage_source="estimated" if checkpoint else "none",
+        cost=min(max(guess, low), high),
+        low=low,
+        high=high,
+        latency_ms=max(0, round(((checkpoint.at if checkpoint else time.time()) - intent.started_at) * 1000)),
+        provider_request_id=checkpoint.response_id if checkpoint else "",
+    )
