@@ -16,6 +16,7 @@ class ProcessState:
         self.started_at = time.time()
         self.draining = False
         self.in_flight = 0
+        self.draining_calls = 0  # their clients have left; the provider is heard out
         self.snapshot_revision: int | None = None
         self.snapshot_at: float | None = None
         self.journal_lag = 0.0

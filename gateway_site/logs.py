@@ -1,0 +1,168 @@
+"""Logging of every process: one JSON object a line on stdout, or a readable console.
+
+Three nets. Only named fields get out (`FIELDS`); every text passes `redact`, tracebacks and other libraries' messages
+included; control characters are escaped, so that one record stays one line. Bodies and headers have no field at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from apps.runtime.redact import redact
+from apps.runtime.state import state
+
+Event = MutableMapping[str, Any]
+
+_RECORD = {"time", "level", "event", "logger", "replica", "exception", "stack", "dropped"}
+_WHO = {"tenant", "tenant_id", "project", "project_id", "user", "user_id", "actor", "key", "key_id", "public_id"}
+_WHERE = {"request_id", "attempt", "method", "path", "endpoint", "dialect", "model", "deployment", "provider"}
+_WHERE |= {"credential", "upstream_model", "client", "area", "target", "limit", "budget", "scope"}
+_OUTCOME = {"status", "upstream_status", "outcome", "kind", "code", "error", "message", "reason", "stream"}
+_MEASURES = {"tokens", "in_tokens", "out_tokens", "cost", "bytes", "count", "rows", "age", "lag", "retry_after"}
+_MEASURES |= {"seconds", "milliseconds", "duration_ms", "first_byte_ms", "in_flight", "revision"}
+_PROCESS = {"phase", "signal", "host", "port", "pid", "version", "journal", "task", "task_id", "queue", "schedule"}
+FIELDS = frozenset(_RECORD | _WHO | _WHERE | _OUTCOME | _MEASURES | _PROCESS)
+_MAX_TEXT = 4_096
+_MAX_TRACE = 32_768
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL_IN_TRACE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_TRACES = frozenset({"exception", "stack"})
+
+_QUIET = {
+    # Weir tells of calls itself; these would tell of each a second time, some with the query in the path.
+    "uvicorn.access": "WARNING",
+    "daphne.http": "WARNING",
+    "django.server": "WARNING",
+    "aiohttp.access": "WARNING",
+    "httpx2": "WARNING",
+    "httpcore2": "WARNING",
+    "asyncio": "WARNING",
+    "kombu": "WARNING",
+    "twisted": "WARNING",
+}
+
+
+def configure(*, console: bool, level: str) -> dict[str, Any]:
+    """Sets structlog up and returns what Django calls LOGGING. `level` is a name such as INFO."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"redaction": {"()": RedactionFilter}},
+        "formatters": {
+            "weir": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "foreign_pre_chain": _shared(),
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,
+                    only_named_fields,
+                    clean,
+                    _console() if console else structlog.processors.JSONRenderer(serializer=_encode),
+                ],
+            }
+        },
+        "handlers": {
+            "stdout": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stdout",
+                "formatter": "weir",
+                "filters": ["redaction"],
+            }
+        },
+        "root": {"handlers": ["stdout"], "level": level},
+        "loggers": {
+            name: {"handlers": [], "propagate": True, "level": _QUIET.get(name, "NOTSET")}
+            for name in ("django", "uvicorn", "uvicorn.error", "daphne", "celery", "celery.task", *_QUIET)
+        },
+    }
+
+
+def only_named_fields(logger: object, method: str, event: Event) -> Event:
+    """Drops what has no name in FIELDS, and tells the names of what it dropped."""
+    unknown = sorted(name for name in event if name not in FIELDS)
+    if unknown:
+        for name in unknown:
+            del event[name]
+        event["dropped"] = ", ".join(unknown)
+    return event
+
+
+def clean(logger: object, method: str, event: Event) -> Event:
+    """Numbers as they are, everything else as short, redacted text on one line."""
+    for name, value in event.items():
+        if value is not None and not isinstance(value, bool | int | float):
+            event[name] = _trace(str(value)) if name in _TRACES else _text(value)
+    return event
+
+
+class RedactionFilter(logging.Filter):
+    """For any handler, whatever its formatter: message and traceback are redacted in the record itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, Mapping):
+            return True  # structlog's own, cleaned field by field
+        try:
+            message = record.getMessage()
+        except Exception:  # a wrong format string in somebody's library must not cost the record
+            message = f"{record.msg} [arguments do not fit]"
+        record.msg, record.args = redact(message), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        return True
+
+
+def _shared() -> list[Any]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _add_replica,
+    ]
+
+
+def _add_replica(logger: object, method: str, event: Event) -> Event:
+    event["replica"] = state.replica
+    return event
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """Tracebacks are plain: the pretty ones show local variables."""
+    return structlog.dev.ConsoleRenderer(
+        colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback, timestamp_key="time"
+    )
+
+
+def _encode(event: Event, **_: Any) -> str:
+    return msgspec.json.encode(event).decode()
+
+
+def _text(value: object) -> str:
+    text = f"<{len(value)} bytes>" if isinstance(value, bytes | bytearray) else str(value)
+    return _CONTROL.sub(_escape, redact(text[:_MAX_TEXT]))
+
+
+def _trace(text: str) -> str:
+    return _CONTROL_IN_TRACE.sub(_escape, redact(text[-_MAX_TRACE:]))
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
