@@ -35,6 +35,23 @@ def frame(event: str, data: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
 
 
+def events(whole: bytes) -> list[bytes]:
+    """The events of bytes that end with one, each as it was written."""
+    return _BLANK_LINE.split(whole) if b"\r" in whole else whole.split(b"\n\n")
+
+
+def parse(event: bytes) -> tuple[str, bytes]:
+    """Name and data of one whole event."""
+    name = ""
+    data = []
+    for line in event.removeprefix(_BOM).splitlines():
+        if line.startswith(b"data:"):
+            data.append(line[5:].removeprefix(b" "))
+        elif line.startswith(b"event:"):
+            name = line[6:].removeprefix(b" ").decode("utf-8", "replace")
+    return name, b"\n".join(data)
+
+
 class Decoder:
     """Bytes to frames; an event that the end of the stream cuts short is never delivered, as WHATWG demands.
 
@@ -139,17 +156,17 @@ class Splitter:
 
     def __init__(self) -> None:
         self._tail = bytearray()
-        self._passing = False
+        self.passing = False  # in the middle of such an event
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """(bytes of an event too long to hold, to go out first and unread; the whole events that are now in)."""
         tail = self._tail
-        if not tail and not self._passing and chunk.endswith(b"\n\n"):
+        if not tail and not self.passing and chunk.endswith(b"\n\n"):
             return b"", chunk
         start = max(0, len(tail) - 3)
         too_long = len(tail) > MAX_EVENT
         tail += chunk
-        if self._passing or too_long:
+        if self.passing or too_long:
             return self._pass(start)
         end = _last_boundary(tail, start)
         if not end:
@@ -165,7 +182,7 @@ class Splitter:
     def _pass(self, start: int) -> tuple[bytes, bytes]:
         tail = self._tail
         match = _BLANK_LINE.search(tail, start)
-        self._passing = match is None
+        self.passing = match is None
         first = max(0, len(tail) - 3) if match is None else match.end()  # 3: it may end in most of a blank line
         last = first if match is None else max(first, _last_boundary(tail, first))
         passed, whole = bytes(tail[:first]), bytes(tail[first:last])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from apps.domain import errors, events
+from apps.domain import chat, errors, events
 from apps.domain.protocols import passthrough, registry
 from apps.domain.protocols.contract import ClientCall, Exchange, Seen, Target, WireFormat
 from apps.domain.tokens import NOTHING
@@ -16,6 +16,13 @@ def open(call: ClientCall, target: Target, *, request_id: str = "", created: int
     `request_id` and `created` (unix seconds) are what the caller's frames carry. Raises InvalidRequest for a request
     that the target cannot be asked.
     """
+    try:
+        return _open(call, target, request_id=request_id, created=created)
+    except RecursionError as error:
+        raise errors.InvalidRequest("The request body is nested too deeply.") from error
+
+
+def _open(call: ClientCall, target: Target, *, request_id: str, created: int) -> Exchange:
     client = registry.FORMATS[call.protocol]
     if call.protocol == target.protocol:
         dialect = registry.DIALECTS[call.protocol]
@@ -38,10 +45,7 @@ class Translated:
         created: int = 0,
     ) -> None:
         self.seen = Seen()
-        try:
-            self.body = upstream.write_request(client.to_chat(call), target)
-        except RecursionError as error:
-            raise errors.InvalidRequest("The request body is nested too deeply.") from error
+        self.body = upstream.write_request(client.to_chat(call), target)
         self._call = call
         self._client = client
         self._upstream = upstream
@@ -62,8 +66,8 @@ class Translated:
         seen.stop_reason = response.stop_reason
         seen.response_id = response.id
         seen.model = response.model
+        seen.output_bytes = sum(_size(block) for block in response.content)
         answer = self._client.write_response(response, call=self._call, created=self._created)
-        seen.output_bytes = len(answer)
         seen.started = seen.finished = True
         return answer
 
@@ -106,7 +110,7 @@ class Translated:
         seen = self.seen
         match event:
             case events.TextDelta(text=text) | events.ThinkingDelta(text=text) | events.ArgumentsDelta(json=text):
-                seen.output_bytes += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+                seen.output_bytes += _length(text)
             case events.Started():
                 seen.started = True
                 seen.response_id = event.id
@@ -116,3 +120,14 @@ class Translated:
                 seen.finished = True
                 seen.stop_reason = event.stop_reason
                 seen.usage = event.usage or seen.usage
+
+
+def _size(block: chat.Block) -> int:
+    match block:
+        case chat.Text(text=text) | chat.Thinking(text=text) | chat.ToolUse(arguments=text):
+            return _length(text)
+    return 0
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

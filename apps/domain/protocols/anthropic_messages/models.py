@@ -1,0 +1,59 @@
+"""What a Claude model takes. The catalog's capabilities say it; where they are silent, the model's name does.
+
+    adaptive_thinking    thinking {"type": "adaptive"}          budget_thinking    {"type": "enabled", budget_tokens}
+    always_thinking      refuses {"type": "disabled"}           no_sampling        refuses temperature, top_p, top_k
+    structured_outputs   output_config.format                   system_messages    role "system" among the messages
+    effort_low … effort_max   the levels of output_config.effort it lists
+
+An OpenAI request for such a model is fitted to it; a native one passes, and the provider's 400 shows.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NAME = re.compile(r"claude-(opus|sonnet|haiku|fable)-(\d)(?:[-.](\d))?(?!\d)")
+_EFFORTS = frozenset({"effort_low", "effort_medium", "effort_high", "effort_max"})
+_KNOWN = frozenset(
+    {
+        "adaptive_thinking",
+        "always_thinking",
+        "budget_thinking",
+        "no_sampling",
+        "structured_outputs",
+        "system_messages",
+    }
+)
+
+
+def capabilities(model: str, *, given: frozenset[str]) -> frozenset[str]:
+    """`given` where it says anything about the above, else what is known of the named model."""
+    if given & _KNOWN or any(word.startswith("effort_") for word in given):
+        return given
+    return given | _known(model)
+
+
+def _known(model: str) -> frozenset[str]:
+    if "claude-3-7-sonnet" in model:
+        return frozenset({"budget_thinking"})
+    found = _NAME.search(model)
+    if found is None:
+        return frozenset()
+    family, version = found.group(1), (int(found.group(2)), int(found.group(3) or 0))
+    known = set(_thinking(family, version))
+    if version >= (4, 5) or (family, version) == ("opus", (4, 1)):
+        known.add("structured_outputs")
+    if version >= (5, 0) or (family == "opus" and version >= (4, 7)):
+        known |= {"no_sampling", "effort_xhigh"}
+    if family == "fable":
+        known.add("always_thinking")
+    if family == "opus" and version >= (4, 8):
+        known.add("system_messages")
+    return frozenset(known)
+
+
+def _thinking(family: str, version: tuple[int, int]) -> frozenset[str]:
+    """Budgets up to 4.5, adaptive thinking from 4.6 on."""
+    if version < (4, 6):
+        return frozenset({"budget_thinking"})
+    return _EFFORTS | {"adaptive_thinking"}

@@ -1,0 +1,47 @@
+"""Names that both sides must agree on: ids of tool calls, signatures of ours, the tool that stands for a format."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+# Thinking translated from another vendor is signed so, and known by it when it comes back (PROTOCOLS A6).
+OUR_SIGNATURE = "gw1."
+# The forced tool that makes a model without structured outputs answer in a schema.
+FORMAT_TOOL = "gateway_structured_answer"
+
+_PLAIN_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_MAPPED = "gwid_"
+_MINTED = "gwnew_"
+
+
+def tool_id(foreign: str, *, minted: str) -> str:
+    """A call's id as Anthropic takes it (`^[a-zA-Z0-9_-]+$`): itself where it can be, else an injective image of it.
+
+    `minted` tells calls without an id apart: it must be the same for a call and its result.
+    """
+    if not foreign:
+        return _MINTED + minted
+    if _PLAIN_ID.fullmatch(foreign) and not foreign.startswith((_MAPPED, _MINTED)):
+        return foreign
+    return _MAPPED + base64.urlsafe_b64encode(foreign.encode()).decode().rstrip("=")
+
+
+class Signer:
+    """Makes the signature of one thinking block of another vendor, from its text."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def update(self, text: str) -> None:
+        self._digest.update(text.encode("utf-8", "replace"))
+
+    def signature(self) -> str:
+        return OUR_SIGNATURE + base64.urlsafe_b64encode(self._digest.digest()[:18]).decode()
+
+
+def sign(text: str) -> str:
+    signer = Signer()
+    signer.update(text)
+    return signer.signature()

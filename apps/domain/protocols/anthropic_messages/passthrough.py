@@ -1,0 +1,230 @@
+"""Anthropic to Anthropic: what is spliced into the request, and what is watched in the answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from apps.domain import errors, sse
+from apps.domain.protocols import passthrough, splice
+from apps.domain.protocols.anthropic_messages import error, names, response, stops, usage, wire
+from apps.domain.protocols.contract import ClientCall, Seen, Target
+
+_OURS = b'"' + names.OUR_SIGNATURE.encode()
+_TEXT = re.compile(rb'"(?:text|thinking|partial_json)" ?: ?"([^"\\\n\r]*(?:\\.[^"\\\n\r]*)*)"')
+_THINKING = ("thinking", "redacted_thinking")
+_OFF = b'{"type":"disabled"}'
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    signature: str = ""
+
+
+class _Answer(msgspec.Struct):
+    content: list[wire.Typed]
+    type: str = "message"
+    id: str = ""
+    model: str = ""
+    stop_reason: str | None = None
+    usage: Any = None
+
+
+class _Watched(msgspec.Struct):
+    """What is read of the few events that are read."""
+
+    type: str = ""
+    message: Any = None
+    delta: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_answers = msgspec.json.Decoder(_Answer)
+_watched = msgspec.json.Decoder(_Watched)
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+_blocks = msgspec.json.Decoder(_Block)
+
+
+class Anthropic:
+    """The `Dialect`."""
+
+    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+        """Only `model` differs, unless the history holds thinking of another vendor's."""
+        changes: dict[str, bytes] = {}
+        if call.model != target.model:
+            changes["model"] = msgspec.json.encode(target.model)
+        if _OURS in call.body:
+            changes |= _without_ours(call)
+        members: splice.Members = call.wire.members
+        return members.edit(changes) if changes else call.body
+
+    def tap(self, seen: Seen, call: ClientCall, *, request_id: str) -> Tap:
+        return Tap(seen, request_id=request_id)
+
+    def read_usage(self, body: bytes, seen: Seen) -> None:
+        try:
+            answer = _answers.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as garbled:
+            raise response.instead(body) from garbled
+        if answer.type != "message":
+            raise response.instead(body)
+        seen.response_id = answer.id or None
+        seen.model = answer.model or None
+        seen.stop_reason = stops.plain(answer.stop_reason)
+        seen.usage = usage.read(answer.usage)
+        seen.output_bytes = sum(map(len, _TEXT.findall(body)))
+
+
+class Tap:
+    """Watches a stream for its beginning, its totals and its end. Text in between is only measured."""
+
+    def __init__(self, seen: Seen, *, request_id: str) -> None:
+        self._seen = seen
+        self._request_id = request_id
+        self._splitter = sse.Splitter()
+        self._totals = usage.Totals()
+        self._held = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        passed, whole = self._splitter.feed(chunk)
+        seen = self._seen
+        if not seen.started:
+            return self._begin(passed + whole)
+        if b"message_" in whole or b"error" in whole:
+            for event in sse.events(whole):
+                if b"message_" in event or b"error" in event:
+                    self._read(event)
+        for text in _TEXT.findall(whole):
+            seen.output_bytes += len(text)
+        return passed + whole if passed else whole
+
+    def close(self) -> bytes:
+        seen = self._seen
+        if seen.error is not None:
+            return b""
+        rest = self._splitter.rest()
+        if seen.finished:
+            return rest
+        seen.error = errors.UpstreamBroken("the provider's answer ended before it was complete")
+        if not seen.started:
+            return b""
+        cut = rest + b"\n\n" if self._splitter.passing else b""
+        return cut + error.stream_error(seen.error, request_id=self._request_id)
+
+    def _begin(self, whole: bytes) -> bytes:
+        """Holds what comes until `message_start` is in: till then another deployment may be tried."""
+        seen = self._seen
+        if seen.error is not None:
+            return b""
+        self._held += whole
+        for event in sse.events(whole):
+            if seen.error is None:
+                self._read(event)
+        if not seen.started:
+            if len(self._held) > sse.MAX_EVENT:
+                self._refuse("has no beginning")
+            return b""
+        seen.output_bytes += sum(map(len, _TEXT.findall(whole)))
+        held, self._held = self._held, b""
+        return held
+
+    def _read(self, event: bytes) -> None:
+        name, data = sse.parse(event)
+        if not data:
+            return
+        try:
+            watched = _watched.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self._refuse("is garbled")
+            return
+        self._note(watched.type or name, watched)
+
+    def _note(self, type_: str, watched: _Watched) -> None:
+        seen = self._seen
+        if type_ == "error":
+            seen.error = error.read_stream_error({"error": watched.error})
+        elif type_ == "message_start":
+            seen.started = True
+            message = watched.message if isinstance(watched.message, dict) else {}
+            seen.response_id = _text(message.get("id"))
+            seen.model = _text(message.get("model"))
+            self._count(message.get("usage"))
+        elif type_ == "message_delta":
+            if isinstance(watched.delta, dict):
+                seen.stop_reason = stops.plain(_text(watched.delta.get("stop_reason"))) or seen.stop_reason
+            self._count(watched.usage)
+        elif type_ == "message_stop":
+            seen.finished = True
+        elif type_ != "ping":
+            self._refuse("has no beginning")
+
+    def _count(self, said: Any) -> None:
+        self._totals.update(said)
+        self._seen.usage = self._totals.usage
+
+    def _refuse(self, how: str) -> None:
+        """Only before the beginning: later, garbage is the caller's to see as the provider sent it."""
+        if not self._seen.started:
+            self._seen.error = errors.UpstreamBroken(f"the provider's answer {how}")
+
+
+def _text(raw: Any) -> str | None:
+    return raw if isinstance(raw, str) and raw else None
+
+
+def _without_ours(call: ClientCall) -> dict[str, bytes]:
+    """The history without thinking that we signed for another vendor: Claude refuses a signature not its own.
+
+    What the newest answer then lacks, `enabled` thinking demands, so it is turned off for this call.
+    """
+    messages = _raws.decode(call.wire.members.raw("messages"))
+    stripped = [_strip(bytes(message)) for message in messages]
+    if all(message is None for message in stripped):
+        return {}
+    kept = [bytes(message) if new is None else new for message, new in zip(messages, stripped, strict=True)]
+    changes = {"messages": b"[" + b",".join(kept) + b"]"}
+    body: wire.Body = call.wire.body
+    if body.thinking is not None and body.thinking.type == "enabled" and _is_answering(body.messages[-1]):
+        answered = [new for message, new in zip(body.messages, stripped, strict=True) if message.role == "assistant"]
+        if answered and answered[-1] is not None and not _begins_with_thinking(answered[-1]):
+            changes["thinking"] = _OFF
+    return changes
+
+
+def _strip(message: bytes) -> bytes | None:
+    """A message without our thinking; None: there is none in it."""
+    if _OURS not in message:
+        return None
+    content = splice.read(message).raw("content") or b""
+    if not content.startswith(b"["):
+        return None
+    written = _raws.decode(content)
+    kept = [raw for raw in written if not _is_ours(raw)]
+    if len(kept) == len(written):
+        return None
+    return splice.edit(message, {"content": b"[" + b",".join(map(bytes, kept)) + b"]"})
+
+
+def _is_ours(raw: msgspec.Raw) -> bool:
+    if _OURS not in bytes(raw):
+        return False
+    try:
+        block = _blocks.decode(raw)
+    except msgspec.ValidationError:
+        return False
+    return block.type == "thinking" and block.signature.startswith(names.OUR_SIGNATURE)
+
+
+def _is_answering(message: wire.Message) -> bool:
+    return isinstance(message.content, list) and any(block.type == "tool_result" for block in message.content)
+
+
+def _begins_with_thinking(message: bytes) -> bool:
+    written = _raws.decode(splice.read(message).raw("content") or b"[]")
+    return bool(written) and _blocks.decode(written[0]).type in _THINKING
+
+
+DIALECT: passthrough.Dialect = Anthropic()

@@ -1,0 +1,53 @@
+"""How hard to think, in the words of the model at hand (PROTOCOLS A6)."""
+
+from __future__ import annotations
+
+from apps.domain import chat
+from apps.domain.protocols.anthropic_messages import wire
+
+LEAST_BUDGET = 1024
+_SHARES = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max": 95}  # percent of max_tokens
+_LADDER = ("low", "medium", "high", "xhigh", "max")
+_LISTED = ("low", "medium", "high")  # where nobody says which levels a model lists
+_OFF = "none"
+
+
+def write(reasoning: chat.Reasoning, *, max_tokens: int, capabilities: frozenset[str]) -> wire.Object:
+    """`thinking` and `output_config` for a request that came from another dialect; empty where nothing was asked."""
+    if reasoning.mode == "disabled" or reasoning.effort == _OFF:
+        return _disabled(capabilities)
+    if reasoning.mode is None and reasoning.effort is None and reasoning.budget is None:
+        return {}
+    if "adaptive_thinking" in capabilities:
+        effort = _step_down(reasoning.effort or _bucket(reasoning.budget, max_tokens), capabilities)
+        return {"thinking": {"type": "adaptive"}} | ({"output_config": {"effort": effort}} if effort else {})
+    if "budget_thinking" in capabilities and max_tokens > LEAST_BUDGET:
+        budget = reasoning.budget or max_tokens * _SHARES.get(reasoning.effort or "high", 80) // 100
+        return {"thinking": {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, min(budget, max_tokens - 1))}}
+    return {}
+
+
+def _disabled(capabilities: frozenset[str]) -> wire.Object:
+    if "adaptive_thinking" in capabilities and "always_thinking" not in capabilities:
+        return {"thinking": {"type": "disabled"}}
+    return {}
+
+
+def _bucket(budget: int | None, max_tokens: int) -> str | None:
+    """The effort whose share of the output a budget is."""
+    if budget is None:
+        return None
+    share = budget * 100 // max_tokens
+    return next((effort for effort in _LADDER if share <= _SHARES[effort]), "max")
+
+
+def _step_down(effort: str | None, capabilities: frozenset[str]) -> str | None:
+    """The highest listed level that is not above the one asked for, or the lowest listed."""
+    if effort is None:
+        return None
+    wanted = "low" if effort == "minimal" else effort
+    listed = [level for level in _LADDER if f"effort_{level}" in capabilities] or list(_LISTED)
+    if wanted not in _LADDER:
+        return None
+    within = [level for level in listed if _LADDER.index(level) <= _LADDER.index(wanted)]
+    return within[-1] if within else listed[0]

@@ -1,0 +1,168 @@
+"""A client's Anthropic body, and a request of another dialect in Anthropic's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from apps.domain import chat
+from apps.domain.protocols import splice
+from apps.domain.protocols.anthropic_messages import (
+    blocks,
+    models,
+    names,
+    reasoning,
+    tools,
+    turns,
+    validation,
+    wire,
+)
+from apps.domain.protocols.contract import ClientCall, Target
+
+# Claude Code's first system block. Means nothing to another vendor's model.
+_ATTRIBUTION = "x-anthropic-billing-header:"
+_JSON_ONLY = "Answer with a single valid JSON object and nothing else: no prose, no code fence."
+_decoder = msgspec.json.Decoder(wire.Body)
+_deep_decoder = msgspec.json.Decoder(wire.DeepBody)
+_understood = frozenset(wire.DeepBody.__struct_fields__)
+
+
+def read_request(body: bytes) -> ClientCall:
+    """Raises InvalidRequest that names the field. Blocks are looked into only when they must be translated."""
+    members = splice.read(body)
+    read = validation.decode(_decoder, body)
+    return ClientCall(
+        protocol=blocks.NAME,
+        body=body,
+        wire=wire.Wire(read, members),
+        model=read.model,
+        stream=read.stream is True,
+        max_tokens=read.max_tokens,
+        user=read.metadata.user_id if read.metadata is not None else None,
+    )
+
+
+def to_chat(call: ClientCall) -> chat.ChatRequest:
+    """Raises InvalidRequest for a block that lacks what its type needs."""
+    read = validation.decode(_deep_decoder, call.body)
+    config = read.output_config or wire.OutputConfig()
+    return chat.ChatRequest(
+        model=read.model,
+        messages=tuple(
+            chat.Message(message.role, _read_turn(message, at=f"messages.{position}.content"))
+            for position, message in enumerate(read.messages)
+        ),
+        system=tuple(
+            text for text in blocks.read_texts(read.system or "", at="system") if not text.text.startswith(_ATTRIBUTION)
+        ),
+        tools=tools.read(read.tools or []),
+        tool_choice=tools.read_choice(read.tool_choice) if read.tools else None,
+        parallel_tools=False if read.tool_choice and read.tool_choice.disable_parallel_tool_use else None,
+        max_tokens=read.max_tokens,
+        temperature=read.temperature,
+        top_p=read.top_p,
+        top_k=read.top_k,
+        stop=tuple(read.stop_sequences or ()),
+        stream=call.stream,
+        reasoning=_read_reasoning(read.thinking, config.effort),
+        format=_read_format(config.format or read.output_format),
+        user=call.user,
+        rest=_rest(call),
+    )
+
+
+def write_request(request: chat.ChatRequest, target: Target) -> bytes:
+    """For a request that came from another dialect. Raises InvalidRequest where Anthropic has no equivalent."""
+    capabilities = models.capabilities(target.model, given=target.capabilities)
+    history = turns.arrange(request.messages, takes_system="system_messages" in capabilities)
+    max_tokens = request.max_tokens or target.max_output_tokens
+    body: dict[str, Any] = {
+        "model": target.model,
+        "max_tokens": max_tokens,
+        "messages": [{"role": role, "content": content} for role, content in history],
+    }
+    if system := [raw for text in request.system if (raw := blocks.write(text)) is not None]:
+        body["system"] = system
+    if written := tools.write(request.tools):
+        body["tools"] = written
+        if choice := tools.write_choice(request.tool_choice, parallel=request.parallel_tools):
+            body["tool_choice"] = choice
+    body |= reasoning.write(request.reasoning, max_tokens=max_tokens, capabilities=capabilities)
+    _write_format(body, request.format, capabilities)
+    _settle_thinking(body, history)
+    _write_sampling(body, request, capabilities)
+    if stop := [text for text in request.stop if text.strip()]:
+        body["stop_sequences"] = stop
+    if request.user:
+        body["metadata"] = {"user_id": request.user}
+    if request.stream:
+        body["stream"] = True
+    return msgspec.json.encode(body)
+
+
+def _read_turn(message: wire.DeepMessage, *, at: str) -> tuple[chat.Block, ...]:
+    if message.role == "system":
+        return blocks.read_texts(message.content, at=at)
+    return blocks.read_content(message.content, at=at)
+
+
+def _read_reasoning(thinking: wire.Thinking | None, effort: str | None) -> chat.Reasoning:
+    match thinking:
+        case wire.Thinking(type="enabled"):
+            return chat.Reasoning("enabled", thinking.budget_tokens, effort)
+        case wire.Thinking(type="disabled"):
+            return chat.Reasoning("disabled", None, effort)
+        case wire.Thinking():  # adaptive, and kinds that are newer than this file
+            return chat.Reasoning("adaptive", None, effort)
+    return chat.Reasoning(None, None, effort)
+
+
+def _read_format(raw: wire.Object | None) -> chat.Format | None:
+    if raw is None or raw.get("type") != "json_schema" or not isinstance(raw.get("schema"), dict):
+        return None
+    return chat.Format(schema=raw["schema"])
+
+
+def _rest(call: ClientCall) -> dict[str, Any]:
+    members = call.wire.members
+    return {name: msgspec.json.decode(members.raw(name)) for name in members.spans if name not in _understood}
+
+
+def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities: frozenset[str]) -> None:
+    """A schema natively where the model has it and the schema qualifies, else as a tool that must be called."""
+    if wanted is None:
+        return
+    if wanted.schema is None:
+        body.setdefault("system", []).append({"type": "text", "text": _JSON_ONLY})
+        return
+    if "structured_outputs" in capabilities and tools.is_closed(wanted.schema):
+        body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": wanted.schema}
+        return
+    answer = chat.Tool(names.FORMAT_TOOL, "Gives the answer. Call it to answer.", wanted.schema)
+    alone = "tools" not in body
+    body.setdefault("tools", []).extend(tools.write((answer,)))
+    if alone:
+        body["tool_choice"] = {"type": "tool", "name": names.FORMAT_TOOL}
+    elif body.get("tool_choice", {}).get("type", "auto") == "auto":
+        body["tool_choice"] = body.get("tool_choice", {}) | {"type": "any"}
+
+
+def _settle_thinking(body: dict[str, Any], history: list[turns.Turn]) -> None:
+    """Budgeted thinking gives way where Anthropic refuses it: beside a forced tool, or in an answer begun without."""
+    enabled = body.get("thinking", {}).get("type") == "enabled"
+    if enabled and (tools.forces(body.get("tool_choice")) or turns.lacks_thinking(history)):
+        del body["thinking"]
+
+
+def _write_sampling(body: dict[str, Any], request: chat.ChatRequest, capabilities: frozenset[str]) -> None:
+    """Left out where the model refuses it, and beside thinking, where no model takes it."""
+    thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    if thinks or "no_sampling" in capabilities:
+        return
+    if request.temperature is not None:
+        body["temperature"] = max(0.0, min(request.temperature, 1.0))
+    if request.top_p is not None and request.top_p < 1:
+        body["top_p"] = request.top_p
+    if request.top_k is not None:
+        body["top_k"] = request.top_k
