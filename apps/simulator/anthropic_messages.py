@@ -22,11 +22,11 @@ _KINDS = {
 # Fields each block must have and may have. None: a block of a server tool, passed unexamined.
 BLOCKS: dict[str, tuple[dict[str, type], set[str]] | None] = {
     "text": ({"text": str}, {"citations"}),
-    "image": ({"source": dict}, set()),
+    "image": ({"source": dict}, {"transformations"}),
     "document": ({"source": dict}, {"title", "context", "citations"}),
     "search_result": ({"source": str, "title": str, "content": list}, {"citations"}),
-    "tool_use": ({"id": str, "name": str, "input": dict}, {"caller"}),
-    "tool_result": ({"tool_use_id": str}, {"content", "is_error"}),
+    "tool_use": ({"id": str, "name": str, "input": dict}, {"caller", "toolset_name"}),
+    "tool_result": ({"tool_use_id": str}, {"content", "is_error", "toolset_name"}),
     "thinking": ({"thinking": str, "signature": str}, set()),
     "redacted_thinking": ({"data": str}, set()),
     "server_tool_use": None,

@@ -19,6 +19,8 @@ FIELDS = {
     "inference_geo", "diagnostics",
 }
 # fmt: on
+TOOL_FIELDS = {"name", "type", "description", "input_schema", "cache_control", "strict", "defer_loading"}
+TOOL_FIELDS |= {"eager_input_streaming", "input_examples", "allowed_callers"}
 SERVER_TOOL = re.compile(r".+_\d{8}$")  # web_search_20250305 and its kind have no input schema
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
@@ -101,26 +103,32 @@ def _stops(document: Object) -> tuple[str, ...]:
 def _tools(document: Object) -> tuple[tuple[Tool, ...], list[str]]:
     """The tools the simulator can call, and the text of all definitions."""
     definitions = expect(document, "tools", list) or []
-    tools = []
-    for index, definition in enumerate(definitions):
-        at = f"tools.{index}."
-        if not isinstance(definition, dict):
-            refuse(f"tools.{index}: Input should be a valid dictionary")
-        name = expect(definition, "name", str, at=at, required=True)
-        if not TOOL_NAME.fullmatch(name):
-            refuse(f"{at}custom.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
-        if SERVER_TOOL.fullmatch(str(definition.get("type"))):
-            continue
-        schema = expect(definition, "input_schema", dict, at=f"{at}custom.", required=True)
-        if schema.get("type") != "object":
-            refuse(f"{at}custom.input_schema.type: Input should be 'object'")
-        if schema.keys() & {"oneOf", "anyOf", "allOf"}:
-            refuse(f"{at}custom.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level")
-        tools.append(Tool(name, schema))
-    names = [tool.name for tool in tools]
+    tools = [_tool(definition, at=f"tools.{index}") for index, definition in enumerate(definitions)]
+    names = [definition["name"] for definition in definitions]
     if len(set(names)) < len(names):
         refuse("tools: Tool names must be unique.")
-    return tuple(tools), [msgspec.json.encode(definition).decode() for definition in definitions]
+    return tuple(filter(None, tools)), [msgspec.json.encode(definition).decode() for definition in definitions]
+
+
+def _tool(definition: Any, *, at: str) -> Tool | None:  # Any: nothing is known of it yet
+    """None: a tool that runs at the vendor."""
+    if not isinstance(definition, dict):
+        refuse(f"{at}: Input should be a valid dictionary")
+    name = expect(definition, "name", str, at=f"{at}.", required=True)
+    if SERVER_TOOL.fullmatch(str(definition.get("type"))):
+        return None
+    at += ".custom"
+    if not TOOL_NAME.fullmatch(name):
+        refuse(f"{at}.name: String should match pattern '^[a-zA-Z0-9_-]{{1,128}}$'")
+    unknown = definition.keys() - TOOL_FIELDS
+    if unknown:
+        refuse(f"{at}.{min(unknown)}: Extra inputs are not permitted")
+    schema = expect(definition, "input_schema", dict, at=f"{at}.", required=True)
+    if schema.get("type") != "object":
+        refuse(f"{at}.input_schema.type: Input should be 'object'")
+    if schema.keys() & {"oneOf", "anyOf", "allOf"}:
+        refuse(f"{at}.input_schema: input_schema does not support oneOf, allOf, or anyOf at the top level")
+    return Tool(name, schema)
 
 
 def _choice(document: Object, *, tools: tuple[Tool, ...]) -> tuple[Literal["auto", "any", "none"], str | None, bool]:

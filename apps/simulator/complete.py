@@ -114,11 +114,10 @@ class Desk:
                 tally.emitted = ready.usage.output
                 return
             await wire.head(200, [STREAM_TYPE, identity])
-            for position, chunk in enumerate(ready.chunks):
-                if position % self.burst == 0:
-                    await wire.pause(self.pace.gap(position))
-                wire.transport.write(chunk)
-                tally.emitted += ready.frames[position].tokens
+            for start in range(0, len(ready.chunks), self.burst):
+                await wire.pause(self.pace.gap(start))
+                wire.transport.write(b"".join(ready.chunks[start : start + self.burst]))
+                tally.emitted += sum(frame.tokens for frame in ready.frames[start : start + self.burst])
             await wire.finish()
 
     def _open(self, call: Call, *, model: str, stream: bool, texts: tuple[str, ...] = ()) -> Tally:

@@ -24,7 +24,7 @@ FIELDS = {
 # fmt: on
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-REASONING_MODEL = re.compile(r"(o\d|gpt-5)")
+REASONING_MODEL = re.compile(r"(o\d|gpt-5)(?!\d)")
 RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
 
 

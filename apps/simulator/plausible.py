@@ -70,10 +70,12 @@ def _typed(schema: Object, *, hints: Hints, root: Object, depth: int) -> Value:
 
 
 def _number(schema: Object, *, wish: int) -> int | float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum", wish - 1) + 1)
-    high = schema.get("maximum", schema.get("exclusiveMaximum", wish + 1) - 1)
-    bounded: int | float = max(low, min(wish, high))
-    return bounded
+    number: int | float = wish
+    if "minimum" in schema or "exclusiveMinimum" in schema:
+        number = max(number, schema["minimum"] if "minimum" in schema else schema["exclusiveMinimum"] + 1)
+    if "maximum" in schema or "exclusiveMaximum" in schema:
+        number = min(number, schema["maximum"] if "maximum" in schema else schema["exclusiveMaximum"] - 1)
+    return number
 
 
 def _text(schema: Object, *, wish: str) -> str:
