@@ -81,7 +81,7 @@ def configure(*, console: bool, level: str) -> dict[str, Any]:
         "handlers": {
             "stdout": {
                 "class": "logging.StreamHandler",
-                "stream": "ext://sys.stdout",
+                "stream": "ext://sys.__stdout__",  # Celery puts a proxy that logs in the other one's place
                 "formatter": "weir",
                 "filters": ["redaction"],
             }

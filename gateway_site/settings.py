@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from gateway_site import env
+from gateway_site import env, logs
 
 BASE_DIR = env.BASE_DIR
 VAR_DIR = env.VAR_DIR
@@ -175,5 +175,13 @@ WEIR_DRAIN_SECONDS = env.number("WEIR_DRAIN_SECONDS", 300.0)
 WEIR_PRESTOP_SECONDS = env.number("WEIR_PRESTOP_SECONDS", 10.0 if env.PRODUCTION else 0.0)
 WEIR_REFRESH_SECONDS = env.number("WEIR_REFRESH_SECONDS", 1.0)
 WEIR_JOURNAL_DIR = env.text("WEIR_JOURNAL_DIR", str(VAR_DIR / "journal"))
+WEIR_TRUSTED_PROXIES = env.words("WEIR_TRUSTED_PROXIES", [])
+WEIR_REPLICA = env.text("WEIR_REPLICA", "")
 WEIR_PRIVATE_NETWORKS = env.words("WEIR_PRIVATE_NETWORKS", [])
 TESTING = "pytest" in sys.modules
+
+# --- logs: one JSON object a line, or a console for people -----------------------------------------------------
+LOGGING = logs.configure(
+    console=env.text("WEIR_LOG_FORMAT", "json" if env.PRODUCTION else "console") == "console",
+    level=env.text("WEIR_LOG_LEVEL", "INFO"),
+)

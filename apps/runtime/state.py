@@ -12,7 +12,7 @@ class ProcessState:
     """Gauges of one process. `…_at` are unix seconds, lags and ages seconds; `snapshot_revision` None: none yet."""
 
     def __init__(self) -> None:
-        self.replica = os.environ.get("WEIR_REPLICA") or f"{socket.gethostname()}-{os.getpid()}"
+        self.replica = f"{socket.gethostname()}-{os.getpid()}"  # settings may name it
         self.started_at = time.time()
         self.draining = False
         self.in_flight = 0

@@ -134,7 +134,7 @@ def configured(*, console: bool) -> io.StringIO:
     logging.config.dictConfig(logs.configure(console=console, level="INFO"))
     (handler,) = logging.getLogger().handlers
     assert isinstance(handler, logging.StreamHandler)
-    assert handler.stream is sys.stdout
+    assert handler.stream is sys.__stdout__
     handler.setStream(out := io.StringIO())
     return out
 
