@@ -87,11 +87,22 @@ def add(row: models.Model, *, actor: Any, action: str, area: str, tenant_id: int
         return record(actor=actor, action=action, target=row, area=area, after=picture(row), tenant_id=tenant_id)
 
 
-def amend(row: Row, *, actor: Any, action: str, area: str, changes: Values, tenant_id: int | None = None) -> Amendment:
+def amend(
+    row: Row,
+    *,
+    actor: Any,
+    action: str,
+    area: str,
+    changes: Values,
+    allowed: frozenset[str] | None = None,
+    tenant_id: int | None = None,
+) -> Amendment:
     """Write `changes` over what is stored, and into `row`. What was meanwhile changed elsewhere is kept.
 
-    Raises ValidationError, and DoesNotExist where the row is gone.
+    Raises TypeError for a field outside `allowed`, ValidationError, and DoesNotExist where the row is gone.
     """
+    if allowed is not None and (others := set(changes) - allowed):
+        raise TypeError(f"not changed here: {', '.join(sorted(others))}")
     with transaction.atomic():
         stored = type(row)._base_manager.select_for_update().get(pk=row.pk)
         old = picture(stored)
