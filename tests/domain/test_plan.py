@@ -26,15 +26,11 @@ def deployment(number, *, credentials=None, healthy=True, priority=0, weight=1, 
         credentials=(credential(number),) if credentials is None else credentials,
         healthy=healthy,
     )
-    return Deployment(
-        id=number, provider=provider, upstream_model="m", prices=prices, priority=priority, weight=weight
-    )
+    return Deployment(id=number, provider=provider, upstream_model="m", prices=prices, priority=priority, weight=weight)
 
 
 def ids(*deployments, tenant_id=1, now=200, priced_only=False, dice=random.random):
-    model = Model(
-        id=1, name="m", display_name="m", deployments=deployments, max_output_tokens=1, context_tokens=1
-    )
+    model = Model(id=1, name="m", display_name="m", deployments=deployments, max_output_tokens=1, context_tokens=1)
     found = plan.tries(model, tenant_id=tenant_id, now=now, dice=dice, priced_only=priced_only)
     return [one.deployment.id for one in found]
 
@@ -49,9 +45,7 @@ def test_a_failing_provider_is_tried_last_but_tried():
 
 def test_weights_share_the_first_place():
     seeded = random.Random(11)
-    first = Counter(
-        ids(deployment(1, weight=9), deployment(2, weight=1), dice=seeded.random)[0] for _ in range(4000)
-    )
+    first = Counter(ids(deployment(1, weight=9), deployment(2, weight=1), dice=seeded.random)[0] for _ in range(4000))
     assert 0.87 < first[1] / 4000 < 0.93
 
 

@@ -7,19 +7,17 @@ from typing import Any
 
 import msgspec
 
-from apps.domain.chat import ChatRequest, Format, Reasoning, Tool, ToolChoice
+from apps.domain.chat import ChatRequest, Format, Tool, ToolChoice
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall, Target
-from apps.domain.protocols.openai_chat import messages, validation, wire
+from apps.domain.protocols.openai_chat import messages, reasoning, validation, wire
 
 NAME = "openai_chat"
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MODES = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}
 _PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
 _IDENTIFIER_LENGTH = 64
-_SHARES = ((0.35, "low"), (0.65, "medium"))  # a budget's share of the output cap; beyond: high
 _ANYTHING = {"type": "object", "properties": {}}
 
 
@@ -73,7 +71,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
         top_p=body.top_p,
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=call.stream,
-        reasoning=_read_reasoning(body.reasoning_effort),
+        reasoning=reasoning.read(body.reasoning_effort),
         format=_read_format(body.response_format),
         user=call.user,
         rest={name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None},
@@ -88,19 +86,23 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
         "model": target.model,
         "messages": messages.write(chat.system, chat.messages, target=target),
     }
-    caps = [count for count in (chat.max_tokens, target.max_output_tokens) if count]
-    if caps:
-        body[cap] = min(caps)  # a cap above the model's own is refused by OpenAI
+    # A cap above the model's own is refused by OpenAI.
+    max_tokens = min((count for count in (chat.max_tokens, target.max_output_tokens) if count), default=None)
+    if max_tokens:
+        body[cap] = max_tokens
     if chat.stream:
         body["stream"] = True
         if "no_stream_usage" not in quirks:
             body["stream_options"] = {"include_usage": True}
-    if "fixed_sampling" not in target.capabilities:
+    if "no_sampling" not in target.capabilities:
         body |= _present({"temperature": chat.temperature, "top_p": chat.top_p})
     if chat.stop:
         body["stop"] = list(chat.stop)
     body |= _write_tools(chat, quirks=quirks)
-    body |= _present({"response_format": _write_format(chat.format), "reasoning_effort": _write_effort(chat, target)})
+    effort = reasoning.write(
+        chat.reasoning, max_tokens=max_tokens or 0, capabilities=target.capabilities, quirks=quirks
+    )
+    body |= _present({"response_format": _write_format(chat.format), "reasoning_effort": effort})
     if chat.user and "safety_identifier" in quirks:
         body["safety_identifier"] = _identifier(chat.user)
     body |= {name: chat.rest[name] for name in _PLAIN_FIELDS if name in chat.rest}
@@ -156,15 +158,6 @@ def _read_mode(choice: str | wire.Named | None, *, param: str) -> ToolChoice | N
 def _allowed(tools: tuple[Tool, ...], allowed: wire.AllowedTools) -> tuple[Tool, ...]:
     names = {tool.function.name for tool in allowed.tools if tool.function}
     return tuple(tool for tool in tools if tool.name in names)
-
-
-def _read_reasoning(effort: str | None) -> Reasoning:
-    if effort is None:
-        return Reasoning()
-    if effort not in EFFORTS:
-        supported = ", ".join(f"'{known}'" for known in EFFORTS)
-        raise validation.wrong_value("reasoning_effort", value=effort, supported=supported)
-    return Reasoning(mode="disabled") if effort == "none" else Reasoning(effort=effort)
 
 
 def _read_format(wanted: wire.ResponseFormat | None) -> Format | None:
@@ -233,21 +226,6 @@ def _write_format(wanted: Format | None) -> dict[str, Any] | None:
     if wanted.strict is not False and qualifies(wanted.schema):
         described["strict"] = True
     return {"type": "json_schema", "json_schema": described}
-
-
-def _write_effort(chat: ChatRequest, target: Target) -> str | None:
-    """Effort before budget, a budget by its share of the cap; adaptive alone means Claude's default, high."""
-    wanted = chat.reasoning
-    if target.capabilities and "thinking" not in target.capabilities:
-        return None  # it would answer 400 to the field
-    if wanted.mode == "disabled":
-        return "none" if "effort_none" in target.quirks else None
-    if wanted.effort:
-        return wanted.effort
-    if wanted.budget is not None:
-        share = wanted.budget / (chat.max_tokens or target.max_output_tokens or wanted.budget or 1)
-        return next((effort for most, effort in _SHARES if share <= most), "high")
-    return "high" if wanted.mode else None
 
 
 def _identifier(user: str) -> str:
