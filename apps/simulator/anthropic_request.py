@@ -64,7 +64,7 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False, 
 def _document(body: bytes) -> Object:
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         refuse(f"The request body is not valid JSON: {error}")
     if not isinstance(document, dict):
         refuse("Input should be a valid dictionary")

@@ -121,7 +121,7 @@ def _told(call: tuple[float, str, Scope, bytes]) -> Object:
     if len(body) <= REMEMBERED_BODY_BYTES:
         try:
             document = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             document = body.decode("utf-8", "replace")
     return {
         "at": at,

@@ -71,7 +71,7 @@ class Desk:
             self.first_seen.add((call.key, model))
             status = script.first_status
         if status is not None:
-            raise Refused("", status=status, retry_after=1 if status in (429, 503, 529) else None)
+            raise Refused("", status=status, retry_after=1 if status == 429 else None)
         if "overflow" in script.words:
             raise call.dialect.overflow(WINDOW_TOKENS + 15_432)
         if "leak" in script.words:

@@ -66,7 +66,7 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) 
 def _document(body: bytes) -> Object:
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         refuse(f"We could not parse the JSON body of your request: {error}")
     if not isinstance(document, dict):
         refuse("We could not parse the JSON body of your request: an object is expected.")

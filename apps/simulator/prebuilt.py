@@ -48,7 +48,7 @@ def head(body: bytes) -> Head | None:
     """None: not a request that makes sense at first sight; the strict reading will say why."""
     try:
         return _read_head(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

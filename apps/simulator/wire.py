@@ -41,14 +41,14 @@ class Wire:
         self._is_raw = False
 
     async def body(self) -> bytes:
-        message = await self._receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        parts: list[bytes] = []
+        while True:
             message = await self._receive()
-            body += message.get("body", b"")
-        if message["type"] == "http.disconnect":
-            raise Gone
-        return body
+            if message["type"] == "http.disconnect":
+                raise Gone
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                return b"".join(parts)
 
     def check(self) -> None:
         if self.transport.is_closing():

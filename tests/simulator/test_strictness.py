@@ -185,6 +185,7 @@ def test_neither_takes_what_is_not_json_nor_calls_without_a_key(http, path):
     assert "JSON" in http.post(path, content=b'{"model": ').json()["error"]["message"]
     assert http.post(path, content=b"\xff\xfe").status_code == 400
     assert http.post(path, content=b"[]").status_code == 400
+    assert http.post(path, content=b"[" * 100_000).status_code == 400
     assert http.get(path).status_code == 405
     del http.headers["x-api-key"]
     assert http.post(path, json={}).status_code == 401
