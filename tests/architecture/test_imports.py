@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,9 @@ from tests.architecture import tree
 PLANTED = [
     ("apps/catalog/services.py", "from apps.keys import selectors", "apps", "apps.catalog.services -> apps.keys"),
     ("apps/status/planted.py", "from apps.gateway import pipeline", "apps", "apps.status.planted -> apps.gateway"),
-    ("apps/planted.py", "x = 1", "apps", "- planted"),
     ("apps/tenants/services.py", "from gateway_site import settings", "site", "apps.tenants.services -> gateway_site"),
     ("apps/domain/pricing.py", "import time", "pure", "apps.domain.pricing -> time"),
-    ("apps/domain/routing/planted.py", "from apps.domain import pricing", "domain", "apps.domain.routing.planted ->"),
+    ("apps/domain/pricing.py", "from apps.domain import keys", "domain", "apps.domain.pricing -> apps.domain.keys"),
     ("apps/gateway/relay.py", "from apps.gateway import dispatch", "corridor", "apps.gateway.relay -> apps.gateway.d"),
     ("apps/gateway/dispatch.py", "from apps.keys import selectors", "doors", "apps.gateway.dispatch -> apps.keys"),
     ("apps/status/views.py", "from apps.keys import models", "no-orm-in-the-interfaces", "apps.status.views -> "),
@@ -68,19 +68,22 @@ def test_every_contract_is_kept():
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory) -> str:
-    """What the linter says of a copy of the tree with every violation planted in it."""
-    folder = tmp_path_factory.mktemp("planted")
+def planted(folder: Path, violations: Iterable[tuple[str, str]]) -> str:
+    """What the linter says of a copy of the tree with these lines added to it."""
     for package in tree.SOURCES:
         shutil.copytree(tree.ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(tree.ROOT / ".importlinter", folder)
-    for name, line, _, _ in PLANTED:
+    for name, line in violations:
         with (folder / name).open("a", encoding="utf-8") as file:
             file.write(f"\n{line}\n")
     result = lint(folder)
     assert result.returncode == 1, result.stdout + result.stderr
     return result.stdout
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> str:
+    return planted(tmp_path_factory.mktemp("planted"), ((name, line) for name, line, _, _ in PLANTED))
 
 
 @pytest.mark.parametrize(("name", "line", "contract", "told"), PLANTED)
@@ -91,3 +94,10 @@ def test_a_planted_violation_breaks_its_contract(report, name, line, contract, t
 
 def test_every_contract_has_a_violation_planted_against_it():
     assert {contract for _, _, contract, _ in PLANTED} == set(tree.contracts())
+
+
+def test_a_file_that_has_no_place_breaks_the_contract_of_its_folder(tmp_path):
+    strays = [("apps/stray.py", "x = 1"), ("apps/domain/stray.py", "x = 1"), ("apps/gateway/stray.py", "x = 1")]
+    told = planted(tmp_path, strays)
+    assert {tree.contracts()[name] for name in ("apps", "domain", "corridor")} <= broken(told)
+    assert told.count(".stray\n") == len(strays), told
