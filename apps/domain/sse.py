@@ -36,12 +36,17 @@ def frame(event: str, data: bytes) -> bytes:
 
 
 def events(whole: bytes) -> list[bytes]:
-    """The events of bytes that end with one, each as it was written."""
-    return _BLANK_LINE.split(whole) if b"\r" in whole else whole.split(b"\n\n")
+    """The events of bytes that end with one, each as it was written, blank line and all."""
+    found = []
+    start = 0
+    for blank in _BLANK_LINE.finditer(whole):
+        found.append(whole[start : blank.end()])
+        start = blank.end()
+    return found
 
 
 def parse(event: bytes) -> tuple[str, bytes]:
-    """Name and data of one whole event."""
+    """Name and data of one event."""
     name = ""
     data = []
     for line in event.removeprefix(_BOM).splitlines():

@@ -13,7 +13,8 @@ from apps.domain.protocols.anthropic_messages import error, names, response, sto
 from apps.domain.protocols.contract import ClientCall, Seen, Target
 
 _OURS = b'"' + names.OUR_SIGNATURE.encode()
-_TEXT = re.compile(rb'"(?:text|thinking|partial_json)" ?: ?"([^"\\\n\r]*(?:\\.[^"\\\n\r]*)*)"')
+# What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
+_TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"')
 _THINKING = ("thinking", "redacted_thinking")
 _OFF = b'{"type":"disabled"}'
 
@@ -23,8 +24,19 @@ class _Block(msgspec.Struct):
     signature: str = ""
 
 
+class _Said(msgspec.Struct):
+    type: str
+    text: Any = ""
+    thinking: Any = ""
+    input: msgspec.Raw = msgspec.Raw(b"")
+
+    def __len__(self) -> int:
+        spoken = (text for text in (self.text, self.thinking) if isinstance(text, str))
+        return sum(len(text.encode()) for text in spoken) + len(bytes(self.input))
+
+
 class _Answer(msgspec.Struct):
-    content: list[wire.Typed]
+    content: list[_Said]
     type: str = "message"
     id: str = ""
     model: str = ""
@@ -75,7 +87,7 @@ class Anthropic:
         seen.model = answer.model or None
         seen.stop_reason = stops.plain(answer.stop_reason)
         seen.usage = usage.read(answer.usage)
-        seen.output_bytes = sum(map(len, _TEXT.findall(body)))
+        seen.output_bytes = sum(map(len, answer.content))
 
 
 class Tap:
@@ -86,17 +98,17 @@ class Tap:
         self._request_id = request_id
         self._splitter = sse.Splitter()
         self._totals = usage.Totals()
-        self._held = b""
+        self._held = bytearray()
 
     def feed(self, chunk: bytes) -> bytes:
-        passed, whole = self._splitter.feed(chunk)
         seen = self._seen
+        if seen.error is not None:
+            return b""
+        passed, whole = self._splitter.feed(chunk)
         if not seen.started:
             return self._begin(passed + whole)
-        if b"message_" in whole or b"error" in whole:
-            for event in sse.events(whole):
-                if b"message_" in event or b"error" in event:
-                    self._read(event)
+        if (b"message_" in whole or b"error" in whole) and not seen.finished:
+            whole = self._examine(whole)
         for text in _TEXT.findall(whole):
             seen.output_bytes += len(text)
         return passed + whole if passed else whole
@@ -108,6 +120,10 @@ class Tap:
         rest = self._splitter.rest()
         if seen.finished:
             return rest
+        if seen.started and not self._splitter.passing:
+            self._read(rest)
+            if seen.finished:  # the last event lacks only its blank line
+                return rest.rstrip() + b"\n\n"
         seen.error = errors.UpstreamBroken("the provider's answer ended before it was complete")
         if not seen.started:
             return b""
@@ -117,19 +133,29 @@ class Tap:
     def _begin(self, whole: bytes) -> bytes:
         """Holds what comes until `message_start` is in: till then another deployment may be tried."""
         seen = self._seen
-        if seen.error is not None:
-            return b""
+        whole = self._examine(whole)
         self._held += whole
-        for event in sse.events(whole):
-            if seen.error is None:
-                self._read(event)
         if not seen.started:
             if len(self._held) > sse.MAX_EVENT:
                 self._refuse("has no beginning")
             return b""
-        seen.output_bytes += sum(map(len, _TEXT.findall(whole)))
-        held, self._held = self._held, b""
+        for text in _TEXT.findall(whole):
+            seen.output_bytes += len(text)
+        held = bytes(self._held)
+        self._held.clear()
         return held
+
+    def _examine(self, whole: bytes) -> bytes:
+        """Reads those events that may matter; nothing goes on behind an error."""
+        seen = self._seen
+        length = 0
+        for event in sse.events(whole):
+            length += len(event)
+            if not seen.started or b"message_" in event or b"error" in event:
+                self._read(event)
+            if seen.error is not None or seen.finished:
+                break
+        return whole if seen.error is None else whole[:length]
 
     def _read(self, event: bytes) -> None:
         name, data = sse.parse(event)

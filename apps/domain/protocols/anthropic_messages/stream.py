@@ -12,8 +12,8 @@ from apps.domain.protocols.anthropic_messages import blocks, error, names, stops
 
 
 class _Start(msgspec.Struct):
-    id: str = ""
-    model: str = ""
+    id: str | None = None
+    model: str | None = None
     usage: Any = None
 
 
@@ -24,17 +24,17 @@ class _Stop(msgspec.Struct):
 
 class _Delta(msgspec.Struct):
     type: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    partial_json: str = ""
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    partial_json: str | None = None
 
 
 class _Data(msgspec.Struct):
     """Any event's data; which fields it has is its type's business."""
 
     type: str = ""
-    index: int = 0
+    index: Any = 0
     message: _Start | None = None
     content_block: wire.Object | None = None
     delta: msgspec.Raw = msgspec.Raw(b"null")
@@ -54,7 +54,7 @@ class _Open(msgspec.Struct):
 
     index: int
     block: chat.Block
-    theirs: int
+    theirs: Any
     signature: str = ""
     unwraps: bool = False  # the tool that stands for a format, told as text
 
@@ -89,11 +89,8 @@ class Decoder:
     def close(self) -> list[events.Event]:
         if self._ended:
             return []
-        try:
-            self._frames.close()
-        except errors.UpstreamBroken as broken:
-            return [self._failed(broken)]
-        return [self._broken("ended before it was complete")]
+        happened = self.feed(b"\n\n")  # the last event may lack only its blank line
+        return happened if self._ended else [*happened, self._broken("ended before it was complete")]
 
     def _failed(self, failure: errors.GatewayError) -> events.Failed:
         self._ended = True
@@ -139,9 +136,9 @@ class Decoder:
         self._totals.update(message.usage)
         if not self._started:
             self._started = True
-            yield events.Started(message.id, message.model, self._totals.usage)
+            yield events.Started(message.id or "", message.model or "", self._totals.usage)
 
-    def _block(self, theirs: int, raw: wire.Object) -> Iterator[events.Event]:
+    def _block(self, theirs: Any, raw: wire.Object) -> Iterator[events.Event]:
         block = blocks.read_content([_complete(raw)], at="content_block")[0]
         yield from self._close_block()
         match block:
@@ -163,7 +160,7 @@ class Decoder:
             case _:
                 yield self._opened(block, theirs=theirs)
 
-    def _opened(self, block: chat.Block, *, theirs: int, signature: str = "", unwraps: bool = False) -> events.Event:
+    def _opened(self, block: chat.Block, *, theirs: Any, signature: str = "", unwraps: bool = False) -> events.Event:
         self._open = _Open(self._blocks, block, theirs, signature, unwraps)
         self._blocks += 1
         return events.BlockStarted(self._open.index, block)
@@ -176,11 +173,11 @@ class Decoder:
         yield events.BlockStopped(self._open.index)
         self._open = None
 
-    def _delta(self, theirs: int, delta: _Delta) -> Iterator[events.Event]:
+    def _delta(self, theirs: Any, delta: _Delta) -> Iterator[events.Event]:
         """Text or thinking inside a block of another kind begins a block of its own, and loses nothing."""
         kind = _KIND.get(delta.type)
         if self._open is not None and delta.type == "signature_delta":
-            self._open.signature = delta.signature
+            self._open.signature = delta.signature or ""
             return
         if kind is None or (self._open is not None and isinstance(self._open.block, chat.Opaque)):
             return

@@ -1,0 +1,103 @@
+"""Exact edits of a JSON object."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.domain.errors import InvalidRequest
+from apps.domain.protocols import splice
+
+ODD = b' {\n "model" :  "claude-x" ,\t"messages":[ {"content":"a \\"model\\": \\"y\\""} ], "\\u006dax_tokens": 1e2,"z":{}\n} \n'
+
+
+def test_only_the_named_value_changes():
+    assert splice.edit(ODD, {"model": b'"up"'}) == ODD.replace(b'"claude-x"', b'"up"')
+
+
+def test_an_escaped_key_is_the_key_it_stands_for():
+    assert splice.edit(ODD, {"max_tokens": b"7"}) == ODD.replace(b"1e2", b"7")
+
+
+def test_a_missing_member_is_added_behind_the_last_value():
+    edited = splice.edit(ODD, {"stream": b"true", "n": b"[1]"})
+    assert edited == ODD.replace(b'"z":{}', b'"z":{},"stream":true,"n":[1]')
+
+
+def test_an_empty_object_takes_a_member():
+    assert splice.edit(b"{ }", {"a": b"1"}) == b'{"a":1 }'
+    assert json.loads(splice.edit(b"{}", {"a": b"1", "b": b"2"})) == {"a": 1, "b": 2}
+
+
+def test_members_are_told_as_they_were_written():
+    members = splice.read(ODD)
+    assert members.raw("messages") == b'[ {"content":"a \\"model\\": \\"y\\""} ]'
+    assert members.raw("absent") is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(
+    st.dictionaries(st.text(), JSON),
+    st.dictionaries(st.text(), JSON, max_size=3),
+    st.sampled_from([None, 1, "\t"]),
+    st.booleans(),
+)
+def test_an_edit_is_an_update(document, changes, indent, ascii_only):
+    body = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
+    try:
+        body = body.encode()
+    except UnicodeEncodeError:
+        return
+    edited = splice.edit(body, {name: json.dumps(value).encode() for name, value in changes.items()})
+    assert json.loads(edited) == {**document, **changes}
+    assert splice.edit(body, {}) == body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model":"a","model":"a"}',
+        b'{"model":"a","model":"b"}',
+        b'{"model":1,"model":12}',
+        b'{"model":12,"model":1}',
+        b'{"model":"a","\\u006dodel":"b"}',
+        b'{"model":"x","y":"\\",\\"model\\":","model":"x\\",\\"y\\":"}',
+    ],
+)
+def test_a_key_that_comes_twice_is_refused_by_name(body):
+    with pytest.raises(InvalidRequest) as caught:
+        splice.read(body)
+    assert caught.value.param == "model"
+
+
+def test_a_key_may_come_twice_deeper_down():
+    assert splice.read(b'{"a":{"b":1,"b":2}}').raw("a") == b'{"b":1,"b":2}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b" ", b"[]", b"null", b'"x"', b"{", b'{"a":}', b'{"a":1}x', b'{"a":NaN}', b"{'a':1}", b'{"a":1,}'],
+)
+def test_what_is_no_json_object_is_refused(body):
+    with pytest.raises(InvalidRequest):
+        splice.read(body)
+
+
+@pytest.mark.parametrize("body", [b'{"a":"\xff"}', b'{"\xc3":1}', '{"ä":1}'.encode("utf-16")])
+def test_what_is_not_utf8_is_refused_and_not_echoed(body):
+    with pytest.raises(InvalidRequest) as caught:
+        splice.read(body)
+    assert caught.value.message.isascii()
+
+
+@pytest.mark.parametrize("deep", [b"[" * 1_000_000, b'{"a":' * 1_000_000, b"[" * 100_000 + b"]" * 100_000])
+def test_json_too_deep_is_refused(deep):
+    with pytest.raises(InvalidRequest, match="deep"):
+        splice.read(b'{"a":' + deep + b"}")
