@@ -20,7 +20,7 @@ PLAUSIBLE_TOKENS = 100_000_000
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`cost` is booked; the truth lies in [`low`, `high`]. Money in nano-USD."""
+    """`cost` is the best guess, the truth lies in [`low`, `high`], budgets are charged `high`. Money in nano-USD."""
 
     state: State
     source: Source
@@ -45,14 +45,14 @@ def judge(
     card: PriceCard | None,
     reserved: int,
 ) -> Verdict:
-    """Void: the model never ran. Unconfirmed: it may have, and nobody can say; the whole reservation stays booked.
+    """Void: the model never ran. Unconfirmed: it may have, and nobody can say; budgets are charged the most.
 
     Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
     """
     if not sent or (upstream_status is not None and upstream_status != 200):
         return VOID
     if upstream_status is None or not started:
-        return Verdict("unconfirmed", "none", NOTHING, reserved, 0, reserved)
+        return Verdict("unconfirmed", "none", NOTHING, _likely(prompt_bytes, card, reserved), 0, reserved)
     usage, source = _usage(reported, finished, prompt_bytes, output_bytes)
     cost = pricing.cost(usage, card) if card is not None else 0
     return Verdict("settled", source, usage, cost, cost, cost)
@@ -69,6 +69,13 @@ def _usage(
     if reported is None:
         return TokenUsage(in_fresh=estimate.input_tokens(prompt_bytes), out_total=out), "estimated"
     return msgspec.structs.replace(reported, out_total=max(reported.out_total, out)), "estimated"
+
+
+def _likely(prompt_bytes: int, card: PriceCard | None, reserved: int) -> int:
+    """Of a call that never answered: its prompt, as most providers bill no answer that was not given."""
+    if card is None:
+        return 0
+    return min(pricing.cost(TokenUsage(in_fresh=estimate.input_tokens(prompt_bytes)), card), reserved)
 
 
 def plausible(usage: TokenUsage) -> bool:

@@ -74,7 +74,7 @@ def limit_headers(decision: Decision, *, anthropic: bool, now: float) -> HeaderL
 
 
 def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderList:
-    reset = datetime.fromtimestamp(now + allowance.reset_after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    reset = datetime.fromtimestamp(now + allowance.reset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     prefix = b"anthropic-ratelimit-" + kind
     return [
         (prefix + b"-limit", b"%d" % allowance.limit),
@@ -85,9 +85,9 @@ def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderLis
 
 def _openai_limit(kind: bytes, allowance: Allowance) -> HeaderList:
     reset = (
-        b"%dms" % round(allowance.reset_after * 1000)
-        if allowance.reset_after < 1
-        else (f"{allowance.reset_after:.2f}s".encode())
+        b"%dms" % round(allowance.reset * 1000)
+        if allowance.reset < 1
+        else (f"{allowance.reset:.2f}s".encode())
     )
     return [
         (b"x-ratelimit-limit-" + kind, b"%d" % allowance.limit),

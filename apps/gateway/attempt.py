@@ -123,10 +123,7 @@ class Attempt:
     async def intend(self) -> None:
         """Journals that the upstream is about to be called. Raises Unavailable when the journal cannot be written."""
         self._intent = self._record()
-        try:
-            await self._accounts.journal.intent(self._intent)
-        except OSError as error:
-            raise errors.Unavailable("the ledger cannot be written right now", retry_after=1) from error
+        await self._accounts.journal.intent(self._intent)
         self._sent = True
 
     def answered(self, answer: Answer) -> None:

@@ -58,6 +58,14 @@ class Forwarder:
         await asyncio.to_thread(self._thread.join)
         self._thread = None
 
+    async def flush(self) -> None:
+        """Returns when the ledger has every outcome that was said before."""
+        await self._journal.flush()
+        through = self._journal.last_closed
+        while self._through < through:
+            self._journal.on_outcomes.set()
+            await asyncio.sleep(BATCH_SECONDS / 5)
+
     def _run(self) -> None:
         reader = self._journal.reader()
         chores = _Chores(self._journal, reader)

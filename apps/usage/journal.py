@@ -55,7 +55,7 @@ class Journal:
         self._carried: list[_Item] = []
         self._forwarded = 0
         self._cut = 0
-        self._last_closed = 0
+        self.last_closed = 0
         self._lock: pages.Lock | None = None
         self._file: pages.File | None = None
         self._thread: threading.Thread | None = None
@@ -174,7 +174,7 @@ class Journal:
                 closed=pages.encoder.encode(closed) if closed else None,
             )
             if closed:
-                self._last_closed = page
+                self.last_closed = page
         self._note(group)
         self._resolve([future for *_, future in group if future is not None], None)
         if closed:
@@ -218,7 +218,7 @@ class Journal:
     def _shut(self) -> None:
         assert self._file is not None
         assert self._lock is not None
-        is_done = not (self._open or self._carried) and self._forwarded >= self._last_closed
+        is_done = not (self._open or self._carried) and self._forwarded >= self.last_closed
         is_done = is_done and not self._file.has_refused()
         self._file.close()
         if is_done:

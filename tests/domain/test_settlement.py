@@ -52,7 +52,7 @@ def test_what_was_never_sent_costs_nothing():
 def test_silence_after_sending_keeps_the_whole_reservation_until_it_is_known():
     verdict = judge(upstream_status=None, started=False, finished=False, reported=None)
     assert verdict.state == "unconfirmed"
-    assert (verdict.low, verdict.cost, verdict.high) == (0, KNOWN["reserved"], KNOWN["reserved"])
+    assert (verdict.low, verdict.cost, verdict.high) == (0, 100 * 3_000, KNOWN["reserved"])
 
 
 def test_a_stream_cut_short_is_estimated_from_what_came():
