@@ -16,16 +16,14 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NoReturn
 
-from gateway_site import env
+from gateway_site import env, handout
 from gateway_site.supervisor import Died, Stop, Supervisor
 
 HOST = "127.0.0.1"
 SIMULATOR_PORT = 8001
 READY_SECONDS = 60.0
-HANDOUT = env.VAR_DIR / "demo.json"
 STAMP = env.VAR_DIR / "demo.stamp"
 WORKER = (
     *("celery", "--app", "gateway_site", "worker", "--beat", "--pool", "solo", "--loglevel", "INFO"),
@@ -62,7 +60,7 @@ def _serve(supervisor: Supervisor, *, port: int) -> NoReturn:
         "PYTHONUNBUFFERED": "1",
     }
     simulator = _prepare(supervisor, port=port, variables=variables)
-    card = hand_out(port)
+    card = handout.write(handout.read() or {}, base_url=f"http://{HOST}:{port}")
     address = ["--host", HOST, "--port", str(port)]
     supervisor.start("gateway", ["gateway_site.server", *address], variables=variables)
     supervisor.start("simulator", ["apps.simulator", "--port", str(simulator)], variables=variables)
@@ -95,7 +93,7 @@ def _prepare(supervisor: Supervisor, *, port: int, variables: Mapping[str, str])
     if simulator == port or not is_free(simulator):
         simulator = _free_port()
     wanted = {"simulator_port": simulator, "fingerprint": fingerprint()}
-    if stamp != wanted or not HANDOUT.exists() or not (env.VAR_DIR / "weir.db").exists():
+    if stamp != wanted or handout.read() is None or not (env.VAR_DIR / "weir.db").exists():
         print("Preparing the database and the demo.", flush=True)
         STAMP.unlink(missing_ok=True)
         arguments = ["--port", str(port), "--simulator-port", str(simulator)]
@@ -106,30 +104,11 @@ def _prepare(supervisor: Supervisor, *, port: int, variables: Mapping[str, str])
 
 def fingerprint() -> str:
     """Changes with the migrations, the demo's own code, the dependencies and the database that is used."""
-    files = [*env.BASE_DIR.glob("apps/*/migrations/0*.py"), *env.BASE_DIR.glob("gateway_site/demo*.py")]
+    files = [*env.BASE_DIR.glob("apps/*/migrations/0*.py"), *env.BASE_DIR.glob("gateway_site/demo/*.py")]
     digest = hashlib.sha256(env.text("DATABASE_URL", "").encode())
     for path in [*sorted(files), env.BASE_DIR / "requirements/base.txt"]:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def hand_out(port: int) -> dict[str, str]:
-    """The contents of `var/demo.json`, brought up to date with the port."""
-    card: dict[str, str] = json.loads(HANDOUT.read_text())
-    base = f"http://{HOST}:{port}"
-    current = {**card, "base_url": base, "admin_url": f"{base}/admin/"}
-    if current != card:
-        write_private(HANDOUT, json.dumps(current, indent=2) + "\n")
-    return current
-
-
-def write_private(path: Path, text: str) -> None:
-    """Whole or not at all, and for its owner's eyes."""
-    unseen = path.with_suffix(".new")
-    unseen.unlink(missing_ok=True)
-    with os.fdopen(os.open(unseen, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    unseen.replace(path)
 
 
 def welcome(card: dict[str, str]) -> str:
@@ -144,7 +123,7 @@ Weir is running; Ctrl-C stops it.
   Admin                          {card["admin_url"]}
     {card["admin_user"]:<28} {card["admin_password"]}
     {card["developer_user"]:<28} {card["developer_password"]}
-  The same, for programs         {HANDOUT}
+  The same, for programs         {handout.PATH}
   Logs                           {env.VAR_DIR / "log"}
 
 Try it:

@@ -1,0 +1,88 @@
+"""Acme: two projects, two people, their keys, limits, a budget, and the week that lies behind them."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from apps.accounts import services as accounts
+from apps.accounts.models import User
+from apps.catalog import selectors as catalog
+from apps.keys import services as keys
+from apps.keys.models import Key
+from apps.tenants import services as tenants
+from apps.tenants.models import Role, Tenant
+from apps.usage import ledger
+from gateway_site.demo import catalogue, past
+
+SLUG = "acme"
+ADMIN, DEVELOPER = "admin", "developer"
+KEY = "Developer's laptop"
+PRICED_FOR = datetime.timedelta(days=60)
+LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # of passwords: none looks like another
+MONTHLY_BUDGET = Decimal(500)
+
+
+def ensure(*, card: dict[str, str] | None, simulator: str) -> dict[str, str]:
+    """What `var/demo.json` shall say. Seeds once; afterwards only what was lost is made anew: address, handout."""
+    with transaction.atomic():
+        if not Tenant.objects.filter(slug=SLUG).exists():
+            return _seed(simulator)
+        catalogue.move(simulator=simulator)
+        return card or _renew()
+
+
+def _seed(simulator: str) -> dict[str, str]:
+    admin, admin_password = _person(ADMIN, first_name="Ada", last_name="Admin", is_staff=True, is_superuser=True)
+    developer, developer_password = _person(DEVELOPER, first_name="Dev", last_name="Developer")
+    acme = tenants.create_tenant(actor=admin, name="Acme", slug=SLUG, owner=admin)
+    tenants.add_member(acme, actor=admin, user=developer, role=Role.DEVELOPER)
+    coding = tenants.create_project(acme, actor=admin, name="Coding assistants")
+    support = tenants.create_project(acme, actor=admin, name="Customer support")
+    now = timezone.now()
+    catalogue.build(actor=admin, simulator=simulator, priced_from=now - PRICED_FOR)
+    laptop = keys.issue(actor=admin, tenant=acme, project=coding, name=KEY, user=developer)
+    reviews = keys.issue(actor=admin, tenant=acme, project=coding, name="Code review")
+    desk = keys.issue(actor=admin, tenant=acme, project=support, name="Support desk")
+    _restrain(acme, laptop.key, actor=admin)
+    _look_back([laptop.key, reviews.key, desk.key], now=now)
+    return {
+        "api_key": laptop.plaintext,
+        "admin_user": ADMIN,
+        "admin_password": admin_password,
+        "developer_user": DEVELOPER,
+        "developer_password": developer_password,
+    }
+
+
+def _renew() -> dict[str, str]:
+    """The demo is there but its handout is not: nobody knows the secrets any more, so there are new ones."""
+    card = {"admin_user": ADMIN, "developer_user": DEVELOPER}
+    for name in (ADMIN, DEVELOPER):
+        card[f"{name}_password"] = _password()
+        accounts.set_password(User.objects.get(username=name), actor=None, password=card[f"{name}_password"])
+    laptop = Key.objects.get(tenant__slug=SLUG, name=KEY)
+    return card | {"api_key": keys.rotate(laptop, actor=None).plaintext}
+
+
+def _person(username: str, **fields: object) -> tuple[User, str]:
+    password = _password()
+    return accounts.create_user(actor=None, username=username, password=password, **fields), password
+
+
+def _password() -> str:
+    return "".join(secrets.choice(LETTERS) for _ in range(16))
+
+
+def _restrain(tenant: Tenant, laptop: Key, *, actor: User) -> None:
+    """Wide enough never to be in a visitor's way."""
+
+
+def _look_back(issued: list[Key], *, now: datetime.datetime) -> None:
+    """The week behind the demo, through the same door as real usage, so that budgets and reports know it."""
+    outcomes = past.outcomes(past.habits(*issued), models=catalog.snapshot_models(int(now.timestamp())), now=now)
+    ledger.post(outcomes)
