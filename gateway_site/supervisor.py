@@ -98,7 +98,7 @@ class Supervisor:
         child = self.start(name, command, variables=variables)
         while child.process.poll() != 0:
             self.check()
-            time.sleep(POLL_SECONDS / 2)
+            time.sleep(POLL_SECONDS)
         self._children.remove(child)
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
@@ -108,7 +108,7 @@ class Supervisor:
             self.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{what} was not ready in {seconds:.0f} seconds; see {self._logs}")
-            time.sleep(POLL_SECONDS / 2)
+            time.sleep(POLL_SECONDS)
 
     def watch(self) -> NoReturn:
         """Raises Stop when asked to end, Died when a child has."""
@@ -132,6 +132,6 @@ class Supervisor:
         child.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         while child.process.poll() is None and time.monotonic() < deadline and not self._asked:
-            time.sleep(POLL_SECONDS / 2)
+            time.sleep(POLL_SECONDS)
         child.signal(signal.SIGKILL)
         child.process.wait()

@@ -6,16 +6,23 @@ import datetime
 import secrets
 from decimal import Decimal
 
+import msgspec
 from django.db import transaction
 from django.utils import timezone
 
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.catalog import selectors as catalog
+from apps.domain import money
+from apps.domain.limits.budget import span
+from apps.domain.snapshot import UNRESTRAINED, Budget
 from apps.keys import services as keys
 from apps.keys.models import Key
+from apps.quotas import selectors as budgets
+from apps.quotas import services as quotas
+from apps.quotas import windows
 from apps.tenants import services as tenants
-from apps.tenants.models import Role, Tenant
+from apps.tenants.models import Project, Role, Tenant
 from apps.usage import ledger
 from gateway_site.demo import catalogue, past
 
@@ -24,7 +31,8 @@ ADMIN, DEVELOPER = "admin", "developer"
 KEY = "Developer's laptop"
 PRICED_FOR = datetime.timedelta(days=60)
 LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # of passwords: none looks like another
-MONTHLY_BUDGET = Decimal(500)
+MONTHLY_BUDGET, PROJECT_BUDGET = Decimal(100), Decimal(25)
+REPLICA = "demo"
 
 
 def ensure(*, card: dict[str, str] | None, simulator: str) -> dict[str, str]:
@@ -48,7 +56,7 @@ def _seed(simulator: str) -> dict[str, str]:
     laptop = keys.issue(actor=admin, tenant=acme, project=coding, name=KEY, user=developer)
     reviews = keys.issue(actor=admin, tenant=acme, project=coding, name="Code review")
     desk = keys.issue(actor=admin, tenant=acme, project=support, name="Support desk")
-    _restrain(acme, laptop.key, actor=admin)
+    _restrain(acme, support, laptop.key, actor=admin)
     _look_back([laptop.key, reviews.key, desk.key], now=now)
     return {
         "api_key": laptop.plaintext,
@@ -78,11 +86,46 @@ def _password() -> str:
     return "".join(secrets.choice(LETTERS) for _ in range(16))
 
 
-def _restrain(tenant: Tenant, laptop: Key, *, actor: User) -> None:
-    """Wide enough never to be in a visitor's way."""
+def _restrain(tenant: Tenant, project: Project, laptop: Key, *, actor: User) -> None:
+    """Wide enough never to be in a visitor's way, narrow enough to be seen."""
+    quotas.create_limit(
+        actor=actor, tenant=tenant, requests_per_minute=1_200, tokens_per_minute=5_000_000, concurrency=200
+    )
+    quotas.create_limit(actor=actor, key=laptop, requests_per_minute=300, concurrency=50)
+    quotas.create_budget(actor=actor, tenant=tenant, amount=money.nano(MONTHLY_BUDGET), period="month")
+    quotas.create_budget(actor=actor, project=project, amount=money.nano(PROJECT_BUDGET), period="month")
 
 
 def _look_back(issued: list[Key], *, now: datetime.datetime) -> None:
     """The week behind the demo, through the same door as real usage, so that budgets and reports know it."""
     outcomes = past.outcomes(past.habits(*issued), models=catalog.snapshot_models(int(now.timestamp())), now=now)
-    ledger.post(outcomes)
+    epoch = windows.register(REPLICA)
+    book = budgets.rule_book()
+    leases: dict[tuple[int, int], windows.Grant] = {}
+    charged = []
+    for outcome in outcomes:
+        intent = outcome.intent
+        rules = (*book.tenants[intent.tenant_id].budgets, *book.projects.get(intent.project_id, UNRESTRAINED).budgets)
+        grants = [_lease(leases, rule, at=intent.started_at, epoch=epoch) for rule in rules]
+        intent = msgspec.structs.replace(
+            intent,
+            windows=tuple(grant.window_id for grant in grants),
+            leases=tuple(grant.lease_id for grant in grants),
+        )
+        charged.append(msgspec.structs.replace(outcome, intent=intent))
+    ledger.post(charged)
+    windows.retire(REPLICA)
+    keys.touch(
+        (intent.key_id, datetime.datetime.fromtimestamp(intent.started_at, datetime.UTC), intent.client_address, "")
+        for intent in (outcome.intent for outcome in charged)
+        if intent.key_id is not None
+    )
+
+
+def _lease(leases: dict[tuple[int, int], windows.Grant], rule: Budget, *, at: float, epoch: int) -> windows.Grant:
+    """One lease a budget and period, as a gateway process of that time would have had."""
+    period = (rule.id, span(rule.period, timezone=rule.timezone, now=at).starts)
+    if period not in leases:
+        ask = windows.Ask(rule=rule, need=1, demand=rule.amount, unit=0)
+        leases[period] = windows.acquire([ask], replica=REPLICA, epoch=epoch, now=at, replicas=None)[0]
+    return leases[period]

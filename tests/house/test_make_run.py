@@ -1,0 +1,192 @@
+"""`make run`, as a newcomer meets it: from an empty folder to a streamed answer, and back to nothing running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from gateway_site import handout
+from tests.architecture import tree
+from tests.services import free_port
+
+READY_SECONDS = 90.0
+KEYS = "base_url api_key admin_url admin_user admin_password developer_user developer_password"
+
+
+class Run:
+    """One `make run`, without the make: the environment is there already."""
+
+    def __init__(self, folder: Path, *, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "REDIS_"))}
+        for name in ("DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "MAKELEVEL"):
+            surroundings.pop(name, None)
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gateway_site.run"],
+            cwd=tree.ROOT,
+            env={**surroundings, "WEIR_VAR": str(folder), "PORT": str(port)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def told(self) -> str:
+        """What it has printed by the time it is ready."""
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line.startswith("  -d "):
+                break
+        self.ready_after = time.monotonic() - self.began
+        return "".join(lines)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        self.process.send_signal(how)
+        rest = self.process.communicate(timeout=60)[0]
+        return self.process.returncode, rest
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("var")
+
+
+@pytest.fixture(scope="module")
+def first(folder) -> Iterator[tuple[Run, str]]:
+    run = Run(folder, port=free_port())
+    told = run.told()
+    assert "Weir is running" in told, told + (run.process.communicate()[0] or "")
+    yield run, told
+    run.close()
+
+
+@pytest.fixture(scope="module")
+def card(first, folder) -> dict[str, str]:
+    return json.loads((folder / "demo.json").read_text())
+
+
+def processes(folder: Path) -> list[str]:
+    """Command lines of what runs for this folder, by the variable that only they carry."""
+    listed = subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if str(folder) in line]
+
+
+def entries(folder: Path) -> int:
+    with sqlite3.connect(f"file:{folder / 'weir.db'}?mode=ro", uri=True) as connection:
+        return int(connection.execute("SELECT count(*) FROM usage_entry").fetchone()[0])
+
+
+def test_the_handout_is_private_and_has_exactly_the_promised_keys(card, folder, first):
+    assert list(card) == KEYS.split()
+    assert stat.S_IMODE((folder / "demo.json").stat().st_mode) == 0o600
+    assert card["base_url"] == f"http://127.0.0.1:{first[0].port}"
+    assert card["admin_url"] == f"{card['base_url']}/admin/"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
+def test_the_printed_curl_streams_an_answer_when_pasted(first):
+    command = first[1][first[1].index("curl -N") :]
+    answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60)
+    assert answer.stdout.startswith("event: message_start")
+    assert "event: message_stop" in answer.stdout
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "gpt-5-mini"])
+def test_the_handed_out_key_calls_both_families_in_both_dialects(card, model):
+    asked = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "Hello"}]}
+    headers = {"authorization": f"Bearer {card['api_key']}"}
+    for path in ("/v1/messages", "/v1/chat/completions"):
+        answer = httpx2.post(card["base_url"] + path, json=asked, headers=headers, timeout=60)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["usage"]
+
+
+def test_the_handed_out_admin_can_sign_in(card):
+    with httpx2.Client(base_url=card["base_url"], follow_redirects=True, timeout=60) as client:
+        form = client.get("/admin/login/").text
+        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
+        assert token is not None
+        page = client.post(
+            "/admin/login/?next=/admin/",
+            data={
+                "username": card["admin_user"],
+                "password": card["admin_password"],
+                "csrfmiddlewaretoken": token[1],
+            },
+            headers={"referer": card["admin_url"]},
+        )
+        assert page.status_code == 200
+        assert page.url.path == "/admin/"
+        assert "sessionid" in client.cookies
+
+
+def test_a_second_one_on_the_same_folder_is_refused_with_a_sentence(first, folder):
+    second = Run(folder, port=free_port())
+    told = second.process.communicate(timeout=60)[0]
+    assert second.process.returncode == 1
+    assert told == f"make run: Weir is already running on {folder}.\n"
+
+
+def test_a_taken_port_is_refused_with_advice(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = Run(tmp_path, port=port)
+        told = refused.process.communicate(timeout=60)[0]
+    assert refused.process.returncode == 1
+    assert told == f"make run: Port {port} is taken. Choose another: make run PORT={port + 1}\n"
+
+
+def test_it_stops_starts_again_with_the_same_data_and_hands_out_what_was_lost(tmp_path):
+    """One test, since each step needs the one before it."""
+    with contextlib.closing(Run(tmp_path, port=free_port())) as run:
+        assert "Preparing" in run.told()
+        card = json.loads((tmp_path / "demo.json").read_text())
+        assert run.stop() == (0, "\nStopped.\n")
+    assert processes(tmp_path) == []
+    before, stamp = entries(tmp_path), (tmp_path / "demo.stamp").read_text()
+    assert before > 1_000
+
+    with contextlib.closing(Run(tmp_path, port=run.port)) as again:
+        assert "Preparing" not in again.told()
+        assert again.ready_after < 15.0  # five on an idle machine
+        assert json.loads((tmp_path / "demo.json").read_text()) == card
+        assert (tmp_path / "demo.stamp").read_text() == stamp
+        assert entries(tmp_path) == before
+        assert again.stop(signal.SIGTERM)[0] == 0
+
+    (tmp_path / "demo.json").unlink()
+    with contextlib.closing(Run(tmp_path, port=free_port())) as anew:
+        assert "Weir is running" in anew.told()
+        renewed = json.loads((tmp_path / "demo.json").read_text())
+        assert {name for name in KEYS.split() if renewed[name] == card[name]} == {"admin_user", "developer_user"}
+        headers = {"x-api-key": renewed["api_key"]}
+        assert httpx2.get(f"{renewed['base_url']}/v1/models", headers=headers).status_code == 200
+        assert entries(tmp_path) == before
+
+
+def test_the_handout_knows_its_keys():
+    assert list(handout.KEYS) == KEYS.split()
