@@ -35,18 +35,9 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 _CONTROL_IN_TRACE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _TRACES = frozenset({"exception", "stack"})
 
-_QUIET = {
-    # Weir tells of calls itself; these would tell of each a second time, some with the query in the path.
-    "uvicorn.access": "WARNING",
-    "daphne.http": "WARNING",
-    "django.server": "WARNING",
-    "aiohttp.access": "WARNING",
-    "httpx2": "WARNING",
-    "httpcore2": "WARNING",
-    "asyncio": "WARNING",
-    "kombu": "WARNING",
-    "twisted": "WARNING",
-}
+_ROUTED = ("django", "uvicorn", "uvicorn.error", "daphne", "celery", "celery.task")
+# Weir tells of calls itself; these would tell of each a second time, some with the query in the path.
+_QUIET = ("daphne.http", "django.server", "aiohttp.access", "httpx2", "httpcore2", "asyncio", "kombu", "twisted")
 
 
 def configure(*, console: bool, level: str) -> dict[str, Any]:
@@ -88,8 +79,10 @@ def configure(*, console: bool, level: str) -> dict[str, Any]:
         },
         "root": {"handlers": ["stdout"], "level": level},
         "loggers": {
-            name: {"handlers": [], "propagate": True, "level": _QUIET.get(name, "NOTSET")}
-            for name in ("django", "uvicorn", "uvicorn.error", "daphne", "celery", "celery.task", *_QUIET)
+            **{name: {"handlers": [], "propagate": True, "level": "NOTSET"} for name in _ROUTED},
+            **{name: {"handlers": [], "propagate": True, "level": "WARNING"} for name in _QUIET},
+            # Uvicorn renders a line for every call unless this logger leads nowhere.
+            "uvicorn.access": {"handlers": [], "propagate": False},
         },
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
 
 
 class ProcessState:
@@ -21,22 +20,10 @@ class ProcessState:
         self.snapshot_at: float | None = None
         self.journal_lag = 0.0
         self.loop_lag = 0.0
-        self._on_drain: list[Callable[[], None]] = []
 
     def begin_drain(self) -> None:
-        """Readiness turns false at once; what runs may finish. Calling it again changes nothing."""
-        if self.draining:
-            return
+        """Readiness turns false at once; what runs may finish. Safe in a signal handler."""
         self.draining = True
-        for callback in self._on_drain:
-            callback()
-
-    def on_drain(self, callback: Callable[[], None]) -> None:
-        """`callback` is called once when draining begins; at once if it has begun."""
-        if self.draining:
-            callback()
-        else:
-            self._on_drain.append(callback)
 
     @property
     def uptime(self) -> float:

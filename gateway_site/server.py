@@ -1,0 +1,207 @@
+"""Serves the site: `python -m gateway_site.server --host H --port P`, or `--fd N` for a socket that is open already.
+
+Uvicorn, with an end that loses nothing. On SIGTERM or SIGINT readiness turns false at once and connections are told
+to close, but calls are taken for WEIR_PRESTOP_SECONDS more, until balancers have noticed. Then nothing is accepted,
+streams finish for up to WEIR_DRAIN_SECONDS, what is left is cancelled and settles, and the lifespan's shutdown closes
+the books. A second SIGINT skips the waiting, never the settling.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+from apps.runtime.state import state
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+STALL_SECONDS = 60.0  # a client that takes nothing for so long is cut off
+SETTLE_SECONDS = 15.0  # for cancelled calls to write down what they cost
+_TICK = 0.1  # Uvicorn's
+_CLOSE = (b"connection", b"close")
+
+
+class Stalling:
+    """For Uvicorn's protocols: cuts a client off that stops reading. Uvicorn would wait for ever."""
+
+    transport: asyncio.Transport
+    _stall: asyncio.TimerHandle | None = None
+    _unsent = 0
+
+    def pause_writing(self) -> None:
+        super().pause_writing()  # type: ignore[misc]  # the protocol beside it
+        self._watch()
+
+    def resume_writing(self) -> None:
+        self._unwatch()
+        super().resume_writing()  # type: ignore[misc]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch()
+        super().connection_lost(exc)  # type: ignore[misc]
+
+    def _watch(self) -> None:
+        self._unsent = self.transport.get_write_buffer_size()
+        self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._check)
+
+    def _unwatch(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
+
+    def _check(self) -> None:
+        if self.transport.get_write_buffer_size() < self._unsent:
+            self._watch()  # slow, but reading
+        else:
+            self.transport.abort()
+
+
+def protocol() -> type[asyncio.Protocol]:
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
+    except ImportError:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as Base  # type: ignore[assignment]
+    return type("StallingProtocol", (Stalling, Base), {})
+
+
+class DrainingServer(Server):
+    """Uvicorn's server with Weir's way of leaving. `prestop` and `drain` are seconds."""
+
+    def __init__(self, config: Config, *, prestop: float, drain: float) -> None:
+        super().__init__(config)
+        self._prestop = prestop
+        self._drain = drain
+        self._leave_at: float | None = None
+        self._told = False
+        self._ticked = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """In the signal handler: flags only. The signal is not raised again afterwards: having drained is a success."""
+        if self._leave_at is None:
+            state.begin_drain()
+            self._leave_at = time.monotonic() + self._prestop
+        elif sig == signal.SIGINT:
+            self.force_exit = self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        # What was made until now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    async def on_tick(self, counter: int) -> bool:
+        now = time.monotonic()
+        if self._ticked:
+            state.loop_lag = max(0.0, now - self._ticked - _TICK)
+        self._ticked = now
+        if self._leave_at is not None:
+            if not self._told:
+                self._tell()
+            self.should_exit = self.should_exit or now >= self._leave_at
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        state.begin_drain()
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._finish()
+        await self._cancel()
+        await self.lifespan.shutdown()
+
+    def _tell(self) -> None:
+        """Clients that keep their connections are asked to make the next one, elsewhere."""
+        self._told = True
+        log().info("server.draining", seconds=self._prestop, in_flight=state.in_flight)
+        self.config.encoded_headers.append(_CLOSE)
+        self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
+
+    async def _finish(self) -> None:
+        deadline = time.monotonic() + self._drain
+        while self.server_state.connections or self.server_state.tasks:
+            if self.force_exit or time.monotonic() >= deadline:
+                return
+            await asyncio.sleep(_TICK)
+
+    async def _cancel(self) -> None:
+        left = [task for task in self.server_state.tasks if not task.done()]
+        if not left:
+            return
+        log().warning("server.cancelling", count=len(left))
+        for task in left:
+            task.cancel("the server is going down")
+        await asyncio.wait(left, timeout=SETTLE_SECONDS)
+
+
+def log() -> Any:
+    import structlog
+
+    return structlog.get_logger(__name__)
+
+
+def harden() -> None:
+    """No core dumps, which would hold secrets; as many sockets as the system lets us have."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def configuration(app: Any, *, host: str, port: int, proxies: list[str]) -> Config:
+    """`proxies`: whose word on the client's address is taken."""
+    return Config(
+        app,
+        host=host,
+        port=port,
+        http=protocol(),
+        ws="websockets-sansio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+        timeout_keep_alive=75,  # longer than balancers keep theirs, so that they, not we, close an idle one
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gateway_site.server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--fd", type=int, help="a listening socket that this process has inherited")
+    given = parser.parse_args(arguments)
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
+    import django
+    from django.conf import settings
+
+    django.setup()
+    harden()
+    app = "gateway_site.asgi:application"
+    config = configuration(app, host=given.host, port=given.port, proxies=settings.WEIR_TRUSTED_PROXIES)
+    server = DrainingServer(config, prestop=settings.WEIR_PRESTOP_SECONDS, drain=settings.WEIR_DRAIN_SECONDS)
+    server.run(sockets=None if given.fd is None else [socket.socket(fileno=given.fd)])
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

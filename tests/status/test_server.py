@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from apps.runtime.state import state
+from gateway_site import server as server_module
+from gateway_site.server import DrainingServer, configuration
+from tests.status.stand import Stand
+
+
+@pytest.fixture(autouse=True)
+def _undrained() -> Iterator[None]:
+    yield
+    state.draining = False
+    gc.unfreeze()
+
+
+@dataclass
+class Running:
+    server: DrainingServer
+    stand: Stand
+    port: int
+    ended: asyncio.Task[None]
+    told: list[str] = field(default_factory=list)
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.server.handle_exit(number, None)
+
+
+@contextlib.asynccontextmanager
+async def running(*, prestop: float = 0.0, drain: float = 30.0) -> AsyncIterator[Running]:
+    told: list[str] = []
+    stand = Stand(told.append)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = DrainingServer(configuration(stand, host="", port=0, proxies=[]), prestop=prestop, drain=drain)
+    ended = asyncio.ensure_future(server._serve([listener]))
+    await until(lambda: server.started)
+    yield Running(server, stand, port, ended, told)
+    stand.go_on.set()
+    server.force_exit = server.should_exit = True
+    await asyncio.wait_for(ended, 20)
+
+
+async def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def asking(port: int, path: str) -> AsyncIterator[asyncio.StreamReader]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: weir\r\n\r\n".encode())
+    try:
+        yield reader
+    finally:
+        writer.close()
+
+
+async def head(port: int, path: str) -> bytes:
+    async with asking(port, path) as reader:
+        return await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_a_server_that_is_told_to_leave_serves_on_until_balancers_have_noticed() -> None:
+    async with running(prestop=30) as it:
+        assert b" 200 " in await head(it.port, "/ready")
+        it.signal()
+        assert state.draining
+        assert b" 503 " in await head(it.port, "/ready")
+        assert b" 200 " in await head(it.port, "/now")
+        assert not it.ended.done()
+
+
+async def test_kept_connections_are_asked_to_close_while_draining() -> None:
+    async with running(prestop=30) as it:
+        assert b"connection: close" not in await head(it.port, "/now")
+        it.signal()
+        await until(lambda: it.server.config.encoded_headers)
+        assert b"connection: close" in await head(it.port, "/now")
+
+
+async def test_streams_finish_before_the_books_are_closed() -> None:
+    async with running() as it, asking(it.port, "/stream") as reader:
+        await reader.readuntil(b"begun ")
+        it.signal()
+        await until(lambda: it.server.should_exit)
+        with pytest.raises(ConnectionRefusedError):
+            await refused(it.port)
+        assert "shutdown" not in it.told
+        it.stand.go_on.set()
+        assert b"done" in await reader.read()
+        await asyncio.wait_for(it.ended, 20)
+        assert it.told == ["streaming", "settled", "shutdown"]
+
+
+async def refused(port: int) -> None:
+    """Raises once nobody accepts any more."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_outlasts_the_limit_is_cancelled_and_settles_first() -> None:
+    async with running(drain=0.3) as it, asking(it.port, "/stream") as reader:
+        await reader.readuntil(b"begun ")
+        it.signal()
+        assert b"cancelled" in await reader.read()
+        await asyncio.wait_for(it.ended, 20)
+        assert it.told == ["streaming", "settled", "shutdown"]
+
+
+async def test_a_second_interrupt_skips_the_waiting_but_not_the_settling() -> None:
+    async with running(prestop=30, drain=30) as it, asking(it.port, "/stream") as reader:
+        await reader.readuntil(b"begun ")
+        it.signal(signal.SIGINT)
+        it.signal(signal.SIGTERM)  # a supervisor passes on what the terminal has sent already
+        assert not it.server.force_exit
+        it.signal(signal.SIGINT)
+        await asyncio.wait_for(it.ended, 10)
+        assert it.told == ["streaming", "settled", "shutdown"]
+
+
+async def test_a_client_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "STALL_SECONDS", 0.3)
+    async with running() as it:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", it.port))
+            await loop.sock_sendall(client, b"GET /flood HTTP/1.1\r\nhost: weir\r\n\r\n")
+            await until(lambda: not it.server.server_state.connections)
+
+
+async def test_a_client_that_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "STALL_SECONDS", 0.3)
+    async with running() as it, asking(it.port, "/flood") as reader:
+        ends = time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            assert await reader.read(65536)
+            await asyncio.sleep(0.05)
+
+
+async def test_the_loops_lag_is_measured() -> None:
+    async with running():
+        state.loop_lag = 0.0
+        await asyncio.sleep(0.15)
+        time.sleep(0.5)
+        await until(lambda: state.loop_lag > 0.2)
+
+
+def test_a_process_drains_on_a_signal_and_leaves_with_success() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port, handle = listener.getsockname()[1], listener.fileno()
+        command = [sys.executable, "-m", "tests.status.stand", str(handle), "0.2", "10"]
+        process = subprocess.Popen(command, pass_fds=[handle], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process, socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET /now HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n")
+        assert b"done" in client.makefile("rb").read()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+        told = [line for line in process.stdout.read().splitlines() if " " not in line]  # the rest are logs
+        assert told == ["settled", "shutdown", "left"]
