@@ -66,7 +66,10 @@ class Ping(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
+    """`usage`: what had been used by then, where the provider says so."""
+
     error: GatewayError
+    usage: TokenUsage | None = None
 
 
 Event = (

@@ -129,7 +129,7 @@ def test_an_answer_is_written():
         "id": "msg_1",
         "object": "chat.completion",
         "created": 7,
-        "model": "claude-1",
+        "model": "gpt-test",
         "choices": [
             {
                 "index": 0,

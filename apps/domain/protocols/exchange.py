@@ -94,6 +94,7 @@ class Translated:
         frames = []
         for event in happened:
             if isinstance(event, events.Failed):
+                self.seen.usage = event.usage or self.seen.usage
                 frames.append(self._fail(event.error))
                 break
             self._watch(event)

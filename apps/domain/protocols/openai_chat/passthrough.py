@@ -17,8 +17,6 @@ from apps.domain.protocols import refusal, splice
 from apps.domain.protocols.contract import ClientCall, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
 
-_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # atomic, or a lone CRLF would be two
-_LINE = re.compile(rb"\r\n|\n|\r")
 _SPOKEN = re.compile(
     rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL
 )
@@ -83,7 +81,7 @@ class Tap:
         self._splitter = sse.Splitter()
         self._choices = call.choices
         self._stops = 0
-        self._inside = False  # in an event too long to hold, the client has got a part of it
+        self._silence = 0  # bytes of comments before the first event
 
     def feed(self, chunk: bytes) -> bytes:
         if self._seen.error is not None:
@@ -91,7 +89,6 @@ class Tap:
         passed, whole = self._splitter.feed(chunk)
         if passed:
             self._seen.started = True  # it cannot be held back, so it cannot be taken back
-            self._inside = not passed.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
             return passed + self._watch(whole)
         return self._watch(whole) if whole else b""
 
@@ -99,7 +96,7 @@ class Tap:
         if self._seen.error is not None:
             return b""
         rest = self._splitter.rest()
-        last = rest if self._inside else self._last(rest)
+        last = rest if self._splitter.passing else self._last(rest)
         if self._seen.error is not None or self._seen.finished:
             return last
         if self._stops >= self._choices and self._seen.started:
@@ -123,7 +120,7 @@ class Tap:
     def _read(self, whole: bytes) -> bytes:
         """The events one by one; without the one that brings the usage, if that has to be hidden."""
         kept = []
-        for event in _events(whole):
+        for event in sse.events(whole):
             kept.append(self._event(event))
             if self._seen.error is not None:
                 break
@@ -131,9 +128,9 @@ class Tap:
 
     def _event(self, event: bytes) -> bytes:
         seen = self._seen
-        data = _data(event)
+        data = sse.parse(event)[1]
         if not data:
-            return event  # a comment, or nothing at all
+            return self._skip(event)
         if data.startswith(b"[DONE]"):
             seen.finished = True
             return event
@@ -149,16 +146,23 @@ class Tap:
         self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
         return b"" if self._hide and chunk.usage and not chunk.choices else event
 
+    def _skip(self, event: bytes) -> bytes:
+        """A comment. Until the answer begins the gateway holds them, so there is an end to them."""
+        self._silence += 0 if self._seen.started else len(event)
+        if self._silence > sse.MAX_EVENT:
+            return self._refuse(UpstreamBroken("the provider's answer has no beginning"))
+        return event
+
     def _last(self, rest: bytes) -> bytes:
         """At the end of the file an event need not end in a blank line, if it can be read; otherwise it was cut."""
-        data = _data(rest)
+        data = sse.parse(rest)[1]
         if not data.strip():
             return rest
         try:
             whole = data.startswith(b"[DONE]") or bool(_decode(data))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             whole = False
-        return self._read(rest) if whole else b""
+        return self._event(rest) if whole else b""
 
     def _refuse(self, fault: Any, event: bytes = b"") -> bytes:
         """The upstream's own error event is one of the dialect's: it goes on, and the end behind it."""
@@ -171,7 +175,7 @@ class Tap:
         self._seen.error = fault
         if not self._seen.started:
             return b""
-        end = rest + b"\n\n" if self._inside else b""
+        end = rest + b"\n\n" if self._splitter.passing else b""
         return end + error.stream_error(fault, request_id=self._request_id)
 
 
@@ -195,19 +199,3 @@ def _note(seen: Seen, chunk: _Chunk) -> None:
     for choice in chunk.choices or ():
         if isinstance(choice.finish_reason, str):
             seen.stop_reason = answer.STOP.get(choice.finish_reason, seen.stop_reason)
-
-
-def _events(whole: bytes) -> list[bytes]:
-    events = []
-    start = 0
-    for blank in _BLANK_LINE.finditer(whole):
-        events.append(whole[start : blank.end()])
-        start = blank.end()
-    if start < len(whole):
-        events.append(whole[start:])
-    return events
-
-
-def _data(event: bytes) -> bytes:
-    lines = _LINE.split(event.removeprefix(b"\xef\xbb\xbf"))
-    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))

@@ -84,7 +84,7 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
         "id": response.id or f"chatcmpl-{created}",
         "object": "chat.completion",
         "created": created,
-        "model": response.model or call.model,
+        "model": call.model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
         "usage": usage.write(response.usage),
     }

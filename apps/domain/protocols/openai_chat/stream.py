@@ -76,7 +76,7 @@ class Encoder:
         return self._head + delta + self._tail
 
     def _begin(self, event: Started) -> bytes:
-        names = (event.id or f"chatcmpl-{self._created}", self._created, event.model or self._call.model)
+        names = (event.id or f"chatcmpl-{self._created}", self._created, self._call.model)
         self._identity = b'data: {"id":%b,"object":"chat.completion.chunk","created":%b,"model":%b,' % tuple(
             map(_json, names)
         )
@@ -227,7 +227,7 @@ class Decoder:
 
     def _fail(self, fault: UpstreamError) -> None:
         self._ended = True
-        self._blocks.events.append(Failed(fault))
+        self._blocks.events.append(Failed(fault, usage=usage.read(self._usage)))
 
     def _read(self, frame: sse.Frame) -> None:
         data = frame.data
