@@ -160,7 +160,8 @@ if env.PRODUCTION:
 
 # --- static files ----------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not env.PRODUCTION
 WHITENOISE_AUTOREFRESH = DEBUG

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -48,10 +47,11 @@ class Engine:
 
     async def close(self) -> None:
         """After the last call: settle, forward, give leases back."""
-        await self.configuration.close()
-        await self.accounts.close()
-        await self.limiter.close()
-        await self.outbound.close()
+        for part in (self.configuration, self.accounts, self.limiter, self.outbound):
+            try:
+                await part.close()
+            except Exception:
+                log.exception("gateway.close_failed", part=type(part).__name__)
         if self._lock is not None:
             self._lock.close()
         log.info("gateway.stopped")
@@ -106,8 +106,7 @@ async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
                 return
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            with contextlib.suppress(Exception):
-                await stop()
+            await stop()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

@@ -118,7 +118,7 @@ class LeaseBook:
                 await self._ask(partial(windows.depart, self.name))
         except (DatabaseError, InterfaceError):
             log.warning("leases stay open until this journal is recovered", exc_info=True)
-        await asyncio.get_running_loop().run_in_executor(self._thread, connection.close)
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: connection.close())
         self._thread.shutdown()
 
     # --- the path of a call ------------------------------------------------------------------------------------

@@ -88,7 +88,11 @@ class World:
         )
         catalog.create_credential(row, actor=self.alice, alias="main", secret="simulated-secret-key")
         deployment = catalog.create_deployment(
-            model or self.model(name), row, actor=self.alice, upstream_model=upstream, priority=priority
+            actor=self.alice,
+            model=model or self.model(name),
+            provider=row,
+            upstream_model=upstream,
+            priority=priority,
         )
         self.prices[name] = catalog.set_price(deployment, actor=self.alice, **PRICE)
         return deployment

@@ -1,0 +1,100 @@
+"""Limits and budgets as the data plane knows them. A handful of queries, however many rules there are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.db.models import Q
+
+from apps.domain import snapshot
+from apps.quotas.models import Budget, Limit, Rule
+
+ModelKey = tuple[int, int | None]
+
+
+class RuleBook(NamedTuple):
+    """By tenant, by project, and by (model, tenant or None for everyone). Those of keys and users come with a key."""
+
+    tenants: dict[int, snapshot.Rules]
+    projects: dict[int, snapshot.Rules]
+    models: dict[ModelKey, snapshot.Rules]
+
+
+def rule_book() -> RuleBook:
+    """Two queries."""
+    wide = Q(key=None, user=None)
+    limits = list(Limit.objects.filter(wide, is_enabled=True).order_by("id"))
+    budgets = list(Budget.objects.filter(wide, is_enabled=True).select_related("tenant", "project__tenant").order_by("id"))
+    found = _by_subject(limits, budgets)
+    return RuleBook(
+        tenants={key[1]: rules for key, rules in found.items() if key[0] == "tenant"},
+        projects={key[1]: rules for key, rules in found.items() if key[0] == "project"},
+        models={(key[1], key[2]): rules for key, rules in found.items() if key[0] == "model"},
+    )
+
+
+def rules_of(key_id: int, user_id: int | None, tenant_id: int) -> tuple[snapshot.Rules, snapshot.Rules]:
+    """The key's own and its user's (everywhere and in this tenant). Two queries."""
+    mine = Q(key_id=key_id)
+    if user_id is not None:
+        mine |= Q(user_id=user_id) & (Q(tenant=None) | Q(tenant_id=tenant_id))
+    limits = list(Limit.objects.filter(mine, is_enabled=True).order_by("id"))
+    budgets = list(Budget.objects.filter(mine, is_enabled=True).select_related("tenant", "key__tenant").order_by("id"))
+    return (
+        _rules(limits, budgets, scope="key"),
+        _rules(limits, budgets, scope="user"),
+    )
+
+
+def _by_subject(limits: Iterable[Limit], budgets: Iterable[Budget]) -> dict[tuple[str, int, int | None], snapshot.Rules]:
+    sorted_out: dict[tuple[str, int, int | None], tuple[list[Limit], list[Budget]]] = defaultdict(lambda: ([], []))
+    for limit in limits:
+        sorted_out[_subject(limit)][0].append(limit)
+    for budget in budgets:
+        sorted_out[_subject(budget)][1].append(budget)
+    return {subject: _rules(*rows) for subject, rows in sorted_out.items()}
+
+
+def _subject(rule: Rule) -> tuple[str, int, int | None]:
+    """Scope, subject, and the tenant that narrows a model."""
+    subject_id: int = getattr(rule, f"{rule.scope}_id")
+    return rule.scope, subject_id, rule.tenant_id if rule.scope == "model" else None
+
+
+def _rules(limits: Iterable[Limit], budgets: Iterable[Budget], *, scope: str | None = None) -> snapshot.Rules:
+    return snapshot.Rules(
+        tuple(_limit(row) for row in limits if scope in (None, row.scope)),
+        tuple(_budget(row) for row in budgets if scope in (None, row.scope)),
+    )
+
+
+def _limit(row: Limit) -> snapshot.Limit:
+    return snapshot.Limit(
+        id=row.pk,
+        key=f"limit:{row.pk}",
+        scope=row.scope,  # type: ignore[arg-type]  # a property of the row, one of the five
+        requests_per_minute=row.requests_per_minute,
+        tokens_per_minute=row.tokens_per_minute,
+        concurrency=row.concurrency,
+    )
+
+
+def _budget(row: Budget) -> snapshot.Budget:
+    return snapshot.Budget(
+        id=row.pk,
+        scope=row.scope,  # type: ignore[arg-type]
+        amount=row.amount,
+        period=row.period,  # type: ignore[arg-type]
+        timezone=row.timezone or _home(row),
+        subject=row.scope,
+    )
+
+
+def _home(row: Budget) -> str:
+    """The time zone of the tenant that the subject belongs to; a user or a model of no one tenant counts in UTC."""
+    if row.tenant is not None:
+        return row.tenant.timezone
+    owner = row.project if row.scope == "project" else row.key if row.scope == "key" else None
+    return owner.tenant.timezone if owner is not None else "UTC"
