@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types fmt lock bench hooks clean
+.PHONY: help setup run test check lint types django shape fmt lock bench hooks clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
@@ -20,18 +20,22 @@ test: .venv/dev.lock ## Run every test against PostgreSQL with Valkey, and again
 test-%: .venv/dev.lock ## Run one folder of tests/, say test-domain
 	@exec $(BIN)/python -m tests.run $*
 
-check: lint types ## Everything that needs no test run: style, imports, types, migrations, settings, templates
-	@$(BIN)/python manage.py makemigrations --check --dry-run
-	@$(BIN)/python manage.py check --fail-level WARNING
-	@$(BIN)/python -m pytest -q -p no:randomly tests/architecture
+check: lint types django shape ## Everything that needs no test run: the four below
 
-lint: .venv/dev.lock ## Style and import rules: the fast half of check
-	@$(BIN)/ruff format --check --quiet . || { echo "Run: make fmt"; exit 1; }
+lint: .venv/dev.lock ## Style and import rules
+	@$(BIN)/ruff format --check --output-format concise . || { echo "Run: make fmt"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 
 types: .venv/dev.lock ## mypy, strict on the domain and the data plane
 	@$(BIN)/mypy
+
+django: .venv/dev.lock ## Missing migrations, and what Django itself finds wrong
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py check --fail-level WARNING
+
+shape: .venv/dev.lock ## The architecture tests: sizes, names, purity, foreign keys, templates, documents
+	@$(BIN)/python -m pytest -q -p no:randomly tests/architecture
 
 fmt: .venv/dev.lock ## Rewrite the code in the project's style
 	@$(BIN)/ruff check --quiet --fix-only .
