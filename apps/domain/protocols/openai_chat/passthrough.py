@@ -81,12 +81,15 @@ class Tap:
         self._splitter = sse.Splitter()
         self._choices = call.choices
         self._stops = 0
+        self._half = False  # the hidden chunk ended in CR, and its LF is still to come
         self._silence = 0  # bytes of comments before the first event
 
     def feed(self, chunk: bytes) -> bytes:
         if self._seen.error is not None:
             return b""
         passed, whole = self._splitter.feed(chunk)
+        if self._half and whole:
+            whole, self._half = whole.removeprefix(b"\n"), False
         if passed:
             self._seen.started = True  # it cannot be held back, so it cannot be taken back
             return passed + self._watch(whole)
@@ -96,6 +99,8 @@ class Tap:
         if self._seen.error is not None:
             return b""
         rest = self._splitter.rest()
+        if self._half:
+            rest = rest.removeprefix(b"\n")
         last = rest if self._splitter.passing else self._last(rest)
         if self._seen.error is not None or self._seen.finished:
             return last
@@ -120,11 +125,13 @@ class Tap:
     def _read(self, whole: bytes) -> bytes:
         """The events one by one; without the one that brings the usage, if that has to be hidden."""
         kept = []
+        size = 0
         for event in sse.events(whole):
             kept.append(self._event(event))
+            size += len(event)
             if self._seen.error is not None:
-                break
-        return b"".join(kept)
+                return b"".join(kept)
+        return b"".join(kept) + whole[size:]  # it may end in more line ends than it needs
 
     def _event(self, event: bytes) -> bytes:
         seen = self._seen
@@ -144,7 +151,10 @@ class Tap:
         seen.started = True
         seen.output_bytes += spoken(data)
         self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
-        return b"" if self._hide and chunk.usage and not chunk.choices else event
+        if self._hide and chunk.usage and not chunk.choices:
+            self._half = event.endswith(b"\r")
+            return event[: len(event) - len(event.lstrip(b"\r\n"))]  # line ends of the event before
+        return event
 
     def _skip(self, event: bytes) -> bytes:
         """A comment. Until the answer begins the gateway holds them, so there is an end to them."""
