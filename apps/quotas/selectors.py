@@ -26,7 +26,9 @@ def rule_book() -> RuleBook:
     """Two queries."""
     wide = Q(key=None, user=None)
     limits = list(Limit.objects.filter(wide, is_enabled=True).order_by("id"))
-    budgets = list(Budget.objects.filter(wide, is_enabled=True).select_related("tenant", "project__tenant").order_by("id"))
+    budgets = list(
+        Budget.objects.filter(wide, is_enabled=True).select_related("tenant", "project__tenant").order_by("id")
+    )
     found = _by_subject(limits, budgets)
     return RuleBook(
         tenants={key[1]: rules for key, rules in found.items() if key[0] == "tenant"},
@@ -48,7 +50,9 @@ def rules_of(key_id: int, user_id: int | None, tenant_id: int) -> tuple[snapshot
     )
 
 
-def _by_subject(limits: Iterable[Limit], budgets: Iterable[Budget]) -> dict[tuple[str, int, int | None], snapshot.Rules]:
+def _by_subject(
+    limits: Iterable[Limit], budgets: Iterable[Budget]
+) -> dict[tuple[str, int, int | None], snapshot.Rules]:
     sorted_out: dict[tuple[str, int, int | None], tuple[list[Limit], list[Budget]]] = defaultdict(lambda: ([], []))
     for limit in limits:
         sorted_out[_subject(limit)][0].append(limit)

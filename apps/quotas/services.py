@@ -46,6 +46,4 @@ def enable(rule: Rule, *, actor: Any) -> None:
 
 
 def _amend(rule: Any, *, actor: Any, noun: str, changes: dict[str, Any], allowed: Any) -> None:
-    audit.amend(
-        rule, actor=actor, action=f"{noun}.updated", area=Area.QUOTAS, changes=changes, allowed=allowed
-    )
+    audit.amend(rule, actor=actor, action=f"{noun}.updated", area=Area.QUOTAS, changes=changes, allowed=allowed)
