@@ -131,7 +131,7 @@ class Attempt:
 
     def began(self) -> None:
         """The first whole event is in."""
-        self.first_byte_seconds = time.monotonic() - self._ctx.started
+        self.first_byte_seconds = time.monotonic() - self.started
 
     def checkpoint(self, moment: float) -> None:
         """Journals how far a stream has come; `moment` is the loop's time."""
