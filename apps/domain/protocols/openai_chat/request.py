@@ -52,7 +52,9 @@ def to_chat(call: ClientCall) -> ChatRequest:
     if call.choices > 1:
         raise validation.unsupported("n", reason="this model gives one choice per request.")
     if body.audio is not None or "audio" in (body.modalities or ()):
-        raise validation.unsupported("audio" if body.audio is not None else "modalities", reason="this model does not speak.")
+        raise validation.unsupported(
+            "audio" if body.audio is not None else "modalities", reason="this model does not speak."
+        )
     system, turns = messages.read(body.messages)
     tools = _read_tools(body)
     choice = _read_choice(body)
