@@ -77,7 +77,7 @@ def test_the_next_deployment_answers_when_the_first_fails_before_its_first_byte(
 
 
 @pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
-@pytest.mark.parametrize("behaviour", ["dies-after-3-chunks", "error-after-3", "no-terminator"])
+@pytest.mark.parametrize("behaviour", ["dies-after-3-chunks", "no-terminator"])
 def test_a_stream_that_dies_ends_in_one_error_and_is_booked(gateway, world, path, behaviour):
     world.scripted(behaviour)
     gateway.refresh()
@@ -96,6 +96,18 @@ def test_a_stream_that_dies_ends_in_one_error_and_is_booked(gateway, world, path
     assert row.status in ("upstream_broken", "upstream_error")
     assert row.usage_source == "estimated"
     assert row.cost_nano > 0
+
+
+def test_an_error_event_is_told_by_status_or_as_the_last_frame(gateway, world):
+    """By status when it arrives together with the stream's first bytes: then nothing has gone out yet."""
+    world.scripted("error-after-3")
+    gateway.refresh()
+    response = ask(gateway, ANTHROPIC, model="claude-error-after-3", change={"stream": True})
+    told = response.json() if response.status_code != 200 else frames(response.text)[-1][1]
+    assert told["error"]["type"] == "overloaded_error"
+    assert "message_stop" not in response.text
+    (row,) = entries(gateway)
+    assert row.status == "upstream_error"
 
 
 def test_a_stalled_upstream_times_out_and_stays_unconfirmed(gateway, world):
