@@ -65,6 +65,7 @@ class Attempt:
         "_ctx",
         "_hold",
         "_intent",
+        "_provider_request_id",
         "_sent",
         "answer",
         "card",
@@ -88,6 +89,7 @@ class Attempt:
         self._intent: Intent | None = None
         self._closed = False
         self._sent = False
+        self._provider_request_id = ""
         self.number = number
         self.deployment, self.credential, self.card = candidate
         self.exchange: Exchange | None = None
@@ -128,6 +130,7 @@ class Attempt:
 
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
+        self._provider_request_id = answer.headers.get("request-id") or answer.headers.get("x-request-id") or ""
 
     def began(self) -> None:
         """The first whole event is in."""
@@ -235,7 +238,7 @@ class Attempt:
             stop_reason=seen.stop_reason or "",
             latency_ms=round((time.monotonic() - self.started) * 1000),
             ttft_ms=round(self.first_byte_seconds * 1000) if self.first_byte_seconds is not None else None,
-            provider_request_id=seen.response_id or "",
+            provider_request_id=self._provider_request_id or seen.response_id or "",
         )
 
 
