@@ -22,6 +22,7 @@ import pytest
 
 from gateway_site import handout
 from tests.architecture import tree
+from tests.house.processes import carrying
 from tests.services import free_port
 
 READY_SECONDS = 90.0
@@ -87,12 +88,6 @@ def first(folder) -> Iterator[tuple[Run, str]]:
 @pytest.fixture(scope="module")
 def card(first, folder) -> dict[str, str]:
     return json.loads((folder / "demo.json").read_text())
-
-
-def processes(folder: Path) -> list[str]:
-    """Command lines of what runs for this folder, by the variable that only they carry."""
-    listed = subprocess.run(["ps", "-eww", "-o", "args="], capture_output=True, text=True, check=True)
-    return [line for line in listed.stdout.splitlines() if str(folder) in line]
 
 
 def entries(folder: Path) -> int:
@@ -165,8 +160,9 @@ def test_it_stops_starts_again_with_the_same_data_and_hands_out_what_was_lost(tm
     with contextlib.closing(Run(tmp_path, port=free_port())) as run:
         assert "Preparing" in run.told()
         card = json.loads((tmp_path / "demo.json").read_text())
+        assert len(carrying(f"WEIR_VAR={tmp_path}")) >= 5  # itself, gateway, provider, worker, beat
         assert run.stop() == (0, "\nStopped.\n")
-    assert processes(tmp_path) == []
+        assert carrying(f"WEIR_VAR={tmp_path}") == []
     before, stamp = entries(tmp_path), (tmp_path / "demo.stamp").read_text()
     assert before > 1_000
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.processes import alive
+
 DEADLINE = 20.0
 
 # Stands in for a server: writes its id, has a child of its own, and goes on until told to stop.
@@ -101,15 +103,6 @@ def wait(condition) -> None:
 def family(folder: Path, *names: str) -> list[int]:
     """Ids of the children and of theirs."""
     return [int(number) for name in names for number in (folder / name).read_text().split()]
-
-
-def alive(numbers: list[int]) -> list[int]:
-    return [number for number in numbers if _runs(number)]
-
-
-def _runs(number: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False)
-    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
