@@ -79,5 +79,5 @@ def _likely(prompt_bytes: int, card: PriceCard | None, reserved: int) -> int:
 
 
 def plausible(usage: TokenUsage) -> bool:
-    counters = msgspec.structs.astuple(usage)
+    counters: tuple[int, ...] = msgspec.structs.astuple(usage)
     return min(counters) >= 0 and max(counters) <= PLAUSIBLE_TOKENS

@@ -48,4 +48,5 @@ def _lenient(path: str) -> dict[str, endpoints.Endpoint] | None:
     return ROUTES.get(path)
 
 
-urlpatterns: list[Any] = [re_path(r"^(?:anthropic/)?v1(?:/|$)", data_plane)]
+_application: Any = data_plane  # Channels routes to ASGI applications, of which Django's types know nothing
+urlpatterns = [re_path(r"^(?:anthropic/)?v1(?:/|$)", _application)]
