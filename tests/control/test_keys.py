@@ -1,0 +1,463 @@
+"""Keys: shown once, stored as a digest, confined to their tenant; rotated without losing their identity."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import random
+import threading
+import time
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from apps.accounts import services as accounts
+from apps.audit import selectors as audit
+from apps.audit.models import Record
+from apps.catalog import services as catalog
+from apps.domain import keys as format_of_keys
+from apps.keys import selectors, services, tasks
+from apps.keys.models import Key, KeySecret
+from apps.tenants import services as tenants
+from apps.tenants.models import Membership
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+DAY = datetime.timedelta(days=1)
+
+
+def issue(project, **fields):
+    return factories.key(project, **fields)
+
+
+def works(plaintext):
+    found = selectors.principal(plaintext)
+    now = time.time()
+    return found is not None and not any(at is not None and at <= now for at in (found.expires_at, found.revoked_at))
+
+
+# --- issuing ---------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_shown_once_and_stored_as_a_digest(website, alice):
+    issued = services.issue(actor=alice, tenant=website.tenant, project=website, name="laptop")
+    secret = KeySecret.objects.get()
+    assert format_of_keys.public_id(issued.plaintext) == issued.key.public_id == secret.public_id
+    assert issued.plaintext.endswith(issued.key.last_four)
+    assert len(bytes(secret.digest)) == 32
+    assert issued.key.created_by == alice
+    assert issued.plaintext not in repr(issued)
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f'SELECT * FROM "{table}"')
+            assert issued.plaintext[18:] not in str([[str(value) for value in row] for row in cursor.fetchall()])
+
+
+def test_no_two_keys_are_alike(website):
+    issued = [issue(website).plaintext for _ in range(20)]
+    assert len({key[5:17] for key in issued}) == len({key[18:61] for key in issued}) == 20
+
+
+def test_a_digest_made_with_another_pepper_finds_nothing(website, settings):
+    issued = issue(website)
+    settings.WEIR_KEY_PEPPER = "another-pepper"
+    assert selectors.principal(issued.plaintext) is None
+
+
+def test_issuing_is_recorded_and_numbered(website, alice):
+    issued = services.issue(actor=alice, tenant=website.tenant, project=website, name="laptop", models=None)
+    row = Record.objects.latest("id")
+    assert (row.action, row.area, row.actor_id, row.tenant_id) == ("key.issued", "keys", alice.pk, website.tenant_id)
+    assert Key.objects.get().revision == row.revision == audit.revisions()["keys"]
+    assert issued.plaintext[18:] not in str(row.after)
+
+
+def test_a_key_stays_within_its_tenant(website, acme, globex, bob, charlie):
+    foreign = factories.project(globex)
+    factories.model("theirs", tenants=[globex])
+    factories.model("ours", aliases=["our-alias"], tenants=[acme])
+    factories.model("everyones")
+    for fields in (
+        {"project": foreign},
+        {"user": charlie},
+        {"models": ["theirs"]},
+        {"models": ["ours", "nobodys"]},
+    ):
+        with pytest.raises(ValidationError):
+            services.issue(**({"actor": None, "tenant": acme, "project": website, "name": "k"} | fields))
+    assert not Key.objects.exists()
+    assert issue(website, user=bob, models=["ours", "our-alias", "everyones"]).key.user == bob
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": ""},
+        {"models": "everyones"},
+        {"models": ["x", "x"]},
+        {"endpoints": ["mesages"]},
+        {"networks": ["192.0.2.1/8"]},
+        {"networks": ["everywhere"]},
+        {"expires_at": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)},
+    ],
+)
+def test_a_key_that_cannot_be_is_refused(website, fields):
+    with pytest.raises(ValidationError):
+        issue(website, **fields)
+    assert not Key.objects.exists()
+
+
+def test_nothing_is_issued_for_what_was_shut_off(website, acme, bob):
+    accounts.deactivate(bob, actor=None)
+    with pytest.raises(ValidationError, match="deactivated"):
+        issue(website, user=bob)
+    tenants.deactivate_project(website, actor=None)
+    with pytest.raises(ValidationError, match="active"):
+        issue(website)
+
+
+# --- who presents it -------------------------------------------------------------------------------------------
+
+
+def test_a_principal_is_told_all_that_confines_it_in_one_query(website, bob, django_assert_num_queries):
+    factories.model("claude")
+    expires = timezone.now() + DAY
+    issued = issue(
+        website,
+        user=bob,
+        models=["claude"],
+        endpoints=["messages"],
+        networks=["192.0.2.0/24", "2001:db8::/32"],
+        expires_at=expires,
+    )
+    with django_assert_num_queries(1):
+        found = selectors.principal(issued.plaintext)
+    assert (found.key_id, found.public_id) == (issued.key.pk, issued.key.public_id)
+    assert (found.tenant_id, found.project_id, found.user_id) == (website.tenant_id, website.pk, bob.pk)
+    assert (found.models, found.endpoints) == ({"claude"}, {"messages"})
+    assert found.networks == ("192.0.2.0/24", "2001:db8::/32")
+    assert (found.expires_at, found.revoked_at) == (int(expires.timestamp()), None)
+
+
+def test_a_key_that_is_not_confined_says_so(website):
+    found = selectors.principal(issue(website).plaintext)
+    assert (found.user_id, found.models, found.endpoints, found.networks, found.expires_at) == (None,) * 5
+
+
+def test_a_key_confined_to_nothing_is_not_a_key_for_everything(website):
+    found = selectors.principal(issue(website, models=[], endpoints=[], networks=[]).plaintext)
+    assert (found.models, found.endpoints, found.networks) == (frozenset(), frozenset(), ())
+
+
+def test_junk_costs_no_query(website, django_assert_num_queries):
+    key = issue(website).plaintext
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    dice = random.Random(seed)
+    junk = ["", "weir_", "x" * 67, key[:-1], key + "x", "ä" * 67, "\ud800" * 67]
+    for _ in range(500):
+        index = dice.randrange(len(key))
+        junk.append(key[:index] + dice.choice(format_of_keys.ALPHABET.replace(key[index], "")) + key[index + 1 :])
+    with django_assert_num_queries(0):
+        assert [text for text in junk if selectors.principal(text) is not None] == []
+
+
+def test_a_well_formed_key_that_was_never_issued_is_nobodys(website):
+    issue(website)
+    assert selectors.principal(services._mint()) is None
+
+
+def test_a_public_id_with_another_secret_is_nobodys(website):
+    public = issue(website).key.public_id
+    bits = 0
+    for symbol in public:
+        bits = bits * 62 + format_of_keys.ALPHABET.index(symbol)
+    forged = format_of_keys.mint(public_bits=bits, secret_bits=1)
+    assert format_of_keys.public_id(forged) == public
+    assert selectors.principal(forged) is None
+
+
+def test_a_users_key_stops_when_the_user_is_shut_off_or_leaves(website, alice, bob):
+    own, shared = issue(website, user=bob).plaintext, issue(website).plaintext
+    accounts.deactivate(bob, actor=None)
+    assert not works(own)
+    accounts.activate(bob, actor=None)
+    assert works(own)
+    tenants.remove_member(Membership.objects.get(user=bob), actor=alice)
+    assert not works(own)
+    assert works(shared)
+
+
+# --- rotation --------------------------------------------------------------------------------------------------
+
+
+def test_rotation_keeps_the_identity_and_both_secrets_work_during_the_overlap(website, alice):
+    first = issue(website)
+    old = selectors.principal(first.plaintext)
+    second = services.rotate(first.key, actor=alice, overlap=DAY)
+    found = [selectors.principal(plaintext) for plaintext in (first.plaintext, second.plaintext)]
+    assert [principal.key_id for principal in found] == [old.key_id] * 2
+    assert [principal.public_id for principal in found] == [old.public_id, second.key.public_id]
+    assert old.public_id != second.key.public_id == Key.objects.get().public_id
+    assert works(first.plaintext)
+    assert works(second.plaintext)
+    assert abs(found[0].expires_at - (time.time() + DAY.total_seconds())) < 60
+    assert found[1].expires_at is None
+
+
+def test_rotation_without_an_overlap_ends_the_old_secret_at_once(website):
+    first = issue(website)
+    second = services.rotate(first.key, actor=None)
+    assert not works(first.plaintext)
+    assert works(second.plaintext)
+
+
+def test_the_old_secret_ends_with_the_overlap(website, time_machine):
+    time_machine.move_to(datetime.datetime(2026, 8, 1, tzinfo=datetime.UTC), tick=False)
+    first = issue(website)
+    second = services.rotate(first.key, actor=None, overlap=DAY)
+    time_machine.shift(DAY - datetime.timedelta(seconds=1))
+    assert works(first.plaintext)
+    time_machine.shift(1)
+    assert not works(first.plaintext)
+    assert works(second.plaintext)
+
+
+def test_a_second_rotation_does_not_prolong_what_the_first_ended(website):
+    first = issue(website)
+    services.rotate(first.key, actor=None, overlap=DAY)
+    before = selectors.principal(first.plaintext).expires_at
+    services.rotate(first.key, actor=None, overlap=7 * DAY)
+    assert selectors.principal(first.plaintext).expires_at == before
+
+
+def test_the_keys_own_expiry_holds_for_every_secret(website):
+    first = issue(website, expires_at=timezone.now() + DAY)
+    second = services.rotate(first.key, actor=None, overlap=7 * DAY)
+    ends = {selectors.principal(issued.plaintext).expires_at for issued in (first, second)}
+    assert ends == {int(first.key.expires_at.timestamp())}
+
+
+@pytest.mark.parametrize("overlap", [datetime.timedelta(seconds=-1), datetime.timedelta(days=31)])
+def test_an_overlap_has_its_bounds(website, overlap):
+    first = issue(website)
+    with pytest.raises(ValidationError):
+        services.rotate(first.key, actor=None, overlap=overlap)
+    assert works(first.plaintext)
+
+
+def test_rotation_is_recorded_without_a_secret(website, alice):
+    first = issue(website)
+    second = services.rotate(first.key, actor=alice, overlap=DAY)
+    row = Record.objects.latest("id")
+    assert (row.action, row.actor_id) == ("key.rotated", alice.pk)
+    assert (row.before["public_id"], row.after["public_id"]) == (
+        format_of_keys.public_id(first.plaintext),
+        second.key.public_id,
+    )
+    assert second.plaintext[18:] not in str((row.before, row.after))
+    assert Key.objects.get().revision == row.revision
+
+
+def test_what_has_ended_is_not_rotated(website, time_machine):
+    revoked, expiring = issue(website).key, issue(website, expires_at=timezone.now() + DAY).key
+    services.revoke(revoked, actor=None)
+    time_machine.move_to(timezone.now() + 2 * DAY)
+    for key in (revoked, expiring):
+        with pytest.raises(ValidationError):
+            services.rotate(key, actor=None)
+
+
+# --- changes ---------------------------------------------------------------------------------------------------
+
+
+def test_revoking_ends_every_secret_and_is_recorded_once(website, alice):
+    first = issue(website)
+    second = services.rotate(first.key, actor=alice, overlap=DAY)
+    services.revoke(first.key, actor=alice)
+    assert first.key.revoked_at is not None
+    assert not works(first.plaintext)
+    assert not works(second.plaintext)
+    number = audit.revisions()["keys"]
+    services.revoke(first.key, actor=alice)
+    assert audit.revisions()["keys"] == number
+    assert Record.objects.filter(action="key.revoked").count() == 1
+
+
+def test_a_change_is_recorded_numbered_and_validated(website, globex, alice):
+    key = issue(website).key
+    factories.model("theirs", tenants=[globex])
+    services.update(key, actor=alice, name="renamed", endpoints=("messages",))
+    row = Record.objects.latest("id")
+    assert (row.before, row.after) == (
+        {"name": "a key", "endpoints": None},
+        {"name": "renamed", "endpoints": ["messages"]},
+    )
+    assert Key.objects.get().revision == row.revision
+    for changes in (
+        {"models": ["theirs"]},
+        {"project": factories.project(globex)},
+        {"expires_at": timezone.now() - DAY},
+    ):
+        with pytest.raises(ValidationError):
+            services.update(key, actor=alice, **changes)
+    for name in ("tenant", "user", "public_id", "revoked_at", "revision"):
+        with pytest.raises(TypeError, match=name):
+            services.update(key, actor=alice, **{name: None})
+
+
+def test_a_key_can_be_renamed_after_its_model_was_disabled(website):
+    model = factories.model("claude")
+    key = issue(website, models=["claude"]).key
+    catalog.update_model(model, actor=None, is_enabled=False)
+    assert services.update(key, actor=None, name="renamed").name == "renamed"
+
+
+def test_changed_since_names_all_secrets_of_exactly_the_changed_keys(website, django_assert_num_queries):
+    first, second, third = (issue(website) for _ in range(3))
+    start = audit.revisions()["keys"]
+    assert selectors.changed_since(start) == []
+    old = first.key.public_id
+    services.rotate(first.key, actor=None, overlap=DAY)
+    services.revoke(second.key, actor=None)
+    with django_assert_num_queries(1):
+        assert set(selectors.changed_since(start)) == {old, first.key.public_id, second.key.public_id}
+    assert set(selectors.changed_since(audit.revisions()["keys"] - 1)) == {second.key.public_id}
+    assert third.key.public_id in selectors.changed_since(0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_change_slips_past_a_reader_who_polls():
+    project = factories.project()
+    keys = [issue(project).key for _ in range(3)]
+    seen, start = audit.revisions()["keys"], threading.Barrier(4)
+    noticed, running = set(), threading.Event()
+    running.set()
+
+    def rename(key):
+        start.wait()
+        try:
+            for number in range(5):
+                services.update(key, actor=None, name=f"{number}")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=rename, args=[key]) for key in keys]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    while any(thread.is_alive() for thread in threads):
+        number = audit.revisions()["keys"]
+        noticed.update((number, public_id) for public_id in selectors.changed_since(seen))
+        seen = number
+    noticed.update((-1, public_id) for public_id in selectors.changed_since(seen))
+    assert {public_id for _, public_id in noticed} == {key.public_id for key in keys}
+    final = {key.public_id: Key.objects.get(pk=key.pk).revision for key in keys}
+    for public_id, revision in final.items():
+        assert any(name == public_id and (number >= revision or number == -1) for number, name in noticed)
+
+
+# --- use and expiry --------------------------------------------------------------------------------------------
+
+
+def test_last_use_is_kept_at_the_grain_of_a_minute_and_never_goes_back(website):
+    key = issue(website).key
+    noon = datetime.datetime(2026, 8, 1, 12, tzinfo=datetime.UTC)
+
+    def touched(seconds, address="192.0.2.1", client="sdk/1"):
+        services.touch([(key.pk, noon + datetime.timedelta(seconds=seconds), address, client)])
+        key.refresh_from_db()
+        return (key.last_used_at - noon).total_seconds(), key.last_used_ip, key.last_used_client
+
+    assert touched(0) == (0, "192.0.2.1", "sdk/1")
+    assert touched(59, client="sdk/2") == (0, "192.0.2.1", "sdk/1")
+    assert touched(60, "2001:db8::1", "sdk/2") == (60, "2001:db8::1", "sdk/2")
+    assert touched(-600) == (60, "2001:db8::1", "sdk/2")
+    assert touched(200, "not an address", "nul\x00 and \nline" + "x" * 200) == (
+        200,
+        None,
+        ("nul and line" + "x" * 200)[:100],
+    )
+
+
+def test_of_several_uses_of_a_key_the_last_counts(website):
+    key = issue(website).key
+    noon = datetime.datetime(2026, 8, 1, 12, tzinfo=datetime.UTC)
+    services.touch(
+        [(key.pk, noon + DAY, "192.0.2.2", "late"), (key.pk, noon, "192.0.2.1", "early"), (-1, noon, "", "")]
+    )
+    assert Key.objects.get().last_used_client == "late"
+
+
+def test_touching_many_keys_takes_few_queries_and_is_no_news(website, django_assert_max_num_queries):
+    ids = [issue(website).key.pk for _ in range(20)]
+    number = audit.revisions()["keys"]
+    with django_assert_max_num_queries(4):  # two, and a savepoint around them
+        services.touch([(pk, timezone.now(), "192.0.2.1", "sdk") for pk in ids])
+    assert audit.revisions()["keys"] == number
+    assert not Key.objects.filter(last_used_at=None).exists()
+
+
+def test_touching_nothing_is_nothing(db):
+    services.touch([])
+
+
+def test_the_expiry_of_a_key_is_recorded_once(website, time_machine):
+    expiring = issue(website, expires_at=timezone.now() + DAY).key
+    revoked = issue(website, expires_at=timezone.now() + DAY).key
+    services.revoke(revoked, actor=None)
+    issue(website)
+    assert tasks.audit_expired_keys() == 0
+    time_machine.move_to(timezone.now() + 2 * DAY)
+    assert [tasks.audit_expired_keys(), tasks.audit_expired_keys()] == [1, 0]
+    row = Record.objects.get(action="key.expired")
+    assert (row.target_id, row.actor_name, row.tenant_id) == (str(expiring.pk), "system", website.tenant_id)
+
+
+def test_a_key_whose_expiry_was_moved_expires_again(website, time_machine):
+    key = issue(website, expires_at=timezone.now() + DAY).key
+    time_machine.move_to(timezone.now() + 2 * DAY)
+    tasks.audit_expired_keys()
+    services.update(key, actor=None, expires_at=timezone.now() + DAY)
+    assert tasks.audit_expired_keys() == 0
+    time_machine.move_to(timezone.now() + 2 * DAY)
+    assert tasks.audit_expired_keys() == 1
+
+
+def test_more_expired_keys_than_a_batch_are_recorded_over_several_runs(website, time_machine):
+    for _ in range(3):
+        issue(website, expires_at=timezone.now() + DAY)
+    time_machine.move_to(timezone.now() + 2 * DAY)
+    now = timezone.now()
+    assert [services.record_expiries(now, limit=2) for _ in range(3)] == [2, 1, 0]
+
+
+def test_the_expiry_audit_is_scheduled_once_and_then_the_operators_to_edit():
+    schedule = importlib.import_module("apps.keys.migrations.0002_schedule").schedule
+    PeriodicTask.objects.all().delete()
+    schedule(apps, None)
+    task = PeriodicTask.objects.get()
+    assert (task.task, task.enabled, str(task.interval)) == (tasks.audit_expired_keys.name, True, "every hour")
+    PeriodicTask.objects.update(enabled=False)
+    schedule(apps, None)
+    assert not PeriodicTask.objects.get().enabled
+
+
+# --- isolation -------------------------------------------------------------------------------------------------
+
+
+def test_bob_sees_the_keys_of_his_tenant_and_charlie_does_not(website, bob, charlie):
+    key = issue(website).key
+    assert list(Key.objects.for_user(bob)) == [key]
+    assert not Key.objects.for_user(charlie).exists()
+
+
+def test_the_database_refuses_two_secrets_with_one_digest(website):
+    issue(website)
+    secret = KeySecret.objects.get()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        KeySecret.objects.create(key=secret.key, public_id="x" * 12, digest=secret.digest, last_four="abcd")
