@@ -111,6 +111,8 @@ class Tap:
 
     def _watch(self, whole: bytes) -> bytes:
         seen = self._seen
+        if whole.isspace():
+            return self._skip(whole)
         if (
             seen.started
             and b'"error"' not in whole
