@@ -34,11 +34,11 @@ class OnDisconnect(models.TextChoices):
     DRAIN = "drain", "Read it to the end"
 
 
-def _seconds(default: float) -> models.FloatField:
+def _seconds(default: float) -> models.FloatField[float, float]:
     return models.FloatField(default=default, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)])
 
 
-def _weight() -> models.PositiveIntegerField:
+def _weight() -> models.PositiveIntegerField[int, int]:
     return models.PositiveIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(10_000)])
 
 
@@ -203,7 +203,7 @@ class Deployment(models.Model):
 PRICES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
-def _price() -> models.BigIntegerField:
+def _price() -> models.BigIntegerField[int, int]:
     return models.BigIntegerField(validators=[MinValueValidator(0)], help_text="nano-USD per million tokens")
 
 

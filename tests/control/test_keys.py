@@ -1,26 +1,23 @@
-"""Keys: shown once, stored as a digest, confined to their tenant; rotated without losing their identity."""
+"""Keys: shown once, stored as a digest, confined to their tenant, ended on record."""
 
 from __future__ import annotations
 
 import datetime
-import importlib
 import random
 import threading
 import time
 
 import pytest
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
 
 from apps.accounts import services as accounts
 from apps.audit import selectors as audit
 from apps.audit.models import Record
 from apps.catalog import services as catalog
 from apps.domain import keys as format_of_keys
-from apps.keys import selectors, services, tasks
+from apps.keys import selectors, services
 from apps.keys.models import Key, KeySecret
 from apps.tenants import services as tenants
 from apps.tenants.models import Membership
@@ -192,86 +189,6 @@ def test_a_users_key_stops_when_the_user_is_shut_off_or_leaves(website, alice, b
     assert works(shared)
 
 
-# --- rotation --------------------------------------------------------------------------------------------------
-
-
-def test_rotation_keeps_the_identity_and_both_secrets_work_during_the_overlap(website, alice):
-    first = issue(website)
-    old = selectors.principal(first.plaintext)
-    second = services.rotate(first.key, actor=alice, overlap=DAY)
-    found = [selectors.principal(plaintext) for plaintext in (first.plaintext, second.plaintext)]
-    assert [principal.key_id for principal in found] == [old.key_id] * 2
-    assert [principal.public_id for principal in found] == [old.public_id, second.key.public_id]
-    assert old.public_id != second.key.public_id == Key.objects.get().public_id
-    assert works(first.plaintext)
-    assert works(second.plaintext)
-    assert abs(found[0].expires_at - (time.time() + DAY.total_seconds())) < 60
-    assert found[1].expires_at is None
-
-
-def test_rotation_without_an_overlap_ends_the_old_secret_at_once(website):
-    first = issue(website)
-    second = services.rotate(first.key, actor=None)
-    assert not works(first.plaintext)
-    assert works(second.plaintext)
-
-
-def test_the_old_secret_ends_with_the_overlap(website, time_machine):
-    time_machine.move_to(datetime.datetime(2026, 8, 1, tzinfo=datetime.UTC), tick=False)
-    first = issue(website)
-    second = services.rotate(first.key, actor=None, overlap=DAY)
-    time_machine.shift(DAY - datetime.timedelta(seconds=1))
-    assert works(first.plaintext)
-    time_machine.shift(1)
-    assert not works(first.plaintext)
-    assert works(second.plaintext)
-
-
-def test_a_second_rotation_does_not_prolong_what_the_first_ended(website):
-    first = issue(website)
-    services.rotate(first.key, actor=None, overlap=DAY)
-    before = selectors.principal(first.plaintext).expires_at
-    services.rotate(first.key, actor=None, overlap=7 * DAY)
-    assert selectors.principal(first.plaintext).expires_at == before
-
-
-def test_the_keys_own_expiry_holds_for_every_secret(website):
-    first = issue(website, expires_at=timezone.now() + DAY)
-    second = services.rotate(first.key, actor=None, overlap=7 * DAY)
-    ends = {selectors.principal(issued.plaintext).expires_at for issued in (first, second)}
-    assert ends == {int(first.key.expires_at.timestamp())}
-
-
-@pytest.mark.parametrize("overlap", [datetime.timedelta(seconds=-1), datetime.timedelta(days=31)])
-def test_an_overlap_has_its_bounds(website, overlap):
-    first = issue(website)
-    with pytest.raises(ValidationError):
-        services.rotate(first.key, actor=None, overlap=overlap)
-    assert works(first.plaintext)
-
-
-def test_rotation_is_recorded_without_a_secret(website, alice):
-    first = issue(website)
-    second = services.rotate(first.key, actor=alice, overlap=DAY)
-    row = Record.objects.latest("id")
-    assert (row.action, row.actor_id) == ("key.rotated", alice.pk)
-    assert (row.before["public_id"], row.after["public_id"]) == (
-        format_of_keys.public_id(first.plaintext),
-        second.key.public_id,
-    )
-    assert second.plaintext[18:] not in str((row.before, row.after))
-    assert Key.objects.get().revision == row.revision
-
-
-def test_what_has_ended_is_not_rotated(website, time_machine):
-    revoked, expiring = issue(website).key, issue(website, expires_at=timezone.now() + DAY).key
-    services.revoke(revoked, actor=None)
-    time_machine.move_to(timezone.now() + 2 * DAY)
-    for key in (revoked, expiring):
-        with pytest.raises(ValidationError):
-            services.rotate(key, actor=None)
-
-
 # --- changes ---------------------------------------------------------------------------------------------------
 
 
@@ -359,92 +276,6 @@ def test_no_change_slips_past_a_reader_who_polls():
     final = {key.public_id: Key.objects.get(pk=key.pk).revision for key in keys}
     for public_id, revision in final.items():
         assert any(name == public_id and (number >= revision or number == -1) for number, name in noticed)
-
-
-# --- use and expiry --------------------------------------------------------------------------------------------
-
-
-def test_last_use_is_kept_at_the_grain_of_a_minute_and_never_goes_back(website):
-    key = issue(website).key
-    noon = datetime.datetime(2026, 8, 1, 12, tzinfo=datetime.UTC)
-
-    def touched(seconds, address="192.0.2.1", client="sdk/1"):
-        services.touch([(key.pk, noon + datetime.timedelta(seconds=seconds), address, client)])
-        key.refresh_from_db()
-        return (key.last_used_at - noon).total_seconds(), key.last_used_ip, key.last_used_client
-
-    assert touched(0) == (0, "192.0.2.1", "sdk/1")
-    assert touched(59, client="sdk/2") == (0, "192.0.2.1", "sdk/1")
-    assert touched(60, "2001:db8::1", "sdk/2") == (60, "2001:db8::1", "sdk/2")
-    assert touched(-600) == (60, "2001:db8::1", "sdk/2")
-    assert touched(200, "not an address", "nul\x00 and \nline" + "x" * 200) == (
-        200,
-        None,
-        ("nul and line" + "x" * 200)[:100],
-    )
-
-
-def test_of_several_uses_of_a_key_the_last_counts(website):
-    key = issue(website).key
-    noon = datetime.datetime(2026, 8, 1, 12, tzinfo=datetime.UTC)
-    services.touch(
-        [(key.pk, noon + DAY, "192.0.2.2", "late"), (key.pk, noon, "192.0.2.1", "early"), (-1, noon, "", "")]
-    )
-    assert Key.objects.get().last_used_client == "late"
-
-
-def test_touching_many_keys_takes_few_queries_and_is_no_news(website, django_assert_max_num_queries):
-    ids = [issue(website).key.pk for _ in range(20)]
-    number = audit.revisions()["keys"]
-    with django_assert_max_num_queries(4):  # two, and a savepoint around them
-        services.touch([(pk, timezone.now(), "192.0.2.1", "sdk") for pk in ids])
-    assert audit.revisions()["keys"] == number
-    assert not Key.objects.filter(last_used_at=None).exists()
-
-
-def test_touching_nothing_is_nothing(db):
-    services.touch([])
-
-
-def test_the_expiry_of_a_key_is_recorded_once(website, time_machine):
-    expiring = issue(website, expires_at=timezone.now() + DAY).key
-    revoked = issue(website, expires_at=timezone.now() + DAY).key
-    services.revoke(revoked, actor=None)
-    issue(website)
-    assert tasks.audit_expired_keys() == 0
-    time_machine.move_to(timezone.now() + 2 * DAY)
-    assert [tasks.audit_expired_keys(), tasks.audit_expired_keys()] == [1, 0]
-    row = Record.objects.get(action="key.expired")
-    assert (row.target_id, row.actor_name, row.tenant_id) == (str(expiring.pk), "system", website.tenant_id)
-
-
-def test_a_key_whose_expiry_was_moved_expires_again(website, time_machine):
-    key = issue(website, expires_at=timezone.now() + DAY).key
-    time_machine.move_to(timezone.now() + 2 * DAY)
-    tasks.audit_expired_keys()
-    services.update(key, actor=None, expires_at=timezone.now() + DAY)
-    assert tasks.audit_expired_keys() == 0
-    time_machine.move_to(timezone.now() + 2 * DAY)
-    assert tasks.audit_expired_keys() == 1
-
-
-def test_more_expired_keys_than_a_batch_are_recorded_over_several_runs(website, time_machine):
-    for _ in range(3):
-        issue(website, expires_at=timezone.now() + DAY)
-    time_machine.move_to(timezone.now() + 2 * DAY)
-    now = timezone.now()
-    assert [services.record_expiries(now, limit=2) for _ in range(3)] == [2, 1, 0]
-
-
-def test_the_expiry_audit_is_scheduled_once_and_then_the_operators_to_edit():
-    schedule = importlib.import_module("apps.keys.migrations.0002_schedule").schedule
-    PeriodicTask.objects.all().delete()
-    schedule(apps, None)
-    task = PeriodicTask.objects.get()
-    assert (task.task, task.enabled, str(task.interval)) == (tasks.audit_expired_keys.name, True, "every hour")
-    PeriodicTask.objects.update(enabled=False)
-    schedule(apps, None)
-    assert not PeriodicTask.objects.get().enabled
 
 
 # --- isolation -------------------------------------------------------------------------------------------------
