@@ -1,0 +1,98 @@
+"""Hourly sums of the ledger. An hour is computed again as a whole whenever something was added to it; doing so twice,
+or half, or after a crash, changes nothing: the rollup always equals the ledger it was made from.
+
+An entry belongs to the hour in which its request arrived, which its id tells.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Max
+from django.db.models.functions import TruncHour
+
+from apps.domain import ids
+from apps.usage.models import NOT_ERRORS, Entry, Kind, State, Watermark
+
+NAME = "rollups"
+HOUR = timedelta(hours=1)
+# A transaction may become visible this much later than the time on its rows.
+OVERLAP = timedelta(minutes=10)
+
+GROUP = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id")
+COUNTERS = (
+    "in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total", "out_reasoning",
+    "cost_nano", "low_nano", "high_nano", "latency_ms",
+)  # fmt: skip
+_IS_CALL = f"kind < {Kind.CORRECTION.value}"
+_IS_ERROR = "status NOT IN ({})".format(", ".join(f"'{status.value}'" for status in NOT_ERRORS))
+_HAS_TOKENS = "in_fresh + in_cache_read + in_cache_write_5m + in_cache_write_1h + out_total > 0"
+_COUNTS = {
+    "calls": _IS_CALL,
+    "errors": f"{_IS_CALL} AND {_IS_ERROR}",
+    "unconfirmed": f"state = '{State.UNCONFIRMED.value}'",
+    "unpriced": f"{_IS_CALL} AND price_version IS NULL AND {_HAS_TOKENS}",
+}
+SUMS = {
+    **{name: f"SUM(CASE WHEN {condition} THEN 1 ELSE 0 END)" for name, condition in _COUNTS.items()},
+    **{name: f"SUM({name})" for name in COUNTERS},
+}
+_ROLL_UP = """
+INSERT INTO usage_hourlyrollup (hour, {group}, {names})
+SELECT %s, {group}, {sums} FROM usage_entry WHERE id >= %s AND id < %s GROUP BY {group}
+ON CONFLICT (hour, tenant_id, project_id, COALESCE(user_id, 0), COALESCE(key_id, 0), COALESCE(model_id, 0),
+    COALESCE(provider_id, 0))
+DO UPDATE SET {updates}
+""".format(
+    group=", ".join(GROUP),
+    names=", ".join(SUMS),
+    sums=", ".join(SUMS.values()),
+    updates=", ".join(f"{name} = excluded.{name}" for name in SUMS),
+)
+
+
+def roll_up() -> int:
+    """Brings the rollups up to the ledger. Returns how many hours were computed."""
+    Watermark.objects.get_or_create(name=NAME)
+    since = Watermark.objects.get(name=NAME).at
+    fresh = Entry.objects.all() if since is None else Entry.objects.filter(settled_at__gte=since - OVERLAP)
+    newest = fresh.aggregate(newest=Max("settled_at"))["newest"]
+    if newest is None:
+        return 0
+    hours = _hours(fresh)
+    for hour in hours:
+        compute(hour)
+    Watermark.objects.filter(name=NAME).update(at=newest)
+    return len(hours)
+
+
+def compute(hour: datetime) -> None:
+    """One hour, whole. Two workers at it wait for one another."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        Watermark.objects.select_for_update().get(name=NAME)
+        cursor.execute(_ROLL_UP, [_parameter(hour), *bounds(hour)])
+
+
+def bounds(hour: datetime) -> list[Any]:
+    """Of the hour's ids, as query parameters."""
+    borders = (int(moment.timestamp()) * 1000 for moment in (hour, hour + HOUR))
+    floors = [ids.floor(border) for border in borders]
+    return list(floors) if connection.vendor == "postgresql" else [floor.hex for floor in floors]
+
+
+def hour_of(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def _hours(fresh: Any) -> list[datetime]:
+    """Where the entries may belong: a late attempt can begin in the hour after its request's."""
+    begun = (
+        fresh.order_by().annotate(hour=TruncHour("started_at", tzinfo=UTC)).values_list("hour", flat=True).distinct()
+    )
+    return sorted({hour - back for hour in begun for back in (timedelta(0), HOUR)})
+
+
+def _parameter(hour: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(hour)
