@@ -188,3 +188,6 @@ LOGGING = logs.configure(
     console=env.text("WEIR_LOG_FORMAT", "json" if env.PRODUCTION else "console") == "console",
     level=env.text("WEIR_LOG_LEVEL", "INFO"),
 )
+
+# --- the admin's looks -----------------------------------------------------------------------------------------
+from gateway_site.console import UNFOLD  # noqa: E402, F401  # Unfold reads it from here
