@@ -93,6 +93,10 @@ class Simulator:
         """What the provider itself says it emitted, call by call."""
         return meter.read(self.meter_path)
 
+    def last(self) -> meter.Reading:
+        """The newest call, once it has ended."""
+        return until(lambda: next((r for r in self.readings()[-1:] if r.outcome != "open"), None))
+
     def calls(self) -> list[dict]:
         """The requests it has seen, the oldest first, credentials masked to their last four characters."""
         return httpx2.get(f"{self.base_url}/simulator/calls").json()

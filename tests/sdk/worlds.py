@@ -56,3 +56,10 @@ HELLO = user("Hello there, says Ada.")
 WEATHER = user("What is the weather in Paris?")
 BOTH = user("Use both tools for Paris.")
 PERSON = user("Describe the person Ada Lovelace, 36 years old.")
+
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
+
+def simulate(words: str) -> dict[str, str]:
+    """Headers that script the simulated provider, which the gateway passes on to it alone."""
+    return {"x-simulate": words}

@@ -1,0 +1,67 @@
+"""The gateway as its users run it: a process of its own, under Uvicorn or Daphne, with a `var` of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers import ROOT, Process, start_process
+
+READY = re.compile(r"(?:running on|Listening on TCP address) (?:http://)?(127\.0\.0\.1:\d+)")
+SERVERS = {  # the first is how it is deployed, the second what `runserver` uses
+    "uvicorn": ["gateway_site.server", "--host", "127.0.0.1", "--port", "0"],
+    "daphne": ["daphne", "-b", "127.0.0.1", "-p", "0", "--access-log", os.devnull, "gateway_site.asgi:application"],
+}
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running one. `base_url` has no `/v1`."""
+
+    base_url: str
+    key: str
+    var: Path
+    process: Process
+
+    @property
+    def database(self) -> Path:
+        return self.var / "weir.db"
+
+
+def environment(var: Path) -> dict[str, str]:
+    """Embedded: SQLite and nothing else, whatever the test run itself uses."""
+    alone = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "WEIR_PROFILE"), "")
+    return {
+        **alone,
+        "WEIR_PROFILE": "embedded",
+        "WEIR_VAR": str(var),
+        "DJANGO_SETTINGS_MODULE": "gateway_site.settings",
+    }
+
+
+def seeded(var: Path, *, simulator_url: str) -> str:
+    """Makes a `var` with a migrated and seeded database. Returns the caller's key."""
+    var.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sdk.seed", simulator_url],
+        cwd=ROOT,
+        env={**os.environ, **environment(var)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(json.loads(done.stdout.splitlines()[-1])["key"])
+
+
+def start_gateway(server: str, *, var: Path, key: str) -> Gateway:
+    """Under `server`, on the books in `var`. They are locked: one gateway at a time."""
+    process = start_process(
+        [sys.executable, "-m", *SERVERS[server]], ready=READY, log=var / f"{server}.log", env=environment(var)
+    )
+    return Gateway(base_url=f"http://{process.announced}", key=key, var=var, process=process)

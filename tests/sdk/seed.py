@@ -1,0 +1,62 @@
+"""Fills the database of a gateway under test and prints what its callers need, as one line of JSON.
+
+python -m tests.sdk.seed http://127.0.0.1:45123        the argument is the simulated provider's address
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import django
+from django.core.management import call_command
+
+MODELS = {  # the name callers use: (the dialect of its upstream, the name there)
+    "claude-test": ("anthropic_messages", "claude-sonnet-4-5-simulated"),
+    "gpt-test": ("openai_chat", "gpt-4o-simulated"),
+}
+PRICE = {
+    "input": 3_000_000_000,
+    "output": 15_000_000_000,
+    "cache_read": 300_000_000,
+    "cache_write_5m": 3_750_000_000,
+    "cache_write_1h": 6_000_000_000,
+}
+CREDENTIAL = "simulated-credential-0123"
+
+
+def seed(simulator_url: str) -> dict[str, Any]:
+    """Tenant Acme, bob's key, a model at each dialect's provider; limits and a budget that never refuse."""
+    from apps.accounts import services as accounts
+    from apps.catalog import services as catalog
+    from apps.keys import services as keys
+    from apps.quotas import services as quotas
+    from apps.tenants import services as tenants
+
+    alice = accounts.create_user(actor=None, username="alice", is_superuser=True, is_staff=True)
+    bob = accounts.create_user(actor=alice, username="bob")
+    tenant = tenants.create_tenant(actor=alice, name="Acme", owner=alice)
+    project = tenants.create_project(tenant, actor=alice, name="Rockets")
+    tenants.add_member(tenant, actor=alice, user=bob)
+    catalog.allow_network(actor=alice, cidr="127.0.0.0/8")
+    for name, (protocol, upstream) in MODELS.items():
+        provider = catalog.create_provider(
+            actor=alice, name=protocol, vendor="simulated", protocol=protocol, base_url=simulator_url
+        )
+        catalog.create_credential(provider, actor=alice, alias="main", secret=CREDENTIAL)
+        model = catalog.create_model(actor=alice, name=name, display_name=name.title(), max_output_tokens=4096)
+        deployment = catalog.create_deployment(model, actor=alice, provider=provider, upstream_model=upstream)
+        catalog.set_price(deployment, actor=alice, **PRICE)
+    issued = keys.issue(actor=alice, tenant=tenant, project=project, user=bob, name="suite")
+    quotas.create_limit(actor=alice, key=issued.key, requests_per_minute=1_000_000, tokens_per_minute=10**9)
+    quotas.create_budget(actor=alice, tenant=tenant, period="month", amount=10**15)
+    return {"key": issued.plaintext}
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
+    django.setup()
+    call_command("migrate", verbosity=0)
+    sys.stdout.write(json.dumps(seed(sys.argv[1])) + "\n")

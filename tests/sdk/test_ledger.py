@@ -1,0 +1,85 @@
+"""After all has been said, the gateway's books and the provider's own meter are the same numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import uuid
+from pathlib import Path
+
+import anthropic
+import openai
+import pytest
+
+from apps.simulator.meter import Reading
+from tests.sdk import worlds
+from tests.sdk.gateways import SERVERS, Gateway, seeded, start_gateway
+from tests.sdk.worlds import simulate
+from tests.servers import start_simulator, until
+
+WORDS = ("", "thinking", "redacted", "cache", "parallel-tools", "refusal", "tokens-90", "crlf", "trickle")
+CALLS = len(WORDS) * 2 * 2 * 2  # models, dialects, streamed or not
+COLUMNS = "in_fresh, in_cache_read, in_cache_write_5m, in_cache_write_1h, out_total, usage_source, status"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_attempt_is_one_row_that_equals_the_meter(server, tmp_path):
+    provider = start_simulator(tmp_path, "--fast")
+    var = tmp_path / "var"
+    gateway = start_gateway(server, var=var, key=seeded(var, simulator_url=provider.base_url))
+    try:
+        _talk(gateway)
+    finally:
+        gateway.process.stop()
+        provider.stop()
+    if server == "daphne":  # says nothing to the application when it ends: the next start finds what was left
+        _recover(server, gateway)
+    rows = _rows(gateway.database)
+    readings = {reading.caller: reading for reading in provider.readings()}
+    assert len(rows) == len(readings) == CALLS
+    assert rows == {caller: _expected(reading) for caller, reading in readings.items()}
+
+
+def _expected(reading: Reading) -> tuple[object, ...]:
+    billed = reading.billed
+    written = (billed.cache_write_5m, billed.cache_write_1h)
+    if reading.dialect == "openai":  # tells how much was written to the cache, but not for how long
+        written = (billed.cache_write, 0)
+    return (billed.fresh, billed.cache_read, *written, billed.output, "provider", "ok")
+
+
+def _rows(path: Path) -> dict[str, tuple[object, ...]]:
+    """Entries by request and attempt, written as the gateway tells them to providers."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        found = database.execute(f"SELECT request_id, attempt, {COLUMNS} FROM usage_entry").fetchall()
+    return {f"{uuid.UUID(request)}/{attempt}": tuple(rest) for request, attempt, *rest in found}
+
+
+def _recover(server: str, gateway: Gateway) -> None:
+    again = start_gateway(server, var=gateway.var, key=gateway.key)
+    try:
+        with openai.OpenAI(api_key=again.key, base_url=f"{again.base_url}/v1") as gpt:
+            assert list(gpt.models.list())  # Daphne has no start-up either: the first call starts the gateway
+        until(lambda: len(_rows(again.database)) >= CALLS)
+    finally:
+        again.process.stop()
+
+
+def _talk(gateway: Gateway) -> None:
+    """Every kind of answer from both upstreams, in both dialects, streamed and not."""
+    base_url, key = gateway.base_url, gateway.key
+    with (
+        anthropic.Anthropic(api_key=key, base_url=base_url, max_retries=0) as claude,
+        openai.OpenAI(api_key=key, base_url=f"{base_url}/v1", max_retries=0) as gpt,
+    ):
+        for words in WORDS:
+            for model in ("claude-test", "gpt-test"):
+                asked = {"model": model, "messages": worlds.HELLO, "extra_headers": simulate(words)}
+                for stream in (False, True):
+                    spoken = claude.messages.create(
+                        **asked, max_tokens=500, tools=worlds.ANTHROPIC_TOOLS, stream=stream
+                    )
+                    said = gpt.chat.completions.create(**asked, tools=worlds.OPENAI_TOOLS, stream=stream)
+                    if stream:
+                        assert list(spoken)
+                        assert list(said)
