@@ -107,13 +107,9 @@ def test_a_result_holds_text_and_pictures_and_says_when_it_failed():
     )
 
 
-def test_system_blocks_stay_apart_and_claude_codes_attribution_stays_here():
+def test_system_blocks_stay_apart():
     read = chat(
-        system=[
-            {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1"},
-            {"type": "text", "text": "one", "cache_control": MARK},
-            {"type": "text", "text": "two"},
-        ]
+        system=[{"type": "text", "text": "one", "cache_control": MARK}, {"type": "text", "text": "two"}]
     )
     assert read.system == (Text("one", MARK), Text("two"))
     assert chat(system="plain").system == (Text("plain"),)

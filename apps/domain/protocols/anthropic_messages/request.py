@@ -20,8 +20,6 @@ from apps.domain.protocols.anthropic_messages import (
 )
 from apps.domain.protocols.contract import ClientCall, Target
 
-# Claude Code's first system block. Means nothing to another vendor's model.
-_ATTRIBUTION = "x-anthropic-billing-header:"
 _JSON_ONLY = "Answer with a single valid JSON object and nothing else: no prose, no code fence."
 _decoder = msgspec.json.Decoder(wire.Body)
 _deep_decoder = msgspec.json.Decoder(wire.DeepBody)
@@ -53,9 +51,7 @@ def to_chat(call: ClientCall) -> chat.ChatRequest:
             chat.Message(message.role, _read_turn(message, at=f"messages.{position}.content"))
             for position, message in enumerate(read.messages)
         ),
-        system=tuple(
-            text for text in blocks.read_texts(read.system or "", at="system") if not text.text.startswith(_ATTRIBUTION)
-        ),
+        system=blocks.read_texts(read.system or "", at="system"),
         tools=tools.read(read.tools or []),
         tool_choice=tools.read_choice(read.tool_choice) if read.tools else None,
         parallel_tools=False if read.tool_choice and read.tool_choice.disable_parallel_tool_use else None,
