@@ -1,4 +1,4 @@
-"""The front door: the data plane's paths first, as plain ASGI; everything else is Django's."""
+"""The front door: the data plane's paths first, then the probes, as plain ASGI; everything else is Django's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 django_application = get_asgi_application()
 
 from apps.gateway import engine, routes  # noqa: E402  # after Django is set up
+from apps.status import probes  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter([*routes.urlpatterns, re_path(r"", django_application)]),
+        "http": URLRouter([*routes.urlpatterns, *probes.urlpatterns, re_path(r"", django_application)]),
         "lifespan": engine.lifespan,
     }
 )

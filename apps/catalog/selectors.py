@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import Any
 
 import structlog
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from apps.catalog import vault
 from apps.catalog.models import PRICES, AllowedNetwork, Credential, Deployment, Model, Price
@@ -41,6 +41,56 @@ def snapshot_models(now: int) -> dict[str, snapshot.Model]:
 def models_of_tenant(tenant_id: int) -> QuerySet[Model]:
     """The models that are a tenant's to use, disabled ones among them."""
     return Model.objects.filter(Q(tenants=None) | Q(tenants=tenant_id)).distinct()
+
+
+def providers_overview() -> list[dict[str, Any]]:
+    """Every provider with its health and how many usable credentials and deployments it has, by name. One query."""
+    usable = Q(credentials__is_enabled=True) & ~Q(credentials__ciphertext="")
+    rows = ProviderRow.objects.order_by("name").annotate(
+        usable_credentials=Count("credentials", filter=usable, distinct=True),
+        enabled_deployments=Count("deployments", filter=Q(deployments__is_enabled=True), distinct=True),
+    )
+    return [
+        {
+            "name": row.name,
+            "vendor": row.vendor,
+            "protocol": row.protocol,
+            "base_url": row.base_url,
+            "enabled": row.is_enabled,
+            "healthy": row.is_healthy,
+            "last_checked_at": row.last_checked_at,
+            "last_check_ms": row.last_check_ms,
+            "last_check_message": row.last_check_message,
+            "consecutive_failures": row.consecutive_failures,
+            "credentials": row.usable_credentials,
+            "deployments": row.enabled_deployments,
+        }
+        for row in rows
+    ]
+
+
+def routing_overview() -> list[dict[str, Any]]:
+    """Every enabled model with its deployments in the order in which they are tried. Two queries."""
+    deployments = Deployment.objects.select_related("provider").order_by("priority", "pk")
+    models = Model.objects.filter(is_enabled=True).order_by("name")
+    return [
+        {
+            "name": model.name,
+            "aliases": model.aliases,
+            "capabilities": model.capabilities,
+            "deployments": [
+                {
+                    "provider": row.provider.name,
+                    "upstream_model": row.upstream_model,
+                    "priority": row.priority,
+                    "weight": row.weight,
+                    "enabled": row.is_enabled and row.provider.is_enabled,
+                }
+                for row in model.deployments.all()
+            ],
+        }
+        for model in models.prefetch_related(Prefetch("deployments", deployments))
+    ]
 
 
 def _model(row: Model, deployments: list[snapshot.Deployment], tenants: frozenset[int] | None) -> snapshot.Model:

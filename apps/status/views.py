@@ -1,9 +1,138 @@
-"""Probes that anybody may call. They cost next to nothing and tell nothing."""
+"""The telling pages. They show what is configured and how it fares, and no value that is or holds a secret."""
 
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import redis
+from django.conf import settings
+from django.http import HttpResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from apps.catalog import selectors as catalog
+from apps.runtime.redact import redact
+from apps.runtime.state import state
+from apps.status import checks, exposition
+from apps.status.operators import OperatorView
+
+# Settings that may be shown as they are. Whatever is not named here stays unseen, whoever adds it.
+SHOWN = (
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "TIME_ZONE",
+    "WEIR_BASE_URL",
+    "WEIR_MAX_BODY_BYTES",
+    "WEIR_KEY_CACHE",
+    "WEIR_CORS_ORIGINS",
+    "WEIR_PRIVATE_NETWORKS",
+    "WEIR_TRUSTED_PROXIES",
+    "WEIR_DRAIN_SECONDS",
+    "WEIR_PRESTOP_SECONDS",
+    "WEIR_REFRESH_SECONDS",
+)
 
 
-def live(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"status": "UP"})
+class Detailed(OperatorView):
+    """Every check with its time and message, this process's gauges, the providers' health."""
+
+    def get(self, request: Request) -> Response:
+        report = checks.run()
+        providers = catalog.providers_overview() if report.passed("database") else []
+        told = {
+            "status": report.status,
+            "checks": [msgspec.to_builtins(check) for check in report.checks],
+            "process": process(),
+            "providers": {row["name"]: _health(row) for row in providers},
+        }
+        return Response(told, status=200 if report.ready else 503)
+
+
+class Providers(OperatorView):
+    def get(self, request: Request) -> Response:
+        return Response({"providers": [{**row, "health": _health(row)} for row in catalog.providers_overview()]})
+
+
+class Config(OperatorView):
+    """What this process was started with."""
+
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "settings": {name.lower(): getattr(settings, name, None) for name in SHOWN},
+                "stores": {
+                    "database": settings.DATABASES["default"]["ENGINE"].rpartition(".")[2],
+                    "redis": bool(settings.REDIS_URL),
+                    "broker": urlsplit(settings.CELERY_BROKER_URL).scheme,
+                },
+                "process": process(),
+            }
+        )
+
+
+class Settings(OperatorView):
+    """How calls are routed: every model with its deployments in the order in which they are tried."""
+
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "revision": state.snapshot_revision,
+                "age_seconds": state.snapshot_age,
+                "private_networks": list(catalog.private_networks()),
+                "models": catalog.routing_overview(),
+            }
+        )
+
+
+class RedisTest(OperatorView):
+    """A value written, read back and removed."""
+
+    def get(self, request: Request) -> Response:
+        if not settings.REDIS_URL:
+            return Response({"status": "not configured", "configured": False})
+        key = f"weir:test:{state.replica}"
+        started = time.perf_counter()
+        try:
+            client = checks.redis_client(settings.REDIS_URL)
+            client.set(key, "written", ex=10)
+            same = client.get(key) == b"written"
+            client.delete(key)
+        except redis.RedisError as error:
+            told = {"status": "failed", "configured": True, "message": redact(f"{type(error).__name__}: {error}")}
+            return Response(told, status=503)
+        milliseconds = round((time.perf_counter() - started) * 1000, 1)
+        status = "connected" if same else "failed"
+        return Response(
+            {"status": status, "configured": True, "milliseconds": milliseconds}, status=200 if same else 503
+        )
+
+
+class Metrics(OperatorView):
+    def get(self, request: Request) -> HttpResponse:
+        body, content_type = exposition.render(request.META.get("HTTP_ACCEPT", ""))
+        return HttpResponse(body, content_type=content_type)
+
+
+def process() -> dict[str, Any]:
+    return {
+        "replica": state.replica,
+        "uptime_seconds": int(state.uptime),
+        "draining": state.draining,
+        "in_flight": state.in_flight,
+        "draining_calls": state.draining_calls,
+        "snapshot_revision": state.snapshot_revision,
+        "snapshot_age_seconds": state.snapshot_age,
+        "journal_lag_seconds": state.journal_lag,
+        "loop_lag_seconds": state.loop_lag,
+    }
+
+
+def _health(row: dict[str, Any]) -> str:
+    if not row["enabled"]:
+        return "disabled"
+    if row["last_checked_at"] is None:
+        return "unknown"
+    return "healthy" if row["healthy"] else "unhealthy"

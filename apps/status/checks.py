@@ -1,0 +1,103 @@
+"""Whether this process can do its work, and what it needs for that.
+
+A process that has a fresh configuration serves, even while the database is away: leases and keys in memory carry it
+(that is why a lost database only degrades it). Without one, or with one older than STALE_SECONDS, it does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+import redis
+from django.conf import settings
+from django.db import connection
+
+from apps.runtime.redact import redact
+from apps.runtime.state import state
+
+STALE_SECONDS = 600.0
+_REDIS_SECONDS = 0.5
+
+Status = Literal["healthy", "degraded", "draining", "unhealthy"]
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """`vital`: without it nothing can be served. `message` is for operators only."""
+
+    name: str
+    ok: bool
+    vital: bool = False
+    milliseconds: float = 0.0
+    message: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    checks: tuple[Check, ...]
+    draining: bool = False
+
+    @property
+    def status(self) -> Status:
+        if any(check.vital and not check.ok for check in self.checks):
+            return "unhealthy"
+        if self.draining:
+            return "draining"
+        return "healthy" if all(check.ok for check in self.checks) else "degraded"
+
+    def passed(self, name: str) -> bool:
+        return any(check.ok for check in self.checks if check.name == name)
+
+    @property
+    def ready(self) -> bool:
+        return self.status in ("healthy", "degraded")
+
+
+def run() -> Report:
+    """Every check, in the caller's thread: a statement on the database, a round trip to Redis where there is one."""
+    checks = [configuration(), database()]
+    if settings.REDIS_URL:
+        checks.append(redis_server())
+    return Report(tuple(checks), draining=state.draining)
+
+
+def configuration() -> Check:
+    age = state.snapshot_age
+    if age is None:
+        return Check(name="configuration", ok=False, vital=True, message="not loaded yet")
+    fresh = age <= STALE_SECONDS
+    return Check(name="configuration", ok=fresh, vital=True, message="" if fresh else f"{age:.0f} s old")
+
+
+def database() -> Check:
+    return _timed("database", _ask_database)
+
+
+def redis_server() -> Check:
+    return _timed("redis", lambda: redis_client(settings.REDIS_URL).ping())
+
+
+@lru_cache(maxsize=1)
+def redis_client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS)
+
+
+def _ask_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _timed(name: str, ask: Callable[[], object]) -> Check:
+    started = time.perf_counter()
+    try:
+        ask()
+    except Exception as error:  # whatever a driver raises, the answer is no
+        message = redact(f"{type(error).__name__}: {error}")[:300]
+        return Check(name=name, ok=False, milliseconds=_since(started), message=message)
+    return Check(name=name, ok=True, milliseconds=_since(started))
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

@@ -1,0 +1,61 @@
+"""Prometheus's text: what this process has counted, or all processes that share PROMETHEUS_MULTIPROC_DIR."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from apps.runtime.state import state
+
+
+class RuntimeCollector(Collector):
+    """The gauges of `runtime.state`, read when asked for."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, value, meaning in (
+            ("weir_draining", float(state.draining), "1 while the process is leaving."),
+            ("weir_draining_calls", state.draining_calls, "Calls heard out after their client has left."),
+            ("weir_snapshot_revision", state.snapshot_revision, "Revision of the configuration in use."),
+            ("weir_snapshot_age_seconds", state.snapshot_age, "Since the configuration was last known to be current."),
+            ("weir_journal_lag_seconds", state.journal_lag, "Age of the oldest record that the ledger lacks."),
+            ("weir_loop_lag_seconds", state.loop_lag, "How late the event loop ran its last tick."),
+        ):
+            if value is not None:
+                family = GaugeMetricFamily(name, meaning, labels=["replica"])
+                family.add_metric([state.replica], value)
+                yield family
+
+    def describe(self) -> list[GaugeMetricFamily]:
+        return []
+
+
+def render(accept: str) -> tuple[bytes, str]:
+    """The text and its content type, in the form that `accept` asks for."""
+    encode, content_type = choose_encoder(accept)
+    return encode(_registry()), content_type
+
+
+def _registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        MultiProcessCollector(registry)
+    else:
+        registry.register(_Everything())
+    registry.register(RuntimeCollector())
+    return registry
+
+
+class _Everything(Collector):
+    """The default registry as one collector of another."""
+
+    def collect(self) -> Iterator[object]:  # type: ignore[override]  # families of every kind
+        yield from REGISTRY.collect()
+
+    def describe(self) -> list[object]:  # type: ignore[override]
+        return []

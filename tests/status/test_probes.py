@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+
+from apps.runtime.state import state
+from apps.status import checks, probes
+from gateway_site.asgi import application
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+async def _ready_process() -> AsyncIterator[None]:
+    """A process that has just loaded its configuration."""
+    before = dict(vars(state))
+    state.draining, state.snapshot_revision, state.snapshot_at = False, 3, time.time()
+    probes._inspector._last = None
+    yield
+    vars(state).update(before)
+
+
+async def ask(path: str, *, method: str = "GET", host: str = "10.1.2.3:8000") -> tuple[int, dict[str, str], Any]:
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", host.encode())],
+    }
+    call = ApplicationCommunicator(application, scope)
+    await call.send_input({"type": "http.request", "body": b""})
+    start, body = await call.receive_output(10), await call.receive_output(10)
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    return start["status"], headers, json.loads(body["body"]) if body["body"] else None
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/health/live", {"status": "healthy"}),
+        ("/health/ready", {"status": "healthy"}),
+        ("/actuator/health/liveness", {"status": "UP"}),
+        ("/actuator/health/readiness", {"status": "UP"}),
+    ],
+)
+async def test_a_process_that_serves_says_so(path: str, body: dict[str, str]) -> None:
+    status, headers, told = await ask(path)
+    assert (status, told) == (200, body)
+    assert headers["cache-control"] == "no-store"
+    assert (await ask(path + "/"))[0] == 200
+
+
+async def test_health_names_its_parts_and_nothing_more() -> None:
+    status, _, told = await ask("/health")
+    assert status == 200
+    assert told.keys() == {"status", "uptime_seconds", "checks"}
+    assert told["checks"].items() >= {"configuration": "ok", "database": "ok"}.items()
+    _, _, actuator = await ask("/actuator/health")
+    assert actuator["components"]["database"] == {"status": "UP"}
+
+
+async def test_a_draining_process_is_alive_but_not_ready_at_once() -> None:
+    assert (await ask("/health/ready"))[0] == 200
+    state.begin_drain()
+    assert (await ask("/health/ready"))[::2] == (503, {"status": "draining"})
+    assert (await ask("/health"))[0] == 503
+    assert (await ask("/actuator/health/readiness"))[::2] == (503, {"status": "DOWN"})
+    assert (await ask("/health/live"))[0] == 200
+
+
+@pytest.mark.parametrize("age", [None, checks.STALE_SECONDS + 1])
+async def test_a_process_without_a_current_configuration_is_not_ready(age: float | None) -> None:
+    state.snapshot_at = None if age is None else time.time() - age
+    status, _, told = await ask("/health/ready")
+    assert (status, told["status"]) == (503, "unhealthy")
+    assert (await ask("/health/live"))[0] == 200
+
+
+@pytest.fixture
+def lost_database(settings: Any) -> Iterator[None]:
+    """The default connection of other threads leads nowhere."""
+    from django.db import connections
+
+    place = connections.settings["default"]
+    before = dict(place)
+    place.update({"ENGINE": "django.db.backends.sqlite3", "NAME": "/nowhere/at/all.db", "OPTIONS": {}})
+    probes._inspector._thread.submit(connections.close_all).result()
+    probes._inspector._thread.submit(lambda: delattr(connections._connections, "default")).result()
+    yield
+    place.clear()
+    place.update(before)
+    probes._inspector._thread.submit(lambda: delattr(connections._connections, "default")).result()
+
+
+async def test_a_lost_database_degrades_a_process_that_still_has_its_configuration(lost_database: None) -> None:
+    status, _, told = await ask("/health")
+    assert (status, told["status"], told["checks"]["database"]) == (200, "degraded", "failed")
+    assert (await ask("/health/ready"))[0] == 200
+    state.snapshot_at = time.time() - checks.STALE_SECONDS - 1
+    probes._inspector._last = None
+    assert (await ask("/health/ready"))[0] == 503
+
+
+async def test_a_store_that_hangs_does_not_hang_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "PATIENCE_SECONDS", 0.1)
+    release = threading.Event()
+    probes._inspector._thread.submit(release.wait, 20)
+    try:
+        status, _, told = await ask("/health")
+        assert (status, told["checks"]["database"]) == (200, "failed")
+    finally:
+        release.set()
+
+
+async def test_a_probe_knows_nothing_of_hosts_and_schemes(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["weir.example.com"]
+    settings.SECURE_SSL_REDIRECT = True
+    assert (await ask("/health/ready", host="10.0.0.7"))[0] == 200
+
+
+async def test_a_probe_is_only_read() -> None:
+    status, headers, _ = await ask("/health/live", method="POST")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+    status, headers, told = await ask("/health/live", method="HEAD")
+    assert (status, told) == (200, None)
+    assert int(headers["content-length"]) > 0
+
+
+async def test_many_probes_ask_the_stores_once(django_assert_num_queries: Any) -> None:
+    first = await probes._inspector.report()
+    for _ in range(20):
+        assert (await probes._inspector.report()).checks is first.checks
