@@ -17,7 +17,9 @@ USAGE = {"input_tokens": 10, "output_tokens": 5}
 
 def call(**fields: Any) -> ClientCall:
     """A request, read; `model`, `max_tokens` and `messages` are there unless given."""
-    return FORMAT.read_request(json.dumps({"model": "claude-test", "max_tokens": 100, "messages": HELLO} | fields).encode())
+    return FORMAT.read_request(
+        json.dumps({"model": "claude-test", "max_tokens": 100, "messages": HELLO} | fields).encode()
+    )
 
 
 def chat(**fields: Any) -> ChatRequest:

@@ -72,9 +72,7 @@ def test_strings_become_text_and_an_empty_one_nothing():
         ),
         (
             {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {}},
-            Opaque(
-                "anthropic_messages", {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {}}
-            ),
+            Opaque("anthropic_messages", {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {}}),
         ),
         (
             {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
@@ -96,7 +94,12 @@ def test_a_result_holds_text_and_pictures_and_says_when_it_failed():
     image = {"type": "image", "source": {"type": "url", "url": "https://x"}}
     assert content(
         {"type": "tool_result", "tool_use_id": "a", "content": "plain"},
-        {"type": "tool_result", "tool_use_id": "b", "content": [{"type": "text", "text": "t"}, image], "is_error": True},
+        {
+            "type": "tool_result",
+            "tool_use_id": "b",
+            "content": [{"type": "text", "text": "t"}, image],
+            "is_error": True,
+        },
         {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "tool_reference", "tool_name": "x"}]},
         {"type": "tool_result", "tool_use_id": "d"},
     ) == (
@@ -108,9 +111,7 @@ def test_a_result_holds_text_and_pictures_and_says_when_it_failed():
 
 
 def test_system_blocks_stay_apart():
-    read = chat(
-        system=[{"type": "text", "text": "one", "cache_control": MARK}, {"type": "text", "text": "two"}]
-    )
+    read = chat(system=[{"type": "text", "text": "one", "cache_control": MARK}, {"type": "text", "text": "two"}])
     assert read.system == (Text("one", MARK), Text("two"))
     assert chat(system="plain").system == (Text("plain"),)
 

@@ -170,7 +170,10 @@ def test_thinking_inside_a_text_block_begins_a_block_and_loses_nothing():
 
 
 def test_what_a_block_holds_at_its_start_is_not_lost():
-    whole = block(0, {"type": "text", "text": "all"}), block(1, {"type": "thinking", "thinking": "hm", "signature": "s"})
+    whole = (
+        block(0, {"type": "text", "text": "all"}),
+        block(1, {"type": "thinking", "thinking": "hm", "signature": "s"}),
+    )
     happened = read(start(), *whole, block(2, {"type": "tool_use", "id": "a", "name": "f", "input": {"a": 1}}), end())
     assert TextDelta(0, "all") in happened
     assert ThinkingDelta(1, "hm") in happened
@@ -180,7 +183,11 @@ def test_what_a_block_holds_at_its_start_is_not_lost():
 
 def test_blocks_without_their_empty_fields_are_read():
     happened = read(
-        start(), block(0, {"type": "text"}), block(1, {"type": "thinking"}), block(2, {"type": "tool_use", "id": "a", "name": "f"}), end()
+        start(),
+        block(0, {"type": "text"}),
+        block(1, {"type": "thinking"}),
+        block(2, {"type": "tool_use", "id": "a", "name": "f"}),
+        end(),
     )
     assert [e.block for e in happened if isinstance(e, BlockStarted)] == [Text(""), Thinking(""), ToolUse("a", "f", "")]
 

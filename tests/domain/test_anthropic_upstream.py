@@ -205,7 +205,9 @@ def ids(call, result):
     return body["messages"][1]["content"][0]["id"], body["messages"][2]["content"][0]["tool_use_id"]
 
 
-@pytest.mark.parametrize("foreign", ["call_abc", "toolu_1", "functions.Bash:0", "call_1|fc_2", "ä", "gwid_x", "gwnew_0", ""])
+@pytest.mark.parametrize(
+    "foreign", ["call_abc", "toolu_1", "functions.Bash:0", "call_1|fc_2", "ä", "gwid_x", "gwnew_0", ""]
+)
 def test_a_call_and_its_result_get_the_same_plain_id(foreign):
     call, result = ids(foreign, foreign)
     assert call == result

@@ -50,7 +50,9 @@ def test_any_split_gives_the_same_frames(cuts):
     assert decode(split(STREAM, cuts)) == FRAMES
 
 
-ALPHABET = st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b":", b" ", b"data", b"event", b"x", b"\xef\xbb\xbf", b"\0"]))
+ALPHABET = st.lists(
+    st.sampled_from([b"\r", b"\n", b"\r\n", b":", b" ", b"data", b"event", b"x", b"\xef\xbb\xbf", b"\0"])
+)
 
 
 @given(ALPHABET.map(b"".join), st.lists(st.integers(0, 1000)))
