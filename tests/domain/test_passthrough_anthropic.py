@@ -1,5 +1,6 @@
 """Anthropic to Anthropic: no byte changes that need not, and the watcher can neither disturb nor be disturbed."""
 
+import itertools
 import json
 import time
 
@@ -43,7 +44,7 @@ def relay(*chunks, **fields):
 
 def cut(stream, places):
     edges = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
-    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [stream[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def error_frame(out):
@@ -145,7 +146,7 @@ def test_odd_but_legal_framing_is_relayed_and_understood():
     stream = (
         b"\xef\xbb\xbf: welcome\n\nid: 1\nevent:message_start\ndata:"
         b'{"type":"message_start","message":{"usage":{"input_tokens":1}}}\n\n'
-        b'retry: 5\ndata: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "abc"}}\n\n'
+        b'retry: 5\ndata: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "abc"}}\n\n'
         b'event: message_delta\ndata: {"type":"message_delta",\ndata: "usage":{"output_tokens":2}}\n\n'
         b"\n\nevent: message_stop\ndata: {}\n\n: bye\n\n"
     )

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
 
-ODD = b' {\n "model" :  "claude-x" ,\t"messages":[ {"content":"a \\"model\\": \\"y\\""} ], "\\u006dax_tokens": 1e2,"z":{}\n} \n'
+ODD = (
+    b' {\n "model" :  "claude-x" ,\t"messages":[ {"content":"a \\"model\\": \\"y\\""} ],'
+    b' "\\u006dax_tokens": 1e2,"z":{}\n} \n'
+)
 
 
 def test_only_the_named_value_changes():
