@@ -249,7 +249,7 @@ class LeaseBook:
         found.chunk = grant.added
         found.used_at = time.time()
         found.refused_need = 0
-        if not grant.added and need > 0:
+        if grant.added < need:
             found.refused_need = need
             found.refused_until = time.monotonic() + REFUSED_SECONDS
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import NullIf
 
 from apps.domain import snapshot
-from apps.quotas.models import Budget, Limit, Rule
+from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
 
 ModelKey = tuple[int, int | None]
 
@@ -48,6 +50,16 @@ def rules_of(key_id: int, user_id: int | None, tenant_id: int) -> tuple[snapshot
         _rules(limits, budgets, scope="key"),
         _rules(limits, budgets, scope="user"),
     )
+
+
+def most_used(now: datetime, count: int) -> list[tuple[BudgetWindow, str]]:
+    """Windows of the present periods that are closest to their limits, with whose they are. One query."""
+    windows = BudgetWindow.objects.filter(starts__lte=now, ends__gt=now, budget__is_enabled=True, settled__gt=0)
+    share = F("settled") * 1.0 / NullIf(F("limit"), 0)
+    rows = windows.select_related(*(f"budget__{scope}" for scope in ("tenant", *NARROW))).order_by(
+        share.desc(nulls_first=True)
+    )
+    return [(row, f"{row.budget.scope} {row.budget.subject}") for row in rows[:count]]
 
 
 def _by_subject(

@@ -71,9 +71,9 @@ def beat(name: str, *, epoch: int) -> int:
 
 @transaction.atomic
 def acquire(asks: Sequence[Ask], *, replica: str, epoch: int, now: float, replicas: int | None) -> list[Grant]:
-    """Moves money from windows to this replica's leases, `added` 0 where there is too little.
+    """Moves money from windows to this replica's leases, nothing where there is less than needed.
 
-    `replicas` None: there is no other process, so it gets everything. Budgets that were deleted or switched off in
+    `replicas` None: there is no other process, so it gets all there is. Budgets that were deleted or switched off in
     this second have no grant. Raises Fenced.
     """
     beat_row = Replica.objects.filter(name=replica, epoch=epoch)
@@ -141,10 +141,10 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
 
 def _chunk(ask: Ask, *, remainder: int, replicas: int | None) -> int:
     """Whole reservations, so that several processes do not each strand a part of one."""
+    if replicas is None:
+        return max(0, remainder)
     if remainder < ask.need or remainder <= 0:
         return 0
-    if replicas is None:
-        return remainder
     wish = max(ask.demand, remainder // SHARE // max(1, replicas))
     if ask.unit <= 0:
         return min(remainder, wish)

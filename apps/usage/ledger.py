@@ -62,7 +62,7 @@ def post_each(outcomes: Sequence[Outcome]) -> tuple[set[UUID], list[Outcome]]:
     """As `post`, but an outcome that the ledger will never take does not hold up the others: those come back too."""
     try:
         return post(outcomes), []
-    except (DataError, IntegrityError) as error:
+    except (DataError, IntegrityError, OverflowError, ValueError) as error:
         if len(outcomes) == 1:
             log.error("the ledger refuses request %s: %s", outcomes[0].intent.request_id, error)
             return set(), [*outcomes]

@@ -1,0 +1,314 @@
+"""Budgets in memory, against the database's windows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from apps.domain import errors
+from apps.quotas import services as quotas
+from apps.quotas import windows
+from apps.quotas.leases import Hold, LeaseBook
+from apps.quotas.models import Budget, BudgetWindow, Lease, Replica
+from apps.tenants import services as tenants
+from apps.usage import ledger
+from tests import factories
+from tests.money.books import budget, intent, outcome, rule, run, standing, window
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+
+
+def at_once(coroutine):
+    """The result of a coroutine that never waits; a waiting one fails."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise AssertionError("it waited")
+
+
+async def race(book: LeaseBook, rules, *, amount: int, tasks: int) -> list[Hold]:
+    async def one() -> Hold | None:
+        try:
+            return await book.reserve(rules, amount=amount, now=NOW)
+        except errors.BudgetExhausted:
+            return None
+
+    return [hold for hold in await asyncio.gather(*(one() for _ in range(tasks))) if hold is not None]
+
+
+def test_exactly_what_the_budget_is_worth_is_admitted_of_200_at_once(acme):
+    found = budget(100 * 7 + 6, tenant=acme)
+    rules = [rule(found)]
+    holds = run(lambda book: race(book, rules, amount=7, tasks=200), LeaseBook("one", shared=False))
+    assert len(holds) == 100
+
+
+def test_three_processes_that_share_a_budget_admit_exactly_its_worth(acme):
+    found = budget(150 * 7, tenant=acme)
+    rules = [rule(found)]
+
+    async def scenario(*books: LeaseBook) -> list[int]:
+        return [len(holds) for holds in await asyncio.gather(*(race(b, rules, amount=7, tasks=100) for b in books))]
+
+    counts = run(scenario, *(LeaseBook(f"replica {n}", shared=True) for n in range(3)))
+    assert sum(counts) == 150
+
+
+def test_it_asks_the_database_once_and_then_no_more(acme):
+    rules = [rule(budget(1_000, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> None:
+        await book.reserve(rules, amount=10, now=NOW)
+        for _ in range(99):
+            at_once(book.reserve(rules, amount=10, now=NOW))
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+def test_all_budgets_are_reserved_or_none(acme):
+    project = factories.project(acme, "Website")
+    wide, narrow = budget(1_000, tenant=acme), budget(50, project=project)
+    rules = [rule(wide), rule(narrow)]
+
+    async def scenario(book: LeaseBook) -> int:
+        assert len(await race(book, rules, amount=50, tasks=20)) == 1
+        return len(await race(book, rules[:1], amount=50, tasks=40))
+
+    assert run(scenario, LeaseBook("one", shared=False)) == 19
+
+
+def test_a_refusal_says_when_the_budget_is_full_again(acme):
+    monthly, daily = budget(10, tenant=acme), budget(10, tenant=acme, period="day")
+    rules = [rule(monthly), rule(daily)]
+
+    async def scenario(book: LeaseBook) -> errors.BudgetExhausted:
+        with pytest.raises(errors.BudgetExhausted) as caught:
+            await book.reserve(rules, amount=11, now=NOW)
+        return caught.value
+
+    error = run(scenario, LeaseBook("one", shared=False))
+    assert error.message == "spend limit reached (monthly; resets 2026-12-01 00:00 UTC)"
+    assert error.retry_after == datetime(2026, 12, 1, tzinfo=UTC).timestamp() - NOW
+
+
+def test_a_refusal_is_repeated_without_asking_again(acme):
+    rules = [rule(budget(10, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> None:
+        for ask in (lambda coroutine: coroutine, _resolved):
+            with pytest.raises(errors.BudgetExhausted):
+                await ask(book.reserve(rules, amount=11, now=NOW))
+        at_once(book.reserve(rules, amount=10, now=NOW))
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+async def _resolved(coroutine):
+    return at_once(coroutine)
+
+
+def test_what_was_reserved_and_not_spent_is_free_again_at_once(acme):
+    rules = [rule(budget(100, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> None:
+        hold = await book.reserve(rules, amount=100, now=NOW)
+        book.settle(hold, amount=30)
+        book.settle(hold, amount=30)
+        at_once(book.reserve(rules, amount=70, now=NOW))
+        with pytest.raises(errors.BudgetExhausted):
+            await book.reserve(rules, amount=1, now=NOW)
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+def test_a_stream_may_outgrow_its_reservation_only_as_far_as_the_lease_reaches(acme):
+    rules = [rule(budget(100, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> None:
+        hold = await book.reserve(rules, amount=60, now=NOW)
+        assert book.extend(hold, amount=40)
+        assert not book.extend(hold, amount=1)
+        book.settle(hold, amount=50)
+        assert not book.extend(hold, amount=1)
+        at_once(book.reserve(rules, amount=50, now=NOW))
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+def test_spending_over_the_reservation_is_booked_whole_and_ends_the_budget(acme):
+    found = budget(100, tenant=acme)
+    rules = [rule(found)]
+
+    async def scenario(book: LeaseBook) -> Hold:
+        hold = await book.reserve(rules, amount=60, now=NOW)
+        book.settle(hold, amount=130)
+        with pytest.raises(errors.BudgetExhausted):
+            await book.reserve(rules, amount=1, now=NOW)
+        await asyncio.to_thread(ledger.post, [outcome(intent(hold=hold), cost=130)])
+        return hold
+
+    run(scenario, LeaseBook("one", shared=False))
+    assert standing(found) == (130, 0)
+
+
+def test_each_period_is_a_new_window_and_the_old_one_keeps_what_was_spent(acme):
+    found = budget(100, tenant=acme, period="day")
+    rules = [rule(found)]
+    tomorrow = NOW + 86_400
+
+    async def scenario(book: LeaseBook) -> list[Hold]:
+        today = await book.reserve(rules, amount=100, now=NOW)
+        next_day = await book.reserve(rules, amount=100, now=tomorrow)
+        book.settle(today, amount=80)
+        book.settle(next_day, amount=10)
+        with pytest.raises(errors.BudgetExhausted):
+            await book.reserve(rules, amount=91, now=tomorrow)
+        posts = [outcome(intent(hold=today), cost=80), outcome(intent(hold=next_day), cost=10)]
+        await asyncio.to_thread(ledger.post, posts)
+        return [today, next_day]
+
+    run(scenario, LeaseBook("one", shared=False))
+    rows = BudgetWindow.objects.filter(budget=found).order_by("starts").values_list("settled", "held")
+    assert list(rows) == [(80, 0), (10, 0)]
+
+
+def test_closing_returns_what_is_not_spent(acme):
+    found = budget(1_000, tenant=acme)
+    rules = [rule(found)]
+
+    async def scenario(book: LeaseBook) -> None:
+        hold = await book.reserve(rules, amount=100, now=NOW)
+        book.settle(hold, amount=40)
+        await asyncio.to_thread(ledger.post, [outcome(intent(hold=hold), cost=40)])
+
+    run(scenario, LeaseBook("one", shared=False))
+    assert standing(found) == (40, 0)
+    assert not Lease.objects.exists()
+    assert not Replica.objects.exists()
+
+
+def test_what_is_spent_but_not_in_the_ledger_yet_stays_held_at_closing(acme):
+    found = budget(1_000, tenant=acme)
+    rules = [rule(found)]
+
+    async def scenario(book: LeaseBook) -> Hold:
+        hold = await book.reserve(rules, amount=100, now=NOW)
+        book.settle(hold, amount=40)
+        return hold
+
+    hold = run(scenario, LeaseBook("one", shared=False))
+    assert standing(found) == (0, 40)
+    ledger.post([outcome(intent(hold=hold), cost=40)])
+    assert standing(found) == (40, 0)
+    windows.retire("one")
+    assert standing(found) == (40, 0)
+
+
+def test_a_lowered_budget_is_obeyed_although_all_of_it_was_leased(acme):
+    found = budget(1_000, tenant=acme)
+
+    async def scenario(book: LeaseBook) -> None:
+        before = await asyncio.to_thread(rule, found)
+        book.settle(await book.reserve([before], amount=100, now=NOW), amount=100)
+        await asyncio.to_thread(quotas.update_budget, found, actor=None, amount=150)
+        after = await asyncio.to_thread(rule, found)
+        assert len(await race(book, [after], amount=10, tasks=50)) == 5
+
+    run(scenario, LeaseBook("one", shared=False))
+    assert window(found).limit == 150
+
+
+def test_a_raised_budget_is_noticed_at_once(acme):
+    found = budget(100, tenant=acme)
+
+    async def scenario(book: LeaseBook) -> None:
+        assert len(await race(book, [await asyncio.to_thread(rule, found)], amount=10, tasks=50)) == 10
+        await asyncio.to_thread(quotas.update_budget, found, actor=None, amount=150)
+        assert len(await race(book, [await asyncio.to_thread(rule, found)], amount=10, tasks=50)) == 5
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+def test_a_budget_that_was_just_switched_off_does_not_restrain(acme):
+    found = budget(100, tenant=acme)
+
+    async def scenario(book: LeaseBook) -> None:
+        stale = await asyncio.to_thread(rule, found)
+        await asyncio.to_thread(quotas.disable, found, actor=None)
+        hold = await book.reserve([stale], amount=500, now=NOW)
+        assert hold.windows == ()
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+def test_a_new_time_zone_does_not_begin_a_budget_anew(acme):
+    found = budget(100, tenant=acme)
+
+    async def scenario(name: str, amount: int) -> None:
+        book = LeaseBook(name, shared=False)
+        hold = await book.reserve([await asyncio.to_thread(rule, found)], amount=amount, now=NOW)
+        book.settle(hold, amount=amount)
+        await asyncio.to_thread(ledger.post, [outcome(intent(hold=hold), cost=amount)])
+        await book.close()
+
+    asyncio.run(scenario("before", 100))
+    tenants.update_tenant(acme, actor=None, timezone="Asia/Tokyo")
+    with pytest.raises(errors.BudgetExhausted):
+        asyncio.run(scenario("after", 1))
+    assert Budget.objects.get(pk=found.pk).windows.count() == 1
+
+
+def test_a_replica_that_was_taken_for_dead_starts_anew_under_a_new_epoch(acme):
+    rules = [rule(budget(100, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> None:
+        first = await book.reserve(rules, amount=10, now=NOW)
+        await asyncio.to_thread(_fence, "one")
+        with pytest.raises(errors.BudgetExhausted):  # all is still held by the lease of the old epoch
+            await book.reserve(rules, amount=100, now=NOW)
+        assert book._epoch == 2
+        book.settle(first, amount=10)
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
+def _fence(name: str) -> None:
+    Replica.objects.filter(name=name).update(heartbeat=datetime(2020, 1, 1, tzinfo=UTC))
+    assert windows.reap() == {}
+    assert Replica.objects.get(name=name).fenced_at is not None
+
+
+def test_the_leases_of_a_dead_replica_are_freed_after_the_quarantine_and_not_before(acme):
+    found = budget(100, tenant=acme)
+    ask = windows.Ask(rule=rule(found), need=60, demand=60, unit=60)
+    windows.acquire([ask], replica="dead", epoch=windows.register("dead"), now=NOW, replicas=2)
+    _fence("dead")
+    assert windows.reap() == {}
+    assert standing(found) == (0, 60)
+    Replica.objects.filter(name="dead").update(fenced_at=datetime(2020, 1, 1, tzinfo=UTC))
+    assert windows.reap() == {"dead": 60}
+    assert standing(found) == (0, 0)
+
+
+def test_a_late_outcome_of_a_lease_that_is_gone_is_still_counted(acme):
+    found = budget(100, tenant=acme)
+    ask = windows.Ask(rule=rule(found), need=60, demand=60, unit=60)
+    (grant,) = windows.acquire([ask], replica="dead", epoch=windows.register("dead"), now=NOW, replicas=2)
+    windows.retire("dead")
+    late = intent(windows=(grant.window_id,), leases=(grant.lease_id,))
+    ledger.post([outcome(late, cost=25)])
+    assert standing(found) == (25, 0)
+
+
+def test_no_budget_needs_no_database():
+    book = LeaseBook("none", shared=False)
+
+    async def scenario(found: LeaseBook) -> None:
+        at_once(found.reserve([], amount=10, now=time.time()))
+
+    run(scenario, book)
