@@ -29,8 +29,10 @@ def test_a_stranger_is_turned_away(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", TELLING)
-@pytest.mark.parametrize("token", ["", "wrong", "é", "Bearer", django_settings.WEIR_OPERATOR_TOKEN[:-1]])
+@pytest.mark.parametrize("token", ["", "wrong", "é", "Bearer", "all but the last letter"])
 def test_a_wrong_token_is_turned_away(client: Client, path: str, token: str) -> None:
+    if token == "all but the last letter":
+        token = django_settings.WEIR_OPERATOR_TOKEN[:-1]
     assert client.get(path, headers={"authorization": f"Bearer {token}"}).status_code == 401
 
 
