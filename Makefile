@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types django shape fmt lock bench hooks clean
+.PHONY: help setup run test check lint types django shape fmt lock bench screenshots hooks clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
@@ -51,6 +51,9 @@ lock: .venv/dev.lock ## Write requirements/*.txt from requirements/*.in, with ha
 
 bench: .venv/dev.lock ## Measure Weir beside a bare relay; writes var/bench/latest.json
 	@exec $(BIN)/python -m benchmarks.run
+
+screenshots: .venv/dev.lock ## Take the pictures in docs/images anew, with an installed Chromium
+	@exec $(BIN)/python -m tests.screenshots
 
 hooks: .venv/dev.lock ## Let git run `make lint` before every commit
 	@$(BIN)/pre-commit install

@@ -23,7 +23,7 @@ from apps.quotas import services as quotas
 from apps.quotas import windows
 from apps.tenants import services as tenants
 from apps.tenants.models import Project, Role, Tenant
-from apps.usage import ledger
+from apps.usage import ledger, rollups
 from gateway_site.demo import catalogue, past
 
 SLUG = "acme"
@@ -97,7 +97,7 @@ def _restrain(tenant: Tenant, project: Project, laptop: Key, *, actor: User) -> 
 
 
 def _look_back(issued: list[Key], *, now: datetime.datetime) -> None:
-    """The week behind the demo, through the same door as real usage, so that budgets and reports know it."""
+    """The week behind the demo, through the same doors as real usage: budgets know it, rollups are made of it."""
     outcomes = past.outcomes(past.habits(*issued), models=catalog.snapshot_models(int(now.timestamp())), now=now)
     epoch = windows.register(REPLICA)
     book = budgets.rule_book()
@@ -115,6 +115,7 @@ def _look_back(issued: list[Key], *, now: datetime.datetime) -> None:
         charged.append(msgspec.structs.replace(outcome, intent=intent))
     ledger.post(charged)
     windows.retire(REPLICA)
+    rollups.roll_up()
     keys.touch(
         (intent.key_id, datetime.datetime.fromtimestamp(intent.started_at, datetime.UTC), intent.client_address, "")
         for intent in (outcome.intent for outcome in charged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apps.domain.providers import openai
 from apps.domain.providers.anthropic import DEFAULTS, FORWARDS
 from apps.domain.providers.anthropic_compatible import authorize
 from apps.domain.providers.vendor import PATHS, Vendor
@@ -15,4 +16,5 @@ VENDOR = Vendor(
     defaults=DEFAULTS,
     trace_header="x-weir-request",
     paths={**PATHS, "openai_chat": "/v1/chat/completions"},
+    quirks=openai.VENDOR.quirks,  # it refuses what OpenAI refuses
 )
