@@ -1,0 +1,103 @@
+"""Who is measured, and how each of them is started in front of the simulated provider."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import servers
+from benchmarks.servers import HOST, Cores, Server
+from benchmarks.wire import Dialect, Pair
+
+OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+BARE_KEY = "bare-key"
+EVERY_PAIR: tuple[Pair, ...] = ("anthropic→anthropic", "openai→openai", "anthropic→openai")
+SAME_DIALECT = EVERY_PAIR[:2]
+
+
+@dataclass(frozen=True)
+class Up:
+    """A contender that takes calls. `pid` None: it is the provider itself, not a gateway."""
+
+    port: int
+    key: str
+    pid: int | None
+    headers: dict[Dialect, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`start` is a context manager: (folder for its files, cores, provider) -> Up. Raises NotStarted.
+
+    `missing` says why it cannot be measured; nothing else is asked of it then.
+    """
+
+    name: str
+    pairs: tuple[Pair, ...]
+    start: Callable[[Path, Cores, Server], contextlib.AbstractContextManager[Up]]
+    missing: str = ""
+
+
+@contextlib.contextmanager
+def direct(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
+    yield Up(port=provider.port, key="any", pid=None, headers={})
+
+
+@contextlib.contextmanager
+def bare(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
+    port = servers.free_port()
+    command = [sys.executable, "-m", "benchmarks.bare", "--port", str(port), "--upstream", provider.url]
+    with started([*command, "--key", BARE_KEY], port=port, log=folder / "bare.log", cores=cores) as server:
+        yield Up(port=server.port, key=BARE_KEY, pid=server.pid, headers={})
+
+
+@contextlib.contextmanager
+def weir(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
+    """The same database each time it is started; a fresh one the first time."""
+    card = folder / "weir.json"
+    environment = weirs_environment(folder)
+    if not card.exists():
+        card.write_text(seed("--simulator", provider.url, environment=environment))
+    port = servers.free_port()
+    command = [sys.executable, "-m", "gateway_site.server", "--host", HOST, "--port", str(port)]
+    with started(command, port=port, log=folder / "weir.log", cores=cores, environment=environment) as server:
+        yield Up(port=server.port, key=json.loads(card.read_text())["key"], pid=server.pid, headers={})
+
+
+def weirs_environment(folder: Path) -> dict[str, str]:
+    """Embedded: SQLite, no Redis, whatever the shell that runs the benchmark has set."""
+    kept = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("WEIR_")}
+    return kept | {"WEIR_VAR": str(folder / "var"), "WEIR_DRAIN_SECONDS": "5"}
+
+
+def seed(*arguments: str, environment: dict[str, str]) -> str:
+    """The last line that `benchmarks.seed` prints."""
+    command = [sys.executable, "-m", "benchmarks.seed", *arguments]
+    done = subprocess.run(command, cwd=servers.ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise servers.NotStarted(f"seeding failed:\n{done.stderr[-3000:]}")
+    return done.stdout.splitlines()[-1]
+
+
+@contextlib.contextmanager
+def started(
+    command: list[str], *, port: int, log: Path, cores: Cores, environment: dict[str, str] | None = None
+) -> Iterator[Server]:
+    """On the gateway's core."""
+    with contextlib.ExitStack() as stack:
+        with cores.gateway_side():
+            server = stack.enter_context(servers.running(command, port=port, log=log, environment=environment))
+        yield server
+
+
+OWN = (
+    Contender("direct", SAME_DIALECT, direct),
+    Contender("bare", SAME_DIALECT, bare),
+    Contender("weir", EVERY_PAIR, weir),
+)

@@ -1,0 +1,156 @@
+"""From samples to figures: percentiles, medians over rounds, ratios, and how they stand to the targets."""
+
+from __future__ import annotations
+
+import collections
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.wire import Mode, Pair
+
+QUIET = 0.85  # of its core, which a relay with 32 busy callers uses when nobody else wants it
+
+Row = dict[str, Any]  # as it is written to JSON
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured: a contender, a kind of call, at so many connections. `pair`: client's → upstream's dialect."""
+
+    name: str
+    mode: Mode
+    connections: int
+    pair: Pair = "anthropic→anthropic"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One round of one cell. `busy` is the share of its core that the gateway used, where that can be told."""
+
+    rate: float
+    latencies: Sequence[float]
+    first_bytes: Sequence[float] = ()
+    busy: float | None = None
+    errors: collections.Counter[str] = field(default_factory=collections.Counter)
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Target:
+    """`reached` None: there was nothing to measure it by."""
+
+    words: str
+    value: float | None
+    reached: bool | None
+    unit: str
+
+
+def percentile(values: Iterable[float], share: float) -> float | None:
+    """The smallest value that so many of them do not exceed (nearest rank); None of none."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def row(cell: Cell, samples: Sequence[Sample], *, rss_mb: float | None) -> Row:
+    """Medians over the rounds. An error anywhere makes the figures invalid, which the row says."""
+    errors = sum((sample.errors for sample in samples), collections.Counter())
+    rates = [sample.rate for sample in samples]
+    extra = {name: _median([sample.extra[name] for sample in samples]) for name in samples[0].extra}
+    return {
+        "name": cell.name,
+        "mode": cell.mode,
+        "connections": cell.connections,
+        "pair": cell.pair,
+        "rps": _median(rates),
+        "p50_ms": _median([percentile(sample.latencies, 0.50) for sample in samples], digits=3),
+        "p99_ms": _median([percentile(sample.latencies, 0.99) for sample in samples], digits=3),
+        "rss_mb": rss_mb,
+        "first_byte_p50_ms": _median([percentile(sample.first_bytes, 0.50) for sample in samples], digits=3),
+        "busy": _median([sample.busy for sample in samples], digits=3),
+        "processor_ms": _median([_processor_ms(sample) for sample in samples], digits=4),
+        "rps_rounds": [round(rate, 1) for rate in rates],
+        "calls": sum(len(sample.latencies) for sample in samples),
+        "errors": dict(errors),
+        "valid": not errors and all(rates),
+        **extra,
+    }
+
+
+def _processor_ms(sample: Sample) -> float | None:
+    """Processor time of the gateway a call."""
+    return sample.busy * 1000 / sample.rate if sample.busy is not None and sample.rate else None
+
+
+def _median(values: Sequence[float | None], *, digits: int = 1) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.median(known), digits) if known else None
+
+
+def find(rows: Iterable[Row], name: str, mode: str, connections: int | None = None) -> Row | None:
+    return next(
+        (
+            row
+            for row in rows
+            if (row["name"], row["mode"]) == (name, mode) and connections in (None, row["connections"])
+        ),
+        None,
+    )
+
+
+def compare(rows: Sequence[Row]) -> None:
+    """Adds, where both sides were measured, `ratio_to_bare` (calls/s), `core_ratio_to_bare` and `added_ms`.
+
+    The second is what the first would be if nothing else ran on the machine: calls a second of the gateway's own
+    processor time. `added_ms` is the median latency above direct.
+    """
+    for row in rows:
+        alike = [other for other in rows if _likeness(other) == _likeness(row)]
+        bare, direct = find(alike, "bare", row["mode"]), find(alike, "direct", row["mode"])
+        if row["mode"] == "idle" or row["name"] == "direct":
+            continue
+        if bare and bare["rps"] and row["rps"]:
+            row["ratio_to_bare"] = round(row["rps"] / bare["rps"], 3)
+        if bare and bare["processor_ms"] and row["processor_ms"]:
+            row["core_ratio_to_bare"] = round(bare["processor_ms"] / row["processor_ms"], 3)
+        if direct and direct["p50_ms"] is not None and row["p50_ms"] is not None:
+            row["added_ms"] = round(row["p50_ms"] - direct["p50_ms"], 3)
+
+
+def is_quiet(rows: Iterable[Row], *, connections: int) -> bool | None:
+    """Whether the bare relay had its core to itself: it has work all the time. None where that cannot be told."""
+    known = [
+        row["busy"]
+        for row in rows
+        if row["name"] == "bare" and row["connections"] == connections and row.get("busy") is not None
+    ]
+    return min(known) >= QUIET if known else None
+
+
+def _likeness(row: Row) -> tuple[str, int, str]:
+    return row["mode"], row["connections"], row["pair"]
+
+
+def targets(rows: Sequence[Row], *, connections: int) -> list[Target]:
+    """The project's own targets for Weir. An invalid figure reaches none."""
+    calls, streams = (find(rows, "weir", mode, connections) for mode in ("call", "stream"))
+    idle = find(rows, "weir", "idle")
+    return [
+        _target("at least 60 % of the bare relay's calls/s", calls, "ratio_to_bare", least=0.60, unit="%"),
+        _target("at least 70 % of the bare relay's streams/s", streams, "ratio_to_bare", least=0.70, unit="%"),
+        _target("at most 160 MB resident after the run", calls, "rss_mb", most=160, unit="MB"),
+        _target("at most 40 KB for an idle stream", idle, "kb_per_stream", most=40, unit="KB"),
+    ]
+
+
+def _target(
+    words: str, row: Row | None, name: str, *, unit: str, least: float = -math.inf, most: float = math.inf
+) -> Target:
+    value = row.get(name) if row else None
+    if value is None or row is None:
+        return Target(words, value=None, reached=None, unit=unit)
+    return Target(words, value=value, reached=bool(row["valid"]) and least <= value <= most, unit=unit)

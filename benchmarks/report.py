@@ -1,0 +1,228 @@
+"""The table on the terminal, `latest.json` for programs, and RESULTS.md for readers."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks import figures
+from benchmarks.figures import Row, Target
+from benchmarks.servers import Cores
+
+HEADLINE = "anthropic→anthropic"
+MANY = 32
+COLUMNS = (
+    ("who", "name"),
+    ("calls/s", "rps"),
+    ("of bare", "ratio_to_bare"),
+    ("by core time", "core_ratio_to_bare"),
+    ("p50 ms", "p50_ms"),
+    ("p99 ms", "p99_ms"),
+    ("added ms", "added_ms"),
+    ("core busy", "busy"),
+    ("core ms a call", "processor_ms"),
+    ("resident MB", "rss_mb"),
+)
+IDLE_COLUMNS = (
+    ("who", "name"),
+    ("KB a stream", "kb_per_stream"),
+    ("resident MB", "held_rss_mb"),
+    ("opened/s", "rps"),
+    ("p50 ms", "p50_ms"),
+    ("p99 ms", "p99_ms"),
+)
+SHARES = frozenset({"ratio_to_bare", "core_ratio_to_bare", "busy"})
+PRIVATE = frozenset({"output", "results"})  # options that name places on this machine
+
+
+@dataclass
+class Outcome:
+    """All that a run has found out. `missing`: contenders that were not measured, and why."""
+
+    rows: list[Row]
+    missing: dict[str, str]
+    cores: Cores
+    options: dict[str, Any]
+    ledger: dict[str, int | None]
+    burst: int
+    seconds: float = 0.0
+
+    @property
+    def headline(self) -> list[Row]:
+        return [row for row in self.rows if row["pair"] == HEADLINE]
+
+    @property
+    def other_pairs(self) -> list[Row]:
+        return [row for row in self.rows if row["pair"] != HEADLINE]
+
+    @property
+    def quiet(self) -> bool:
+        """True also where the system does not tell how busy a process is."""
+        return figures.is_quiet(self.rows, connections=MANY) is not False
+
+    @property
+    def targets(self) -> list[Target]:
+        return figures.targets(self.headline, connections=MANY)
+
+
+def write(outcome: Outcome, *, folder: Path, results: Path) -> None:
+    """Prints the report and writes both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps(document(outcome), indent=2, ensure_ascii=False) + "\n")
+    text = "\n".join(lines(outcome)) + "\n"
+    results.write_text(text)
+    print("\n" + text, flush=True)
+
+
+def document(outcome: Outcome) -> dict[str, Any]:
+    """`runs` has one row a contender, mode and number of connections; other pairs of dialects are kept apart."""
+    return {
+        "runs": outcome.headline,
+        "other_pairs": outcome.other_pairs,
+        "missing": outcome.missing,
+        "targets": [vars(target) for target in outcome.targets],
+        "quiet": outcome.quiet,
+        "ledger": outcome.ledger,
+        "machine": machine(outcome.cores),
+        "options": {name: value for name, value in outcome.options.items() if name not in PRIVATE},
+        "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def machine(cores: Cores) -> dict[str, Any]:
+    """What figures depend on, and nothing that tells whose machine it is."""
+    return {
+        "cores": os.cpu_count(),
+        "gateway_cores": 1 if cores.gateway is not None else None,
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in ("uvicorn", "uvloop", "aiohttp", "httpx2", "channels", "django")},
+    }
+
+
+def lines(outcome: Outcome) -> Iterator[str]:
+    yield "# Weir beside a bare relay"
+    yield ""
+    yield from _preamble(outcome)
+    yield from _targets(outcome.targets)
+    for mode, title in (("call", "Calls that are not streamed"), ("stream", "Streams of 53 events")):
+        for connections in sorted({row["connections"] for row in outcome.headline if row["mode"] == mode}):
+            some = "1 connection" if connections == 1 else f"{connections} connections"
+            rows = [row for row in outcome.headline if (row["mode"], row["connections"]) == (mode, connections)]
+            yield from _section(f"{title}, {some}", rows, COLUMNS, missing=outcome.missing)
+    idle = [row for row in outcome.headline if row["mode"] == "idle"]
+    streams = idle[0]["connections"] if idle else 0
+    yield from _section(f"Idle open streams: {streams} at once", idle, IDLE_COLUMNS, missing=outcome.missing)
+    for pair in dict.fromkeys(row["pair"] for row in outcome.other_pairs):
+        for mode in ("call", "stream"):
+            rows = [row for row in outcome.other_pairs if (row["pair"], row["mode"]) == (pair, mode)]
+            yield from _section(f"{pair}, {mode}, {MANY} connections", rows, COLUMNS, missing={})
+    yield from _invalid(outcome.rows)
+    yield from _ledger(outcome.ledger)
+
+
+def _preamble(outcome: Outcome) -> Iterator[str]:
+    facts, options = machine(outcome.cores), outcome.options
+    pinned = "the gateway has one of them" if outcome.cores.gateway is not None else "nothing could be pinned"
+    yield (
+        f"Written by `make bench`. {facts['cores']} cores, {pinned}, load generator and simulated provider share the "
+        f"rest; {facts['system']} on {facts['architecture']}, Python {facts['python']}. "
+        f"Median of {options['rounds']} interleaved rounds of {options['seconds']:g} s a cell, warm-up discarded, "
+        "everything on loopback. A call carries about 1 KB; each event of a stream leaves the provider in "
+        f"{'a packet of its own' if outcome.burst == 1 else f'packets of {outcome.burst}'}."
+    )
+    yield ""
+    yield (
+        "*direct*: the load generator calls the provider itself. *bare*: Uvicorn, Channels' router and the gateway's "
+        "transport, a key looked up in a dict, nothing else. *weir*: authentication, limits and budgets on four "
+        "levels, journal and ledger on, SQLite, no Redis. *litellm*: master key, no database. *portkey*: no keys, no "
+        "ledger. *added* is the median above direct; *core busy* is how much of its core the gateway used, *by core "
+        "time* compares calls a second of that time; *resident* is after all rounds."
+    )
+    yield ""
+    if not outcome.quiet:
+        yield (
+            "**The machine was not quiet**: the bare relay, which always had work, did not get its core to itself. "
+            "Calls a second and latencies are too low and too alike; *by core time* is the comparison to go by."
+        )
+        yield ""
+
+
+def _targets(targets: Sequence[Target]) -> Iterator[str]:
+    yield "| target | measured | |"
+    yield "|---|---:|---|"
+    words = {True: "reached", False: "**missed**", None: "not measured"}
+    for target in targets:
+        yield f"| {target.words} | {_quantity(target)} | {words[target.reached]} |"
+    yield ""
+
+
+def _quantity(target: Target) -> str:
+    if target.value is None:
+        return "–"
+    return f"{target.value:.0%}" if target.unit == "%" else f"{target.value:.1f} {target.unit}"
+
+
+def _section(
+    title: str, rows: Sequence[Row], columns: Sequence[tuple[str, str]], *, missing: dict[str, str]
+) -> Iterator[str]:
+    if not rows:
+        return
+    yield f"## {title}"
+    yield ""
+    yield "| " + " | ".join(head for head, _ in columns) + " |"
+    yield "|---" + "|---:" * (len(columns) - 1) + "|"
+    for row in rows:
+        marked = row | {"name": row["name"] if row["valid"] else f"{row['name']} (invalid)"}
+        yield "| " + " | ".join(_cell(marked, name) for _, name in columns) + " |"
+    for name, reason in missing.items():
+        yield f"| {name} | {reason} |" + " |" * (len(columns) - 2)
+    yield ""
+
+
+def _cell(row: Row, name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    if name in SHARES:
+        return f"{value:.0%}"
+    if name == "rps":
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if name in ("rss_mb", "held_rss_mb", "kb_per_stream") else f"{value:.2f}"
+
+
+def _invalid(rows: Sequence[Row]) -> Iterator[str]:
+    bad = [row for row in rows if not row["valid"]]
+    if not bad:
+        yield "Every answer of every round was complete."
+        yield ""
+        return
+    yield "## Invalid figures"
+    yield ""
+    for row in bad:
+        reasons = (
+            ", ".join(f"{count} × {reason}" for reason, count in row["errors"].items()) or "a round without a call"
+        )
+        yield f"- {row['name']}, {row['mode']}, {row['connections']} connections, {row['pair']}: {reasons}"
+    yield ""
+
+
+def _ledger(ledger: dict[str, int | None]) -> Iterator[str]:
+    answered, ok, other = ledger["answered"], ledger["ok"], ledger["other"]
+    verdict = "one row a call" if answered == ok else "**these should be equal**"
+    dollars = (ledger["cost_nano"] or 0) / 10**9
+    yield (
+        f"Weir's callers saw {answered:,} complete answers and its ledger holds {ok:,} of them, {verdict}; {other:,} "
+        f"rows are of streams that the benchmark cut off. In all they cost {dollars:,.2f} simulated dollars."
+    )

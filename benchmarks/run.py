@@ -1,0 +1,95 @@
+"""`make bench`. Reads top to bottom: start everybody, measure in rounds, stop everybody, report.
+
+    python -m benchmarks.run [--rounds N] [--seconds S] [--streams N] [--output FOLDER] [--results FILE]
+
+Five rounds; within each, every contender has its turn at every kind of call, and who goes first rotates. The gateway
+has one core, the load generator and the simulated provider the others. A figure is the median of its rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import contenders, figures, report, rivals, servers
+from benchmarks.contenders import Contender
+from benchmarks.figures import Cell
+from benchmarks.session import Session
+from benchmarks.wire import Mode
+
+HEADLINE = "anthropic→anthropic"
+ONE, MANY = 1, 32
+MODES: tuple[Mode, ...] = ("call", "stream")
+BURST = 1  # each event of the provider in a packet of its own, as in life
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.5, help="a window of measurement")
+    parser.add_argument("--streams", type=int, default=500, help="held open to see what each costs")
+    parser.add_argument("--output", type=Path, default=servers.ROOT / "var" / "bench", help="where latest.json goes")
+    parser.add_argument("--results", type=Path, default=servers.ROOT / "benchmarks" / "RESULTS.md")
+    options = parser.parse_args(arguments)
+
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
+    servers.allow_many_files()
+    started = time.monotonic()
+    with asyncio.Runner(loop_factory=servers.loop_factory()) as runner:
+        outcome = runner.run(measure(options))
+    outcome.seconds = time.monotonic() - started
+    report.write(outcome, folder=options.output, results=options.results)
+    return 0
+
+
+async def measure(options: argparse.Namespace) -> report.Outcome:
+    cores = servers.Cores.of_this_machine()
+    cores.take_other_side()
+    present = (*contenders.OWN, *rivals.present())
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
+        provider = stack.enter_context(servers.simulator(log=folder / "simulator.log", burst=BURST))
+        session = Session(folder=folder, cores=cores, provider=provider, seconds=options.seconds)
+        missing = session.start([each for each in present if not each.missing])
+        missing |= {each.name: each.missing for each in present if each.missing}
+        racing = [each for each in present if each.name not in missing]
+        try:
+            for number in range(options.rounds):
+                print(f"round {number + 1} of {options.rounds}", flush=True)
+                await one_round(session, racing, turn=number)
+            memory = await session.memory()
+        finally:
+            session.stop()
+        for number in range(options.rounds):
+            print(f"idle streams, round {number + 1} of {options.rounds}", flush=True)
+            for contender in rotated([each for each in racing if each.name != "direct"], turn=number):
+                await session.idle(contender, streams=options.streams)
+        rows = [figures.row(cell, samples, rss_mb=memory.get(cell.name)) for cell, samples in session.samples.items()]
+        figures.compare(rows)
+        return report.Outcome(
+            rows=rows, missing=missing, cores=cores, options=vars(options), ledger=session.ledger(), burst=BURST
+        )
+
+
+async def one_round(session: Session, racing: list[Contender], *, turn: int) -> None:
+    """Every cell once. Neighbours in time are those that are compared with each other."""
+    for pair in contenders.EVERY_PAIR:
+        for mode in MODES:
+            for connections in (ONE, MANY) if pair == HEADLINE else (MANY,):
+                for contender in rotated([each for each in racing if pair in each.pairs], turn=turn):
+                    await session.load(Cell(contender.name, mode, connections, pair))
+
+
+def rotated(items: list[Contender], *, turn: int) -> list[Contender]:
+    start = turn % len(items)
+    return items[start:] + items[:start]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

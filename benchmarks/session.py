@@ -1,0 +1,114 @@
+"""The contenders that are up, and what has been measured of them so far."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import contenders, memory, servers, wire
+from benchmarks.contenders import Contender, Up
+from benchmarks.figures import Cell, Sample
+from benchmarks.hold import held
+from benchmarks.load import Load
+from benchmarks.servers import HOST, Cores, NotStarted, Server
+
+WARM_UP_SHARE = 0.2  # of a window, thrown away
+IDLE_WARM_UP_SECONDS = 1.0
+OPENING_SECONDS = 60.0
+
+
+@dataclass
+class Session:
+    """`samples` in the order of the first round. `answered` are Weir's complete answers, warm-ups included."""
+
+    folder: Path
+    cores: Cores
+    provider: Server
+    seconds: float
+    samples: dict[Cell, list[Sample]] = field(default_factory=dict)
+    answered: int = 0
+    _up: dict[str, Up] = field(default_factory=dict)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    def start(self, asked: list[Contender]) -> dict[str, str]:
+        """Why some did not start, by name. All of Weir's own must."""
+        failed = {}
+        for contender in asked:
+            print(f"starting {contender.name}", flush=True)
+            try:
+                self._up[contender.name] = self._enter(contender, stack=self._stack)
+            except NotStarted as error:
+                if contender in contenders.OWN:
+                    self.stop()
+                    raise
+                print(error, flush=True)
+                failed[contender.name] = "did not start"
+        return failed
+
+    def stop(self) -> None:
+        self._stack.close()
+        self._up.clear()
+
+    async def load(self, cell: Cell) -> None:
+        """One window of one cell."""
+        up = self._up[cell.name]
+        dialect, model = wire.PAIRS[cell.pair]
+        call = wire.call(dialect, cell.mode, model=model, key=up.key, extra=up.headers.get(dialect, ()))
+        used: list[float | None] = []
+
+        def look() -> None:
+            used.append(memory.processor_seconds(up.pid) if up.pid is not None else None)
+
+        load = Load(call, host=HOST, port=up.port, connections=cell.connections)
+        tally = await load.run(seconds=self.seconds, warm_up=self.seconds * WARM_UP_SHARE, at_start=look, at_end=look)
+        before, after = used
+        busy = (after - before) / tally.seconds if before is not None and after is not None else None
+        sample = Sample(tally.rate, tally.latencies, tally.first_bytes, busy=busy, errors=tally.errors)
+        self.samples.setdefault(cell, []).append(sample)
+        self._count(cell.name, load.answered)
+        if up.pid is not None:
+            await servers.settle(up.pid, processor=memory.processor_seconds)
+
+    async def memory(self) -> dict[str, float]:
+        """Resident MB of every gateway, now."""
+        return {
+            name: round(memory.resident_kb(up.pid) / 1024, 1) for name, up in self._up.items() if up.pid is not None
+        }
+
+    async def idle(self, contender: Contender, *, streams: int) -> None:
+        """A fresh process, warmed up; then many streams that have begun and say nothing more."""
+        with contextlib.ExitStack() as stack:
+            up = self._enter(contender, stack=stack)
+            assert up.pid is not None
+            extra = up.headers.get("anthropic", ())
+            stream = wire.call("anthropic", "stream", model="claude-53", key=up.key, extra=extra)
+            warm_up = Load(stream, host=HOST, port=up.port, connections=32)
+            await warm_up.run(seconds=IDLE_WARM_UP_SECONDS / 2, warm_up=IDLE_WARM_UP_SECONDS / 2)
+            self._count(contender.name, warm_up.answered)
+            await servers.settle(up.pid, processor=memory.processor_seconds)
+            before = memory.resident_kb(up.pid)
+            call = wire.call("anthropic", "idle", model=wire.IDLE_MODEL, key=up.key, extra=extra)
+            async with held(call, host=HOST, port=up.port, streams=streams, seconds=OPENING_SECONDS) as result:
+                await servers.settle(up.pid, processor=memory.processor_seconds)
+                after = memory.resident_kb(up.pid)
+        opened = len(result.waits)
+        extra_figures = {
+            "kb_per_stream": (after - before) / opened if opened else 0.0,
+            "held_rss_mb": after / 1024,
+        }
+        sample = Sample(opened / result.seconds, result.waits, errors=result.errors, extra=extra_figures)
+        self.samples.setdefault(Cell(contender.name, "idle", streams), []).append(sample)
+
+    def ledger(self) -> dict[str, int | None]:
+        """What Weir's ledger holds beside what its callers have seen; every server is down by now."""
+        counted = contenders.seed("--count", environment=contenders.weirs_environment(self.folder))
+        return {"answered": self.answered, **json.loads(counted)}
+
+    def _enter(self, contender: Contender, *, stack: contextlib.ExitStack) -> Up:
+        return stack.enter_context(contender.start(self.folder, self.cores, self.provider))
+
+    def _count(self, name: str, answered: int) -> None:
+        if name == "weir":
+            self.answered += answered

@@ -1,0 +1,75 @@
+"""The calls of the benchmark, as bytes: what an SDK would send, ready to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+Dialect = Literal["anthropic", "openai"]
+Mode = Literal["call", "stream", "idle"]
+Pair = Literal["anthropic→anthropic", "openai→openai", "anthropic→openai"]  # client's dialect → upstream's
+
+EVENTS = 53
+PATHS: dict[Dialect, str] = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
+LAST_EVENTS: dict[Dialect, bytes] = {"anthropic": b"event: message_stop", "openai": b"data: [DONE]"}
+IDLE_MODEL = "claude-stall-after-2"
+# Callers' names: where they are served, and under which name. The words in it are the simulator's script.
+MODELS: dict[str, tuple[Dialect, str]] = {
+    "claude-53": ("anthropic", "claude-53"),
+    "gpt-53": ("openai", "gpt-53"),
+    "claude-translated-53": ("openai", "gpt-53"),
+    IDLE_MODEL: ("anthropic", IDLE_MODEL),
+}
+PAIRS: dict[Pair, tuple[Dialect, str]] = {
+    "anthropic→anthropic": ("anthropic", "claude-53"),
+    "openai→openai": ("openai", "gpt-53"),
+    "anthropic→openai": ("anthropic", "claude-translated-53"),
+}
+SYSTEM = (
+    "You are the support assistant of a small software company. Answer briefly and in a friendly tone, quote the "
+    "section of the handbook that you rely on, and say so plainly when you do not know. Never promise a refund."
+)
+TURNS = (
+    "Hello! Our build has been failing since this morning with a message about a missing signature. What changed?",
+    "Good morning! The signing certificates were renewed at midnight (handbook, section 4.2). Please fetch the new "
+    "bundle and run the build again. Does the message name a package?",
+    "It names the package `transport-core`, version 4.1.7. We fetched the bundle ten minutes ago, and two of the three "
+    "builders are green again; the third one still shows the old fingerprint. Is there a cache that we should clear?",
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, and the bytes in which the end of a complete answer shows."""
+
+    request: bytes
+    ending: bytes
+
+
+def call(dialect: Dialect, mode: Mode, *, model: str, key: str, extra: tuple[tuple[str, str], ...] = ()) -> Call:
+    """`extra` headers; `mode` decides whether the answer is streamed."""
+    streamed = mode != "call"
+    document: dict[str, Any] = {"model": model, "max_tokens": 1024, "stream": streamed}
+    messages = [{"role": ("user", "assistant")[turn % 2], "content": text} for turn, text in enumerate(TURNS)]
+    if dialect == "anthropic":
+        document |= {"system": SYSTEM, "messages": messages}
+        identity = [("x-api-key", key), ("anthropic-version", "2023-06-01")]
+    else:
+        document["messages"] = [{"role": "system", "content": SYSTEM}, *messages]
+        identity = [("authorization", f"Bearer {key}")]
+        if streamed:
+            document["stream_options"] = {"include_usage": True}
+    body = msgspec.json.encode(document)
+    headers = [
+        ("host", "127.0.0.1"),
+        ("accept", "application/json"),
+        ("content-type", "application/json"),
+        ("user-agent", "weir-bench/1"),
+        *identity,
+        *extra,
+        ("content-length", str(len(body))),
+    ]
+    lines = [f"POST {PATHS[dialect]} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
+    return Call(request="\r\n".join(lines).encode() + body, ending=LAST_EVENTS[dialect] if streamed else b"}")
