@@ -9,15 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-import redis
 from django.conf import settings
 from django.db import connection
 
 from apps.runtime.redact import redact
 from apps.runtime.state import state
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 STALE_SECONDS = 600.0
 _REDIS_SECONDS = 0.5
@@ -80,8 +82,10 @@ def redis_server() -> Check:
 
 
 @lru_cache(maxsize=1)
-def redis_client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS)
+def redis_client(url: str) -> Redis:
+    from redis import Redis  # 15 MB that a process without a Redis need not hold
+
+    return Redis.from_url(url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS)
 
 
 def _ask_database() -> None:

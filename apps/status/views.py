@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-import redis
 from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -93,6 +92,8 @@ class RedisTest(OperatorView):
     def get(self, request: Request) -> Response:
         if not settings.REDIS_URL:
             return Response({"status": "not configured", "configured": False})
+        from redis import RedisError
+
         key = f"weir:test:{state.replica}"
         started = time.perf_counter()
         try:
@@ -100,7 +101,7 @@ class RedisTest(OperatorView):
             client.set(key, "written", ex=10)
             same = client.get(key) == b"written"
             client.delete(key)
-        except redis.RedisError as error:
+        except RedisError as error:
             told = {"status": "failed", "configured": True, "message": redact(f"{type(error).__name__}: {error}")}
             return Response(told, status=503)
         milliseconds = round((time.perf_counter() - started) * 1000, 1)
