@@ -84,11 +84,7 @@ def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderLis
 
 
 def _openai_limit(kind: bytes, allowance: Allowance) -> HeaderList:
-    reset = (
-        b"%dms" % round(allowance.reset * 1000)
-        if allowance.reset < 1
-        else (f"{allowance.reset:.2f}s".encode())
-    )
+    reset = b"%dms" % round(allowance.reset * 1000) if allowance.reset < 1 else (f"{allowance.reset:.2f}s".encode())
     return [
         (b"x-ratelimit-limit-" + kind, b"%d" % allowance.limit),
         (b"x-ratelimit-remaining-" + kind, b"%d" % allowance.remaining),

@@ -19,6 +19,7 @@ from django.db import close_old_connections
 
 from apps.audit import selectors as audit
 from apps.catalog import selectors as catalog
+from apps.catalog import vault
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
 from apps.gateway.keyring import Keyring
@@ -55,6 +56,10 @@ class Configuration:
         self._uses_flushed = time.monotonic()
         self._thread = ThreadPoolExecutor(max_workers=2, thread_name_prefix="weir-configuration")
         self._poller: asyncio.Task[None] | None = None
+
+    async def verify(self) -> None:
+        """Refuses to go on under a keyring that cannot open what is sealed."""
+        await self._in_thread(vault.verify)
 
     async def start(self) -> None:
         """Loads the first snapshot. Raises what the database raises: without a configuration nothing can be served."""

@@ -39,8 +39,10 @@ class Engine:
         self._lock: IO[str] | None = None
 
     async def start(self) -> None:
-        """Raises RuntimeError when another gateway process serves this embedded installation."""
+        """Raises RuntimeError when another gateway process serves this embedded installation, and what
+        `vault.verify` raises under a wrong keyring."""
         self._lock = _embedded_lock()
+        await self.configuration.verify()
         await self.accounts.start()
         await self.configuration.start()
         log.info("gateway.started", revision=self.configuration.snapshot.revision)

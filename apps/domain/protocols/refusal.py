@@ -46,7 +46,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told
     if status in (401, 402, 403):
         return errors.UpstreamAuth("the provider refused the gateway's credential", upstream_status=status)
     if status == 429:
-        return errors.UpstreamRateLimited(message, upstream_status=status, retry_after=wait)
+        return errors.UpstreamRateLimited(message, upstream_status=status, body=relayable(body), retry_after=wait)
     if status in (503, 529):
         return errors.UpstreamOverloaded(message, upstream_status=status, retry_after=wait)
     if status in (408, 504):
@@ -57,7 +57,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told
         message,
         kind=told.kind or _KINDS.get(status, "invalid_request"),
         upstream_status=status,
-        body=scrub(body),
+        body=relayable(body),
         param=told.param,
         code=OVERFLOW if overflows(told) else told.code,
     )
@@ -78,6 +78,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if 0 <= seconds < 86_400:
             return seconds
     return None
+
+
+def relayable(body: bytes) -> bytes | None:
+    """The body for a caller of the same dialect, without credentials; None if it is no JSON object."""
+    return scrub(body) if body.lstrip()[:1] == b"{" else None
 
 
 def scrub(body: bytes) -> bytes:
