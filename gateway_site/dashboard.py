@@ -7,14 +7,18 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.timesince import timesince
 
 from apps.catalog import selectors as catalog
 from apps.domain import money
+from apps.quotas import selectors as quotas
 from apps.runtime.state import state
 from apps.usage import selectors as usage
 
 CHART_HEIGHT = 160
 BAR_WIDTH = 100 / 24
+LATEST = 10
+MOST_USED = 6
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -54,6 +58,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     context["bars"] = _bars(overview.hours)
     context["chart_total"] = money.text(sum(hour.totals.cost for hour in overview.hours))
     context["chart_height"] = CHART_HEIGHT
+    context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
+    context["budgets"] = [_budget(window, subject) for window, subject in quotas.most_used(now, MOST_USED)]
     context["is_empty"] = not any(hour.totals.calls for hour in overview.hours)
     return context
 
@@ -80,3 +86,29 @@ def _bars(hours: list[usage.Hour]) -> list[dict[str, Any]]:
             }
         )
     return bars
+
+
+def _call(entry: Any) -> dict[str, Any]:
+    return {
+        "link": reverse("admin:usage_entry_change", args=[entry.pk]),
+        "ago": timesince(entry.started_at, depth=1),
+        "status": entry.get_status_display(),
+        "bad": entry.status not in ("ok", "client_gone"),
+        "model": entry.model_name,
+        "tenant": entry.tenant.name,
+        "tokens": f"{entry.in_fresh + entry.in_cache_read + entry.out_total:,}",
+        "cost": "unpriced" if entry.is_unpriced else money.text(entry.cost_nano),
+    }
+
+
+def _budget(window: Any, subject: str) -> dict[str, Any]:
+    percent = 100 * window.settled // window.limit if window.limit else 100
+    return {
+        "link": reverse("admin:quotas_budget_change", args=[window.budget_id]),
+        "subject": subject,
+        "percent": percent,
+        "width": min(100, percent),
+        "settled": money.text(window.settled),
+        "limit": money.text(window.limit),
+        "period": window.budget.get_period_display().lower(),
+    }

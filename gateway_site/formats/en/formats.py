@@ -1,0 +1,7 @@
+"""English as Weir writes it: ISO dates, 24 hours."""
+
+DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
+TIME_FORMAT = "H:i:s"
+DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i:s"
+NUMBER_GROUPING = 3
+THOUSAND_SEPARATOR = ","
