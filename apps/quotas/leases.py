@@ -22,11 +22,16 @@ from apps.domain import errors
 from apps.domain.limits import budget as periods
 from apps.domain.snapshot import Budget
 from apps.quotas import replicas, windows
+from apps.quotas.slices import Hold, Slice
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 BEAT_SECONDS = 5.0
+# A process that is refused because others hold what is left asks for it back, and waits so long for it.
+RECALL_SECONDS = 1.5
+RECALL_POLL_SECONDS = 0.1
+RECALL_LOOK_SECONDS = 0.5
 # A refusal is believed for this long, so that refused callers do not become the database's load.
 REFUSED_SECONDS = 1.0
 # What others may be waiting for is not kept for long.
@@ -35,54 +40,13 @@ IDLE_SECONDS_ALONE = 30.0
 _TRIES = 8
 
 
-class Slice:
-    """What this process may spend of one window: `granted`, of which `spent` is gone and `reserved` promised."""
+class _Short(Exception):
+    """These slices do not suffice, as far as this process knows."""
 
-    __slots__ = (
-        "amount", "chunk", "ends", "granted", "lease_id", "refused_need", "refused_until", "reserved", "spent",
-        "starts", "used_at", "window_id",
-    )  # fmt: skip
-
-    def __init__(self, grant: windows.Grant) -> None:
-        self.window_id = grant.window_id
-        self.lease_id = grant.lease_id
-        self.starts = grant.starts
-        self.ends = grant.ends
-        self.amount = grant.amount
-        self.granted = 0
-        self.chunk = 0
-        self.spent = 0
-        self.reserved = 0
-        self.used_at = 0.0
-        self.refused_need = 0
-        self.refused_until = 0.0
-
-    @property
-    def free(self) -> int:
-        return self.granted - self.spent - self.reserved
-
-    @property
-    def committed(self) -> int:
-        return self.spent + self.reserved
-
-
-class Hold:
-    """A reservation on every window of a call. `windows` and `leases` go into the intent."""
-
-    __slots__ = ("amount", "is_open", "slices")
-
-    def __init__(self, amount: int, slices: list[Slice]) -> None:
-        self.amount = amount
+    def __init__(self, refusal: errors.BudgetExhausted, slices: list[Slice]) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
         self.slices = slices
-        self.is_open = True
-
-    @property
-    def windows(self) -> tuple[int, ...]:
-        return tuple(found.window_id for found in self.slices)
-
-    @property
-    def leases(self) -> tuple[int, ...]:
-        return tuple(found.lease_id for found in self.slices)
 
 
 class LeaseBook:
@@ -170,22 +134,37 @@ class LeaseBook:
     # --- short of money ----------------------------------------------------------------------------------------
 
     async def _fetch_and_take(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold:
-        self._refuse_if_known(budgets, amount=amount, now=now)
+        """A refusal is put off while other processes may still return what they do not need."""
+        give_up_at = time.monotonic() + RECALL_SECONDS
         with self._counted(budgets, amount=amount):
-            async with self._lock:
-                for _ in range(_TRIES):
-                    hold = self._take(budgets, amount=amount, now=now)
-                    if hold is not None:
-                        return hold
-                    self._refuse_if_known(budgets, amount=amount, now=now)
-                    gone = await self._acquire(budgets, amount=amount, now=now)
-                    budgets = [budget for budget in budgets if budget.id not in gone]
+            while True:
+                try:
+                    return await self._try_to_take(budgets, amount=amount, now=now)
+                except _Short as short:
+                    if not any(found.elsewhere for found in short.slices):
+                        raise short.refusal from None
+                    if time.monotonic() > give_up_at:
+                        for found in short.slices:
+                            found.refuse(found.refused_need, seconds=REFUSED_SECONDS, elsewhere=False)
+                        raise short.refusal from None
+                await asyncio.sleep(RECALL_POLL_SECONDS)
+
+    async def _try_to_take(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold:
+        self._refuse_if_spent(budgets, amount=amount, now=now)
+        async with self._lock:
+            for _ in range(_TRIES):
+                hold = self._take(budgets, amount=amount, now=now)
+                if hold is not None:
+                    return hold
+                self._refuse_if_spent(budgets, amount=amount, now=now)
+                gone = await self._acquire(budgets, amount=amount, now=now)
+                budgets = [budget for budget in budgets if budget.id not in gone]
         raise errors.Unavailable("budgets are contended", retry_after=1)
 
-    def _refuse_if_known(self, budgets: Sequence[Budget], *, amount: int, now: float) -> None:
-        """Raises BudgetExhausted for the budget with the longest wait among those known to be spent."""
+    def _refuse_if_spent(self, budgets: Sequence[Budget], *, amount: int, now: float) -> None:
+        """Raises _Short, with the refusal of the budget that is longest to wait for."""
         spent = [
-            (found.ends, budget)
+            (found, budget)
             for budget in budgets
             if (found := self._slices.get(budget.id)) is not None
             and found.starts <= now < found.ends
@@ -194,9 +173,10 @@ class LeaseBook:
             and time.monotonic() < found.refused_until
         ]
         if spent:
-            ends, budget = max(spent, key=lambda pair: pair[0])
-            message = periods.refusal(budget.period, ends=ends, timezone=budget.timezone)
-            raise errors.BudgetExhausted(message, retry_after=max(1.0, ends - now))
+            found, budget = max(spent, key=lambda pair: pair[0].ends)
+            message = periods.refusal(budget.period, ends=found.ends, timezone=budget.timezone)
+            refusal = errors.BudgetExhausted(message, retry_after=max(1.0, found.ends - now))
+            raise _Short(refusal, [short for short, _ in spent])
 
     async def _acquire(self, budgets: Sequence[Budget], *, amount: int, now: float) -> set[int]:
         """Enlarges the leases that are too small. Returns the budgets that are switched off by now."""
@@ -250,8 +230,8 @@ class LeaseBook:
         found.used_at = time.time()
         found.refused_need = 0
         if grant.added < need:
-            found.refused_need = need
-            found.refused_until = time.monotonic() + REFUSED_SECONDS
+            patience = RECALL_POLL_SECONDS if grant.elsewhere else REFUSED_SECONDS
+            found.refuse(need, seconds=patience, elsewhere=grant.elsewhere)
 
     def _prefetch(self, low: Slice, budgets: Sequence[Budget], *, amount: int, now: float) -> None:
         """Asks for more while there is still some, so that no call has to wait for it."""
@@ -292,17 +272,35 @@ class LeaseBook:
     # --- housekeeping ------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
+        next_beat = 0.0
         while True:
             try:
-                epoch = await self._registered()
-                replicas.heard(await self._ask(partial(windows.beat, self.name, epoch=epoch)))
-                await self._tidy(time.time())
+                if time.monotonic() >= next_beat:
+                    next_beat = time.monotonic() + BEAT_SECONDS
+                    epoch = await self._registered()
+                    replicas.heard(await self._ask(partial(windows.beat, self.name, epoch=epoch)))
+                    await self._tidy(time.time())
+                if self.shared:
+                    await self._return_what_is_wanted()
             except windows.Fenced:
                 log.warning("this replica was taken for dead; its leases are retired")
                 self._start_anew()
             except (DatabaseError, InterfaceError) as error:
                 log.warning("no heartbeat: %s", error)
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(RECALL_LOOK_SECONDS if self.shared else BEAT_SECONDS)
+
+    async def _return_what_is_wanted(self) -> None:
+        if not any(found.free > 0 for found in self._slices.values()):
+            return
+        wanted = await self._ask(partial(windows.wanted, self.name))
+        async with self._lock:
+            await self._return_free([found for found in self._slices.values() if found.lease_id in wanted])
+
+    async def _return_free(self, slices: Sequence[Slice]) -> None:
+        for found in slices:
+            found.granted = min(found.granted, found.committed)  # nobody takes from it while it is returned
+        if slices:
+            await self._give_back(slices)
 
     async def _tidy(self, now: float) -> None:
         """Gives back what lies idle, and closes the leases of windows that have ended."""
@@ -310,10 +308,7 @@ class LeaseBook:
             self._retire([budget_id for budget_id, found in self._slices.items() if now >= found.ends])
             patience = IDLE_SECONDS_SHARED if self.shared else IDLE_SECONDS_ALONE
             idle = [found for found in self._slices.values() if found.free > 0 and now - found.used_at > patience]
-            for found in idle:
-                found.granted = found.committed  # nobody takes from it while it is returned
-            if idle or self._retired:
-                await self._give_back([*idle, *self._retired])
+            await self._return_free([*idle, *self._retired])
 
     async def _give_back(self, slices: Sequence[Slice]) -> None:
         keeps = {found.lease_id: found.committed for found in slices}

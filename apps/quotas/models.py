@@ -134,6 +134,7 @@ class BudgetWindow(models.Model):
     limit = models.BigIntegerField()
     settled = models.BigIntegerField(default=0)
     held = models.BigIntegerField(default=0)
+    wanted_at = models.DateTimeField(null=True)  # when a replica was last refused what others hold
 
     class Meta:
         ordering = ["-starts"]

@@ -22,6 +22,7 @@ from apps.quotas.models import Budget, BudgetWindow, Lease, Replica
 SHARE = 20
 DEAD_AFTER = timedelta(seconds=60)
 QUARANTINE = timedelta(minutes=10)
+WANTED_FOR = timedelta(seconds=2)
 _PAY_FROM_LEASE = "UPDATE quotas_lease SET granted = granted + %s, settled = settled + %s WHERE id = %s"
 _BOOK = "UPDATE quotas_budgetwindow SET settled = settled + %s, held = held - %s WHERE id = %s"
 
@@ -42,7 +43,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a lease stands. `granted` is all that it ever got; `added` what it got now."""
+    """Where a lease stands. `granted` is all that it ever got; `added` what it got now. `elsewhere`: other replicas
+    hold some of what was needed and not to be had."""
 
     budget_id: int
     window_id: int
@@ -52,6 +54,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     granted: int
     added: int
+    elsewhere: bool = False
 
 
 def register(name: str) -> int:
@@ -127,6 +130,9 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
         Lease.objects.filter(pk=lease.pk).update(granted=F("granted") + chunk, is_open=True)
     elif window.limit != amount:
         BudgetWindow.objects.filter(pk=window.pk).update(limit=amount)
+    elsewhere = chunk < ask.need and window.held > lease.granted - lease.settled
+    if elsewhere:
+        BudgetWindow.objects.filter(pk=window.pk).update(wanted_at=Now())
     return Grant(
         budget_id=ask.rule.id,
         window_id=window.pk,
@@ -136,6 +142,7 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
         amount=amount,
         granted=lease.granted + chunk,
         added=chunk,
+        elsewhere=elsewhere,
     )
 
 
@@ -161,6 +168,12 @@ def _give_back(lease: Lease, window: BudgetWindow, *, keep: int) -> None:
     window.held -= rest
     Lease.objects.filter(pk=lease.pk).update(granted=lease.granted)
     BudgetWindow.objects.filter(pk=window.pk).update(held=window.held)
+
+
+def wanted(replica: str) -> set[int]:
+    """The replica's leases of windows that others were refused from a moment ago."""
+    leases = Lease.objects.filter(replica__name=replica, is_open=True, window__wanted_at__gte=Now() - WANTED_FOR)
+    return set(leases.values_list("pk", flat=True))
 
 
 @transaction.atomic

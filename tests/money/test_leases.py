@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from datetime import UTC, datetime
 
@@ -16,7 +17,8 @@ from apps.quotas.models import Budget, BudgetWindow, Lease, Replica
 from apps.tenants import services as tenants
 from apps.usage import ledger
 from tests import factories
-from tests.money.books import budget, intent, outcome, rule, run, standing, window
+from tests.money.books import budget, rule, run, standing, window
+from tests.money.calls import intent, outcome
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 
@@ -53,10 +55,40 @@ def test_three_processes_that_share_a_budget_admit_exactly_its_worth(acme):
     rules = [rule(found)]
 
     async def scenario(*books: LeaseBook) -> list[int]:
+        for book in books:
+            await book.start()
         return [len(holds) for holds in await asyncio.gather(*(race(b, rules, amount=7, tasks=100) for b in books))]
 
     counts = run(scenario, *(LeaseBook(f"replica {n}", shared=True) for n in range(3)))
     assert sum(counts) == 150
+
+
+def test_what_one_process_holds_and_does_not_need_comes_back_to_another(acme):
+    rules = [rule(budget(1_000, tenant=acme))]
+
+    async def scenario(hoarder: LeaseBook, needy: LeaseBook) -> None:
+        await hoarder.start()
+        hold = await hoarder.reserve(rules, amount=900, now=NOW)
+        hoarder.settle(hold, amount=1)
+        await needy.reserve(rules, amount=950, now=NOW)
+
+    run(scenario, LeaseBook("hoarder", shared=True), LeaseBook("needy", shared=True))
+
+
+def test_sequential_traffic_over_three_processes_spends_the_last_cent(acme):
+    rules = [rule(budget(100 * 7, tenant=acme))]
+
+    async def scenario(*books: LeaseBook) -> int:
+        for book in books:
+            await book.start()
+        for count in itertools.count():
+            try:
+                await books[count % 3].reserve(rules, amount=7, now=NOW)
+            except errors.BudgetExhausted:
+                return count
+        raise AssertionError
+
+    assert run(scenario, *(LeaseBook(f"replica {n}", shared=True) for n in range(3))) == 100
 
 
 def test_it_asks_the_database_once_and_then_no_more(acme):

@@ -63,6 +63,7 @@ class Migration(migrations.Migration):
                 ('limit', models.BigIntegerField()),
                 ('settled', models.BigIntegerField(default=0)),
                 ('held', models.BigIntegerField(default=0)),
+                ('wanted_at', models.DateTimeField(null=True)),
                 ('budget', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='windows', to='quotas.budget')),
             ],
             options={

@@ -1,0 +1,188 @@
+"""The journal, its file, and the way from there to the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from django.db import connection
+
+from apps.domain import errors
+from apps.runtime.state import state
+from apps.usage import pages, recovery
+from apps.usage.forwarder import Forwarder
+from apps.usage.journal import Journal
+from apps.usage.models import Entry
+from tests.money.calls import intent, outcome
+
+
+def play(scenario, journal: Journal):
+    async def run():
+        await journal.start()
+        try:
+            return await scenario(journal)
+        finally:
+            await journal.close()
+
+    return asyncio.run(run())
+
+
+def attempts(journal: Journal):
+    file = pages.File(journal.path)
+    found = file.open_attempts()
+    file.close()
+    return found
+
+
+def test_an_intent_that_is_acknowledged_is_in_the_file(folder):
+    async def scenario(journal: Journal) -> None:
+        meant = [intent() for _ in range(50)]
+        await asyncio.gather(*(journal.intent(record) for record in meant))
+        assert [found for found, _ in attempts(journal)] == meant
+
+    play(scenario, Journal(folder, name="a"))
+
+
+def test_an_outcome_closes_its_intent_and_a_checkpoint_replaces_the_one_before(folder):
+    async def scenario(journal: Journal) -> None:
+        done, running = intent(), intent()
+        await asyncio.gather(journal.intent(done), journal.intent(running))
+        for tokens in (10, 20):
+            journal.checkpoint(running.request_id, 1, tokens, "msg_1")
+        journal.outcome(outcome(done))
+        await journal.flush()
+        ((found, checkpoint),) = attempts(journal)
+        assert found == running
+        assert (checkpoint.output_tokens, checkpoint.response_id) == (20, "msg_1")
+
+    play(scenario, Journal(folder, name="a"))
+
+
+def test_cutting_the_file_keeps_what_is_open(folder):
+    async def scenario(journal: Journal) -> None:
+        running = intent()
+        await journal.intent(running)
+        journal.checkpoint(running.request_id, 1, 33)
+        for _ in range(30):
+            done = intent()
+            await journal.intent(done)
+            journal.outcome(outcome(done))
+        await journal.flush()
+        journal.forwarded(through=journal.last_closed)
+        deadline = time.monotonic() + 20
+        with_file = pages.File(journal.path)
+        while with_file.closed(after=0, limit=100):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        with_file.close()
+        ((found, checkpoint),) = attempts(journal)
+        assert (found, checkpoint.output_tokens) == (running, 33)
+
+    play(scenario, Journal(folder, name="a"))
+
+
+def test_a_journal_whose_outcomes_are_in_the_ledger_leaves_nothing_behind(folder, transactional_db):
+    async def scenario(journal: Journal) -> None:
+        forwarder = Forwarder(journal)
+        await forwarder.start()
+        meant = [intent() for _ in range(100)]
+        await asyncio.gather(*(journal.intent(record) for record in meant))
+        for cost, record in enumerate(meant):
+            journal.outcome(outcome(record, cost=cost))
+        await forwarder.close()
+
+    play(scenario, Journal(folder, name="a"))
+    assert sorted(Entry.objects.values_list("cost_nano", flat=True)) == list(range(100))
+    assert list(folder.iterdir()) == []
+
+
+def test_outcomes_survive_a_ledger_that_is_away(folder, transactional_db):
+    """The table is called something else for a while: every insert fails."""
+
+    async def scenario(journal: Journal) -> None:
+        forwarder = Forwarder(journal)
+        await asyncio.to_thread(_rename, "usage_entry", "usage_away")
+        try:
+            await forwarder.start()
+            for cost in range(10):
+                journal.outcome(outcome(cost=cost))
+            deadline = time.monotonic() + 20
+            while state.journal_lag < 0.2:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+        finally:
+            await asyncio.to_thread(_rename, "usage_away", "usage_entry")
+        await forwarder.flush()
+        await forwarder.close()
+
+    play(scenario, Journal(folder, name="a"))
+    assert sorted(Entry.objects.values_list("cost_nano", flat=True)) == list(range(10))
+    assert state.journal_lag == 0.0
+
+
+def _rename(old: str, new: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+    connection.close()
+
+
+def test_what_the_ledger_will_never_take_is_put_aside_and_kept(folder, transactional_db):
+    async def scenario(journal: Journal) -> None:
+        forwarder = Forwarder(journal)
+        await forwarder.start()
+        journal.outcome(outcome(cost=1))
+        journal.outcome(outcome(cost=2**63))
+        journal.outcome(outcome(cost=3))
+        await forwarder.flush()
+        await forwarder.close()
+
+    play(scenario, Journal(folder, name="a"))
+    assert sorted(Entry.objects.values_list("cost_nano", flat=True)) == [1, 3]
+    file = pages.File(folder / "a.journal")
+    assert file.has_refused()
+    file.close()
+    assert asyncio.run(recovery.recover(folder)).posted == 0
+    assert [path.name for path in folder.iterdir()] == ["a.refused"]
+
+
+def test_a_full_disk_fails_the_call_before_it_is_made_and_loses_no_outcome(folder):
+    async def scenario(journal: Journal) -> None:
+        before = intent()
+        await journal.intent(before)
+        pages_now = journal._file._database.execute("PRAGMA page_count").fetchone()[0]
+        journal._file._database.execute(f"PRAGMA max_page_count={pages_now}")
+        large = intent(user_agent="x" * 100_000)
+        with pytest.raises(errors.Unavailable):
+            await journal.intent(large)
+        journal.outcome(outcome(before, error_code="y" * 100_000))
+        await asyncio.sleep(0.05)
+        journal._file._database.execute("PRAGMA max_page_count=1000000")
+        await journal.flush()
+        assert attempts(journal) == []
+        await journal.intent(intent())
+
+    play(scenario, Journal(folder, name="a"))
+
+
+def test_a_second_process_cannot_open_the_same_journal(folder):
+    async def scenario(journal: Journal) -> None:
+        with pytest.raises(errors.Unavailable):
+            await Journal(folder, name="a").start()
+
+    play(scenario, Journal(folder, name="a"))
+
+
+def test_a_journal_that_is_in_use_is_not_recovered(folder, transactional_db):
+    async def scenario(journal: Journal) -> None:
+        await journal.intent(intent())
+        assert (await recovery.recover(folder)).journals == 0
+
+    play(scenario, Journal(folder, name="a"))
+
+
+def test_a_journal_that_cannot_be_read_is_kept_and_stops_nobody(folder, transactional_db):
+    folder.mkdir()
+    (folder / "broken.journal").write_bytes(b"not a database, and long enough to be taken for one" * 50)
+    assert asyncio.run(recovery.recover(folder)).journals == 0
+    assert [path.name for path in folder.iterdir()] == ["broken.unreadable"]

@@ -1,0 +1,149 @@
+"""What is left of a process that was killed without warning."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from apps.domain import pricing
+from apps.domain.tokens import TokenUsage
+from apps.quotas import windows
+from apps.usage import recovery
+from apps.usage.journal import Journal
+from apps.usage.models import Entry
+from apps.usage.records import Checkpoint
+from tests.money.books import budget, rule, standing
+from tests.money.calls import CARD, intent, outcome
+from tests.money.victim import RESERVED
+
+ROOT = Path(__file__).resolve().parents[2]
+ENOUGH = 60
+
+
+def lease(found):
+    ask = windows.Ask(rule=rule(found), need=1, demand=1, unit=1)
+    (grant,) = windows.acquire(
+        [ask], replica="victim", epoch=windows.register("victim"), now=time.time(), replicas=None
+    )
+    return grant
+
+
+def kill(folder: Path, grant) -> tuple[dict[UUID, int], dict[UUID, int]]:
+    """Runs the victim until it has said enough, kills it, and returns what it had acknowledged."""
+    arguments = [str(folder), str(grant.window_id), str(grant.lease_id)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.money.victim", *arguments],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        text=True,
+    ) as victim:
+        assert victim.stdout is not None
+        lines = [victim.stdout.readline() for _ in range(ENOUGH)]
+        victim.kill()
+        lines += victim.stdout.readlines()
+    intents, outcomes = {}, {}
+    for line in (line for line in lines if line.endswith("\n")):
+        what, request, number = line.split()
+        (intents if what == "i" else outcomes)[UUID(request)] = int(number)
+    return intents, outcomes
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_kill_9_loses_nothing_that_was_acknowledged(acme, folder, round_):
+    found = budget(10**12, tenant=acme)
+    intents, outcomes = kill(folder, lease(found))
+    assert len(outcomes) > 5
+
+    started = time.monotonic()
+    recovered = asyncio.run(recovery.recover(folder))
+    assert time.monotonic() - started < 5
+    rows = {row.request_id: row for row in Entry.objects.all()}
+    assert recovered.posted == len(rows)
+    assert recovered.unconfirmed > 0
+    assert intents.keys() <= rows.keys()
+    for request, cost in outcomes.items():
+        assert (rows[request].state, rows[request].cost_nano) == ("settled", cost)
+    for request in intents.keys() - outcomes.keys():
+        row = rows[request]
+        if row.state == "unconfirmed":
+            assert row.status == "interrupted"
+            assert 0 <= row.low_nano <= row.cost_nano <= row.high_nano == RESERVED
+    assert standing(found) == (sum(row.high_nano for row in rows.values()), 0)
+    assert list(folder.iterdir()) == []
+
+
+def test_recovering_twice_changes_nothing_more(acme, folder, tmp_path):
+    found = budget(10**12, tenant=acme)
+    kill(folder, lease(found))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    first = asyncio.run(recovery.recover(folder))
+    after = standing(found)
+    again = asyncio.run(recovery.recover(copy))
+    assert (first.journals, again.journals, again.posted) == (1, 1, 0)
+    assert standing(found) == after
+
+
+def test_a_neighbour_adopts_the_journal_without_a_restart(acme, folder):
+    from apps.usage.forwarder import Forwarder
+
+    found = budget(10**12, tenant=acme)
+    _, outcomes = kill(folder, lease(found))
+
+    async def neighbour() -> None:
+        journal = Journal(folder, name="neighbour")
+        await journal.start()
+        forwarder = Forwarder(journal)
+        await forwarder.start()
+        deadline = time.monotonic() + 20
+        while (folder / "victim.journal").exists():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+        await forwarder.close()
+        await journal.close()
+
+    asyncio.run(neighbour())
+    assert set(outcomes) <= set(Entry.objects.values_list("request_id", flat=True))
+
+
+def test_an_intent_that_was_never_seen_to_start_may_have_cost_nothing():
+    found = recovery.unconfirmed(intent(reserved=500), None)
+    assert (found.low, found.cost, found.high, found.usage_source) == (0, 0, 500, "none")
+
+
+def test_a_stream_s_last_checkpoint_is_the_least_and_its_reservation_the_most():
+    meant = intent(reserved=10**9, input_tokens=1_000, at=100.0)
+    found = recovery.unconfirmed(meant, Checkpoint(at=110.0, output_tokens=500, response_id="msg_1"))
+    low = pricing.cost(TokenUsage(out_total=500), CARD)
+    guess = pricing.cost(TokenUsage(in_fresh=1_000, out_total=600), CARD)
+    assert (found.low, found.cost, found.high) == (low, guess, 10**9)
+    assert (found.state, found.status, found.provider_request_id) == ("unconfirmed", "interrupted", "msg_1")
+
+
+def test_a_stream_that_outran_its_reservation_is_not_booked_below_what_was_seen():
+    found = recovery.unconfirmed(intent(reserved=5), Checkpoint(at=time.time(), output_tokens=10_000))
+    assert found.low == found.cost == found.high == pricing.cost(TokenUsage(out_total=10_000), CARD)
+
+
+def test_without_a_price_it_is_recorded_all_the_same(folder, transactional_db):
+    async def scenario() -> None:
+        journal = Journal(folder, name="a")
+        await journal.start()
+        await journal.intent(intent(card=None))
+        journal.outcome(outcome(intent(card=None)))
+        await journal.close()
+
+    asyncio.run(scenario())
+    asyncio.run(recovery.recover(folder))
+    assert sorted(Entry.objects.values_list("state", "cost_nano")) == [("settled", 0), ("unconfirmed", 0)]
+    assert Entry.objects.get(state="settled").is_unpriced
