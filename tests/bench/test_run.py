@@ -1,0 +1,40 @@
+"""`make bench` itself, with tiny counts: every server is really started, and stopped again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+from benchmarks.servers import ROOT
+
+
+def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.run", "--rounds", "1", "--seconds", "0.1", "--streams", "5"]
+    command += ["--output", str(tmp_path), "--results", str(tmp_path / "RESULTS.md")]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads((tmp_path / "latest.json").read_text(encoding="utf-8"))
+    runs = {(run["name"], run["mode"], run["connections"]): run for run in document["runs"]}
+    assert len(runs) == len(document["runs"])
+    gateways = {(name, "idle", 5) for name in ("bare", "weir")}
+    loaded = {(name, mode, n) for name in ("direct", "bare", "weir") for mode in ("call", "stream") for n in (1, 32)}
+    assert set(runs) == gateways | loaded
+    for run in runs.values():
+        assert run["valid"], run
+        assert run["rps"] > 0
+        assert 0 < run["p50_ms"] <= run["p99_ms"]
+        assert (run["rss_mb"] is None) == (run["name"] == "direct")
+    assert {(row["name"], row["pair"]) for row in document["other_pairs"]} >= {("weir", "anthropic→openai")}
+    assert document["missing"] == {"litellm": "not installed", "portkey": "not installed"}
+    assert document["ledger"]["answered"] == document["ledger"]["ok"] > 0
+    assert document["ledger"]["other"] == 5
+
+    text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert "litellm | not installed" in text
+    assert len(re.findall(r"reached|missed|not measured", text)) >= 4
+    assert str(tmp_path) not in text
+    assert os.uname().nodename not in text
