@@ -35,7 +35,7 @@ class Call(msgspec.Struct, kw_only=True):
 
 
 class Desk:
-    """Takes calls. `first_seen` remembers which keys and models have had the failure of their first call.
+    """Takes calls. `first_seen` remembers what has had the failure of its first call: a key, model and script.
 
     `burst` is how many events of a prebuilt stream leave in one packet.
     """
@@ -44,7 +44,7 @@ class Desk:
         self.meter = meter
         self.pace = pace
         self.burst = burst
-        self.first_seen: set[tuple[str, str]] = set()
+        self.first_seen: set[tuple[str, str, bytes]] = set()
 
     async def complete(self, call: Call) -> None:
         """Answers the call. Raises Refused for one that gets an error."""
@@ -67,8 +67,9 @@ class Desk:
 
     def _refuse_as_scripted(self, call: Call, *, script: Script, model: str) -> None:
         status = script.status
-        if script.first_status is not None and (call.key, model) not in self.first_seen:
-            self.first_seen.add((call.key, model))
+        caller = (call.key, model, call.headers.get(b"x-simulate", b""))
+        if script.first_status is not None and caller not in self.first_seen:
+            self.first_seen.add(caller)
             status = script.first_status
         if status is not None:
             raise Refused("", status=status, retry_after=1 if status == 429 else None)

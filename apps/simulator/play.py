@@ -14,6 +14,7 @@ from apps.simulator.wire import Wire
 GARBAGE = b'\x00\xff\xfe{"id": [}]\n\x1b<<< not what was asked for'
 PAGE = b"<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"
 SLOW_HEADERS_SECONDS = 2.0
+LATE_END_SECONDS = 0.5
 STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -45,6 +46,8 @@ class Player(msgspec.Struct, kw_only=True):
             await self._write(frame.data)
             self.tally.emitted += frame.tokens
         if ending is None or self.script.after >= len(frames):
+            if "late-end" in self.script.words:
+                await self.wire.pause(LATE_END_SECONDS)
             return await self.wire.finish()
         await self._break(ending)
 

@@ -8,11 +8,13 @@ Words are read anywhere in the name between `-`, `_`, `:`, `/`, `@`, `+` or `,`:
     benchmark  53 (exactly 53 events when streamed), prebuilt: ready bytes, the request is not examined
     time       slow (first byte after 2 s), slow-N (after N ms), pace-N (N ms between events, --fast or not)
     refusals   400 401 403 404 408 413 422 429 500 502 503 504 529, overflow (of the context window),
-               leak (400 that tells the caller's key), N-then-ok (the first call of a key and model gets status N)
+               leak (400 that tells the caller's key), N-then-ok (status N for the first call with this key, model and
+               header; words that mean nothing make a header new)
     breakage   dies-before-headers (connection closed at once), dies-after-N-chunks (closed), resets-after-N (reset),
                ends-after-N (well-formed end, too early), error-after-N (the dialect's error event), stall (no answer),
                stall-after-N (silence until the caller leaves), no-terminator, garbage, html-200, nousage, lies
-    delivery   trickle (one byte a write), crlf (line ends), slow-headers (byte by byte, 2 s)
+    delivery   trickle (one byte a write), crlf (line ends), slow-headers (byte by byte, 2 s), late-end (the body ends
+               500 ms after the last event)
 
 N counts events. An answer that is not streamed is cut in the middle for every N; `ends` and `error` leave it whole.
 """
@@ -30,7 +32,7 @@ Cut = Literal["dies", "resets", "ends", "error", "stall"]
 _STATUS = "400|401|403|404|408|413|422|429|500|502|503|504|529"
 _PLAIN = (
     "parallel-tools|tools|thinking|redacted|cache|refusal-stop|refusal|ignore-max|lenient|53|prebuilt|overflow|leak|"
-    "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|long|slow|stall"
+    "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|late-end|long|slow|stall"
 )
 _WORD = re.compile(
     r"(?<![^\-_:/@+,])(?:"

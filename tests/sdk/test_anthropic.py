@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import anthropic
 import pydantic
 import pytest
@@ -263,3 +265,14 @@ async def test_the_upstream_sees_the_gateways_credential_and_never_the_callers(c
     assert set(secrets) == {"…0123"}
     assert gateway.key not in str(call)
     assert call["headers"]["x-weir-request"].endswith("/1")
+
+
+async def test_the_sdks_own_retry_gets_through(claude, model, provider):
+    words = f"429-then-ok,{uuid.uuid4().hex}"
+    await resolved(
+        claude.with_options(max_retries=1).messages.create(
+            model=model, max_tokens=99, messages=worlds.HELLO, extra_headers=simulate(words)
+        )
+    )
+    assert provider.last().status == 200
+    assert provider.readings()[-2].status == 429

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 
 import openai
 import pydantic
@@ -246,3 +247,14 @@ async def test_the_upstream_sees_the_gateways_credential_and_never_the_callers(g
     assert set(secrets) == {"…0123"}
     assert gateway.key not in str(call)
     assert call["headers"]["x-weir-request"].endswith("/1")
+
+
+async def test_the_sdks_own_retry_gets_through(gpt, model, provider):
+    words = f"429-then-ok,{uuid.uuid4().hex}"
+    await resolved(
+        gpt.with_options(max_retries=1).chat.completions.create(
+            model=model, messages=worlds.HELLO, extra_headers=simulate(words)
+        )
+    )
+    assert provider.last().status == 200
+    assert provider.readings()[-2].status == 429

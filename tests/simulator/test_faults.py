@@ -179,6 +179,14 @@ def test_headers_can_take_two_seconds(line):
     assert b"message_stop" in call.data
 
 
+def test_the_body_can_end_well_after_the_last_event(line):
+    call = line("claude-late-end")
+    call.read(until=b"message_stop")
+    began = time.monotonic()
+    assert call.read(until=b"0\r\n\r\n").endswith(b"0\r\n\r\n")
+    assert time.monotonic() - began > 0.3
+
+
 def test_the_first_byte_and_the_pace_can_be_set_even_when_nothing_else_waits(line):
     began = time.monotonic()
     call = line("claude-slow-300-pace-20-tokens-5")
