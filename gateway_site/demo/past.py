@@ -22,6 +22,7 @@ RETRIED, ABANDONED, TIMED_OUT = 0.012, 0.008, 0.004
 # Calls by hour of the day, in parts of the busiest hour.
 OFFICE = (0, 0, 0, 0, 0, 0, 1, 3, 8, 10, 10, 9, 5, 8, 10, 10, 8, 5, 2, 1, 1, 0, 0, 0)
 ALWAYS = (3, 2, 2, 1, 1, 2, 3, 5, 7, 9, 10, 10, 9, 9, 9, 9, 8, 8, 7, 7, 6, 6, 5, 4)
+NIGHT = (9, 10, 10, 9, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 5)
 
 
 class Habit(NamedTuple):
@@ -43,8 +44,8 @@ class Habit(NamedTuple):
     agent: str
 
 
-def habits(laptop: Key, reviews: Key, desk: Key) -> list[Habit]:
-    """A developer's agent in office hours, a review bot beside it, and a support desk that never sleeps."""
+def habits(*, laptop: Key, reviews: Key, desk: Key, nightly: Key) -> list[Habit]:
+    """A developer's agent in office hours with a review bot beside it, a support desk that never sleeps, a batch."""
     coding = {"claude-sonnet-4-5": 7, "claude-haiku-4-5": 2, "claude-opus-4-5": 1}
     claude = {"endpoint": "messages", "protocol": "anthropic_messages", "stream": True}
     gpt = {"endpoint": "chat_completions", "protocol": "openai_chat"}
@@ -55,6 +56,8 @@ def habits(laptop: Key, reviews: Key, desk: Key) -> list[Habit]:
               weekend=0.2, fresh=9_500, cached=0, written=0, out=900, address="10.1.9.3", agent="OpenAI/Python 2.8.1"),
         Habit(key=desk, models={"gpt-5-mini": 6, "gpt-4.1": 3}, **gpt, stream=True, busiest=16, hours=ALWAYS,
               weekend=0.8, fresh=1_900, cached=1_400, written=0, out=210, address="10.1.7.11", agent="OpenAI/JS 6.9.0"),
+        Habit(key=nightly, models={"gpt-4.1": 2, "claude-haiku-4-5": 3}, **claude, busiest=12, hours=NIGHT,
+              weekend=1.0, fresh=5_200, cached=0, written=0, out=340, address="10.1.2.8", agent="Anthropic/Python 2.1"),
     ]  # fmt: skip
 
 

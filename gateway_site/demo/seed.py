@@ -54,10 +54,16 @@ def _seed(simulator: str) -> dict[str, str]:
     now = timezone.now()
     catalogue.build(actor=admin, simulator=simulator, priced_from=now - PRICED_FOR)
     laptop = keys.issue(actor=admin, tenant=acme, project=coding, name=KEY, user=developer)
-    reviews = keys.issue(actor=admin, tenant=acme, project=coding, name="Code review")
-    desk = keys.issue(actor=admin, tenant=acme, project=support, name="Support desk")
+    bots = {
+        name: keys.issue(actor=admin, tenant=acme, project=project, name=title).key
+        for name, project, title in (
+            ("reviews", coding, "Code review"),
+            ("desk", support, "Support desk"),
+            ("nightly", support, "Nightly evaluation"),
+        )
+    }
     _restrain(acme, support, laptop.key, actor=admin)
-    _look_back([laptop.key, reviews.key, desk.key], now=now)
+    _look_back(past.habits(laptop=laptop.key, **bots), now=now)
     return {
         "api_key": laptop.plaintext,
         "admin_user": ADMIN,
@@ -96,9 +102,9 @@ def _restrain(tenant: Tenant, project: Project, laptop: Key, *, actor: User) -> 
     quotas.create_budget(actor=actor, project=project, amount=money.nano(PROJECT_BUDGET), period="month")
 
 
-def _look_back(issued: list[Key], *, now: datetime.datetime) -> None:
+def _look_back(habits: list[past.Habit], *, now: datetime.datetime) -> None:
     """The week behind the demo, through the same doors as real usage: budgets know it, rollups are made of it."""
-    outcomes = past.outcomes(past.habits(*issued), models=catalog.snapshot_models(int(now.timestamp())), now=now)
+    outcomes = past.outcomes(habits, models=catalog.snapshot_models(int(now.timestamp())), now=now)
     epoch = windows.register(REPLICA)
     book = budgets.rule_book()
     leases: dict[tuple[int, int], windows.Grant] = {}
