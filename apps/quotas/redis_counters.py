@@ -75,18 +75,24 @@ class RedisLimiter:
         self._wake = asyncio.Event()
         self._places: dict[str, list[str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._starting: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
+        self._has_started = False
         self.is_well = False
 
     async def start(self) -> None:
-        """Waits for the first answer of the server, but not long. Called by the first call too."""
-        if self._tasks:
-            return
+        """Waits for the first answer of the server, but not long. Called by the first calls too."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
         self._tasks = [asyncio.create_task(work()) for work in (self._work, self._renew)]
         try:
             await self._probe()
         except (RedisError, OSError, TimeoutError) as error:
             self._fall_ill([], error)
+        self._has_started = True
 
     async def close(self) -> None:
         tasks = [*self._tasks, *([self._probing] if self._probing else [])]
@@ -94,11 +100,12 @@ class RedisLimiter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._redis.aclose()
+        await asyncio.sleep(0)  # a connection that was cut closes in the loop's next turn
 
     async def acquire(self, limits: Sequence[Limit], *, tokens: int) -> Decision:
         if not limits:
             return FREE
-        if not self._tasks:
+        if not self._has_started:
             await self.start()
         if not self.is_well:
             return await self._decide_here(limits, tokens=tokens)
