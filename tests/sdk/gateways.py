@@ -35,7 +35,7 @@ class Gateway:
 
 def environment(var: Path) -> dict[str, str]:
     """Embedded: SQLite and nothing else, whatever the test run itself uses."""
-    alone = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "WEIR_PROFILE"), "")
+    alone = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"), "")
     return {
         **alone,
         "WEIR_PROFILE": "embedded",
