@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from apps.domain.routing.plan import Try
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer
-    from apps.quotas.leases import Hold
+    from apps.quotas.slices import Hold
 
 CHECKPOINT_SECONDS = 2.0
 

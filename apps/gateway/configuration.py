@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import close_old_connections
 
 from apps.audit import selectors as audit
 from apps.catalog import selectors as catalog
@@ -26,14 +24,12 @@ from apps.gateway.keyring import Keyring
 from apps.keys import selectors as key_selectors
 from apps.keys import uses
 from apps.quotas import selectors as quotas
+from apps.runtime.database import DatabaseThread
 from apps.runtime.state import state
 from apps.tenants import selectors as tenants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
-
-    T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +50,13 @@ class Configuration:
         self._revisions: dict[str, int] = {}
         self.uses = uses.Uses()
         self._uses_flushed = time.monotonic()
-        self._thread = ThreadPoolExecutor(max_workers=2, thread_name_prefix="weir-configuration")
+        self._refresher = DatabaseThread("configuration")
+        self._look_ups = DatabaseThread("look-ups")
         self._poller: asyncio.Task[None] | None = None
 
     async def verify(self) -> None:
         """Refuses to go on under a keyring that cannot open what is sealed."""
-        await self._in_thread(vault.verify)
+        await self._refresher.ask(vault.verify)
 
     async def start(self) -> None:
         """Loads the first snapshot. Raises what the database raises: without a configuration nothing can be served."""
@@ -71,8 +68,11 @@ class Configuration:
             self._poller.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
-        await self._in_thread(self.uses.flush)
-        self._thread.shutdown(wait=False)
+        try:
+            await self._refresher.ask(self.uses.flush)
+        finally:
+            await self._refresher.close()
+            await self._look_ups.close()
 
     # --- keys ------------------------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class Configuration:
         if public_id is None:
             return None
         digest = self._digest(key)
-        return await self.keyring.load(digest, public_id, lambda: self._in_thread(_principal, key))
+        return await self.keyring.load(digest, public_id, lambda: self._look_ups.ask(_principal, key))
 
     def _digest(self, key: str) -> bytes:
         return keys.digest(key, pepper=self._pepper)
@@ -104,18 +104,18 @@ class Configuration:
 
     async def refresh(self) -> None:
         """Take up what has changed since the last time."""
-        current = await self._in_thread(audit.revisions)
+        current = await self._refresher.ask(audit.revisions)
         changed = {area for area, number in current.items() if self._revisions.get(area) != number}
         if self.snapshot.revision >= 0 and not changed:
             state.snapshot_at = time.time()
             return
         if "keys" in changed:
-            stale = await self._in_thread(key_selectors.changed_since, self._revisions.get("keys", 0))
+            stale = await self._refresher.ask(key_selectors.changed_since, self._revisions.get("keys", 0))
             self.keyring.forget(stale)
         if any(area in changed for area in _CLEARS_KEYS):
             self.keyring.clear()
         if self.snapshot.revision < 0 or changed - {"keys"}:
-            self.snapshot = await self._in_thread(_compile, sum(current.values()))
+            self.snapshot = await self._refresher.ask(_compile, sum(current.values()))
             self._on_change()
         self._revisions = current
         state.snapshot_revision = self.snapshot.revision
@@ -124,16 +124,7 @@ class Configuration:
     async def _flush_uses(self) -> None:
         if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
             self._uses_flushed = time.monotonic()
-            await self._in_thread(self.uses.flush)
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, _with_connection, function, *arguments)
-
-
-def _with_connection(function: Callable[..., T], *arguments: object) -> T:
-    close_old_connections()
-    return function(*arguments)
+            await self._refresher.ask(self.uses.flush)
 
 
 def _principal(key: str) -> Principal | None:
