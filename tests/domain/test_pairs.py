@@ -15,7 +15,7 @@ from apps.domain import sse
 from apps.domain.chat import ChatRequest, ChatResponse, Message, Text, Thinking, Tool, ToolResult, ToolUse
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.anthropic_messages import names
-from apps.domain.protocols.contract import Target
+from apps.domain.protocols.contract import Exchange, Target
 from apps.domain.protocols.openai_chat import messages
 from apps.domain.tokens import TokenUsage
 from tests.domain import grammar, streams
@@ -177,13 +177,20 @@ def hostile(draw: st.DrawFn, protocol: str) -> bytes:
     return stream[: draw(st.integers(0, len(stream)))] if edit == "cut" else stream
 
 
+def relayed(client: str, upstream: str, pieces: list[bytes]) -> tuple[Exchange, bytes]:
+    opened = exchange.open(streams.calling(client), target(upstream), request_id="r", created=1)
+    return opened, b"".join(map(opened.feed, pieces)) + opened.close()
+
+
 @PAIRS
 @settings(random_examples, max_examples=150)
 @given(data=st.data(), cuts=streams.cuts)
 def test_a_hostile_stream_ends_in_one_clean_end(client, upstream, data, cuts):
     stream = data.draw(hostile(upstream))
-    opened = exchange.open(streams.calling(client), target(upstream), request_id="r", created=1)
-    sent = b"".join(map(opened.feed, streams.split(stream, cuts))) + opened.close()
+    opened, sent = relayed(client, upstream, streams.split(stream, cuts))
+    whole, at_once = relayed(client, upstream, [stream])
+    assert at_once == sent
+    assert msgspec.structs.replace(whole.seen, error=None) == msgspec.structs.replace(opened.seen, error=None)
     assert opened.seen.finished or opened.seen.error is not None
     if client == upstream:
         return  # relayed: what is not an error of ours is the upstream's own

@@ -178,14 +178,15 @@ class Tap:
             seen.response_id = _text(message.get("id"))
             seen.model = _text(message.get("model"))
             self._count(message.get("usage"))
+        elif not seen.started:
+            if type_ != "ping":
+                self._refuse("has no beginning")
         elif type_ == "message_delta":
             if isinstance(watched.delta, dict):
                 seen.stop_reason = stops.plain(_text(watched.delta.get("stop_reason"))) or seen.stop_reason
             self._count(watched.usage)
         elif type_ == "message_stop":
             seen.finished = True
-        elif type_ != "ping":
-            self._refuse("has no beginning")
 
     def _count(self, said: Any) -> None:
         self._totals.update(said)

@@ -41,14 +41,15 @@ def write_error(error: errors.GatewayError, *, request_id: str) -> ErrorShape:
 
     The envelope has no place for `request_id`: it travels in `x-request-id`, as it does with every answer.
     """
-    status = 400 if error.code == refusal.OVERFLOW else _NO_SUCH_STATUS.get(error.status, error.status)
     headers = list(error.headers)
     if error.retry_after is not None:
         headers.append(("retry-after", str(math.ceil(error.retry_after))))
     if error.should_retry is not None:
         headers.append(("x-should-retry", "true" if error.should_retry else "false"))
-    relayed = error.body if isinstance(error, errors.UpstreamError) else None
-    return ErrorShape(status, relayed if relayed is not None else msgspec.json.encode(_envelope(error)), tuple(headers))
+    if isinstance(error, errors.UpstreamError) and error.body is not None:
+        return ErrorShape(error.status, error.body, tuple(headers))
+    status = 400 if error.code == refusal.OVERFLOW else _NO_SUCH_STATUS.get(error.status, error.status)
+    return ErrorShape(status, msgspec.json.encode(_envelope(error)), tuple(headers))
 
 
 def stream_error(error: errors.GatewayError, *, request_id: str) -> bytes:

@@ -18,7 +18,7 @@ from apps.domain.protocols.contract import ClientCall, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
 
 _SPOKEN = re.compile(
-    rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL
+    rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"'
 )
 
 
@@ -137,6 +137,7 @@ class Tap:
 
     def _event(self, event: bytes) -> bytes:
         seen = self._seen
+        seen.output_bytes += spoken(event)
         data = sse.parse(event)[1]
         if not data:
             return self._skip(event)
@@ -151,7 +152,6 @@ class Tap:
         if chunk.error:
             return self._refuse(error.read_stream_error(chunk.error), event)
         seen.started = True
-        seen.output_bytes += spoken(data)
         self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
         if self._hide and chunk.usage and not chunk.choices:
             self._half = event.endswith(b"\r")
