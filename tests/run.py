@@ -27,7 +27,7 @@ from tests import services
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-STORELESS = frozenset({"architecture", "domain", "house", "outbound", "simulator", "deploy"})
+STORELESS = frozenset({"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser"})
 INTERRUPT_SECONDS = 20.0
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 
@@ -149,4 +149,7 @@ def main(asked: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -106,6 +106,11 @@ class Attempt:
     def tokens(self) -> int:
         return self.usage.total if self.usage is not None else 0
 
+    @property
+    def is_finished(self) -> bool:
+        """The upstream's own terminator was seen."""
+        return self.exchange is not None and self.exchange.seen.finished
+
     async def reserve(self) -> None:
         """The most this try can cost, held in every budget or in none. Raises BudgetExhausted."""
         if self.card is None:

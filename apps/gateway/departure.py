@@ -48,12 +48,19 @@ class Watch:
     async def _wait(self) -> None:
         while (await self._ctx.receive())["type"] != "http.disconnect":
             pass
+        if self._has_all():
+            return
         self._ctx.gone = True
         if self._may_drain():
             state.draining_calls += 1
             self._drain = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._stop)
         else:
             self._stop()
+
+    def _has_all(self) -> bool:
+        """OpenAI's SDK hangs up on `[DONE]`, a moment before the upstream's body ends: that call was served."""
+        attempts = self._ctx.attempts
+        return bool(attempts) and attempts[-1].is_finished
 
     def _may_drain(self) -> bool:
         attempts = self._ctx.attempts

@@ -40,7 +40,6 @@ def test_every_attempt_is_one_row_that_equals_the_meter(server, tmp_path):
     assert rows == {caller: _expected(reading) for caller, reading in readings.items()}
 
 
-@pytest.mark.xfail(strict=True, reason="a caller that leaves at [DONE] is booked as gone, though it has everything")
 def test_a_caller_that_leaves_at_the_terminator_has_been_served(tmp_path):
     """OpenAI's SDK closes the connection on reading `[DONE]`; a real upstream's body ends a moment later."""
     provider = start_simulator(tmp_path, "--fast")
