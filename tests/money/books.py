@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from django.db import connection
+
 from apps.domain.snapshot import Budget as BudgetRule
 from apps.quotas import services as quotas
 from apps.quotas.leases import LeaseBook
@@ -48,3 +50,15 @@ def run(scenario: Callable[..., Awaitable[Found]], *books: LeaseBook) -> Found:
                 await book.close()
 
     return asyncio.run(play())
+
+
+async def in_thread(work: Callable[..., Found], *arguments: Any, **named: Any) -> Found:
+    """Database work beside the loop; leaves no connection behind."""
+
+    def job() -> Found:
+        try:
+            return work(*arguments, **named)
+        finally:
+            connection.close()
+
+    return await asyncio.to_thread(job)

@@ -14,6 +14,7 @@ from apps.usage import pages, recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
 from apps.usage.models import Entry
+from tests.money.books import in_thread
 from tests.money.calls import intent, outcome
 
 
@@ -102,7 +103,7 @@ def test_outcomes_survive_a_ledger_that_is_away(folder, transactional_db):
 
     async def scenario(journal: Journal) -> None:
         forwarder = Forwarder(journal)
-        await asyncio.to_thread(_rename, "usage_entry", "usage_away")
+        await in_thread(_rename, "usage_entry", "usage_away")
         try:
             await forwarder.start()
             for cost in range(10):
@@ -112,7 +113,7 @@ def test_outcomes_survive_a_ledger_that_is_away(folder, transactional_db):
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.02)
         finally:
-            await asyncio.to_thread(_rename, "usage_away", "usage_entry")
+            await in_thread(_rename, "usage_away", "usage_entry")
         await forwarder.flush()
         await forwarder.close()
 
@@ -124,7 +125,6 @@ def test_outcomes_survive_a_ledger_that_is_away(folder, transactional_db):
 def _rename(old: str, new: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
-    connection.close()
 
 
 def test_what_the_ledger_will_never_take_is_put_aside_and_kept(folder, transactional_db):

@@ -17,7 +17,7 @@ from apps.quotas.models import Budget, BudgetWindow, Lease, Replica
 from apps.tenants import services as tenants
 from apps.usage import ledger
 from tests import factories
-from tests.money.books import budget, rule, run, standing, window
+from tests.money.books import budget, in_thread, rule, run, standing, window
 from tests.money.calls import intent, outcome
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
@@ -181,7 +181,7 @@ def test_spending_over_the_reservation_is_booked_whole_and_ends_the_budget(acme)
         book.settle(hold, amount=130)
         with pytest.raises(errors.BudgetExhausted):
             await book.reserve(rules, amount=1, now=NOW)
-        await asyncio.to_thread(ledger.post, [outcome(intent(hold=hold), cost=130)])
+        await in_thread(ledger.post, [outcome(intent(hold=hold), cost=130)])
         return hold
 
     run(scenario, LeaseBook("one", shared=False))
@@ -201,7 +201,7 @@ def test_each_period_is_a_new_window_and_the_old_one_keeps_what_was_spent(acme):
         with pytest.raises(errors.BudgetExhausted):
             await book.reserve(rules, amount=91, now=tomorrow)
         posts = [outcome(intent(hold=today), cost=80), outcome(intent(hold=next_day), cost=10)]
-        await asyncio.to_thread(ledger.post, posts)
+        await in_thread(ledger.post, posts)
         return [today, next_day]
 
     run(scenario, LeaseBook("one", shared=False))
@@ -216,7 +216,7 @@ def test_closing_returns_what_is_not_spent(acme):
     async def scenario(book: LeaseBook) -> None:
         hold = await book.reserve(rules, amount=100, now=NOW)
         book.settle(hold, amount=40)
-        await asyncio.to_thread(ledger.post, [outcome(intent(hold=hold), cost=40)])
+        await in_thread(ledger.post, [outcome(intent(hold=hold), cost=40)])
 
     run(scenario, LeaseBook("one", shared=False))
     assert standing(found) == (40, 0)
@@ -245,10 +245,10 @@ def test_a_lowered_budget_is_obeyed_although_all_of_it_was_leased(acme):
     found = budget(1_000, tenant=acme)
 
     async def scenario(book: LeaseBook) -> None:
-        before = await asyncio.to_thread(rule, found)
+        before = await in_thread(rule, found)
         book.settle(await book.reserve([before], amount=100, now=NOW), amount=100)
-        await asyncio.to_thread(quotas.update_budget, found, actor=None, amount=150)
-        after = await asyncio.to_thread(rule, found)
+        await in_thread(quotas.update_budget, found, actor=None, amount=150)
+        after = await in_thread(rule, found)
         assert len(await race(book, [after], amount=10, tasks=50)) == 5
 
     run(scenario, LeaseBook("one", shared=False))
@@ -259,9 +259,9 @@ def test_a_raised_budget_is_noticed_at_once(acme):
     found = budget(100, tenant=acme)
 
     async def scenario(book: LeaseBook) -> None:
-        assert len(await race(book, [await asyncio.to_thread(rule, found)], amount=10, tasks=50)) == 10
-        await asyncio.to_thread(quotas.update_budget, found, actor=None, amount=150)
-        assert len(await race(book, [await asyncio.to_thread(rule, found)], amount=10, tasks=50)) == 5
+        assert len(await race(book, [await in_thread(rule, found)], amount=10, tasks=50)) == 10
+        await in_thread(quotas.update_budget, found, actor=None, amount=150)
+        assert len(await race(book, [await in_thread(rule, found)], amount=10, tasks=50)) == 5
 
     run(scenario, LeaseBook("one", shared=False))
 
@@ -270,8 +270,8 @@ def test_a_budget_that_was_just_switched_off_does_not_restrain(acme):
     found = budget(100, tenant=acme)
 
     async def scenario(book: LeaseBook) -> None:
-        stale = await asyncio.to_thread(rule, found)
-        await asyncio.to_thread(quotas.disable, found, actor=None)
+        stale = await in_thread(rule, found)
+        await in_thread(quotas.disable, found, actor=None)
         hold = await book.reserve([stale], amount=500, now=NOW)
         assert hold.windows == ()
 
@@ -283,9 +283,9 @@ def test_a_new_time_zone_does_not_begin_a_budget_anew(acme):
 
     async def scenario(name: str, amount: int) -> None:
         book = LeaseBook(name, shared=False)
-        hold = await book.reserve([await asyncio.to_thread(rule, found)], amount=amount, now=NOW)
+        hold = await book.reserve([await in_thread(rule, found)], amount=amount, now=NOW)
         book.settle(hold, amount=amount)
-        await asyncio.to_thread(ledger.post, [outcome(intent(hold=hold), cost=amount)])
+        await in_thread(ledger.post, [outcome(intent(hold=hold), cost=amount)])
         await book.close()
 
     asyncio.run(scenario("before", 100))
@@ -300,7 +300,7 @@ def test_a_replica_that_was_taken_for_dead_starts_anew_under_a_new_epoch(acme):
 
     async def scenario(book: LeaseBook) -> None:
         first = await book.reserve(rules, amount=10, now=NOW)
-        await asyncio.to_thread(_fence, "one")
+        await in_thread(_fence, "one")
         with pytest.raises(errors.BudgetExhausted):  # all is still held by the lease of the old epoch
             await book.reserve(rules, amount=100, now=NOW)
         assert book._epoch == 2
