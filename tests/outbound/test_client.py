@@ -307,6 +307,26 @@ async def test_other_rules_for_addresses_leave_running_answers_alone(outbound: O
         await asyncio.wait_for(upstream.gone.wait(), 1.0)  # its connection is not kept for later
 
 
+async def test_no_stream_breaks_while_the_rules_change_again_and_again(outbound: Outbound) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.send(STREAM_HEAD)
+        for _ in range(20):
+            await visit.send(chunk(b"x"))
+            await asyncio.sleep(0.01)
+        await visit.send(STREAM_END)
+
+    async with listening(script) as upstream:
+        streams = [asyncio.ensure_future(fetch(post(outbound, upstream))) for _ in range(30)]
+        swaps = 0
+        while not all(stream.done() for stream in streams):
+            swaps += 1
+            outbound.set_private_networks(["127.0.0.1/32", f"10.{swaps % 200}.0.0/16"])
+            await asyncio.sleep(0.01)
+        assert {stream.result() for stream in streams} == {b"x" * 20}
+        assert swaps > 5
+        assert len(outbound._retired) <= 2  # what nobody uses any more is closed and forgotten
+
+
 async def test_an_answer_that_is_closed_twice_counts_once(outbound: Outbound) -> None:
     async def script(visit: Visit) -> None:
         await visit.send(ok(b"x"))
