@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from apps.domain import chat, errors, events
-from apps.domain.protocols import passthrough, registry
+from apps.domain.protocols import passthrough, registry, tool_names
 from apps.domain.protocols.contract import ClientCall, Exchange, Seen, Target, WireFormat
 from apps.domain.tokens import NOTHING
 
@@ -45,7 +47,9 @@ class Translated:
         created: int = 0,
     ) -> None:
         self.seen = Seen()
-        self.body = upstream.write_request(client.to_chat(call), target)
+        asked = client.to_chat(call)
+        self._names = tool_names.table(asked)
+        self.body = upstream.write_request(tool_names.fitted(asked) if self._names else asked, target)
         self._call = call
         self._client = client
         self._upstream = upstream
@@ -67,6 +71,9 @@ class Translated:
         seen.response_id = response.id
         seen.model = response.model
         seen.output_bytes = sum(_size(block) for block in response.content)
+        if self._names:
+            content = tuple(tool_names.restored(block, self._names) for block in response.content)
+            response = msgspec.structs.replace(response, content=content)
         answer = self._client.write_response(response, call=self._call, created=self._created)
         seen.started = seen.finished = True
         return answer
@@ -98,6 +105,8 @@ class Translated:
                 frames.append(self._fail(event.error))
                 break
             self._watch(event)
+            if self._names:
+                event = tool_names.restored_event(event, self._names)
             frames.append(self._encoder.encode(event))
         return b"".join(frames)
 

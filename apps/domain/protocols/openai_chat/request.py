@@ -208,13 +208,14 @@ def qualifies(schema: Any) -> bool:
         return all(map(qualifies, schema))
     if not isinstance(schema, dict):
         return True
-    if schema.get("type") == "object" or "properties" in schema:
+    kind = schema.get("type")
+    if kind == "object" or (isinstance(kind, list) and "object" in kind) or "properties" in schema:
         properties, required = schema.get("properties", {}), schema.get("required", [])
         if schema.get("additionalProperties") is not False:
             return False
         if not isinstance(properties, dict) or not isinstance(required, list):
             return False
-        if not all(name in required and qualifies(inner) for name, inner in properties.items()):
+        if sorted(properties) != sorted(map(str, required)) or not all(map(qualifies, properties.values())):
             return False
     return all(qualifies(value) for key, value in schema.items() if key not in ("properties", "const", "enum"))
 
