@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Scope = dict[str, Any]
 
-_dice = random.SystemRandom()
+# Ids must differ, not be secret; asking the kernel gives the interpreter away to other threads, every call.
+_dice = random.Random(secrets.randbits(256))  # noqa: S311
 
 
 class RequestContext:

@@ -32,6 +32,8 @@ _GROUP = 1024
 _CUT_PAGES = 512
 _IDLE_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
+# An outcome nobody waits for may wait this long for company.
+_LINGER_SECONDS = 0.005
 _LAST_TRIES_SECONDS = 10.0
 
 _Item = tuple[int, pages.Attempt | None, msgspec.Raw | None, "asyncio.Future[None] | None"]
@@ -50,7 +52,10 @@ class Journal:
         if power_safe is None:
             power_safe = getattr(settings, "WEIR_DURABILITY", "process") == "power"
         self._power_safe = power_safe
-        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._said: list[_Item] = []  # by the loop, and not handed over yet
+        self._due: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._is_soon = False
+        self._queue: queue.SimpleQueue[list[_Item]] = queue.SimpleQueue()
         self._open: dict[pages.Attempt, tuple[msgspec.Raw, msgspec.Raw | None]] = {}
         self._carried: list[_Item] = []
         self._forwarded = 0
@@ -77,7 +82,8 @@ class Journal:
         """Writes what is waiting. The file goes if the ledger has all that is in it."""
         if self._thread is None:
             return
-        self._queue.put((_STOP, None, None, None))
+        self._said.append((_STOP, None, None, None))
+        self._hand_over()
         await asyncio.to_thread(self._thread.join)
         self._thread = None
 
@@ -87,22 +93,44 @@ class Journal:
         """Done when it is durable. Its exception is Unavailable when it cannot be written."""
         assert self._loop is not None, "the journal is not started"
         future: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put((_INTENT, (record.request_id, record.attempt), _encoded(record), future))
+        self._said.append((_INTENT, (record.request_id, record.attempt), _encoded(record), future))
+        if not self._is_soon:
+            self._is_soon = True
+            if self._due is not None:
+                self._due.cancel()
+            self._due = self._loop.call_soon(self._hand_over)
         return future
 
     def checkpoint(self, request_id: UUID, attempt: int, output_tokens: int, response_id: str = "") -> None:
         record = Checkpoint(at=time.time(), output_tokens=output_tokens, response_id=response_id)
-        self._queue.put((_CHECKPOINT, (request_id, attempt), _encoded(record), None))
+        self._say((_CHECKPOINT, (request_id, attempt), _encoded(record), None))
 
     def outcome(self, record: Outcome) -> None:
-        self._queue.put((_OUTCOME, (record.intent.request_id, record.intent.attempt), _encoded(record), None))
+        self._say((_OUTCOME, (record.intent.request_id, record.intent.attempt), _encoded(record), None))
 
     async def flush(self) -> None:
         """Returns when all that was said before is durable."""
         assert self._loop is not None, "the journal is not started"
         future: asyncio.Future[None] = self._loop.create_future()
-        self._queue.put((_FLUSH, None, None, future))
+        self._said.append((_FLUSH, None, None, future))
+        self._hand_over()
         await future
+
+    def _say(self, item: _Item) -> None:
+        self._said.append(item)
+        if self._due is None:
+            assert self._loop is not None, "the journal is not started"
+            self._due = self._loop.call_later(_LINGER_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        """To the writer's thread. Waking it takes the interpreter away from the loop, so it is done once for many."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        self._is_soon = False
+        said, self._said = self._said, []
+        if said:
+            self._queue.put(said)
 
     # --- what the forwarder says -------------------------------------------------------------------------------
 
@@ -116,7 +144,7 @@ class Journal:
 
     def refuse(self, record: Outcome) -> None:
         """Puts aside what the ledger will not take."""
-        self._queue.put((_REFUSED, None, _encoded(record), None))
+        self._queue.put([(_REFUSED, None, _encoded(record), None)])
 
     # --- the writer's thread -----------------------------------------------------------------------------------
 
@@ -145,9 +173,9 @@ class Journal:
         group = self._carried
         self._carried = []
         try:
-            group.append(self._queue.get(timeout=_RETRY_SECONDS if group else _IDLE_SECONDS))
+            group += self._queue.get(timeout=_RETRY_SECONDS if group else _IDLE_SECONDS)
             while len(group) < _GROUP:
-                group.append(self._queue.get_nowait())
+                group += self._queue.get_nowait()
         except queue.Empty:
             pass
         return group
