@@ -16,6 +16,7 @@ import pytest
 from apps.domain import errors
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.contract import ClientCall, Exchange, Target
+from apps.simulator import anthropic_request, openai_request
 from tests.domain import grammar
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -128,6 +129,18 @@ def test_a_stream_of_the_callers_own_dialect_arrives_untouched(protocol, case):
         assert found == stream
     elif relayed.seen.started:
         assert found.startswith(stream) or CHECK[protocol](found).error is not None
+
+
+@pytest.mark.parametrize(("protocol", "case", "target"), requests())
+def test_the_simulated_providers_strict_reading_agrees(protocol, case, target):
+    """Written apart from the code under test, it refuses what the vendors refuse."""
+    body = (GOLDEN / protocol / f"{case}.{target}.json").read_bytes()
+    if "refused" in json.loads(body):
+        return
+    if TARGETS[protocol][target].protocol == OPENAI:
+        openai_request.read(body, headers={})
+    elif case != "thinking_history":  # it knows its own signatures only
+        anthropic_request.read(body, headers={b"anthropic-version": b"2023-06-01"})
 
 
 def test_every_snapshot_has_its_input():

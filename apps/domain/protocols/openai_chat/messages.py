@@ -107,7 +107,8 @@ def _read_results(messages: list[wire.Message], start: int, turns: list[Message]
     while position < len(messages) and messages[position].role in _RESULTS:
         message = messages[position]
         blocks = content.read(message.content, at=f"messages[{position}].content")
-        results.append(ToolResult(message.tool_call_id or _legacy_id(start - 1), blocks))
+        identity = message.tool_call_id if message.tool_call_id is not None else _legacy_id(start - 1)
+        results.append(ToolResult(identity, blocks))
         position += 1
     last = turns[-1].content if turns and turns[-1].role == "assistant" else ()
     order = {block.id: place for place, block in enumerate(last) if isinstance(block, ToolUse)}

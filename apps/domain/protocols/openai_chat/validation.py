@@ -58,7 +58,7 @@ def unsupported(param: str, *, reason: str) -> InvalidRequest:
 
 def _check(message: wire.Message, *, at: str) -> None:
     """What the types alone do not say."""
-    if message.role == "tool" and not message.tool_call_id:
+    if message.role == "tool" and message.tool_call_id is None:
         raise missing(f"{at}.tool_call_id")
     if message.role == "function" and not message.name:
         raise missing(f"{at}.name")
