@@ -10,5 +10,5 @@ VENDOR = Vendor(
     protocols=("openai_chat",),
     base_url="https://api.openai.com/v1",
     authorize=bearer,
-    quirks=frozenset({"max_completion_tokens", "developer_role"}),
+    quirks=frozenset({"max_completion_tokens", "developer_role", "no_reasoning_history", "safety_identifier"}),
 )

@@ -24,7 +24,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """`authorize` makes the credential's headers. `forwards` are prefixes of caller's headers that go on unchanged;
     `defaults` are sent where the caller has none of that name. `trace_header` takes the gateway's own id of a call.
 
-    Quirks: `max_completion_tokens` (knows the new name of the cap), `developer_role`.
+    Quirks are explained where they are heeded: `protocols/openai_chat`.
     """
 
     slug: str
