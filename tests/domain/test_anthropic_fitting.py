@@ -1,0 +1,174 @@
+"""What a request of another dialect asks of the model, fitted to it: PROTOCOLS A2, A6, A7."""
+
+import pytest
+
+from apps.domain.chat import (
+    Format,
+    Message,
+    Reasoning,
+    RedactedThinking,
+    Text,
+    Thinking,
+    Tool,
+    ToolChoice,
+    ToolResult,
+    ToolUse,
+)
+from apps.domain.protocols.anthropic_messages import names
+from tests.domain.anthropic_calls import asked, written
+
+OPEN = {"type": "object", "properties": {"city": {"type": "string"}}}
+CLOSED = OPEN | {"additionalProperties": False}
+TOOL = Tool("weather", "tells it", OPEN)
+FORCED = {"type": "tool", "name": names.FORMAT_TOOL}
+
+
+def user(*blocks):
+    return Message("user", blocks)
+
+
+def assistant(*blocks):
+    return Message("assistant", blocks)
+
+
+# Sampling
+
+
+def test_sampling_is_clamped_and_blank_stop_strings_are_dropped():
+    body = written(asked(temperature=1.7, top_p=0.5, top_k=3, stop=("END", "\n", " ")))
+    assert (body["temperature"], body["top_p"], body["top_k"], body["stop_sequences"]) == (1.0, 0.5, 3, ["END"])
+    assert "stop_sequences" not in written(asked(stop=("\n",)))
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-7", "claude-sonnet-5", "claude-fable-5", "claude-opus-5-20270101"])
+def test_sampling_is_left_out_for_models_that_refuse_it(model):
+    body = written(asked(temperature=0.5, top_p=0.5, top_k=3), model=model)
+    assert not {"temperature", "top_p", "top_k"} & set(body)
+    assert "temperature" in written(asked(temperature=0.5), model="claude-sonnet-4-6")
+    assert "temperature" not in written(asked(temperature=0.5), "no_sampling", model="claude-sonnet-4-6")
+
+
+def test_sampling_gives_way_to_thinking():
+    body = written(asked(temperature=0.5, reasoning=Reasoning(effort="low")), "adaptive_thinking")
+    assert "temperature" not in body
+
+
+# Thinking
+
+
+@pytest.mark.parametrize(
+    ("effort", "thinking", "config"),
+    [
+        (None, None, None),
+        ("none", {"type": "disabled"}, None),
+        ("minimal", {"type": "adaptive"}, {"effort": "low"}),
+        ("low", {"type": "adaptive"}, {"effort": "low"}),
+        ("medium", {"type": "adaptive"}, {"effort": "medium"}),
+        ("high", {"type": "adaptive"}, {"effort": "high"}),
+        ("xhigh", {"type": "adaptive"}, {"effort": "high"}),
+        ("max", {"type": "adaptive"}, {"effort": "max"}),
+    ],
+)
+def test_effort_for_a_model_that_thinks_adaptively(effort, thinking, config):
+    body = written(asked(reasoning=Reasoning(effort=effort)), model="claude-opus-4-6")
+    assert (body.get("thinking"), body.get("output_config")) == (thinking, config)
+
+
+def test_effort_is_stepped_down_to_what_the_model_lists():
+    def effort(wanted, *listed):
+        request = asked(reasoning=Reasoning(effort=wanted))
+        return written(request, "adaptive_thinking", *listed)["output_config"]["effort"]
+
+    assert effort("max") == "high"
+    assert effort("xhigh", "effort_low", "effort_xhigh") == "xhigh"
+    assert effort("medium", "effort_low", "effort_max") == "low"
+    assert effort("low", "effort_medium", "effort_high") == "medium"
+
+
+@pytest.mark.parametrize(
+    ("effort", "max_tokens", "budget"),
+    [
+        ("minimal", 20_000, 2000),
+        ("low", 20_000, 4000),
+        ("medium", 20_000, 10_000),
+        ("high", 20_000, 16_000),
+        ("xhigh", 20_000, 19_000),
+        ("max", 20_000, 19_000),
+        ("low", 2000, 1024),
+        ("max", 1030, 1024),
+        ("max", 1025, 1024),
+        ("max", 1024, None),
+        ("none", 20_000, None),
+        (None, 20_000, None),
+    ],
+)
+def test_effort_for_a_model_that_thinks_by_budget(effort, max_tokens, budget):
+    body = written(asked(reasoning=Reasoning(effort=effort), max_tokens=max_tokens), model="claude-sonnet-4-5-20250929")
+    assert body.get("thinking") == (budget and {"type": "enabled", "budget_tokens": budget})
+    assert "output_config" not in body
+
+
+def test_a_model_that_always_thinks_is_not_told_to_stop():
+    assert "thinking" not in written(asked(reasoning=Reasoning(effort="none")), model="claude-fable-5")
+
+
+def test_a_model_that_cannot_think_is_not_asked_to():
+    assert "thinking" not in written(asked(reasoning=Reasoning(effort="high")), model="claude-3-5-haiku-latest")
+
+
+@pytest.mark.parametrize("choice", [ToolChoice("any"), ToolChoice("tool", "weather")])
+def test_a_forced_tool_wins_over_budgeted_thinking_and_lives_with_adaptive(choice):
+    request = asked(tools=(TOOL,), tool_choice=choice, reasoning=Reasoning(effort="high"), max_tokens=9000)
+    budgeted = written(request, model="claude-sonnet-4-5")
+    assert "thinking" not in budgeted
+    assert budgeted["tool_choice"]["type"] == choice.mode
+    assert written(request, model="claude-opus-4-6")["thinking"] == {"type": "adaptive"}
+
+
+def test_budgeted_thinking_is_off_in_an_answer_that_began_without():
+    def thinks(*first):
+        history = (user(Text("x")), assistant(*first, ToolUse("a", "f", "")), user(ToolResult("a", ())))
+        request = asked(*history, reasoning=Reasoning(effort="high"), max_tokens=9000)
+        return "thinking" in written(request, model="claude-sonnet-4-5")
+
+    assert not thinks()
+    assert not thinks(Thinking("foreign", names.sign("foreign")))
+    assert thinks(Thinking("own", "EqRs=="))
+    assert thinks(RedactedThinking("abc"))
+
+
+# Structured output
+
+
+def test_a_schema_is_native_where_the_model_has_it():
+    body = written(asked(format=Format(CLOSED)), model="claude-sonnet-4-5")
+    assert body["output_config"] == {"format": {"type": "json_schema", "schema": CLOSED}}
+    both = written(asked(format=Format(CLOSED), reasoning=Reasoning(effort="low")), model="claude-opus-4-6")
+    assert both["output_config"] == {"effort": "low", "format": {"type": "json_schema", "schema": CLOSED}}
+
+
+@pytest.mark.parametrize(("schema", "model"), [(CLOSED, "claude-3-haiku"), (OPEN, "claude-sonnet-4-5")])
+def test_elsewhere_it_is_a_tool_that_must_be_called(schema, model):
+    body = written(asked(format=Format(schema)), model=model)
+    assert body["tools"][0]["input_schema"] == schema
+    assert body["tool_choice"] == FORCED
+    assert "output_config" not in body
+
+
+def test_beside_the_callers_own_tools_some_tool_must_be_called():
+    body = written(asked(format=Format(OPEN), tools=(TOOL,)))
+    assert [tool["name"] for tool in body["tools"]] == ["weather", names.FORMAT_TOOL]
+    assert body["tool_choice"] == {"type": "any"}
+    own = written(asked(format=Format(OPEN), tools=(TOOL,), tool_choice=ToolChoice("tool", "weather")))
+    assert own["tool_choice"] == {"type": "tool", "name": "weather"}
+
+
+def test_any_json_object_is_asked_for_in_words():
+    body = written(asked(format=Format(), system=(Text("s"),)))
+    assert len(body["system"]) == 2
+    assert "JSON" in body["system"][1]["text"]
+
+
+def test_nothing_of_the_other_dialects_own_fields_goes_out():
+    body = written(asked(rest={"logit_bias": {}, "seed": 1, "store": True, "prediction": {}}))
+    assert set(body) == {"model", "max_tokens", "messages"}
