@@ -120,6 +120,16 @@ class Budget(Rule):
             models.CheckConstraint(condition=Q(period__in=Period.values), name="budget_period_known"),
         ]
 
+    def clean(self) -> None:
+        super().clean()
+        stored = Budget.objects.filter(pk=self.pk).first()
+        if stored is None:
+            return
+        if stored.period != self.period:
+            raise ValidationError({"period": "Spending was counted by this period: make another budget."})
+        if any(getattr(stored, f"{name}_id") != getattr(self, f"{name}_id") for name in ("tenant", *NARROW)):
+            raise ValidationError("Spending was counted for this subject: make another budget.")
+
 
 class BudgetWindow(models.Model):
     """One period of one budget; a new row each period, never reset.

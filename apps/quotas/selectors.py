@@ -29,7 +29,7 @@ def rule_book() -> RuleBook:
     wide = Q(key=None, user=None)
     limits = list(Limit.objects.filter(wide, is_enabled=True).order_by("id"))
     budgets = list(
-        Budget.objects.filter(wide, is_enabled=True).select_related("tenant", "project__tenant").order_by("id")
+        Budget.objects.filter(wide, is_enabled=True).select_related("tenant", "project__tenant", "model").order_by("id")
     )
     found = _by_subject(limits, budgets)
     return RuleBook(
@@ -45,7 +45,9 @@ def rules_of(key_id: int, user_id: int | None, tenant_id: int) -> tuple[snapshot
     if user_id is not None:
         mine |= Q(user_id=user_id) & (Q(tenant=None) | Q(tenant_id=tenant_id))
     limits = list(Limit.objects.filter(mine, is_enabled=True).order_by("id"))
-    budgets = list(Budget.objects.filter(mine, is_enabled=True).select_related("tenant", "key__tenant").order_by("id"))
+    budgets = list(
+        Budget.objects.filter(mine, is_enabled=True).select_related("tenant", "key__tenant", "user").order_by("id")
+    )
     return (
         _rules(limits, budgets, scope="key"),
         _rules(limits, budgets, scope="user"),
@@ -104,7 +106,7 @@ def _budget(row: Budget) -> snapshot.Budget:
         amount=row.amount,
         period=row.period,  # type: ignore[arg-type]
         timezone=row.timezone or _home(row),
-        subject=row.scope,
+        subject=f"{row.scope} {row.subject}",
     )
 
 

@@ -45,5 +45,10 @@ def enable(rule: Rule, *, actor: Any) -> None:
     _amend(rule, actor=actor, noun=str(rule._meta.model_name), changes={"is_enabled": True}, allowed={"is_enabled"})
 
 
+def remove(rule: Rule, *, actor: Any) -> None:
+    """With a budget goes what it has counted, but no ledger entry."""
+    audit.remove(rule, actor=actor, action=f"{rule._meta.model_name}.removed", area=Area.QUOTAS)
+
+
 def _amend(rule: Any, *, actor: Any, noun: str, changes: dict[str, Any], allowed: Any) -> None:
     audit.amend(rule, actor=actor, action=f"{noun}.updated", area=Area.QUOTAS, changes=changes, allowed=allowed)

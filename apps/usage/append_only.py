@@ -14,10 +14,15 @@ MESSAGE = "ledger entries are append-only"
 
 _POSTGRESQL = (
     f"""CREATE OR REPLACE FUNCTION {TABLE}_refuse() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION '{MESSAGE}'; END $$""",
-    f"DROP TRIGGER IF EXISTS {TABLE}_refuse ON {TABLE}",
-    f"""CREATE TRIGGER {TABLE}_refuse BEFORE UPDATE OR DELETE ON {TABLE}
+    $$ BEGIN RAISE EXCEPTION '{MESSAGE}' USING ERRCODE = 'restrict_violation'; END $$""",
+    f"""CREATE OR REPLACE TRIGGER {TABLE}_refuse BEFORE UPDATE OR DELETE ON {TABLE}
     FOR EACH ROW EXECUTE FUNCTION {TABLE}_refuse()""",
+    f"""CREATE OR REPLACE TRIGGER {TABLE}_refuse_truncate BEFORE TRUNCATE ON {TABLE}
+    FOR EACH STATEMENT EXECUTE FUNCTION {TABLE}_refuse()""",
+)
+_POSTGRESQL_OFF = (
+    f"DROP TRIGGER IF EXISTS {TABLE}_refuse ON {TABLE}",
+    f"DROP TRIGGER IF EXISTS {TABLE}_refuse_truncate ON {TABLE}",
 )
 _SQLITE = tuple(
     f"""CREATE TRIGGER IF NOT EXISTS {TABLE}_refuse_{action} BEFORE {action} ON {TABLE}
@@ -32,9 +37,8 @@ def protect(connection: Any) -> None:
 
 
 def unprotect(connection: Any) -> None:
-    """SQLite only: PostgreSQL never needs it."""
-    if connection.vendor == "sqlite":
-        _run(connection, _SQLITE_OFF)
+    """For SQLite's retention, and for a test run that empties its own database."""
+    _run(connection, _POSTGRESQL_OFF if connection.vendor == "postgresql" else _SQLITE_OFF)
 
 
 def _run(connection: Any, statements: tuple[str, ...]) -> None:
