@@ -138,6 +138,38 @@ def test_what_was_said_is_measured_for_an_estimate():
     assert relay(ROLE, *frames)[1].output_bytes == 4 + 3 + 7 + 6
 
 
+@pytest.mark.parametrize(
+    ("delta", "size"),
+    [
+        ({"content": "abc"}, 3),
+        ({"content": "", "reasoning": "hmmm"}, 4),
+        ({"content": 'a"c'}, 3),
+        ({"content": "a", "refusal": "no"}, 3),
+        ({"role": "assistant", "content": "abc"}, 3),
+    ],
+)
+def test_the_same_frame_again_counts_again(delta, size):
+    """The second and later ones of a kind are recognised without being read."""
+    frame = chunk(delta, usage=None)
+    for pieces in ([frame] * 5, [frame * 5], [frame * 2, frame * 3]):
+        assert relay(ROLE, *pieces, STOP + DONE)[1].output_bytes == size * 5
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        chunk({"content": "abc"}, finish="stop"),
+        chunk({"content": "abc"}, usage=USAGE),
+        chunk({"content": "a"}, error="x"),
+    ],
+)
+def test_what_follows_a_row_of_like_frames_is_not_taken_for_one(last):
+    _, seen = relay(ROLE, *[TEXT] * 3, last, DONE)
+    assert (seen.stop_reason, seen.usage, seen.error) != (None, None, None)
+    _, seen = relay(ROLE, *[TEXT] * 3, TEXT + last, DONE)
+    assert (seen.stop_reason, seen.usage, seen.error) != (None, None, None)
+
+
 def test_the_first_event_commits_and_comments_do_not():
     seen = Seen()
     tap = DIALECT.tap(seen, call(stream=True), request_id="r")

@@ -17,6 +17,7 @@ from apps.domain.protocols import refusal, splice
 from apps.domain.protocols.contract import ClientCall, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
 
+_DELTA = b'"delta":{"content":"'
 _SPOKEN = re.compile(
     rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"'
 )
@@ -81,6 +82,7 @@ class Tap:
         self._splitter = sse.Splitter()
         self._choices = call.choices
         self._stops = 0
+        self._before = self._after = b""  # what surrounded the text of the last event, and did not matter
         self._half = False  # the hidden chunk ended in CR, and its LF is still to come
         self._silence = 0  # bytes of comments before the first event
 
@@ -110,19 +112,36 @@ class Tap:
         return self._fail(rest)
 
     def _watch(self, whole: bytes) -> bytes:
-        seen = self._seen
+        if self._is_plain(whole):
+            return whole
         if whole.isspace():
             return self._skip(whole)
-        if (
-            seen.started
-            and b'"error"' not in whole
-            and b"[DONE]" not in whole
-            and whole.count(b'"finish_reason"') == whole.count(b'"finish_reason":null')
-            and whole.count(b'"usage"') == whole.count(b'"usage":null')
-        ):
-            seen.output_bytes += spoken(whole)
-            return whole
-        return self._read(whole)
+        if not self._seen.started or _matters(whole):
+            return self._read(whole)
+        self._seen.output_bytes += spoken(whole)
+        self._before = whole.partition(_DELTA)[0]
+        return whole
+
+    def _is_plain(self, whole: bytes) -> bool:
+        """Whether it is one event that differs from one before in its text alone; nearly all of a stream are.
+
+        What surrounds the text is compared, or searched when it is new, which is cheaper than reading the JSON.
+        """
+        start = whole.find(_DELTA)
+        if start < 0 or whole[:start] != self._before:
+            return False
+        start += len(_DELTA)
+        end = whole.find(b'"', start)
+        text = whole[start:end]
+        if end < 0 or b"\\" in text or b"\n" in text or b"\r" in text:
+            return False
+        after = whole[end:]
+        if after != self._after:
+            if not after.startswith(b'"}') or b'"delta"' in after or _matters(after):
+                return False
+            self._after = after
+        self._seen.output_bytes += len(text)
+        return True
 
     def _read(self, whole: bytes) -> bytes:
         """The events one by one; without the one that brings the usage, if that has to be hidden."""
@@ -189,6 +208,16 @@ class Tap:
             return b""
         end = rest + b"\n\n" if self._splitter.passing else b""
         return end + error.stream_error(fault, request_id=self._request_id)
+
+
+def _matters(data: bytes) -> bool:
+    """Whether there may be a finish reason, usage, an error or the end in it."""
+    return (
+        b'"error"' in data
+        or b"[DONE]" in data
+        or data.count(b'"finish_reason"') != data.count(b'"finish_reason":null')
+        or data.count(b'"usage"') != data.count(b'"usage":null')
+    )
 
 
 def spoken(data: bytes) -> int:
