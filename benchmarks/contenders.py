@@ -42,6 +42,7 @@ class Contender:
     pairs: tuple[Pair, ...]
     start: Callable[[Path, Cores, Server], contextlib.AbstractContextManager[Up]]
     missing: str = ""
+    most_streams: int = 10_000  # that it can open in reasonable time
 
 
 @contextlib.contextmanager

@@ -60,7 +60,8 @@ def row(cell: Cell, samples: Sequence[Sample], *, rss_mb: float | None) -> Row:
     """Medians over the rounds. An error anywhere makes the figures invalid, which the row says."""
     errors = sum((sample.errors for sample in samples), collections.Counter())
     rates = [sample.rate for sample in samples]
-    extra = {name: _median([sample.extra[name] for sample in samples]) for name in samples[0].extra}
+    named = dict.fromkeys(name for sample in samples for name in sample.extra)
+    extra = {name: _median([sample.extra.get(name) for sample in samples]) for name in named}
     return {
         "name": cell.name,
         "mode": cell.mode,

@@ -32,6 +32,7 @@ COLUMNS = (
 )
 IDLE_COLUMNS = (
     ("who", "name"),
+    ("streams", "connections"),
     ("KB a stream", "kb_per_stream"),
     ("resident MB", "held_rss_mb"),
     ("opened/s", "rps"),
@@ -120,8 +121,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
             rows = [row for row in outcome.headline if (row["mode"], row["connections"]) == (mode, connections)]
             yield from _section(f"{title}, {some}", rows, COLUMNS, missing=outcome.missing)
     idle = [row for row in outcome.headline if row["mode"] == "idle"]
-    streams = idle[0]["connections"] if idle else 0
-    yield from _section(f"Idle open streams: {streams} at once", idle, IDLE_COLUMNS, missing=outcome.missing)
+    yield from _section("Idle open streams", idle, IDLE_COLUMNS, missing=outcome.missing)
     for pair in dict.fromkeys(row["pair"] for row in outcome.other_pairs):
         for mode in ("call", "stream"):
             rows = [row for row in outcome.other_pairs if (row["pair"], row["mode"]) == (pair, mode)]
@@ -193,8 +193,8 @@ def _cell(row: Row, name: str) -> str:
     value = row.get(name)
     if value is None:
         return "–"
-    if isinstance(value, str):
-        return value
+    if isinstance(value, str | int):
+        return str(value)
     if name in SHARES:
         return f"{value:.0%}"
     if name == "rps":

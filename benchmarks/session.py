@@ -79,6 +79,7 @@ class Session:
 
     async def idle(self, contender: Contender, *, streams: int) -> None:
         """A fresh process, warmed up; then many streams that have begun and say nothing more."""
+        streams = min(streams, contender.most_streams)
         with contextlib.ExitStack() as stack:
             up = self._enter(contender, stack=stack)
             assert up.pid is not None
@@ -94,11 +95,8 @@ class Session:
                 await servers.settle(up.pid, processor=memory.processor_seconds)
                 after = memory.resident_kb(up.pid)
         opened = len(result.waits)
-        extra_figures = {
-            "kb_per_stream": (after - before) / opened if opened else 0.0,
-            "held_rss_mb": after / 1024,
-        }
-        sample = Sample(opened / result.seconds, result.waits, errors=result.errors, extra=extra_figures)
+        measured = {"kb_per_stream": (after - before) / opened, "held_rss_mb": after / 1024} if opened else {}
+        sample = Sample(opened / result.seconds, result.waits, errors=result.errors, extra=measured)
         self.samples.setdefault(Cell(contender.name, "idle", streams), []).append(sample)
 
     def ledger(self) -> dict[str, int | None]:
