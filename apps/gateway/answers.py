@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from apps.domain.errors import ClientGone, GatewayError
@@ -73,13 +75,18 @@ def limit_headers(decision: Decision, *, anthropic: bool, now: float) -> HeaderL
     return headers
 
 
+@lru_cache(maxsize=1024)
+def _moment(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+
+
 def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderList:
-    reset = datetime.fromtimestamp(now + allowance.reset, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    reset = _moment(math.ceil(now + allowance.reset))
     prefix = b"anthropic-ratelimit-" + kind
     return [
         (prefix + b"-limit", b"%d" % allowance.limit),
         (prefix + b"-remaining", b"%d" % allowance.remaining),
-        (prefix + b"-reset", reset.encode()),
+        (prefix + b"-reset", reset),
     ]
 
 

@@ -45,6 +45,7 @@ class Engine:
         await self.configuration.verify()
         await self.accounts.start()
         await self.configuration.start()
+        await self.outbound.warm()
         log.info("gateway.started", revision=self.configuration.snapshot.revision)
 
     async def close(self) -> None:

@@ -116,6 +116,11 @@ class Outbound:
             self._retired = [pool for pool in self._retired if not pool.is_closed] + [self._pool]
         self._pool = replacement
 
+    async def warm(self) -> None:
+        """Makes ready what the first call would otherwise have to wait for: the TLS context and its imports."""
+        if self._pool is None:
+            self._pool = self._make_pool(self._private_networks)
+
     async def open(
         self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes, timeouts: Timeouts
     ) -> Answer:

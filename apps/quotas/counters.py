@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from django.conf import settings
 
 from apps.domain.limits.decision import Decision
-from apps.domain.limits.rate import RateTable
 from apps.domain.snapshot import Limit
-
-log = logging.getLogger(__name__)
+from apps.quotas.local_counters import LocalLimiter
 
 
 class Limiter(Protocol):
@@ -35,26 +31,3 @@ def make_limiter() -> Limiter:
     from apps.quotas.redis_counters import RedisLimiter
 
     return RedisLimiter(settings.REDIS_URL)
-
-
-def microseconds() -> int:
-    return time.monotonic_ns() // 1000
-
-
-class LocalLimiter:
-    """One process, in memory. A process that dies takes its counters with it."""
-
-    def __init__(self, *, clock: Callable[[], int] = microseconds) -> None:
-        self._table = RateTable()
-        self._clock = clock
-
-    async def acquire(self, limits: Sequence[Limit], *, tokens: int) -> Decision:
-        return self._table.admit(limits, tokens=tokens, now=self._clock())
-
-    def release(self, decision: Decision, *, tokens_used: int | None = None) -> None:
-        if decision.held:
-            decision.held = False
-            self._table.release(decision, tokens_used=tokens_used, now=self._clock())
-
-    async def close(self) -> None:
-        return None

@@ -26,7 +26,7 @@ from apps.domain.limits import rate
 from apps.domain.limits.decision import FREE, Charge, Decision, Kind
 from apps.domain.snapshot import Limit
 from apps.quotas import replicas
-from apps.quotas.counters import LocalLimiter
+from apps.quotas.local_counters import LocalLimiter
 
 log = logging.getLogger(__name__)
 

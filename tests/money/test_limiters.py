@@ -14,7 +14,8 @@ from django.conf import settings
 
 from apps.domain.snapshot import Limit
 from apps.quotas import redis_counters, replicas
-from apps.quotas.counters import Limiter, LocalLimiter
+from apps.quotas.counters import Limiter
+from apps.quotas.local_counters import LocalLimiter
 from apps.quotas.redis_counters import RedisLimiter
 from tests import services
 
