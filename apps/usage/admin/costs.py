@@ -1,0 +1,38 @@
+"""How the cost of an entry came about: counter by counter, at the price that was in force."""
+
+from __future__ import annotations
+
+from apps.audit import cells
+from apps.catalog.models import Price
+from apps.domain import money
+from apps.domain.pricing import MILLION
+from apps.usage.models import Entry
+
+COUNTERS = (
+    ("Input", "in_fresh", "input"),
+    ("Input from cache", "in_cache_read", "cache_read"),
+    ("Input to cache, 5 minutes", "in_cache_write_5m", "cache_write_5m"),
+    ("Input to cache, 1 hour", "in_cache_write_1h", "cache_write_1h"),
+    ("Output", "out_total", "output"),
+)
+
+
+def breakdown(entry: Entry) -> str:
+    """Each amount is rounded by itself here; the row's cost is rounded once."""
+    price = Price.objects.filter(pk=entry.price_version).first() if entry.price_version is not None else None
+    rows = []
+    for label, counter, name in COUNTERS:
+        tokens = getattr(entry, counter)
+        if not tokens and counter not in ("in_fresh", "out_total"):
+            continue
+        rate = getattr(price, name) if price is not None else None
+        rows.append((label, cells.number(tokens), *_priced(tokens, rate)))
+    if entry.out_reasoning:
+        rows.append(("of the output, reasoning", cells.number(entry.out_reasoning), "", ""))
+    return cells.table(("", "Tokens", "$ per 1M", "Amount"), rows)
+
+
+def _priced(tokens: int, rate: int | None) -> tuple[str, str]:
+    if rate is None:
+        return cells.NOTHING, cells.NOTHING
+    return cells.amount(money.text(rate)), cells.amount(money.text((tokens * rate + MILLION // 2) // MILLION))

@@ -1,0 +1,246 @@
+"""The ledger: a list of calls, and a page that says all that is known of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.decorators import display
+
+from apps.audit import cells
+from apps.audit.pages import ReadOnlyAdmin
+from apps.domain import ids, money
+from apps.quotas.models import BudgetWindow
+from apps.usage.admin import costs
+from apps.usage.admin.filters import OutcomeFilter, SinceFilter, request_of
+from apps.usage.models import Entry
+
+STATUSES = {
+    "ok": "success",
+    "client_gone": "info",
+    "client_error": "warning",
+    "refused": "warning",
+    "upstream_error": "danger",
+    "upstream_broken": "danger",
+    "timeout": "danger",
+    "gateway_error": "danger",
+    "interrupted": "danger",
+}
+
+
+@admin.register(Entry)
+class EntryAdmin(ReadOnlyAdmin):
+    list_display = [
+        *("shown_started", "shown_status", "model_name", "tenant", "shown_key", "tokens_in", "tokens_out"),
+        *("shown_cost", "shown_latency", "shown_first"),
+    ]
+    list_filter = [
+        SinceFilter,
+        OutcomeFilter,
+        *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user", "key", "model", "provider")),
+        ("usage_source", ChoicesDropdownFilter),
+    ]
+    list_select_related = ["tenant", "key"]
+    list_fullwidth = True
+    search_fields = ["request_id"]  # see get_search_results
+    search_help_text = "A request id, trace id or the provider's request id"
+    sortable_by: list[str] = []
+    nothing_yet = "Every call that reached a provider is written down here. Issue a key and make the first one."
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": [
+                    *("shown_started", "shown_status", "shown_answer", "tenant", "project", "user", "key"),
+                    *("shown_model", "shown_dialects"),
+                ]
+            },
+        ),
+        ("Where it went", {"fields": ["provider", "shown_deployment", "upstream_model", "credential", "attempts"]}),
+        ("Money", {"fields": ["shown_cost", "shown_budget", "windows_charged", "version"]}),
+        ("Tokens", {"fields": ["breakdown", "usage_source"]}),
+        ("Time", {"fields": ["shown_first", "shown_latency", "shown_queue", "speed", "shown_settled"]}),
+        (
+            "Ids",
+            {
+                "fields": [
+                    *("shown_request", "entry_id", "trace_id", "provider_request_id", "client_address", "user_agent"),
+                ]
+            },
+        ),
+        ("What the router did", {"fields": ["shown_trail"]}),
+    ]
+    readonly_fields = [
+        *("shown_started", "shown_status", "shown_answer", "shown_model", "shown_dialects", "shown_deployment"),
+        *("attempts", "shown_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
+        *("shown_latency", "shown_queue", "speed", "shown_settled", "shown_request", "entry_id", "shown_trail"),
+    ]
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Callers know a request as `req_<hex>`; its entries' ids begin like it."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if (asked := request_of(term)) is not None:
+            return queryset.filter(id__range=ids.entries_of(asked)), False
+        return queryset.filter(Q(trace_id=term) | Q(provider_request_id=term)), False
+
+    # --- what happened -----------------------------------------------------------------------------------------
+
+    @display(description="Started (UTC)")
+    def shown_started(self, entry: Entry) -> str:
+        return cells.stamp(entry.started_at)
+
+    @display(description="Outcome", label=STATUSES)
+    def shown_status(self, entry: Entry) -> tuple[str, str]:
+        shown = "unconfirmed" if entry.state == "unconfirmed" else entry.get_status_display()
+        return entry.status, shown
+
+    @display(description="Key")
+    def shown_key(self, entry: Entry) -> str:
+        return entry.key.name if entry.key is not None else cells.NOTHING
+
+    @display(description="Answer")
+    def shown_answer(self, entry: Entry) -> str:
+        parts = [
+            f"HTTP {entry.http_status}" if entry.http_status else "",
+            entry.error_code,
+            f"stopped: {entry.stop_reason}" if entry.stop_reason else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+    @display(description="Model")
+    def shown_model(self, entry: Entry) -> str:
+        if entry.model_id is None:
+            return entry.model_name
+        return cells.link(reverse("admin:catalog_model_change", args=[entry.model_id]), entry.model_name)
+
+    @display(description="Spoken")
+    def shown_dialects(self, entry: Entry) -> str:
+        streamed = "streamed" if entry.stream else "not streamed"
+        return f"{entry.client_protocol} at {entry.endpoint}, {entry.upstream_protocol} upstream, {streamed}"
+
+    @display(description="Deployment")
+    def shown_deployment(self, entry: Entry) -> str:
+        if entry.deployment_id is None:
+            return cells.NOTHING
+        return cells.link(
+            reverse("admin:catalog_deployment_change", args=[entry.deployment_id]), f"no. {entry.deployment_id}"
+        )
+
+    @display(description="Attempts of this request")
+    def attempts(self, entry: Entry) -> str:
+        rows = Entry.objects.filter(id__range=ids.entries_of(entry.request_id)).order_by("id")[:50]
+        return cells.table(
+            ("Attempt", "Entry", "Outcome", "Cost"),
+            [
+                (
+                    row.attempt,
+                    "this one" if row.pk == entry.pk else cells.link(_page(row), row.get_kind_display()),
+                    row.get_status_display(),
+                    _cost(row),
+                )
+                for row in rows
+            ],
+        )
+
+    @display(description="Steps")
+    def shown_trail(self, entry: Entry) -> str:
+        return cells.steps(entry.trail)
+
+    # --- what it cost ------------------------------------------------------------------------------------------
+
+    @display(description="Tokens in")
+    def tokens_in(self, entry: Entry) -> str:
+        return cells.number(entry.in_fresh + entry.in_cache_read + entry.in_cache_write_5m + entry.in_cache_write_1h)
+
+    @display(description="Tokens out")
+    def tokens_out(self, entry: Entry) -> str:
+        return cells.number(entry.out_total)
+
+    @display(description="Cost")
+    def shown_cost(self, entry: Entry) -> str:
+        return cells.amount(_cost(entry))
+
+    @display(description="Charged to budgets")
+    def shown_budget(self, entry: Entry) -> str:
+        over = f", {money.text(entry.overrun_nano)} more than was reserved" if entry.overrun_nano else ""
+        return f"{money.text(entry.high_nano)} (reserved {money.text(entry.reserved_nano)}{over})"
+
+    @display(description="Budgets")
+    def windows_charged(self, entry: Entry) -> str:
+        windows = BudgetWindow.objects.filter(pk__in=entry.windows[:20]).select_related(
+            *(f"budget__{name}" for name in ("tenant", "project", "user", "key", "model"))
+        )
+        links = [
+            cells.link(reverse("admin:quotas_budget_change", args=[window.budget_id]), str(window))
+            for window in windows
+        ]
+        return cells.lines(links)
+
+    @display(description="Price version")
+    def version(self, entry: Entry) -> str:
+        if entry.price_version is None:
+            return "none: the deployment had no price"
+        return cells.link(reverse("admin:catalog_price_change", args=[entry.price_version]), entry.price_version)
+
+    @display(description="How the cost came about")
+    def breakdown(self, entry: Entry) -> str:
+        return costs.breakdown(entry)
+
+    # --- how long it took --------------------------------------------------------------------------------------
+
+    @display(description="Latency")
+    def shown_latency(self, entry: Entry) -> str:
+        return _milliseconds(entry.latency_ms)
+
+    @display(description="First token")
+    def shown_first(self, entry: Entry) -> str:
+        return _milliseconds(entry.ttft_ms)
+
+    @display(description="Waited in the gateway")
+    def shown_queue(self, entry: Entry) -> str:
+        return _milliseconds(entry.queue_ms)
+
+    @display(description="Speed")
+    def speed(self, entry: Entry) -> str:
+        seconds = (entry.latency_ms - (entry.ttft_ms or 0)) / 1000
+        return f"{entry.out_total / seconds:,.0f} tokens a second" if entry.out_total and seconds > 0 else cells.NOTHING
+
+    @display(description="In the ledger since (UTC)")
+    def shown_settled(self, entry: Entry) -> str:
+        return cells.stamp(entry.settled_at)
+
+    # --- ids ---------------------------------------------------------------------------------------------------
+
+    @display(description="Request")
+    def shown_request(self, entry: Entry) -> str:
+        return cells.code(f"req_{entry.request_id.hex}")
+
+    @display(description="Entry")
+    def entry_id(self, entry: Entry) -> str:
+        return cells.code(entry.pk)
+
+
+def _page(entry: Entry) -> str:
+    return reverse("admin:usage_entry_change", args=[entry.pk])
+
+
+def _budget(window: BudgetWindow) -> str:
+    return reverse("admin:quotas_budget_change", args=[window.budget_id])
+
+
+def _cost(entry: Entry) -> str:
+    if entry.is_unpriced:
+        return "unpriced"
+    if entry.low_nano != entry.high_nano:
+        return f"{money.text(entry.low_nano)} to {money.text(entry.high_nano)}"
+    return money.text(entry.cost_nano)
+
+
+def _milliseconds(value: int | None) -> str:
+    return cells.NOTHING if value is None else cells.amount(f"{value:,} ms")

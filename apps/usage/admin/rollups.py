@@ -1,0 +1,62 @@
+"""Usage hour by hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import display
+
+from apps.audit import cells
+from apps.audit.pages import ReadOnlyAdmin
+from apps.domain import money
+from apps.usage.admin.filters import HourFilter
+from apps.usage.models import HourlyRollup
+
+
+def _count(name: str, description: str) -> Any:
+    @display(description=description, ordering=name)
+    def shown(self: Any, rollup: HourlyRollup) -> str:
+        return cells.number(getattr(rollup, name))
+
+    return shown
+
+
+@admin.register(HourlyRollup)
+class HourlyRollupAdmin(ReadOnlyAdmin):
+    list_display = [
+        *("shown_hour", "tenant", "project", "shown_key", "model", "provider", "shown_calls", "shown_errors"),
+        *("tokens_in", "tokens_out", "shown_cost"),
+    ]
+    list_display_links = None
+    list_filter = [
+        HourFilter,
+        *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user", "key", "model", "provider")),
+    ]
+    list_select_related = ["tenant", "project", "model", "key", "provider"]
+    list_fullwidth = True
+    ordering = ["-hour", "-id"]
+    sortable_by = ["shown_hour", "shown_calls", "shown_errors", "shown_cost"]
+    nothing_yet = "The ledger is summed up here every few minutes, once there have been calls."
+    shown_calls = _count("calls", "Calls")
+    shown_errors = _count("errors", "Errors")
+    tokens_out = _count("out_total", "Tokens out")
+
+    @display(description="Hour (UTC)", ordering="hour")
+    def shown_hour(self, rollup: HourlyRollup) -> str:
+        return f"{rollup.hour:%Y-%m-%d %H:00}"
+
+    @display(description="Key")
+    def shown_key(self, rollup: HourlyRollup) -> str:
+        return rollup.key.name if rollup.key is not None else cells.NOTHING
+
+    @display(description="Tokens in")
+    def tokens_in(self, rollup: HourlyRollup) -> str:
+        return cells.number(
+            rollup.in_fresh + rollup.in_cache_read + rollup.in_cache_write_5m + rollup.in_cache_write_1h
+        )
+
+    @display(description="Cost", ordering="cost_nano")
+    def shown_cost(self, rollup: HourlyRollup) -> str:
+        return cells.amount(money.text(rollup.cost_nano))
