@@ -53,17 +53,17 @@ class RateTable:
             return FREE
         if len(self._meters) >= self._sweep_at:
             self._sweep(now)
-        meters = [self._meters.get(limit.key) or self._new(limit.key) for limit in limits]
-        waits = [_wait(limit, meter, tokens=tokens, now=now) for limit, meter in zip(limits, meters, strict=True)]
-        if any(waits):
-            wait, kind, limit = max(
-                ((*wait, limit) for wait, limit in zip(waits, limits, strict=True) if wait), key=lambda found: found[0]
-            )
-            requests, tightest = tightest_of(
-                [(limit, meter.requests, meter.tokens) for limit, meter in zip(limits, meters, strict=True)], now=now
-            )
-            return Decision(False, limit, kind, wait / 1_000_000, requests, tightest, held=False)
-        return _take(limits, meters, tokens=tokens, now=now)
+        pairs = [(limit, self._meters.get(limit.key) or self._new(limit.key)) for limit in limits]
+        refusal: tuple[int, Kind, Limit] | None = None
+        for limit, meter in pairs:
+            found = _wait(limit, meter, tokens, now)
+            if found is not None and (refusal is None or found[0] > refusal[0]):
+                refusal = (*found, limit)
+        if refusal is None:
+            return _take(pairs, tokens=tokens, now=now)
+        wait, kind, limit = refusal
+        requests, tightest = tightest_of([(limit, meter.requests, meter.tokens) for limit, meter in pairs], now=now)
+        return Decision(False, limit, kind, wait / 1_000_000, requests, tightest, held=False)
 
     def release(self, decision: Decision, *, tokens_used: int | None, now: int) -> None:
         """Frees the call's place; moves the meters of tokens from what was asked to what was used."""
@@ -97,55 +97,60 @@ def corrected(stands: int, charge: Charge, *, tokens_used: int, now: int) -> int
     return stands - min(unused, max(0, charge.mark - now))
 
 
-def _wait(limit: Limit, meter: Meter, *, tokens: int, now: int) -> tuple[int, Kind] | None:
+def _wait(limit: Limit, meter: Meter, tokens: int, now: int) -> tuple[int, Kind] | None:
     """None: it may pass. Otherwise how long it must wait, and for what."""
     found: tuple[int, Kind] | None = None
     if limit.concurrency is not None and meter.in_flight >= limit.concurrency:
         found = (BUSY_WAIT, "concurrency")
-    full = now + MINUTE
     if (allowed := limit.requests_per_minute) is not None:
-        wait = max(meter.requests, now) + MINUTE // allowed - full
+        used = meter.requests - now if meter.requests > now else 0
+        wait = used + MINUTE // allowed - MINUTE
         if wait > 0 and (found is None or wait > found[0]):
             found = (wait, "requests")
     if (allowed := limit.tokens_per_minute) is not None:
-        wait = max(meter.tokens, now) + min(tokens, allowed) * MINUTE // allowed - full
+        used = meter.tokens - now if meter.tokens > now else 0
+        wait = used + (tokens if tokens < allowed else allowed) * MINUTE // allowed - MINUTE
         if wait > 0 and (found is None or wait > found[0]):
             found = (wait, "tokens")
     return found
 
 
-def _take(limits: Sequence[Limit], meters: Sequence[Meter], *, tokens: int, now: int) -> Decision:
+def _take(pairs: Sequence[tuple[Limit, Meter]], *, tokens: int, now: int) -> Decision:
     charges = []
     stands = []
-    for limit, meter in zip(limits, meters, strict=True):
+    for limit, meter in pairs:
         if (allowed := limit.requests_per_minute) is not None:
-            meter.requests = max(meter.requests, now) + MINUTE // allowed
+            meter.requests = (meter.requests if meter.requests > now else now) + MINUTE // allowed
         if (allowed := limit.tokens_per_minute) is not None:
-            amount = min(tokens, allowed)
-            meter.tokens = max(meter.tokens, now) + amount * MINUTE // allowed
+            amount = tokens if tokens < allowed else allowed
+            meter.tokens = (meter.tokens if meter.tokens > now else now) + amount * MINUTE // allowed
             charges.append(Charge(limit, amount, meter.tokens))
         if limit.concurrency is not None:
             meter.in_flight += 1
         stands.append((limit, meter.requests, meter.tokens))
     requests, tightest = tightest_of(stands, now=now)
-    return Decision(True, None, None, 0.0, requests, tightest, tuple(limits), tuple(charges))
+    limits = tuple([limit for limit, _ in pairs])
+    return Decision(True, None, None, 0.0, requests, tightest, limits, tuple(charges))
 
 
 def tightest_of(stands: Sequence[tuple[Limit, int, int]], *, now: int) -> tuple[Allowance | None, Allowance | None]:
     """Of requests and of tokens, the limit with least left. `stands`: limit, its meters of requests and tokens."""
     requests = tokens = None
+    fewest = least = 0
     for limit, requests_at, tokens_at in stands:
         if (allowed := limit.requests_per_minute) is not None:
-            requests = _tighter(requests, allowed=allowed, used=requests_at - now)
+            used = requests_at - now if requests_at > now else 0
+            left = (MINUTE - used) * allowed // MINUTE
+            if requests is None or left < fewest:
+                requests, fewest = (allowed, used), left
         if (allowed := limit.tokens_per_minute) is not None:
-            tokens = _tighter(tokens, allowed=allowed, used=tokens_at - now)
-    return requests, tokens
+            used = tokens_at - now if tokens_at > now else 0
+            left = (MINUTE - used) * allowed // MINUTE
+            if tokens is None or left < least:
+                tokens, least = (allowed, used), left
+    return _allowance(requests, fewest), _allowance(tokens, least)
 
 
-def _tighter(best: Allowance | None, *, allowed: int, used: int) -> Allowance:
-    """`used` is in microseconds of a minute."""
-    used = max(used, 0)
-    remaining = max(0, (MINUTE - used) * allowed // MINUTE)
-    if best is not None and best.remaining <= remaining:
-        return best
-    return Allowance(allowed, remaining, used / 1_000_000)
+def _allowance(found: tuple[int, int] | None, left: int) -> Allowance | None:
+    """`found`: the limit and the microseconds of a minute in use."""
+    return None if found is None else Allowance(found[0], max(0, left), found[1] / 1_000_000)
