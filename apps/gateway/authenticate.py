@@ -1,4 +1,4 @@
-"""Who asks. A warm key costs one HMAC and a dictionary look-up; a cold one a single query."""
+"""Who asks. A warm key costs one hash and a dictionary look-up; a cold one a single query."""
 
 from __future__ import annotations
 
