@@ -2,10 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.admin.views.autocomplete import AutocompleteJsonView
+from django.contrib.auth.views import PasswordChangeView
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
+
+
+class Autocomplete(AutocompleteJsonView):
+    """Choices are called what their own pages call them."""
+
+    def serialize_result(self, obj: Any, to_field_name: str) -> dict[str, str]:
+        result: dict[str, str] = super().serialize_result(obj, to_field_name)
+        label = getattr(self.model_admin, "label", str)
+        return result | {"text": label(obj)}
 
 
 class WeirAdminSite(UnfoldAdminSite):
     site_title = "Weir"
     site_header = "Weir"
     index_title = "Overview"
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        return Autocomplete.as_view(admin_site=self)(request)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One's own, through the service, so that it is recorded."""
+        from apps.accounts.forms import OwnPasswordForm  # the site is made before the apps are
+
+        view = PasswordChangeView.as_view(
+            form_class=OwnPasswordForm,
+            success_url=reverse("admin:password_change_done"),
+            template_name="registration/password_change_form.html",
+            extra_context={**self.each_context(request), **(extra_context or {})},
+        )
+        return view(request)

@@ -8,8 +8,15 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def _item(title: str, icon: str, view: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{view}")}
+def _item(title: str, icon: str, model: str) -> dict[str, Any]:
+    """A link to the list of `app.model`, for those who may see it."""
+    app, _, name = model.partition(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
 
 
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
@@ -21,6 +28,8 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Weir",
     "SITE_SUBHEADER": "LLM gateway",
     "SITE_SYMBOL": "water",
+    "SITE_URL": None,
+    "STYLES": [lambda request: static("admin/weir.css")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("weir.svg")},
     ],
@@ -47,37 +56,51 @@ UNFOLD: dict[str, Any] = {
         "show_search": True,
         "show_all_applications": False,
         "navigation": [
-            {"title": None, "items": [_item("Overview", "dashboard", "index")]},
+            {"title": None, "items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
             _group(
                 "Usage",
-                _item("Calls", "receipt_long", "usage_entry_changelist"),
-                _item("By the hour", "bar_chart", "usage_hourlyrollup_changelist"),
+                _item("Calls", "receipt_long", "usage.entry"),
+                _item("By the hour", "bar_chart", "usage.hourlyrollup"),
             ),
             _group(
-                "Who may",
-                _item("Tenants", "domain", "tenants_tenant_changelist"),
-                _item("Projects", "folder", "tenants_project_changelist"),
-                _item("People", "group", "accounts_user_changelist"),
-                _item("Keys", "key", "keys_key_changelist"),
+                "Access",
+                _item("Tenants", "domain", "tenants.tenant"),
+                _item("Projects", "folder", "tenants.project"),
+                _item("People", "group", "accounts.user"),
+                _item("Keys", "key", "keys.key"),
             ),
             _group(
-                "How much",
-                _item("Budgets", "savings", "quotas_budget_changelist"),
-                _item("Limits", "speed", "quotas_limit_changelist"),
+                "Spending",
+                _item("Budgets", "savings", "quotas.budget"),
+                _item("Limits", "speed", "quotas.limit"),
             ),
             _group(
-                "Where to",
-                _item("Providers", "hub", "catalog_provider_changelist"),
-                _item("Models", "neurology", "catalog_model_changelist"),
-                _item("Deployments", "conversion_path", "catalog_deployment_changelist"),
-                _item("Prices", "sell", "catalog_price_changelist"),
-                _item("Opened networks", "lan", "catalog_allowednetwork_changelist"),
+                "Routing",
+                _item("Providers", "hub", "catalog.provider"),
+                _item("Models", "neurology", "catalog.model"),
+                _item("Deployments", "conversion_path", "catalog.deployment"),
+                _item("Prices", "sell", "catalog.price"),
+                _item("Opened networks", "lan", "catalog.allowednetwork"),
             ),
             _group(
                 "Operations",
-                _item("Schedules", "schedule", "django_celery_beat_periodictask_changelist"),
-                _item("Audit log", "history", "audit_record_changelist"),
+                _item("Schedules", "schedule", "django_celery_beat.periodictask"),
+                _item("Audit log", "history", "audit.record"),
             ),
         ],
     },
+    "TABS": [
+        {
+            "models": [
+                "django_celery_beat.periodictask",
+                "django_celery_beat.intervalschedule",
+                "django_celery_beat.crontabschedule",
+            ],
+            "items": [
+                _item("Schedules", "", "django_celery_beat.periodictask"),
+                _item("Intervals", "", "django_celery_beat.intervalschedule"),
+                _item("Crontabs", "", "django_celery_beat.crontabschedule"),
+            ],
+        },
+    ],
 }

@@ -1,4 +1,4 @@
-"""What the admin's first page shows: today's money, calls and errors, the last day by the hour, what needs care."""
+"""The first page: what today cost, how it went, what is down. Each part for those who may see what it shows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.timesince import timesince
 
+from apps.audit import cells
 from apps.catalog import selectors as catalog
 from apps.domain import money
 from apps.quotas import selectors as quotas
@@ -19,48 +20,24 @@ CHART_HEIGHT = 160
 BAR_WIDTH = 100 / 24
 LATEST = 10
 MOST_USED = 6
+MANY_ERRORS_PERCENT = 5
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold's DASHBOARD_CALLBACK. Bounded queries, whatever the size of the ledger."""
     now = datetime.now(UTC)
-    overview = usage.overview(now)
-    ledger = reverse("admin:usage_entry_changelist")
-    today = overview.today
-    rate = 100 * today.errors / today.calls if today.calls else 0.0
-    providers = catalog.providers_overview()
-    down = [provider for provider in providers if provider["enabled"] and not provider["healthy"]]
-    context["cards"] = [
-        _card("Spend today", money.text(today.cost), "UTC day, estimates included", f"{ledger}?since=24h"),
-        _card("Calls today", f"{today.calls:,}", f"{state.in_flight} in flight now", f"{ledger}?since=24h"),
-        _card(
-            "Errors today",
-            f"{today.errors:,}",
-            f"{rate:.1f} % of calls",
-            f"{ledger}?since=24h&status__exact=upstream_error",
-            bad=rate >= 5,
-        ),
-        _card(
-            "Providers",
-            f"{len(providers) - len(down)} of {len(providers)} up",
-            ", ".join(provider["name"] for provider in down) or "all answer their health checks",
-            reverse("admin:catalog_provider_changelist"),
-            bad=bool(down),
-        ),
-        _card(
-            "Unconfirmed",
-            f"{today.unconfirmed:,}",
-            f"up to {money.text(today.high - today.low)} uncertain",
-            f"{ledger}?since=24h&state__exact=unconfirmed",
-            bad=today.unconfirmed > 0,
-        ),
-    ]
-    context["bars"] = _bars(overview.hours)
-    context["chart_total"] = money.text(sum(hour.totals.cost for hour in overview.hours))
-    context["chart_height"] = CHART_HEIGHT
-    context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
-    context["budgets"] = [_budget(window, subject) for window, subject in quotas.most_used(now, MOST_USED)]
-    context["is_empty"] = not any(hour.totals.calls for hour in overview.hours)
+    cards: list[dict[str, Any]] = []
+    if request.user.has_perm("usage.view_entry"):
+        overview = usage.overview(now)
+        cards += _usage_cards(overview.today)
+        context["chart"] = _chart(overview.hours)
+        context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
+    if request.user.has_perm("catalog.view_provider"):
+        cards.insert(3, _provider_card())
+    if request.user.has_perm("quotas.view_budget"):
+        context["budgets"] = [_budget(window, subject) for window, subject in quotas.most_used(now, MOST_USED)]
+    context["cards"] = cards
+    context["now"] = f"{now:%Y-%m-%d %H:%M} UTC"
     return context
 
 
@@ -68,8 +45,41 @@ def _card(title: str, figure: str, note: str, link: str, *, bad: bool = False) -
     return {"title": title, "figure": figure, "note": note, "link": link, "bad": bad}
 
 
-def _bars(hours: list[usage.Hour]) -> list[dict[str, Any]]:
-    """One bar an hour, as percentages and pixels of the drawing."""
+def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
+    ledger = reverse("admin:usage_entry_changelist")
+    rate = 100 * today.errors / today.calls if today.calls else 0.0
+    doubt = f"up to {money.text(today.high - today.low)} in doubt" if today.unconfirmed else "every cost is known"
+    return [
+        _card("Spend today", money.text(today.cost), "since midnight UTC", f"{ledger}?since=24h"),
+        _card("Calls today", f"{today.calls:,}", f"{state.in_flight:,} in flight now", f"{ledger}?since=24h"),
+        _card(
+            "Errors today",
+            f"{today.errors:,}",
+            f"{rate:.1f} % of calls",
+            f"{ledger}?since=24h&outcome=errors",
+            bad=rate >= MANY_ERRORS_PERCENT,
+        ),
+        _card(
+            "Unconfirmed",
+            f"{today.unconfirmed:,}",
+            doubt,
+            f"{ledger}?since=24h&outcome=unconfirmed",
+            bad=today.unconfirmed > 0,
+        ),
+    ]
+
+
+def _provider_card() -> dict[str, Any]:
+    """Disabled ones are nobody's worry."""
+    enabled = [provider for provider in catalog.providers_overview() if provider["enabled"]]
+    down = [provider["name"] for provider in enabled if not provider["healthy"]]
+    note = f"down: {', '.join(down)}" if down else "all answer" if enabled else "add one"
+    link = reverse("admin:catalog_provider_changelist" if enabled else "admin:catalog_provider_add")
+    return _card("Providers", f"{len(enabled) - len(down)} of {len(enabled)} up", note, link, bad=bool(down))
+
+
+def _chart(hours: list[usage.Hour]) -> dict[str, Any]:
+    """One bar an hour, as percentages and pixels of the drawing; the same figures as a table."""
     most = max((hour.totals.cost for hour in hours), default=0) or 1
     bars = []
     for index, hour in enumerate(hours):
@@ -80,15 +90,24 @@ def _bars(hours: list[usage.Hour]) -> list[dict[str, Any]]:
                 "y": CHART_HEIGHT - height,
                 "height": height,
                 "label": f"{hour.starts:%H}",
-                "title": f"{hour.starts:%Y-%m-%d %H:00} UTC: {money.text(hour.totals.cost)}, "
-                f"{hour.totals.calls:,} calls, {hour.totals.errors:,} errors",
+                "hour": f"{hour.starts:%Y-%m-%d %H:00}",
+                "cost": money.text(hour.totals.cost),
+                "calls": f"{hour.totals.calls:,}",
+                "errors": f"{hour.totals.errors:,}",
                 "failed": bool(hour.totals.errors),
             }
         )
-    return bars
+    return {
+        "bars": bars,
+        "height": CHART_HEIGHT,
+        "total": money.text(sum(hour.totals.cost for hour in hours)),
+        "most": money.text(most) if any(hour.totals.cost for hour in hours) else "",
+        "is_empty": not any(hour.totals.calls for hour in hours),
+    }
 
 
 def _call(entry: Any) -> dict[str, Any]:
+    tokens_in = entry.in_fresh + entry.in_cache_read + entry.in_cache_write_5m + entry.in_cache_write_1h
     return {
         "link": reverse("admin:usage_entry_change", args=[entry.pk]),
         "ago": timesince(entry.started_at, depth=1),
@@ -96,19 +115,16 @@ def _call(entry: Any) -> dict[str, Any]:
         "bad": entry.status not in ("ok", "client_gone"),
         "model": entry.model_name,
         "tenant": entry.tenant.name,
-        "tokens": f"{entry.in_fresh + entry.in_cache_read + entry.out_total:,}",
+        "tokens": f"{tokens_in + entry.out_total:,}",
         "cost": "unpriced" if entry.is_unpriced else money.text(entry.cost_nano),
     }
 
 
 def _budget(window: Any, subject: str) -> dict[str, Any]:
     percent = 100 * window.settled // window.limit if window.limit else 100
+    spent = f"{money.text(window.settled)} of {money.text(window.limit)}, {window.budget.get_period_display().lower()}"
     return {
         "link": reverse("admin:quotas_budget_change", args=[window.budget_id]),
         "subject": subject,
-        "percent": percent,
-        "width": min(100, percent),
-        "settled": money.text(window.settled),
-        "limit": money.text(window.limit),
-        "period": window.budget.get_period_display().lower(),
+        "bar": cells.bar(percent, spent),
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.auth.models import Permission
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -49,6 +51,28 @@ def update_user(user: User, *, actor: Any, **changes: Any) -> User:
             _keep_an_operator(user)
         audit.amend(user, actor=actor, action="user.updated", area=Area.ACCOUNTS, changes=changes, allowed=_CHANGEABLE)
     return user
+
+
+def set_permissions(user: User, *, actor: Any, permissions: Iterable[Permission]) -> None:
+    """What a member of the staff who is no operator may do in the admin."""
+    with transaction.atomic():
+        before = _permissions(user)
+        user.user_permissions.set(permissions)
+        after = _permissions(user)
+        if before != after:
+            audit.record(
+                actor=actor,
+                action="user.permissions_set",
+                target=user,
+                area=Area.ACCOUNTS,
+                before={"permissions": before},
+                after={"permissions": after},
+            )
+
+
+def _permissions(user: User) -> list[str]:
+    rows = user.user_permissions.order_by("content_type__app_label", "codename")
+    return [f"{label}.{name}" for label, name in rows.values_list("content_type__app_label", "codename")]
 
 
 def set_password(user: User, *, actor: Any, password: str) -> None:

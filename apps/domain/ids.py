@@ -36,6 +36,16 @@ def entry_id(request: uuid.UUID, *, attempt: int, kind: int) -> uuid.UUID:
     return uuid.UUID(int=(request.int & ~_SLOT) | (attempt << 68) | (kind << 64))
 
 
+def request_of(identifier: uuid.UUID) -> uuid.UUID:
+    """The request of an entry's id; a request's own id is its own."""
+    return uuid.UUID(int=identifier.int & ~_SLOT)
+
+
+def entries_of(request: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
+    """The least and the greatest id that an entry of the request can have."""
+    return request, uuid.UUID(int=request.int | _SLOT)
+
+
 def floor(now_ms: int) -> uuid.UUID:
     """The smallest id of that millisecond: the bound of a partition or of a time filter."""
     return uuid.UUID(int=(now_ms << 80) | _VERSION_7 | _VARIANT)

@@ -5,43 +5,56 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminRadioSelectWidget
 
-from apps.audit.admin import AuditedAdmin
+from apps.accounts.models import User
+from apps.audit import cells
 from apps.audit.models import Area
+from apps.audit.pages import AuditedAdmin, Panel, panel_of
 from apps.keys import services
-from apps.keys.models import Key
+from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
+from apps.keys.models import Key, KeySecret
+from apps.tenants.models import Project, Tenant
 
-STATES = {"active": "success", "expires soon": "warning", "expired": "danger", "revoked": "danger"}
+TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
 SOON = datetime.timedelta(days=7)
-OVERLAPS = {"0": "Now", "1": "1 hour", "24": "24 hours", "168": "7 days"}
+LONG = datetime.timedelta(days=90)
+MOST_COUNTED = 1_000
+MOST_NAMED = 20
 
 
-class StateFilter(admin.SimpleListFilter):
+class StateFilter(RadioFilter):
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", "Active"), ("soon", "Expires within 7 days"), ("expired", "Expired"), ("revoked", "Revoked")]
+        return [
+            *(("active", "Active"), ("soon", "Expires within 7 days"), ("unused", "Not used for 90 days")),
+            *(("expired", "Expired"), ("revoked", "Revoked")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Key]) -> QuerySet[Key]:
         now = timezone.now()
+        working = queryset.filter(revoked_at=None).exclude(expires_at__lte=now)
         match self.value():
             case "active":
-                return queryset.filter(revoked_at=None).exclude(expires_at__lte=now)
+                return working
             case "soon":
                 return queryset.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON)
+            case "unused":
+                never = Q(last_used_at=None, created_at__lte=now - LONG)
+                return working.filter(never | Q(last_used_at__lte=now - LONG))
             case "expired":
                 return queryset.filter(revoked_at=None, expires_at__lte=now)
             case "revoked":
@@ -49,72 +62,101 @@ class StateFilter(admin.SimpleListFilter):
         return queryset
 
 
-class RotateForm(forms.Form):
-    overlap = forms.ChoiceField(
-        label="The old secret stops working",
-        choices=list(OVERLAPS.items()),
-        initial="24",
-        widget=UnfoldAdminRadioSelectWidget,
-    )
+def state(key: Key, *, now: datetime.datetime) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    if key.expires_at is not None and key.expires_at <= now + SOON:
+        return "expires soon"
+    return "unused" if (key.last_used_at or key.created_at) <= now - LONG else "active"
 
 
 @admin.register(Key)
 class KeyAdmin(AuditedAdmin):
     area = Area.KEYS
-    list_display = ["name", "shown_key", "shown_state", "tenant", "project", "user", "last_used_at", "expires_at"]
-    list_filter = [StateFilter]
+    form = KeyForm
+    list_display = ["name", "shown_key", "shown_state", "shown_project", "user", "shown_used", "shown_expiry"]
+    list_filter = [StateFilter, *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user"))]
     list_select_related = ["tenant", "project", "user"]
     search_fields = ["public_id__startswith", "name__startswith"]
-    search_help_text = "Beginning of the name, or of what follows weir_ in the key"
+    search_help_text = "Beginning of the name, or of the key itself"
     ordering = ["-id"]
-    autocomplete_fields = ["tenant", "project", "user"]
+    autocomplete_fields = ["project", "user"]
     actions = ["revoke_selected"]
     actions_detail = ["rotate", "revoke"]
+    nothing_yet = "A key is what a person or a program calls with. It is shown once, when it is issued."
+    confined = ("Confined to", {"fields": ["models", "endpoints", "networks"], "classes": ["collapse"]})
+    add_fieldsets = [(None, {"fields": ["name", "project", "user", "lifetime", "expires_at"]}), confined]
     fieldsets = [
         (None, {"fields": ["name", "tenant", "project", "user", "expires_at"]}),
-        ("Confined to (empty: not confined)", {"fields": ["models", "endpoints", "networks"]}),
-        ("State", {"fields": ["shown_key", "shown_state", "last_used_at", "last_used_ip", "last_used_client"]}),
+        ("Confined to", {"fields": ["models", "endpoints", "networks"]}),
+        ("State", {"fields": ["shown_key", "shown_state", "used", "issued", "secrets"]}),
     ]
-    readonly_fields = ["shown_key", "shown_state", "last_used_at", "last_used_ip", "last_used_client"]
+    readonly_fields = ["tenant", "user", "shown_key", "shown_state", "used", "issued", "secrets"]
 
-    def get_fieldsets(self, request: HttpRequest, obj: Key | None = None) -> Any:
-        return self.fieldsets if obj is not None else self.fieldsets[:-1]
+    class Media:
+        js = ["admin/lifetime.js"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Key | None = None) -> Any:
         """A key stays its owner's; another owner gets another key."""
-        return [*self.readonly_fields, "tenant", "user"] if obj is not None else self.readonly_fields
+        return self.readonly_fields if obj is not None else []
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> type[ModelForm]:
+        return super().get_form(request, obj, change=change, **({} if change else {"form": IssueForm}), **options)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """A key pasted whole is found by its public part; the rest of it is not searched for."""
+        term = search_term.strip()
+        if term.startswith("weir_"):
+            term = term.removeprefix("weir_").partition("_")[0]
+        return super().get_search_results(request, queryset, term)
+
+    # --- columns -----------------------------------------------------------------------------------------------
 
     @display(description="Key")
     def shown_key(self, key: Key) -> str:
-        return f"weir_{key.public_id}…{key.last_four}"
+        return cells.code(f"weir_{key.public_id}…{key.last_four}")
 
-    @display(description="State", label=STATES)
+    @display(description="State")
     def shown_state(self, key: Key) -> str:
+        found = state(key, now=timezone.now())
+        return cells.badge(found, TONES[found])
+
+    @display(description="Project", ordering="project")
+    def shown_project(self, key: Key) -> str:
+        return f"{key.tenant} / {key.project}"
+
+    @display(description="Last used", ordering="last_used_at")
+    def shown_used(self, key: Key) -> str:
+        return cells.ago(key.last_used_at, never="never")
+
+    @display(description="Expires", ordering="expires_at")
+    def shown_expiry(self, key: Key) -> str:
+        return cells.ago(key.expires_at, never="never")
+
+    @display(description="Last used")
+    def used(self, key: Key) -> str:
+        if key.last_used_at is None:
+            return "never"
+        whence = f" from {key.last_used_ip}" if key.last_used_ip else ""
+        client = f" by {key.last_used_client}" if key.last_used_client else ""
+        return f"{cells.utc(key.last_used_at)}{whence}{client}"
+
+    @display(description="Issued")
+    def issued(self, key: Key) -> str:
+        return f"{cells.utc(key.created_at)} by {key.created_by or 'the system'}"
+
+    @display(description="Secrets")
+    def secrets(self, key: Key) -> str:
         now = timezone.now()
-        if key.revoked_at is not None:
-            return "revoked"
-        if key.expires_at is None or key.expires_at > now + SOON:
-            return "active"
-        return "expired" if key.expires_at <= now else "expires soon"
+        rows = [
+            (cells.code(str(secret)), cells.stamp(secret.created_at), _fate(secret, now=now))
+            for secret in key.secrets.all()[:10]
+        ]
+        return cells.table(("Secret", "Made (UTC)", ""), rows)
 
     # --- issue -------------------------------------------------------------------------------------------------
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> type[ModelForm]:
-        """The service's rules are told at the form, before anything is saved."""
-        form = super().get_form(request, obj, change=change, **options)
-
-        class Checked(form):  # type: ignore[valid-type, misc]  # Django makes the class at run time
-            def clean(self) -> dict[str, Any]:
-                values: dict[str, Any] = super().clean()
-                project, tenant = values.get("project"), values.get("tenant") or self.instance.tenant_id
-                if project is not None and project.tenant_id != getattr(tenant, "pk", tenant):
-                    self.add_error("project", "This project belongs to another tenant.")
-                expires = values.get("expires_at")
-                if expires is not None and "expires_at" in self.changed_data and expires <= timezone.now():
-                    self.add_error("expires_at", "This moment has passed.")
-                return values
-
-        return Checked
 
     def save_model(self, request: HttpRequest, obj: Key, form: ModelForm, change: bool) -> None:
         if change:
@@ -141,23 +183,20 @@ class KeyAdmin(AuditedAdmin):
 
     def _shown_once(self, request: HttpRequest, issued: services.Issued, *, title: str) -> HttpResponse:
         """The only page that ever holds the secret. It is not cached, and no message or session keeps it."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "key": issued.key,
-            "plaintext": issued.plaintext,
-            "base_url": settings.WEIR_BASE_URL,
-        }
-        response = TemplateResponse(request, "admin/keys/issued.html", context)
+        context = {"title": title, "key": issued.key, "plaintext": issued.plaintext, "base_url": settings.WEIR_BASE_URL}
+        response = self._page(request, "issued", context)
         response["Cache-Control"] = "no-store"
         return response
+
+    def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        return TemplateResponse(request, f"admin/keys/{name}.html", whole)
 
     # --- rotate and revoke -------------------------------------------------------------------------------------
 
     @action(description="Rotate", icon="autorenew", permissions=["change"])
-    def rotate(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        key = Key.objects.select_related("tenant", "project").get(pk=object_id)
+    def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key = self._wanted(object_id)
         form = RotateForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
             overlap = datetime.timedelta(hours=int(form.cleaned_data["overlap"]))
@@ -167,36 +206,70 @@ class KeyAdmin(AuditedAdmin):
                 form.add_error(None, error)
             else:
                 return self._shown_once(request, issued, title="Key rotated")
-        return self._asked(request, key, form=form, title=f"Rotate {key}", verb="Rotate")
+        return self._page(request, "rotate", {"title": f"Rotate {key.name}", "key": key, "form": form})
 
     @action(description="Revoke", icon="block", permissions=["change"])
-    def revoke(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        key = Key.objects.select_related("tenant", "project").get(pk=object_id)
-        if request.method == "POST":
+    def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        key = self._wanted(object_id)
+        form = RevokeForm(request.POST or None, word=key.name)
+        if request.method == "POST" and form.is_valid():
             services.revoke(key, actor=request.user)
             messages.success(request, f"{key} is revoked; every gateway refuses it within two seconds.")
             return HttpResponseRedirect(reverse("admin:keys_key_change", args=[object_id]))
-        return self._asked(request, key, form=None, title=f"Revoke {key}", verb="Revoke")
+        return self._page(request, "revoke", {"title": f"Revoke {key.name}", "key": key, "form": form})
 
-    def _asked(self, request: HttpRequest, key: Key, *, form: Any, title: str, verb: str) -> HttpResponse:
+    def _wanted(self, object_id: str) -> Key:
+        key = Key.objects.select_related("tenant", "project").filter(pk=object_id).first()
+        if key is None:
+            raise Http404
+        return key
+
+    @admin.action(description="Revoke: calls stop within two seconds, for good", permissions=["change"])
+    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
+        working = queryset.filter(revoked_at=None)
+        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        form = RevokeForm(request.POST if "typed" in request.POST else None, word=f"revoke {len(chosen)}")
+        if form.is_valid():
+            self.each(request, working, lambda key: services.revoke(key, actor=request.user), done="Revoked")
+            return None
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "verb": verb,
-            "key": key,
+            "title": f"Revoke {len(chosen)} keys",
+            "keys": working.select_related("tenant", "project")[:MOST_NAMED],
+            "chosen": chosen,
             "form": form,
         }
-        return TemplateResponse(request, "admin/keys/confirm.html", context)
+        return self._page(request, "revoke", context)
 
-    @admin.action(description="Revoke: calls stop within two seconds, for good")
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> None:
-        count = 0
-        for key in queryset.filter(revoked_at=None):
-            services.revoke(key, actor=request.user)
-            count += 1
-        messages.success(request, f"Revoked: {count}.")
+    def kept(self, obj: Key) -> str:
+        return "The ledger names this key: revoke it instead."
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Usage names it: revoke it."""
-        return False
+
+def _fate(secret: KeySecret, *, now: datetime.datetime) -> str:
+    if secret.revoked_at is not None:
+        return f"ended {cells.utc(secret.revoked_at)}"
+    if secret.expires_at is not None:
+        return f"{'ended' if secret.expires_at <= now else 'works until'} {cells.utc(secret.expires_at)}"
+    return "works"
+
+
+# --- on the pages of those whose keys they are -----------------------------------------------------------------
+
+
+def _keys(request: HttpRequest, row: Any) -> Panel | None:
+    """Counted no further than a thousand."""
+    if not request.user.has_perm("keys.view_key"):
+        return None
+    scope = row._meta.model_name
+    count = Key.objects.filter(revoked_at=None, **{scope: row}).order_by()[: MOST_COUNTED + 1].count()
+    figure = f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
+    if not count:
+        return Panel("Keys", "none", "Issue one", f"{reverse('admin:keys_key_add')}{_preset(row)}")
+    return Panel("Keys", figure, "not revoked", f"{reverse('admin:keys_key_changelist')}?{scope}__id__exact={row.pk}")
+
+
+def _preset(row: Any) -> str:
+    return f"?{row._meta.model_name}={row.pk}" if isinstance(row, Project | User) else ""
+
+
+for owner in (Tenant, Project, User):
+    panel_of(owner)(_keys)

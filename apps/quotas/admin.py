@@ -2,170 +2,248 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from apps.audit.admin import AuditedAdmin, Inline, ReadOnlyAdmin
+from apps.accounts.models import User
+from apps.audit import cells
 from apps.audit.models import Area
-from apps.catalog.forms import DollarsField
+from apps.audit.pages import AuditedAdmin, Inline, Panel, panel_of
+from apps.catalog.models import Model
 from apps.domain import money
+from apps.keys.models import Key
 from apps.quotas import services
+from apps.quotas.forms import SUBJECTS, BudgetForm, LimitForm
 from apps.quotas.models import Budget, BudgetWindow, Limit
+from apps.tenants.models import Project, Tenant
 
-SUBJECTS = ["tenant", "project", "user", "key", "model"]
-ENABLED = {"enabled": "success", "disabled": "danger"}
-WARN_PERCENT = 80
+ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
 
 
 class RuleAdmin(AuditedAdmin):
     area = Area.QUOTAS
-    list_filter = ["is_enabled"]
-    list_select_related = SUBJECTS
-    autocomplete_fields = SUBJECTS
-    search_fields = ["tenant__name__startswith", "project__name__startswith", "key__name__startswith"]
+    list_filter = [
+        *((name, AutocompleteSelectFilter) for name in SUBJECTS),
+        ("is_enabled", BooleanRadioFilter),
+    ]
+    list_select_related = list(SUBJECTS)
+    autocomplete_fields = list(SUBJECTS)
+    search_fields = [
+        *("tenant__name__startswith", "project__name__startswith", "key__name__startswith"),
+        *("user__username__startswith", "model__name__startswith"),
+    ]
+    search_help_text = "Beginning of the name of a tenant, project, key, user or model"
     actions = ["enable", "disable"]
+    what: tuple[str, list[str]]
 
-    @display(description="Of", label=True)
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Of a rule that is there, the one subject that it has."""
+        if obj is None:
+            return [("Of one subject", {"fields": list(SUBJECTS), "description": ONE}), self._what]
+        subjects = [name for name in SUBJECTS if getattr(obj, f"{name}_id") is not None]
+        return [(None, {"fields": subjects}), self._what]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Another subject is another rule."""
+        return list(SUBJECTS) if obj is not None else []
+
+    @property
+    def _what(self) -> Any:
+        title, fields = self.what
+        return (title, {"fields": fields})
+
+    @display(description="Of")
     def shown_scope(self, rule: Any) -> str:
-        return str(rule.scope)
+        return cells.badge(rule.scope)
 
     @display(description="Subject")
     def shown_subject(self, rule: Any) -> str:
         narrowed = rule.scope in ("user", "model") and rule.tenant is not None
-        return f"{rule.subject} in {rule.tenant}" if narrowed else str(rule.subject)
+        subject = rule.subject.name if rule.scope == "key" else rule.subject
+        return f"{subject} in {rule.tenant}" if narrowed else str(subject)
 
-    @display(description="State", ordering="is_enabled", label=ENABLED)
+    @display(description="State", ordering="is_enabled")
     def shown_state(self, rule: Any) -> str:
-        return "enabled" if rule.is_enabled else "disabled"
+        return cells.badge("enabled", "good") if rule.is_enabled else cells.badge("disabled", "bad")
 
-    @admin.action(description="Enable")
+    @admin.action(description="Enable", permissions=["change"])
     def enable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for rule in queryset:
-            services.enable(rule, actor=request.user)
+        self.each(request, queryset, functools.partial(services.enable, actor=request.user), done="Enabled")
 
-    @admin.action(description="Disable")
+    @admin.action(description="Disable: it restrains nobody any more", permissions=["change"])
     def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for rule in queryset:
-            services.disable(rule, actor=request.user)
+        self.each(request, queryset, functools.partial(services.disable, actor=request.user), done="Disabled")
+
+
+def _count(name: str, description: str) -> Any:
+    @display(description=description, ordering=name)
+    def shown(self: Any, limit: Limit) -> str:
+        return cells.number(getattr(limit, name))
+
+    return shown
 
 
 @admin.register(Limit)
 class LimitAdmin(RuleAdmin):
-    list_display = [
-        "shown_subject",
-        "shown_scope",
-        "shown_state",
-        "requests_per_minute",
-        "tokens_per_minute",
-        "concurrency",
-    ]
-    fieldsets = [
-        ("One subject", {"fields": [tuple(SUBJECTS)]}),
-        ("Allowance", {"fields": ["requests_per_minute", "tokens_per_minute", "concurrency", "is_enabled"]}),
-    ]
+    form = LimitForm
+    list_display = ["shown_subject", "shown_scope", "shown_state", "shown_requests", "shown_tokens", "shown_calls"]
+    what = ("Allowance", ["requests_per_minute", "tokens_per_minute", "concurrency", "is_enabled"])
+    nothing_yet = "A limit holds back the requests, tokens or calls at one time of a tenant, a key or a model."
+    shown_requests = _count("requests_per_minute", "Requests a minute")
+    shown_tokens = _count("tokens_per_minute", "Tokens a minute")
+    shown_calls = _count("concurrency", "At one time")
 
-
-class BudgetForm(forms.ModelForm):
-    amount = DollarsField(label="Amount, $ a period")
-
-    class Meta:
-        model = Budget
-        fields = [*SUBJECTS, "amount", "period", "timezone", "is_enabled"]
+    def save_model(self, request: HttpRequest, obj: Limit, form: Any, change: bool) -> None:
+        if change:
+            services.update_limit(obj, actor=request.user, **self.changes(obj, form.changed_data))
+        else:
+            super().save_model(request, obj, form, change)
 
 
 class WindowInline(Inline):
     """The periods of a budget. A process may hold a part of one: held is not spent."""
 
     model = BudgetWindow
-    fields = ["starts", "ends", "shown_limit", "shown_settled", "shown_held"]
+    fields = ["shown_starts", "shown_ends", "shown_limit", "shown_settled", "shown_held"]
     readonly_fields = fields
     ordering = ["-starts"]
-    max_num = 0
+    verbose_name = "period"
+    verbose_name_plural = "periods"
+    per_page = 24
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BudgetWindow]:
         rows: QuerySet[BudgetWindow] = super().get_queryset(request)
-        return rows.order_by("-starts")
+        return rows.select_related(*(f"budget__{name}" for name in SUBJECTS))
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @display(description="Limit")
+    @display(description="From (UTC)")
+    def shown_starts(self, window: BudgetWindow) -> str:
+        return cells.stamp(window.starts)
+
+    @display(description="To (UTC)")
+    def shown_ends(self, window: BudgetWindow) -> str:
+        return cells.stamp(window.ends)
+
+    @display(description="Amount")
     def shown_limit(self, window: BudgetWindow) -> str:
         return money.text(window.limit)
 
-    @display(description="Settled")
+    @display(description="Spent")
     def shown_settled(self, window: BudgetWindow) -> str:
-        return money.text(window.settled)
+        return cells.bar(percent(window.settled, window.limit), money.text(window.settled))
 
-    @display(description="Held")
+    @display(description="Held by gateways")
     def shown_held(self, window: BudgetWindow) -> str:
         return money.text(window.held)
+
+
+def with_spent(budgets: QuerySet[Budget]) -> QuerySet[Budget]:
+    """Each with `settled`, what is spent of its present period; None where nothing was asked for yet."""
+    now = timezone.now()
+    current = BudgetWindow.objects.filter(budget=OuterRef("pk"), starts__lte=now, ends__gt=now)
+    return budgets.annotate(settled=Subquery(current.values("settled")[:1]))
+
+
+def percent(part: int, whole: int) -> int:
+    return 100 * part // whole if whole else 100
 
 
 @admin.register(Budget)
 class BudgetAdmin(RuleAdmin):
     form = BudgetForm
     list_display = ["shown_subject", "shown_scope", "shown_amount", "period", "burn", "shown_state"]
-    list_filter = ["is_enabled", "period"]
+    list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter)]
     inlines = [WindowInline]
-    fieldsets = [
-        ("One subject", {"fields": [tuple(SUBJECTS)]}),
-        ("Budget", {"fields": ["amount", "period", "timezone", "is_enabled"]}),
-    ]
+    what = ("Budget", ["amount", "period", "timezone", "is_enabled"])
+    nothing_yet = "When a budget is spent, calls are refused until its next period begins."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
-        now = timezone.now()
-        current = BudgetWindow.objects.filter(budget=OuterRef("pk"), starts__lte=now, ends__gt=now)
-        rows: QuerySet[Budget] = super().get_queryset(request)
-        return rows.annotate(settled=Subquery(current.values("settled")[:1]))
+        return with_spent(super().get_queryset(request))
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.inlines if obj is not None else []
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Another subject or period is another budget."""
+        """Another period is another budget."""
         return [*SUBJECTS, "period"] if obj is not None else []
+
+    def kept(self, obj: Budget) -> str:
+        return "Its periods are history: disable it instead."
+
+    def save_model(self, request: HttpRequest, obj: Budget, form: Any, change: bool) -> None:
+        if change:
+            services.update_budget(obj, actor=request.user, **self.changes(obj, form.changed_data))
+        else:
+            super().save_model(request, obj, form, change)
 
     @display(description="Amount", ordering="amount")
     def shown_amount(self, budget: Budget) -> str:
-        return money.text(budget.amount)
+        return cells.amount(money.text(budget.amount))
 
-    @display(description="This period")
-    def burn(self, budget: Any) -> SafeString:
+    @display(description="Spent in this period")
+    def burn(self, budget: Any) -> str:
         settled = budget.settled or 0
-        percent = 100 if not budget.amount else min(100, 100 * settled // budget.amount)
-        colour = "bg-red-500" if percent >= 100 else "bg-orange-500" if percent >= WARN_PERCENT else "bg-green-500"
-        return format_html(
-            '<div class="w-40" title="{} of {}"><div class="h-2 rounded-full bg-base-200 dark:bg-base-700">'
-            '<div class="h-2 rounded-full {}" style="width:{}%"></div></div>'
-            '<div class="text-xs mt-1">{} · {}%</div></div>',
-            money.text(settled),
-            money.text(budget.amount),
-            colour,
-            percent,
-            money.text(settled),
-            percent,
-        )
+        return cells.bar(percent(settled, budget.amount), money.text(settled))
 
 
-@admin.register(BudgetWindow)
-class BudgetWindowAdmin(ReadOnlyAdmin):
-    list_display = ["budget", "starts", "ends", "shown_limit", "shown_settled", "shown_held"]
-    list_select_related = [f"budget__{name}" for name in SUBJECTS]
+# --- on the pages of those whom it restrains -------------------------------------------------------------------
 
-    @display(description="Limit", ordering="limit")
-    def shown_limit(self, window: BudgetWindow) -> str:
-        return money.text(window.limit)
 
-    @display(description="Settled", ordering="settled")
-    def shown_settled(self, window: BudgetWindow) -> str:
-        return money.text(window.settled)
+def _rules(model: Any, row: Any) -> QuerySet[Any]:
+    """Those of the row itself: a tenant's rules for a user or a model in it are that one's."""
+    scope = row._meta.model_name
+    others = {f"{name}__isnull": True for name in SUBJECTS if name not in (scope, "tenant")}
+    found: QuerySet[Any] = model.objects.filter(is_enabled=True, **{scope: row}, **others)
+    return found
 
-    @display(description="Held", ordering="held")
-    def shown_held(self, window: BudgetWindow) -> str:
-        return money.text(window.held)
+
+def _budgets(request: HttpRequest, row: Any) -> Panel | None:
+    if not request.user.has_perm("quotas.view_budget"):
+        return None
+    budgets = list(with_spent(_rules(Budget, row))[:20])
+    scope = row._meta.model_name
+    if not budgets:
+        return Panel("Budget", "none", "Set one", f"{reverse('admin:quotas_budget_add')}?{scope}={row.pk}")
+    tightest: Any = max(budgets, key=lambda budget: percent(budget.settled or 0, budget.amount))
+    spent = percent(tightest.settled or 0, tightest.amount)
+    return Panel(
+        f"{tightest.get_period_display()} budget",
+        f"{spent} %",
+        f"{money.text(tightest.settled or 0)} of {money.text(tightest.amount)}",
+        f"{reverse('admin:quotas_budget_changelist')}?{scope}__id__exact={row.pk}",
+    )
+
+
+def _limits(request: HttpRequest, row: Any) -> Panel | None:
+    if not request.user.has_perm("quotas.view_limit"):
+        return None
+    limits = list(_rules(Limit, row)[:20])
+    scope = row._meta.model_name
+    if not limits:
+        return Panel("Limits", "none", "Set one", f"{reverse('admin:quotas_limit_add')}?{scope}={row.pk}")
+    least = {
+        unit: min(values)
+        for unit, name in (("rpm", "requests_per_minute"), ("tpm", "tokens_per_minute"), ("at once", "concurrency"))
+        if (values := [value for limit in limits if (value := getattr(limit, name)) is not None])
+    }
+    first, *others = (f"{value:,} {unit}" for unit, value in least.items())
+    link = f"{reverse('admin:quotas_limit_changelist')}?{scope}__id__exact={row.pk}"
+    return Panel("Limits", first, ", ".join(others), link)
+
+
+for restrained in (Tenant, Project, Key, User, Model):
+    panel_of(restrained)(_budgets)
+    panel_of(restrained)(_limits)

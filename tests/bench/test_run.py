@@ -28,7 +28,10 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         assert run["rps"] > 0
         assert 0 < run["p50_ms"] <= run["p99_ms"]
         assert (run["rss_mb"] is None) == (run["name"] == "direct")
-    assert {(row["name"], row["pair"]) for row in document["other_pairs"]} >= {("weir", "anthropic→openai")}
+    assert {(row["name"], row["pair"]) for row in document["others"]} >= {
+        ("weir", "anthropic→openai"),
+        ("stock", "anthropic→anthropic"),
+    }
     assert document["missing"] == {"litellm": "not installed", "portkey": "not installed"}
     assert document["ledger"]["answered"] == document["ledger"]["ok"] > 0
     assert document["ledger"]["other"] == 5

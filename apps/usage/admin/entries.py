@@ -19,23 +19,23 @@ from apps.usage.admin import costs
 from apps.usage.admin.filters import OutcomeFilter, SinceFilter, request_of
 from apps.usage.models import Entry
 
-STATUSES = {
-    "ok": "success",
+TONES = {
+    "ok": "good",
     "client_gone": "info",
-    "client_error": "warning",
-    "refused": "warning",
-    "upstream_error": "danger",
-    "upstream_broken": "danger",
-    "timeout": "danger",
-    "gateway_error": "danger",
-    "interrupted": "danger",
+    "client_error": "warn",
+    "refused": "warn",
+    "upstream_error": "bad",
+    "upstream_broken": "bad",
+    "timeout": "bad",
+    "gateway_error": "bad",
+    "interrupted": "bad",
 }
 
 
 @admin.register(Entry)
 class EntryAdmin(ReadOnlyAdmin):
     list_display = [
-        *("shown_started", "shown_status", "model_name", "tenant", "shown_key", "tokens_in", "tokens_out"),
+        *("shown_started", "shown_status", "model_name", "tenant", "shown_key", "tokens"),
         *("shown_cost", "shown_latency", "shown_first"),
     ]
     list_filter = [
@@ -95,10 +95,10 @@ class EntryAdmin(ReadOnlyAdmin):
     def shown_started(self, entry: Entry) -> str:
         return cells.stamp(entry.started_at)
 
-    @display(description="Outcome", label=STATUSES)
-    def shown_status(self, entry: Entry) -> tuple[str, str]:
+    @display(description="Outcome")
+    def shown_status(self, entry: Entry) -> str:
         shown = "unconfirmed" if entry.state == "unconfirmed" else entry.get_status_display()
-        return entry.status, shown
+        return cells.badge(shown, TONES.get(entry.status, ""))
 
     @display(description="Key")
     def shown_key(self, entry: Entry) -> str:
@@ -154,13 +154,10 @@ class EntryAdmin(ReadOnlyAdmin):
 
     # --- what it cost ------------------------------------------------------------------------------------------
 
-    @display(description="Tokens in")
-    def tokens_in(self, entry: Entry) -> str:
-        return cells.number(entry.in_fresh + entry.in_cache_read + entry.in_cache_write_5m + entry.in_cache_write_1h)
-
-    @display(description="Tokens out")
-    def tokens_out(self, entry: Entry) -> str:
-        return cells.number(entry.out_total)
+    @display(description="Tokens in → out")
+    def tokens(self, entry: Entry) -> str:
+        total = entry.in_fresh + entry.in_cache_read + entry.in_cache_write_5m + entry.in_cache_write_1h
+        return cells.amount(f"{total:,} → {entry.out_total:,}")
 
     @display(description="Cost")
     def shown_cost(self, entry: Entry) -> str:
@@ -243,4 +240,6 @@ def _cost(entry: Entry) -> str:
 
 
 def _milliseconds(value: int | None) -> str:
-    return cells.NOTHING if value is None else cells.amount(f"{value:,} ms")
+    if value is None:
+        return cells.NOTHING
+    return cells.amount(f"{value:,} ms" if value < 1_000 else f"{value / 1_000:,.2f} s")

@@ -26,22 +26,21 @@ def _count(name: str, description: str) -> Any:
 @admin.register(HourlyRollup)
 class HourlyRollupAdmin(ReadOnlyAdmin):
     list_display = [
-        *("shown_hour", "tenant", "project", "shown_key", "model", "provider", "shown_calls", "shown_errors"),
-        *("tokens_in", "tokens_out", "shown_cost"),
+        *("shown_hour", "tenant", "project", "shown_key", "model", "shown_calls", "shown_errors"),
+        *("tokens", "shown_cost"),
     ]
     list_display_links = None
     list_filter = [
         HourFilter,
         *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user", "key", "model", "provider")),
     ]
-    list_select_related = ["tenant", "project", "model", "key", "provider"]
+    list_select_related = ["tenant", "project", "model", "key"]
     list_fullwidth = True
     ordering = ["-hour", "-id"]
     sortable_by = ["shown_hour", "shown_calls", "shown_errors", "shown_cost"]
     nothing_yet = "The ledger is summed up here every few minutes, once there have been calls."
     shown_calls = _count("calls", "Calls")
     shown_errors = _count("errors", "Errors")
-    tokens_out = _count("out_total", "Tokens out")
 
     @display(description="Hour (UTC)", ordering="hour")
     def shown_hour(self, rollup: HourlyRollup) -> str:
@@ -51,11 +50,10 @@ class HourlyRollupAdmin(ReadOnlyAdmin):
     def shown_key(self, rollup: HourlyRollup) -> str:
         return rollup.key.name if rollup.key is not None else cells.NOTHING
 
-    @display(description="Tokens in")
-    def tokens_in(self, rollup: HourlyRollup) -> str:
-        return cells.number(
-            rollup.in_fresh + rollup.in_cache_read + rollup.in_cache_write_5m + rollup.in_cache_write_1h
-        )
+    @display(description="Tokens in → out")
+    def tokens(self, rollup: HourlyRollup) -> str:
+        total = rollup.in_fresh + rollup.in_cache_read + rollup.in_cache_write_5m + rollup.in_cache_write_1h
+        return cells.amount(f"{total:,} → {rollup.out_total:,}")
 
     @display(description="Cost", ordering="cost_nano")
     def shown_cost(self, rollup: HourlyRollup) -> str:

@@ -1,0 +1,111 @@
+"""What stands in the cells of the admin's lists and pages: small pieces of HTML, every value escaped.
+
+The classes are those of `static/admin/weir.css`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
+
+NOTHING = "—"
+WARN_PERCENT = 80
+
+
+def ago(moment: datetime | None, *, never: str = NOTHING) -> str:
+    """`5 minutes ago` or `in 3 days`; the moment itself as its title."""
+    if moment is None:
+        return never
+    distance = timesince(moment, depth=1) if moment <= timezone.now() else timeuntil(moment, depth=1)
+    words = f"{distance} ago" if moment <= timezone.now() else f"in {distance}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
+
+
+def utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def stamp(moment: datetime | None) -> str:
+    """The moment to the second, in UTC; the column says so."""
+    if moment is None:
+        return NOTHING
+    return format_html(
+        '<time datetime="{}" title="{} ago">{}</time>',
+        moment.isoformat(),
+        timesince(moment, depth=1),
+        f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+    )
+
+
+def badge(text: str, tone: str = "") -> SafeString:
+    """A state as a coloured word. Tones: good, bad, warn, info, or none."""
+    return format_html('<span class="weir-badge weir-badge-{}">{}</span>', tone or "plain", text)
+
+
+def number(value: int | None) -> str:
+    return NOTHING if value is None else format_html('<span class="weir-number">{}</span>', f"{value:,}")
+
+
+def amount(text: str) -> str:
+    """Money that is text already."""
+    return format_html('<span class="weir-number">{}</span>', text)
+
+
+def code(text: Any) -> str:
+    return format_html('<code class="weir-code">{}</code>', text) if text else NOTHING
+
+
+def link(url: str, text: Any) -> SafeString:
+    return format_html('<a class="weir-link" href="{}">{}</a>', url, text)
+
+
+def words(values: Any, *, none: str = NOTHING) -> str:
+    """A list as one chip a word."""
+    if not values:
+        return none
+    return format_html_join(" ", '<span class="weir-chip">{}</span>', ((value,) for value in values))
+
+
+def lines(values: list[Any]) -> str:
+    """One value a line."""
+    return format_html_join("", "<div>{}</div>", ((value,) for value in values)) or NOTHING
+
+
+def steps(values: list[Any]) -> str:
+    """What was done, in order."""
+    if not values:
+        return NOTHING
+    return format_html(
+        '<ol class="weir-steps">{}</ol>', format_html_join("", "<li>{}</li>", ((str(v),) for v in values))
+    )
+
+
+def table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> SafeString:
+    """A small table within a page. Cells that are numbers stand to the right."""
+    head = format_html_join("", "<th>{}</th>", ((heading,) for heading in headings))
+    body = format_html_join(
+        "", "<tr>{}</tr>", ((format_html_join("", "<td>{}</td>", ((cell,) for cell in row)),) for row in rows)
+    )
+    return format_html('<table class="weir-table"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>', head, body)
+
+
+def tone(percent: int) -> str:
+    """How a bar that is so full is coloured."""
+    return "bad" if percent >= 100 else "warn" if percent >= WARN_PERCENT else "good"
+
+
+def bar(percent: int, text: str) -> SafeString:
+    """How much of something is gone; it may be more than all."""
+    return format_html(
+        '<span class="weir-meter"><progress class="weir-bar weir-bar-{}" max="100" value="{}"></progress>'
+        "<span>{} · {} %</span></span>",
+        tone(percent),
+        min(percent, 100),
+        text,
+        percent,
+    )

@@ -1,0 +1,309 @@
+"""What every page of the admin is made from: changes are recorded as they are made, what a service refuses is told
+at the form, rows that others depend on are kept, and nothing is counted further than a person would page.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from django.contrib import messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.paginator import Paginator
+from django.db import models
+from django.db.models import ProtectedError
+from django.forms import BaseModelForm, BaseModelFormSet, ModelForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import ChangeList as UnfoldChangeList
+
+from apps.audit import differences, services
+
+# A list is paged this far and no further: beyond it, filter. Counting a million rows costs more than it tells.
+MOST_ROWS = 10_000
+
+
+class Panel(NamedTuple):
+    """A fact on a page about its row that a higher app knows. `link` leads to where it can be looked at."""
+
+    title: str
+    figure: str
+    note: str = ""
+    link: str = ""
+
+
+Maker = Callable[[HttpRequest, Any], Panel | None]
+_makers: dict[type[models.Model], list[Maker]] = {}
+
+
+def panel_of(model: type[models.Model]) -> Callable[[Maker], Maker]:
+    """Decorates what makes a panel for the pages of `model`; None: nothing to say, or not to this person."""
+
+    def keep(maker: Maker) -> Maker:
+        _makers.setdefault(model, []).append(maker)
+        return maker
+
+    return keep
+
+
+class CappedPaginator(Paginator):
+    """Counts no further than MOST_ROWS."""
+
+    template_name = "admin/pages.html"
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, models.QuerySet):
+            return rows.order_by()[:MOST_ROWS].values("pk").count()
+        return len(rows)
+
+    @property
+    def is_capped(self) -> bool:
+        return self.count >= MOST_ROWS
+
+
+class ChangeList(UnfoldChangeList):
+    """Hands the rows of the page that is shown to `complete`, which may ask about all of them at once."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count  # the foot of the list tells it; once is enough
+        self.result_list = list(self.result_list)
+        self.model_admin.complete(self.result_list)
+
+
+class Page(ModelAdmin):
+    """Looks and habits that all lists and forms share."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_filter_submit = True
+    list_disable_select_all = True
+    warn_unsaved_form = True
+    change_form_outer_before_template = "admin/panels.html"
+    nothing_yet = ""  # what an empty list says; the button beside it is the next step
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return ChangeList
+
+    def complete(self, rows: list[Any]) -> None:
+        """Adds to the rows of a page what would otherwise be asked for each."""
+
+    def label(self, row: Any) -> str:
+        """What the row is called where it can be chosen."""
+        return str(row)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Rows are deleted one by one, where the page can say what hangs on them."""
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)
+        return actions
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        row = options.get("obj") or context.get("original")
+        if row is not None and row.pk is not None:
+            made = (maker(request, row) for maker in _makers.get(self.model, ()))
+            context["panels"] = [panel for panel in made if panel is not None]
+        return super().render_change_form(request, context, *args, **options)
+
+
+class AuditedAdmin(Page):
+    """Saves through `audit.services`, so that a change and its record stand or fall together.
+
+    Models whose services do more than write (issue a key, seal a secret) override `save_model`.
+    """
+
+    area: str
+
+    @property
+    def noun(self) -> str:
+        return str(self.opts.model_name)
+
+    # --- saving ------------------------------------------------------------------------------------------------
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        """What a service refuses undoes the whole transaction; then the form is shown again with the reason."""
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except (ValidationError, ProtectedError) as error:
+            if request.method != "POST":
+                raise
+            request.refusal = _reason(error)  # type: ignore[attr-defined]  # for `get_form` below
+            return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> type[ModelForm]:
+        form = super().get_form(request, obj, change=change, **options)
+        refusal = getattr(request, "refusal", None)
+        return form if refusal is None else _refused(form, refusal)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
+        if not change:
+            services.add(obj, actor=request.user, action=f"{self.noun}.created", area=self.area)
+        elif changes := self.changes(obj, form.changed_data):
+            services.amend(obj, actor=request.user, action=f"{self.noun}.updated", area=self.area, changes=changes)
+
+    def changes(self, obj: models.Model, names: Iterable[str]) -> dict[str, Any]:
+        """The new values of those fields that are columns."""
+        columns = {field.name for field in obj._meta.concrete_fields}
+        return {name: getattr(obj, name) for name in names if name in columns}
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: BaseModelFormSet, change: bool) -> None:
+        formset.save(commit=False)
+        noun = formset.model._meta.model_name
+        for row in formset.new_objects:
+            with named(row):
+                services.add(row, actor=request.user, action=f"{noun}.created", area=self.area)
+        for row, names in formset.changed_objects:
+            if changes := self.changes(row, names):
+                with named(row):
+                    services.amend(row, actor=request.user, action=f"{noun}.updated", area=self.area, changes=changes)
+        for row in formset.deleted_objects:
+            with named(row):
+                services.remove(row, actor=request.user, action=f"{noun}.deleted", area=self.area)
+        formset.save_m2m()
+
+    def each(self, request: HttpRequest, rows: Iterable[Any], do: Callable[[Any], object], *, done: str) -> None:
+        """Does it to every row, and says how many, and why not to the others."""
+        count = 0
+        for row in rows:
+            try:
+                do(row)
+                count += 1
+            except ValidationError as error:
+                messages.error(request, f"{row}: {' '.join(error.messages)}")
+        if count:
+            messages.success(request, f"{done}: {count}.")
+
+    # --- deleting ----------------------------------------------------------------------------------------------
+
+    def kept(self, obj: Any) -> str:
+        """Why the row cannot be deleted; empty: it can."""
+        return ""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = bool(super().has_delete_permission(request, obj))
+        return allowed and not (isinstance(obj, self.model) and self.kept(obj))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        row = self.get_object(request, unquote(object_id))
+        if row is None or not super().has_delete_permission(request, row):
+            return super().delete_view(request, object_id, extra_context)
+        try:
+            if reason := self.kept(row):
+                raise ValidationError(reason)
+            return super().delete_view(request, object_id, extra_context)
+        except (ValidationError, ProtectedError) as error:
+            messages.error(request, " ".join(_reason(error).messages))
+            return HttpResponseRedirect(
+                reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
+            )
+
+    def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
+        services.remove(obj, actor=request.user, action=f"{self.noun}.deleted", area=self.area)
+
+    # --- the audit log is the one record of changes: none of Django's own --------------------------------------
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """The audit log's records of this row, newest first."""
+        row = self.get_object(request, unquote(object_id))
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_or_change_permission(request, row):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History of {row}",
+            "opts": self.opts,
+            "object": row,
+            "changes": differences.of(row),
+        }
+        return TemplateResponse(request, "admin/history.html", context)
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None: ...
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None: ...
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None: ...
+
+
+class ReadOnlyAdmin(Page):
+    """Rows that the admin shows and nobody edits."""
+
+    actions = None
+    warn_unsaved_form = False
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        context["show_history"] = False
+        return super().render_change_form(request, context, *args, **options)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {}
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Inline(TabularInline):
+    """Rows of another table on the page of the one they belong to."""
+
+    extra = 0
+    tab = True
+    hide_title = True
+
+
+class Lasting:
+    """A form for rows of which some fields are chosen once: another value would be another row."""
+
+    lasting: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.instance.pk is not None:  # type: ignore[attr-defined]
+            for name in self.fields.keys() & set(self.lasting):  # type: ignore[attr-defined]
+                self.fields[name].disabled = True  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def named(row: models.Model) -> Iterator[None]:
+    """What is refused inside is refused of `row`, and the message says so."""
+    try:
+        yield
+    except (ValidationError, ProtectedError) as error:
+        raise ValidationError([f"{row}: {message}" for message in _reason(error).messages]) from None
+
+
+def _reason(error: ValidationError | ProtectedError) -> ValidationError:
+    if isinstance(error, ValidationError):
+        return error
+    users = sorted({str(row) for row in error.protected_objects})
+    return ValidationError(f"It is in use: {', '.join(users[:5])}{' and more' if len(users) > 5 else ''}.")
+
+
+def _refused(form: type[BaseModelForm], refusal: ValidationError) -> type[BaseModelForm]:
+    """The form with the refusal among its errors, each at its field where the form has it."""
+
+    class Refused(form):  # type: ignore[valid-type, misc]  # Django makes the class at run time
+        def _post_clean(self) -> None:
+            super()._post_clean()
+            if not hasattr(refusal, "error_dict"):
+                self.add_error(None, refusal)
+                return
+            for name, errors in refusal.error_dict.items():
+                self.add_error(name if name in self.fields else None, errors)
+
+    return Refused

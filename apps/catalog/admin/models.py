@@ -1,0 +1,146 @@
+"""Models that callers ask for, and where they are served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import action, display
+
+from apps.audit import cells
+from apps.audit.pages import Inline
+from apps.catalog import services
+from apps.catalog.admin.prices import PriceInline
+from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
+from apps.catalog.forms import DeploymentForm, ModelForm
+from apps.catalog.models import Deployment, Model, Price
+from apps.domain import money
+
+
+class DeploymentOfModel(Inline):
+    model = Deployment
+    form = DeploymentForm
+    fields = ["provider", "upstream_model", "priority", "weight", "is_enabled"]
+    autocomplete_fields = ["provider"]
+    show_change_link = True
+    per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        rows: QuerySet[Deployment] = super().get_queryset(request)
+        return rows.select_related("model", "provider")
+
+    def get_extra(self, request: HttpRequest, obj: Model | None = None, **options: Any) -> int:
+        return 1 if obj is None else 0
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Model)
+class ModelPage(Switched):
+    form = ModelForm
+    list_display = ["name", "shown_state", "shown_aliases", "deployments", "offered_to", "context"]
+    list_filter = [IS_ENABLED]
+    search_fields = ["name__icontains", "display_name__icontains"]
+    search_help_text = "Part of the name"
+    autocomplete_fields = ["tenants"]
+    inlines = [DeploymentOfModel]
+    nothing_yet = "A model is a name that callers ask for; its deployments say which provider answers."
+    fieldsets = [
+        (None, {"fields": ["name", "display_name", "aliases", "is_enabled", "tenants"]}),
+        ("Size", {"fields": ["context_tokens", "max_output_tokens"]}),
+        ("What it can do", {"fields": ["capabilities"], "classes": ["collapse"]}),
+    ]
+
+    def complete(self, rows: list[Model]) -> None:
+        """Two queries for the whole page."""
+        deployments = counts(Deployment.objects.filter(is_enabled=True), rows, by="model")
+        tenants = counts(Model.tenants.through.objects, rows, by="model_id")
+        for row in rows:
+            row.counted = (deployments.get(row.pk, 0), tenants.get(row.pk, 0))  # type: ignore[attr-defined]
+
+    @display(description="Also known as")
+    def shown_aliases(self, model: Model) -> str:
+        return cells.words(model.aliases)
+
+    @display(description="Deployments")
+    def deployments(self, model: Any) -> str:
+        return cells.number(model.counted[0])
+
+    @display(description="Offered to")
+    def offered_to(self, model: Any) -> str:
+        count = model.counted[1]
+        return f"{count:,} tenant{'s' if count > 1 else ''}" if count else "everyone"
+
+    @display(description="Context", ordering="context_tokens")
+    def context(self, model: Model) -> str:
+        return cells.number(model.context_tokens)
+
+    def kept(self, obj: Model) -> str:
+        if obj.deployments.exists():
+            return "It has deployments, and the ledger names it: disable it instead."
+        return ""
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        if change:
+            services.update_model(obj, actor=request.user, **self.changes(obj, form.changed_data))
+        else:
+            super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: list[Any], change: bool) -> None:
+        services.set_tenants(form.instance, actor=request.user, tenants=form.cleaned_data.get("tenants", []))
+        for formset in formsets:
+            self.save_formset(request, form, formset, change=change)
+
+    def switch(self, row: Model, *, actor: Any, on: bool) -> None:
+        services.update_model(row, actor=actor, is_enabled=on)
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(Switched):
+    form = DeploymentForm
+    list_display = ["model", "provider", "upstream_model", "shown_state", "priority", "weight", "price"]
+    list_filter = [("model", AutocompleteSelectFilter), ("provider", AutocompleteSelectFilter), IS_ENABLED]
+    list_select_related = ["model", "provider"]
+    search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
+    search_help_text = "Part of the model's name, or beginning of the provider's"
+    autocomplete_fields = ["model", "provider"]
+    inlines = [PriceInline]
+    actions_detail = ["add_price"]
+    nothing_yet = "A deployment says that a model is served by a provider, and under which name."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        rows: QuerySet[Deployment] = super().get_queryset(request)
+        current = Price.objects.filter(deployment=OuterRef("pk"), effective_from__lte=timezone.now())
+        newest = current.order_by("-effective_from")
+        return rows.annotate(
+            input_price=Subquery(newest.values("input")[:1]), output_price=Subquery(newest.values("output")[:1])
+        )
+
+    @display(description="$ per 1M, in / out")
+    def price(self, deployment: Any) -> str:
+        if deployment.input_price is None:
+            return cells.badge("no price", "bad")
+        return f"{money.text(deployment.input_price)} / {money.text(deployment.output_price)}"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Deployment | None = None) -> Any:
+        """Another model or provider is another deployment."""
+        return ["model", "provider"] if obj is not None else []
+
+    def kept(self, obj: Deployment) -> str:
+        return "The ledger names it: disable it instead."
+
+    def switch(self, row: Deployment, *, actor: Any, on: bool) -> None:
+        services.update_deployment(row, actor=actor, is_enabled=on)
+
+    @action(description="Set a new price", icon="sell", permissions=["set_price"])
+    def add_price(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return HttpResponseRedirect(f"{reverse('admin:catalog_price_add')}?deployment={object_id}")
+
+    def has_set_price_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("catalog.add_price"))

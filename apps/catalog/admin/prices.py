@@ -1,0 +1,146 @@
+"""What models cost, from a moment on. A price that is set stays as it is; one to come can be withdrawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import display
+
+from apps.audit import cells
+from apps.audit.models import Area
+from apps.audit.pages import AuditedAdmin, Inline
+from apps.catalog import services
+from apps.catalog.forms import PriceForm
+from apps.catalog.models import Price
+from apps.domain import money
+
+AMOUNTS = ["shown_input", "shown_output", "shown_read", "shown_write", "shown_write_1h"]
+PER_MILLION = "US dollars per million tokens."
+
+
+def _column(name: str, description: str) -> Any:
+    @display(description=description, ordering=name)
+    def shown(self: Any, price: Price) -> str:
+        return cells.amount(money.text(getattr(price, name)))
+
+    return shown
+
+
+class Priced:
+    """A price's amounts as dollars."""
+
+    shown_input = _column("input", "Input $")
+    shown_output = _column("output", "Output $")
+    shown_read = _column("cache_read", "Cache read $")
+    shown_write = _column("cache_write_5m", "Cache write $")
+    shown_write_1h = _column("cache_write_1h", "Cache write 1 h $")
+
+    @display(description="From (UTC)", ordering="effective_from")
+    def shown_from(self, price: Price) -> str:
+        return cells.stamp(price.effective_from)
+
+
+class PriceInline(Priced, Inline):
+    """Prices in force are history; a new one is a new row."""
+
+    model = Price
+    fields = ["shown_from", *AMOUNTS]
+    readonly_fields = fields
+    ordering = ["-effective_from"]
+    show_change_link = True
+    per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        rows: QuerySet[Price] = super().get_queryset(request)
+        return rows.select_related("deployment__model", "deployment__provider")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Price)
+class PriceAdmin(Priced, AuditedAdmin):
+    area = Area.CATALOG
+    form = PriceForm
+    list_display = ["deployment", "shown_from", "in_force", "shown_input", "shown_output", "shown_read", "shown_write"]
+    list_filter = [("deployment", AutocompleteSelectFilter)]
+    list_select_related = ["deployment__model", "deployment__provider"]
+    search_fields = ["deployment__model__name__icontains"]
+    search_help_text = "Part of the model's name"
+    autocomplete_fields = ["deployment"]
+    nothing_yet = "Without a price, calls are counted in tokens only and budgets do not move."
+    fieldsets = [
+        (None, {"fields": ["deployment", "effective_from"]}),
+        (
+            "Prices",
+            {
+                "fields": ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h"],
+                "description": PER_MILLION,
+            },
+        ),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        rows: QuerySet[Price] = super().get_queryset(request)
+        siblings = Price.objects.filter(deployment=OuterRef("deployment"), effective_from__lte=timezone.now())
+        newest = siblings.order_by().values("deployment").annotate(newest=Max("effective_from")).values("newest")
+        return rows.annotate(newest=Subquery(newest))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        if obj is None:
+            return self.fieldsets
+        return [
+            (None, {"fields": ["deployment", "shown_from", "in_force", "version"]}),
+            ("Prices", {"fields": AMOUNTS, "description": PER_MILLION}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> Any:
+        return ["shown_from", "in_force", "version", *AMOUNTS] if obj is not None else []
+
+    @display(description="State")
+    def in_force(self, price: Any) -> str:
+        if price.effective_from > timezone.now():
+            return cells.badge("to come", "info")
+        return cells.badge("in force", "good") if price.effective_from == price.newest else cells.badge("past")
+
+    @display(description="Price version")
+    def version(self, price: Price) -> int:
+        """What ledger entries carry."""
+        return int(price.pk)
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"effective_from": timezone.now(), **super().get_changeform_initial_data(request)}
+
+    def save_model(self, request: HttpRequest, obj: Price, form: ModelForm, change: bool) -> None:
+        price = services.set_price(
+            obj.deployment,
+            actor=request.user,
+            effective_from=obj.effective_from,
+            input=obj.input,
+            output=obj.output,
+            cache_read=obj.cache_read,
+            cache_write_5m=obj.cache_write_5m,
+            cache_write_1h=obj.cache_write_1h,
+        )
+        obj.pk, obj._state.adding = price.pk, False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A price that is set stays as it is."""
+        return not isinstance(obj, Price) and super().has_change_permission(request)
+
+    def kept(self, obj: Price) -> str:
+        if obj.effective_from <= timezone.now():
+            return "A price that has been in force stays; set a new one."
+        return ""
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        services.withdraw_price(obj, actor=request.user)

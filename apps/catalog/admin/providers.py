@@ -1,0 +1,224 @@
+"""Providers with their credentials, and the private networks that they may lie in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.forms import BaseModelFormSet, ModelForm
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
+from unfold.decorators import action, display
+
+from apps.audit import cells
+from apps.audit.models import Area
+from apps.audit.pages import AuditedAdmin, Inline, named
+from apps.catalog import health, services
+from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
+from apps.catalog.forms import CredentialForm, DeploymentForm, ProviderForm
+from apps.catalog.models import AllowedNetwork, Credential, Deployment, Provider
+
+
+class CredentialInline(Inline):
+    model = Credential
+    form = CredentialForm
+    fields = ["alias", "secret", "shown_secret", "tenant", "weight", "is_enabled"]
+    readonly_fields = ["shown_secret"]
+    autocomplete_fields = ["tenant"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Credential]:
+        rows: QuerySet[Credential] = super().get_queryset(request)
+        return rows.select_related("tenant", "provider")
+
+    def get_extra(self, request: HttpRequest, obj: Provider | None = None, **options: Any) -> int:
+        return 1 if obj is None else 0
+
+    @display(description="Kept")
+    def shown_secret(self, credential: Credential) -> str:
+        if not credential.ciphertext:
+            return "no secret" if credential.pk else cells.NOTHING
+        return cells.code(f"•••{credential.last_four}")
+
+
+class DeploymentOfProvider(Inline):
+    model = Deployment
+    form = DeploymentForm
+    fields = ["model", "upstream_model", "priority", "weight", "is_enabled"]
+    autocomplete_fields = ["model"]
+    show_change_link = True
+    per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
+        rows: QuerySet[Deployment] = super().get_queryset(request)
+        return rows.select_related("model", "provider")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def save_credentials(formset: BaseModelFormSet, *, actor: Any) -> None:
+    """Secrets are sealed by the service; a formset would not know how."""
+    formset.save(commit=False)
+    for form in formset.forms:
+        if form in formset.deleted_forms or not form.has_changed():
+            continue
+        with named(form.instance):
+            _save_credential(form, actor=actor)
+    for row in formset.deleted_objects:
+        with named(row):
+            services.delete_credential(row, actor=actor)
+
+
+def _save_credential(form: Any, *, actor: Any) -> None:
+    row, secret = form.instance, form.cleaned_data.get("secret") or None
+    changes = {name: getattr(row, name) for name in form.changed_data if name in ("alias", "weight", "is_enabled")}
+    if row._state.adding:
+        made = services.create_credential(
+            row.provider, actor=actor, alias=row.alias, secret=secret, tenant=row.tenant, weight=row.weight
+        )
+        if not row.is_enabled:
+            services.disable_credential(made, actor=actor)
+        return
+    if changes:
+        services.update_credential(row, actor=actor, **changes)
+    if secret is not None:
+        services.set_secret(row, actor=actor, secret=secret)
+
+
+@admin.register(Provider)
+class ProviderAdmin(Switched):
+    form = ProviderForm
+    list_display = ["name", "vendor", "shown_health", "shown_state", "base_url", "deployments", "credentials"]
+    list_filter = [("vendor", ChoicesDropdownFilter), IS_ENABLED, ("is_healthy", BooleanRadioFilter)]
+    search_fields = ["name__istartswith", "base_url__icontains"]
+    search_help_text = "Beginning of the name, or part of the address"
+    inlines = [CredentialInline, DeploymentOfProvider]
+    actions_detail = ["test_connection"]
+    readonly_fields = ["shown_health", "shown_checked", "last_check_message"]
+    nothing_yet = "A provider is where models are called: Anthropic, OpenAI, or anyone who speaks as they do."
+    fieldsets = [
+        (None, {"fields": ["name", "vendor", "protocol", "base_url", "is_enabled", "tags"]}),
+        ("Health", {"fields": ["shown_health", "shown_checked", "last_check_message"], "classes": ["tab"]}),
+        (
+            "Patience",
+            {
+                "fields": ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "on_disconnect"],
+                "classes": ["tab"],
+            },
+        ),
+        ("Checks", {"fields": ["check_interval_seconds", "max_failures"], "classes": ["tab"]}),
+    ]
+
+    class Media:
+        js = ["admin/provider.js", "admin/post.js"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
+        return [part for part in self.fieldsets if obj is not None or part[0] != "Health"]
+
+    def complete(self, rows: list[Provider]) -> None:
+        """Two queries for the whole page."""
+        deployments = counts(Deployment.objects, rows, by="provider")
+        usable = counts(Credential.objects.filter(is_enabled=True).exclude(ciphertext=""), rows, by="provider")
+        for row in rows:
+            row.counted = (deployments.get(row.pk, 0), usable.get(row.pk, 0))  # type: ignore[attr-defined]
+
+    @display(description="Deployments")
+    def deployments(self, provider: Any) -> str:
+        return cells.number(provider.counted[0])
+
+    @display(description="Usable credentials")
+    def credentials(self, provider: Any) -> str:
+        return cells.number(provider.counted[1])
+
+    @display(description="Health", ordering="is_healthy")
+    def shown_health(self, provider: Provider) -> str:
+        if provider.last_checked_at is None:
+            return cells.badge("not checked yet")
+        state, tone = ("up", "good") if provider.is_healthy else ("down", "bad")
+        return cells.badge(f"{state} · {provider.last_check_ms or 0:,} ms", tone)
+
+    @display(description="Last check")
+    def shown_checked(self, provider: Provider) -> str:
+        return cells.ago(provider.last_checked_at, never="never")
+
+    def kept(self, obj: Provider) -> str:
+        if obj.deployments.exists():
+            return "Models are deployed here, and the ledger names it: disable it instead."
+        return ""
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def save_model(self, request: HttpRequest, obj: Provider, form: ModelForm, change: bool) -> None:
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        sealed = set(obj.credentials.exclude(ciphertext="").values_list("pk", flat=True))
+        services.update_provider(obj, actor=request.user, **self.changes(obj, form.changed_data))
+        if erased := obj.credentials.filter(pk__in=sealed, ciphertext="").count():
+            messages.warning(
+                request,
+                f"The address is another one, so {erased} secrets were erased. Type them again under Credentials.",
+            )
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: BaseModelFormSet, change: bool) -> None:
+        if formset.model is Credential:
+            save_credentials(formset, actor=request.user)
+        else:
+            super().save_formset(request, form, formset, change)
+
+    def switch(self, row: Provider, *, actor: Any, on: bool) -> None:
+        services.update_provider(row, actor=actor, is_enabled=on)
+
+    # --- testing -----------------------------------------------------------------------------------------------
+
+    @action(description="Test connection", icon="bolt", permissions=["change"], attrs={"data-post": "1"})
+    def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Asks on POST; a plain visit offers the button."""
+        provider = self.get_object(request, object_id)
+        if provider is None:
+            raise Http404
+        result = health.check_provider(provider) if request.method == "POST" else None
+        upstream = set(provider.deployments.values_list("upstream_model", flat=True))
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Connection to {provider}",
+            "provider": provider,
+            "result": result,
+            "missing": sorted(upstream - set(result.models)) if result is not None and result.models else [],
+        }
+        return TemplateResponse(request, "admin/catalog/connection.html", context)
+
+
+@admin.register(AllowedNetwork)
+class AllowedNetworkAdmin(AuditedAdmin):
+    area = Area.CATALOG
+    list_display = ["cidr", "note", "shown_created"]
+    search_fields = ["cidr__startswith", "note__icontains"]
+    nothing_yet = "Providers in private networks are refused until their range is opened here."
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": ["cidr", "note"],
+                "description": "A private range that providers may lie in. Whoever edits providers reaches all of it.",
+            },
+        )
+    ]
+
+    @display(description="Opened", ordering="created_at")
+    def shown_created(self, network: AllowedNetwork) -> str:
+        return cells.ago(network.created_at)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Another range is another row."""
+        return not isinstance(obj, AllowedNetwork) and super().has_change_permission(request)
+
+    def save_model(self, request: HttpRequest, obj: AllowedNetwork, form: ModelForm, change: bool) -> None:
+        made = services.allow_network(actor=request.user, cidr=obj.cidr, note=obj.note)
+        obj.pk, obj._state.adding = made.pk, False
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        services.forbid_network(obj, actor=request.user)

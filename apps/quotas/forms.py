@@ -1,0 +1,56 @@
+"""Forms of limits and budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from apps.audit.fields import DollarsField, TimezoneField
+from apps.audit.pages import Lasting
+from apps.quotas.models import Budget, Limit
+
+SUBJECTS = ("tenant", "project", "user", "key", "model")
+SUBJECT_HELP = {
+    "tenant": "All that the tenant's keys do. With a user or a model: that one within this tenant.",
+    "project": "All that the project's keys do.",
+    "user": "All that a person's keys do.",
+    "key": "One key, whatever its secret is at the time.",
+    "model": "All calls of a model.",
+}
+
+
+class LimitForm(Lasting, forms.ModelForm):
+    """Another subject is another limit."""
+
+    lasting = SUBJECTS
+
+    class Meta:
+        model = Limit
+        fields = [*SUBJECTS, "requests_per_minute", "tokens_per_minute", "concurrency", "is_enabled"]
+        help_texts = {
+            **SUBJECT_HELP,
+            "requests_per_minute": "Empty: not limited.",
+            "tokens_per_minute": "Input and output together. Empty: not limited.",
+            "concurrency": "Calls at one time. Empty: not limited.",
+        }
+
+
+class BudgetForm(Lasting, forms.ModelForm):
+    """Another subject or period is another budget."""
+
+    lasting = (*SUBJECTS, "period")
+    amount = DollarsField(
+        label="Amount, $", help_text="US dollars in each period. When they are spent, calls are refused."
+    )
+    timezone = TimezoneField(label="Time zone", empty="The tenant's own")
+
+    class Meta:
+        model = Budget
+        fields = [*SUBJECTS, "amount", "period", "timezone", "is_enabled"]
+        help_texts = SUBJECT_HELP
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "period" in self.fields and self.instance.pk is not None:
+            self.fields["period"].help_text = "Another period is another budget."
