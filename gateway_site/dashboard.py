@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.timesince import timesince
 
 from apps.audit import cells
 from apps.catalog import selectors as catalog
@@ -110,7 +109,7 @@ def _call(entry: Any) -> dict[str, Any]:
     tokens_in = entry.in_fresh + entry.in_cache_read + entry.in_cache_write_5m + entry.in_cache_write_1h
     return {
         "link": reverse("admin:usage_entry_change", args=[entry.pk]),
-        "ago": timesince(entry.started_at, depth=1),
+        "ago": cells.ago(entry.started_at),
         "status": entry.get_status_display(),
         "bad": entry.status not in ("ok", "client_gone"),
         "model": entry.model_name,

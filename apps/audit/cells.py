@@ -5,7 +5,7 @@ The classes are those of `static/admin/weir.css`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -15,14 +15,19 @@ from django.utils.timesince import timesince, timeuntil
 
 NOTHING = "—"
 WARN_PERCENT = 80
+ZERO = timedelta(0)
+A_MOMENT = timedelta(minutes=1)
 
 
 def ago(moment: datetime | None, *, never: str = NOTHING) -> str:
     """`5 minutes ago` or `in 3 days`; the moment itself as its title."""
     if moment is None:
         return never
-    distance = timesince(moment, depth=1) if moment <= timezone.now() else timeuntil(moment, depth=1)
-    words = f"{distance} ago" if moment <= timezone.now() else f"in {distance}"
+    passed = timezone.now() - moment
+    if abs(passed) < A_MOMENT:
+        words = "just now"
+    else:
+        words = f"{timesince(moment, depth=1)} ago" if passed > ZERO else f"in {timeuntil(moment, depth=1)}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
 
 

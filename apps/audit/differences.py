@@ -31,6 +31,7 @@ class Difference(NamedTuple):
 
 class Change(NamedTuple):
     record: Record
+    title: str
     differences: list[Difference]
 
 
@@ -38,12 +39,16 @@ def of(row: Model) -> list[Change]:
     """The newest changes of one row. One query, and one for every kind of row that they name."""
     records = list(selectors.history(row)[:MOST])
     names = _names(records)
-    return [Change(record, _between(record, names)) for record in records]
+    return [Change(record, _title(record), _between(record, names)) for record in records]
 
 
 def between(record: Record) -> list[Difference]:
     """Field by field. Of a new or a deleted row, those fields that say anything."""
     return _between(record, _names([record]))
+
+
+def _title(record: Record) -> str:
+    return record.action.replace(".", " ").replace("_", " ").capitalize()
 
 
 def _between(record: Record, names: Names) -> list[Difference]:
@@ -97,7 +102,7 @@ def _text(value: Any, field: Field[Any, Any] | None, names: Names) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and field is not None and field.help_text.startswith("nano-USD"):
-        return money.text(value)
+        return money.exact(value)
     if field is not None and field.is_relation:
         return names.get((field.related_model, value), f"no. {value}")
     if isinstance(field, DateTimeField) and isinstance(value, str):

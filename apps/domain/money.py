@@ -28,6 +28,12 @@ def text(amount: int) -> str:
     return f"{sign}${_small(size)}"
 
 
+def exact(amount: int) -> str:
+    """Nothing rounded away, two decimals or more: `$0.125`, `$3.00`. For prices."""
+    whole, _, rest = f"{Decimal(amount) / NANO:,.9f}".partition(".")
+    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
 def _small(size: int) -> str:
     digits = f"{size:09d}"
     first = len(digits) - len(digits.lstrip("0"))

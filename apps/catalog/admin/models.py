@@ -126,7 +126,7 @@ class DeploymentAdmin(Switched):
     def price(self, deployment: Any) -> str:
         if deployment.input_price is None:
             return cells.badge("no price", "bad")
-        return f"{money.text(deployment.input_price)} / {money.text(deployment.output_price)}"
+        return f"{money.exact(deployment.input_price)} / {money.exact(deployment.output_price)}"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Deployment | None = None) -> Any:
         """Another model or provider is another deployment."""

@@ -27,7 +27,7 @@ PER_MILLION = "US dollars per million tokens."
 def _column(name: str, description: str) -> Any:
     @display(description=description, ordering=name)
     def shown(self: Any, price: Price) -> str:
-        return cells.amount(money.text(getattr(price, name)))
+        return cells.amount(money.exact(getattr(price, name)))
 
     return shown
 

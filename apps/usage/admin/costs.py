@@ -35,4 +35,4 @@ def breakdown(entry: Entry) -> str:
 def _priced(tokens: int, rate: int | None) -> tuple[str, str]:
     if rate is None:
         return cells.NOTHING, cells.NOTHING
-    return cells.amount(money.text(rate)), cells.amount(money.text((tokens * rate + MILLION // 2) // MILLION))
+    return cells.amount(money.exact(rate)), cells.amount(money.exact((tokens * rate + MILLION // 2) // MILLION))

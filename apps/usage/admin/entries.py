@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -61,7 +62,7 @@ class EntryAdmin(ReadOnlyAdmin):
             },
         ),
         ("Where it went", {"fields": ["provider", "shown_deployment", "upstream_model", "credential", "attempts"]}),
-        ("Money", {"fields": ["shown_cost", "shown_budget", "windows_charged", "version"]}),
+        ("Money", {"fields": ["exact_cost", "shown_budget", "windows_charged", "version"]}),
         ("Tokens", {"fields": ["breakdown", "usage_source"]}),
         ("Time", {"fields": ["shown_first", "shown_latency", "shown_queue", "speed", "shown_settled"]}),
         (
@@ -76,9 +77,12 @@ class EntryAdmin(ReadOnlyAdmin):
     ]
     readonly_fields = [
         *("shown_started", "shown_status", "shown_answer", "shown_model", "shown_dialects", "shown_deployment"),
-        *("attempts", "shown_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
+        *("attempts", "exact_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
         *("shown_latency", "shown_queue", "speed", "shown_settled", "shown_request", "entry_id", "shown_trail"),
     ]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Entry | None = None) -> Any:
+        return self.fieldsets if obj is not None and obj.trail else self.fieldsets[:-1]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Callers know a request as `req_<hex>`; its entries' ids begin like it."""
@@ -163,6 +167,10 @@ class EntryAdmin(ReadOnlyAdmin):
     def shown_cost(self, entry: Entry) -> str:
         return cells.amount(_cost(entry))
 
+    @display(description="Cost")
+    def exact_cost(self, entry: Entry) -> str:
+        return _cost(entry, write=money.exact)
+
     @display(description="Charged to budgets")
     def shown_budget(self, entry: Entry) -> str:
         over = f", {money.text(entry.overrun_nano)} more than was reserved" if entry.overrun_nano else ""
@@ -231,12 +239,12 @@ def _budget(window: BudgetWindow) -> str:
     return reverse("admin:quotas_budget_change", args=[window.budget_id])
 
 
-def _cost(entry: Entry) -> str:
+def _cost(entry: Entry, *, write: Callable[[int], str] = money.text) -> str:
     if entry.is_unpriced:
         return "unpriced"
     if entry.low_nano != entry.high_nano:
-        return f"{money.text(entry.low_nano)} to {money.text(entry.high_nano)}"
-    return money.text(entry.cost_nano)
+        return f"{write(entry.low_nano)} to {write(entry.high_nano)}"
+    return write(entry.cost_nano)
 
 
 def _milliseconds(value: int | None) -> str:

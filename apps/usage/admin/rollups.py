@@ -26,7 +26,7 @@ def _count(name: str, description: str) -> Any:
 @admin.register(HourlyRollup)
 class HourlyRollupAdmin(ReadOnlyAdmin):
     list_display = [
-        *("shown_hour", "tenant", "project", "shown_key", "model", "shown_calls", "shown_errors"),
+        *("shown_hour", "shown_project", "shown_key", "model", "shown_calls", "shown_errors"),
         *("tokens", "shown_cost"),
     ]
     list_display_links = None
@@ -45,6 +45,10 @@ class HourlyRollupAdmin(ReadOnlyAdmin):
     @display(description="Hour (UTC)", ordering="hour")
     def shown_hour(self, rollup: HourlyRollup) -> str:
         return f"{rollup.hour:%Y-%m-%d %H:00}"
+
+    @display(description="Project")
+    def shown_project(self, rollup: HourlyRollup) -> str:
+        return f"{rollup.tenant} / {rollup.project}"
 
     @display(description="Key")
     def shown_key(self, rollup: HourlyRollup) -> str:
