@@ -74,10 +74,12 @@ class RedisLimiter:
         self._waiting: list[Trip] = []
         self._wake = asyncio.Event()
         self._places: dict[str, list[str]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._working: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._starting: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._has_started = False
+        self._is_closing = False
         self.is_well = False
 
     async def start(self) -> None:
@@ -87,7 +89,8 @@ class RedisLimiter:
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
-        self._tasks = [asyncio.create_task(work()) for work in (self._work, self._renew)]
+        self._working = asyncio.create_task(self._work())
+        self._renewing = asyncio.create_task(self._renew())
         try:
             await self._probe()
         except (RedisError, OSError, TimeoutError) as error:
@@ -95,10 +98,13 @@ class RedisLimiter:
         self._has_started = True
 
     async def close(self) -> None:
-        tasks = [*self._tasks, *([self._probing] if self._probing else [])]
-        for task in tasks:
+        """What has been released is told to the server. The worker ends by itself: the client can swallow a cancel."""
+        self._is_closing = True
+        self._wake.set()
+        waiting = [task for task in (self._renewing, self._probing) if task is not None]
+        for task in waiting:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*waiting, *([self._working] if self._working else []), return_exceptions=True)
         await self._redis.aclose()
         await asyncio.sleep(0)  # a connection that was cut closes in the loop's next turn
 
@@ -115,7 +121,7 @@ class RedisLimiter:
         self._send(trip)
         try:
             answer = await trip.answer
-        except (RedisError, OSError, TimeoutError):
+        except Exception:
             return await self._decide_here(limits, tokens=tokens)
         except asyncio.CancelledError:
             self._send(Trip(RELEASE, trip.keys, [ticket, *(0, 0) * len(limits)]))
@@ -149,14 +155,15 @@ class RedisLimiter:
         self._wake.set()
 
     async def _work(self) -> None:
-        while True:
+        while self._waiting or not self._is_closing:
             await self._wake.wait()
             self._wake.clear()
             trips, self._waiting = self._waiting, []
             try:
                 async with asyncio.timeout(self._deadline):
                     await self._travel(trips)
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:
+                # Whatever it is, nobody may be left waiting.
                 self._fall_ill(trips, error)
 
     async def _travel(self, trips: list[Trip]) -> None:
@@ -199,13 +206,13 @@ class RedisLimiter:
 
     async def _recover(self) -> None:
         pauses = itertools.chain(PROBE_SECONDS, itertools.repeat(PROBE_SECONDS[-1]))
-        while not self.is_well:
+        while not (self.is_well or self._is_closing):
             await asyncio.sleep(next(pauses))
             try:
                 await self._probe()
             except (RedisError, OSError, TimeoutError):
                 continue
-        log.warning("limits are shared again")
+            log.warning("limits are shared again")
 
     async def _probe(self) -> None:
         """Has time to connect; then the server must be quick."""
