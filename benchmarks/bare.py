@@ -1,5 +1,7 @@
 """The relay that Weir is compared with: same server, same router, same transport, and nothing else.
 
+With `--stock` the transport is httpx_aiohttp's own, of which Weir's is a leaner edition.
+
 It reads the JSON, looks the key up in a dict, calls the upstream, passes the bytes on. No limits, no budgets, no
 ledger, no time-outs, no failover, no translation.
 
@@ -12,10 +14,12 @@ import argparse
 from typing import Any
 
 import aiohttp
+import httpx2
 import msgspec
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.urls import re_path
+from httpx_aiohttp.httpx2 import AiohttpTransport
 from multidict import CIMultiDict
 
 from apps.outbound.pool import tls_context
@@ -23,6 +27,9 @@ from apps.outbound.transport import DirectTransport, Prepared, PreparedURL
 from benchmarks.servers import HOST
 from benchmarks.wire import PATHS
 from gateway_site import server
+
+CONNECT_SECONDS = 5.0
+STOCK_TIMEOUTS = {"timeout": {"connect": CONNECT_SECONDS, "read": None, "write": None, "pool": CONNECT_SECONDS}}
 
 Scope = dict[str, Any]
 UPSTREAM_HEADERS = {
@@ -34,10 +41,11 @@ UPSTREAM_HEADERS = {
 class Bare:
     """ASGI application and lifespan."""
 
-    def __init__(self, *, upstream: str, key: str) -> None:
+    def __init__(self, *, upstream: str, key: str, stock: bool = False) -> None:
         self._keys = {key: "tenant"}
         self._urls = {path: PreparedURL(upstream + path) for path in UPSTREAM_HEADERS}
-        self._transport: DirectTransport | None = None
+        self._stock = stock
+        self._transport: AiohttpTransport | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def lifespan(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -49,7 +57,9 @@ class Bare:
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
         )
-        self._transport = DirectTransport(self._session, tls=tls_context())
+        self._transport = (
+            AiohttpTransport(client=self._session) if self._stock else DirectTransport(self._session, tls=tls_context())
+        )
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._session.close()
@@ -61,14 +71,19 @@ class Bare:
         if _key(scope) not in self._keys or not document["model"]:
             await _answer(send, 401, b"{}")
             return
-        headers = CIMultiDict([("content-type", "application/json"), *UPSTREAM_HEADERS[path]])
-        request = Prepared("POST", self._urls[path], headers=headers, body=body, connect=5.0)
+        headers = [("content-type", "application/json"), *UPSTREAM_HEADERS[path]]
+        request = self._request(path, headers, body)
         assert self._transport is not None
         response = await self._transport.handle_async_request(request)
         if document.get("stream"):
             await _relay(response, send)
         else:
             await _answer(send, response.status_code, b"".join([chunk async for chunk in response.stream]))
+
+    def _request(self, path: str, headers: list[tuple[str, str]], body: bytes) -> httpx2.Request:
+        if self._stock:
+            return httpx2.Request("POST", self._urls[path], headers=headers, content=body, extensions=STOCK_TIMEOUTS)
+        return Prepared("POST", self._urls[path], headers=CIMultiDict(headers), body=body, connect=CONNECT_SECONDS)
 
 
 async def _body(receive: Any) -> bytes:
@@ -105,10 +120,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", required=True)
     parser.add_argument("--key", required=True)
+    parser.add_argument("--stock", action="store_true")
     options = parser.parse_args()
 
     settings.configure()  # the router resolves paths with Django's patterns
-    bare = Bare(upstream=options.upstream, key=options.key)
+    bare = Bare(upstream=options.upstream, key=options.key, stock=options.stock)
     router = URLRouter([re_path(r"^(?:anthropic/)?v1(?:/|$)", bare)])
     application = ProtocolTypeRouter({"http": router, "lifespan": bare.lifespan})
     server.harden()

@@ -42,7 +42,7 @@ class Contender:
     pairs: tuple[Pair, ...]
     start: Callable[[Path, Cores, Server], contextlib.AbstractContextManager[Up]]
     missing: str = ""
-    most_streams: int = 10_000  # that it can open in reasonable time
+    holds: bool = False  # whether idle streams are held open at it, to see what they cost
 
 
 @contextlib.contextmanager
@@ -50,11 +50,21 @@ def direct(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
     yield Up(port=provider.port, key="any", pid=None, headers={})
 
 
+def bare(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractContextManager[Up]:
+    return _bare(folder, cores, provider)
+
+
+def stock(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractContextManager[Up]:
+    return _bare(folder, cores, provider, "--stock")
+
+
 @contextlib.contextmanager
-def bare(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
+def _bare(folder: Path, cores: Cores, provider: Server, *arguments: str) -> Iterator[Up]:
     port = servers.free_port()
     command = [sys.executable, "-m", "benchmarks.bare", "--port", str(port), "--upstream", provider.url]
-    with started([*command, "--key", BARE_KEY], port=port, log=folder / "bare.log", cores=cores) as server:
+    with started(
+        [*command, "--key", BARE_KEY, *arguments], port=port, log=folder / f"bare{port}.log", cores=cores
+    ) as server:
         yield Up(port=server.port, key=BARE_KEY, pid=server.pid, headers={})
 
 
@@ -99,6 +109,7 @@ def started(
 
 OWN = (
     Contender("direct", SAME_DIALECT, direct),
-    Contender("bare", SAME_DIALECT, bare),
-    Contender("weir", EVERY_PAIR, weir),
+    Contender("bare", SAME_DIALECT, bare, holds=True),
+    Contender("stock", SAME_DIALECT[:1], stock),
+    Contender("weir", EVERY_PAIR, weir, holds=True),
 )

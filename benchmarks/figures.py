@@ -137,12 +137,18 @@ def _likeness(row: Row) -> tuple[str, int, str]:
 
 
 def targets(rows: Sequence[Row], *, connections: int) -> list[Target]:
-    """The project's own targets for Weir. An invalid figure reaches none."""
+    """The project's own targets for Weir. An invalid figure reaches none.
+
+    On a machine that was not quiet everybody waits for the same core, and calls a second say nothing about Weir: then
+    its own processor time is what is judged.
+    """
+    quiet = is_quiet(rows, connections=connections) is not False
+    ratio, by = ("ratio_to_bare", "") if quiet else ("core_ratio_to_bare", ", by core time")
     calls, streams = (find(rows, "weir", mode, connections) for mode in ("call", "stream"))
     idle = find(rows, "weir", "idle")
     return [
-        _target("at least 60 % of the bare relay's calls/s", calls, "ratio_to_bare", least=0.60, unit="%"),
-        _target("at least 70 % of the bare relay's streams/s", streams, "ratio_to_bare", least=0.70, unit="%"),
+        _target(f"at least 60 % of the bare relay's calls/s{by}", calls, ratio, least=0.60, unit="%"),
+        _target(f"at least 70 % of the bare relay's streams/s{by}", streams, ratio, least=0.70, unit="%"),
         _target("at most 160 MB resident after the run", calls, "rss_mb", most=160, unit="MB"),
         _target("at most 40 KB for an idle stream", idle, "kb_per_stream", most=40, unit="KB"),
     ]

@@ -17,6 +17,7 @@ from benchmarks.figures import Row, Target
 from benchmarks.servers import Cores
 
 HEADLINE = "anthropic→anthropic"
+NAMES = ("direct", "bare", "weir", "litellm", "portkey")
 MANY = 32
 COLUMNS = (
     ("who", "name"),
@@ -57,11 +58,12 @@ class Outcome:
 
     @property
     def headline(self) -> list[Row]:
-        return [row for row in self.rows if row["pair"] == HEADLINE]
+        return [row for row in self.rows if row["pair"] == HEADLINE and row["name"] in NAMES]
 
     @property
-    def other_pairs(self) -> list[Row]:
-        return [row for row in self.rows if row["pair"] != HEADLINE]
+    def others(self) -> list[Row]:
+        """Other pairs of dialects, and the bare relay on the stock transport."""
+        return [row for row in self.rows if row["pair"] != HEADLINE or row["name"] not in NAMES]
 
     @property
     def quiet(self) -> bool:
@@ -83,10 +85,10 @@ def write(outcome: Outcome, *, folder: Path, results: Path) -> None:
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
-    """`runs` has one row a contender, mode and number of connections; other pairs of dialects are kept apart."""
+    """`runs` has one row a contender, mode and number of connections; what else was measured is kept apart."""
     return {
         "runs": outcome.headline,
-        "other_pairs": outcome.other_pairs,
+        "others": outcome.others,
         "missing": outcome.missing,
         "targets": [vars(target) for target in outcome.targets],
         "quiet": outcome.quiet,
@@ -118,13 +120,17 @@ def lines(outcome: Outcome) -> Iterator[str]:
     for mode, title in (("call", "Calls that are not streamed"), ("stream", "Streams of 53 events")):
         for connections in sorted({row["connections"] for row in outcome.headline if row["mode"] == mode}):
             some = "1 connection" if connections == 1 else f"{connections} connections"
-            rows = [row for row in outcome.headline if (row["mode"], row["connections"]) == (mode, connections)]
+            rows = [
+                row
+                for row in outcome.rows
+                if (row["mode"], row["connections"], row["pair"]) == (mode, connections, HEADLINE)
+            ]
             yield from _section(f"{title}, {some}", rows, COLUMNS, missing=outcome.missing)
     idle = [row for row in outcome.headline if row["mode"] == "idle"]
-    yield from _section("Idle open streams", idle, IDLE_COLUMNS, missing=outcome.missing)
-    for pair in dict.fromkeys(row["pair"] for row in outcome.other_pairs):
+    yield from _section("Idle open streams", idle, IDLE_COLUMNS, missing={})
+    for pair in dict.fromkeys(row["pair"] for row in outcome.others if row["pair"] != HEADLINE):
         for mode in ("call", "stream"):
-            rows = [row for row in outcome.other_pairs if (row["pair"], row["mode"]) == (pair, mode)]
+            rows = [row for row in outcome.others if (row["pair"], row["mode"]) == (pair, mode)]
             yield from _section(f"{pair}, {mode}, {MANY} connections", rows, COLUMNS, missing={})
     yield from _invalid(outcome.rows)
     yield from _ledger(outcome.ledger)
@@ -143,10 +149,11 @@ def _preamble(outcome: Outcome) -> Iterator[str]:
     yield ""
     yield (
         "*direct*: the load generator calls the provider itself. *bare*: Uvicorn, Channels' router and the gateway's "
-        "transport, a key looked up in a dict, nothing else. *weir*: authentication, limits and budgets on four "
-        "levels, journal and ledger on, SQLite, no Redis. *litellm*: master key, no database. *portkey*: no keys, no "
-        "ledger. *added* is the median above direct; *core busy* is how much of its core the gateway used, *by core "
-        "time* compares calls a second of that time; *resident* is after all rounds."
+        "transport, a key looked up in a dict, nothing else; *stock*: the same on httpx_aiohttp's own transport. "
+        "*weir*: authentication, limits and budgets on four levels, journal and ledger on, SQLite, no Redis. "
+        "*litellm*: master key, no database. *portkey*: no keys, no ledger. *added* is the median above direct; *core "
+        "busy* is how much of its core the gateway used, *by core time* compares calls a second of that time; "
+        "*resident* is after all rounds."
     )
     yield ""
     if not outcome.quiet:

@@ -24,7 +24,6 @@ LITELLM_KEY = "sk-bench"
 LITELLM_VENDORS = {"anthropic": ("anthropic", ""), "openai": ("openai", "/v1")}
 PORTKEY = Path("@portkey-ai/gateway/build/start-server.js")
 NOT_INSTALLED = "not installed"
-MOST_STREAMS = 100  # they open tens a second
 
 
 def present() -> tuple[Contender, ...]:
@@ -33,20 +32,8 @@ def present() -> tuple[Contender, ...]:
     has_litellm = environment is not None and (Path(environment) / "bin" / "litellm").exists()
     has_portkey = modules is not None and (Path(modules) / PORTKEY).exists()
     return (
-        Contender(
-            "litellm",
-            SAME_DIALECT[:1],
-            litellm,
-            missing="" if has_litellm else NOT_INSTALLED,
-            most_streams=MOST_STREAMS,
-        ),
-        Contender(
-            "portkey",
-            SAME_DIALECT[:1],
-            portkey,
-            missing="" if has_portkey else NOT_INSTALLED,
-            most_streams=MOST_STREAMS,
-        ),
+        Contender("litellm", SAME_DIALECT[:1], litellm, missing="" if has_litellm else NOT_INSTALLED),
+        Contender("portkey", SAME_DIALECT[:1], portkey, missing="" if has_portkey else NOT_INSTALLED),
     )
 
 

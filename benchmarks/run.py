@@ -68,7 +68,7 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
             session.stop()
         for number in range(options.rounds):
             print(f"idle streams, round {number + 1} of {options.rounds}", flush=True)
-            for contender in rotated([each for each in racing if each.name != "direct"], turn=number):
+            for contender in rotated([each for each in racing if each.holds], turn=number):
                 await session.idle(contender, streams=options.streams)
         rows = [figures.row(cell, samples, rss_mb=memory.get(cell.name)) for cell, samples in session.samples.items()]
         figures.compare(rows)
@@ -82,7 +82,8 @@ async def one_round(session: Session, racing: list[Contender], *, turn: int) -> 
     for pair in contenders.EVERY_PAIR:
         for mode in MODES:
             for connections in (ONE, MANY) if pair == HEADLINE else (MANY,):
-                for contender in rotated([each for each in racing if pair in each.pairs], turn=turn):
+                fit = [each for each in racing if pair in each.pairs and (each.name != "stock" or connections == MANY)]
+                for contender in rotated(fit, turn=turn):
                     await session.load(Cell(contender.name, mode, connections, pair))
 
 

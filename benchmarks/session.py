@@ -79,7 +79,6 @@ class Session:
 
     async def idle(self, contender: Contender, *, streams: int) -> None:
         """A fresh process, warmed up; then many streams that have begun and say nothing more."""
-        streams = min(streams, contender.most_streams)
         with contextlib.ExitStack() as stack:
             up = self._enter(contender, stack=stack)
             assert up.pid is not None
