@@ -8,6 +8,7 @@ from apps.accounts.models import User
 from apps.catalog import vault
 from apps.tenants.models import Project, Role, Tenant
 from tests import factories
+from tests.control.desk import Desk
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +51,9 @@ def operator(db: None) -> User:
 def website(acme: Tenant) -> Project:
     """A project of Acme's."""
     return factories.project(acme, "Website")
+
+
+@pytest.fixture
+def desk(operator: User) -> Desk:
+    """The operator, signed in at the admin."""
+    return Desk(operator)

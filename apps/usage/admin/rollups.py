@@ -29,7 +29,6 @@ class HourlyRollupAdmin(ReadOnlyAdmin):
         *("shown_hour", "shown_project", "shown_key", "model", "shown_calls", "shown_errors"),
         *("tokens", "shown_cost"),
     ]
-    list_display_links = None
     list_filter = [
         HourFilter,
         *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user", "key", "model", "provider")),
@@ -39,6 +38,20 @@ class HourlyRollupAdmin(ReadOnlyAdmin):
     ordering = ["-hour", "-id"]
     sortable_by = ["shown_hour", "shown_calls", "shown_errors", "shown_cost"]
     nothing_yet = "The ledger is summed up here every few minutes, once there have been calls."
+    fieldsets = [
+        (None, {"fields": ["shown_hour", "tenant", "project", "user", "key", "model", "provider"]}),
+        ("Calls", {"fields": ["shown_calls", "shown_errors", "latency"]}),
+        ("Tokens", {"fields": ["fresh", "read", "written", "out", "reasoning"]}),
+        ("Money", {"fields": ["exact_cost", "doubt", "unpriced"]}),
+    ]
+    readonly_fields = [
+        *("shown_hour", "shown_calls", "shown_errors", "latency", "fresh", "read", "written", "out", "reasoning"),
+        *("exact_cost", "doubt"),
+    ]
+    fresh = _count("in_fresh", "Input")
+    read = _count("in_cache_read", "Input from cache")
+    out = _count("out_total", "Output")
+    reasoning = _count("out_reasoning", "of the output, reasoning")
     shown_calls = _count("calls", "Calls")
     shown_errors = _count("errors", "Errors")
 
@@ -62,3 +75,20 @@ class HourlyRollupAdmin(ReadOnlyAdmin):
     @display(description="Cost", ordering="cost_nano")
     def shown_cost(self, rollup: HourlyRollup) -> str:
         return cells.amount(money.text(rollup.cost_nano))
+
+    @display(description="Input to cache")
+    def written(self, rollup: HourlyRollup) -> str:
+        return cells.number(rollup.in_cache_write_5m + rollup.in_cache_write_1h)
+
+    @display(description="Mean latency")
+    def latency(self, rollup: HourlyRollup) -> str:
+        return f"{rollup.latency_ms // rollup.calls:,} ms" if rollup.calls else cells.NOTHING
+
+    @display(description="Cost")
+    def exact_cost(self, rollup: HourlyRollup) -> str:
+        return money.exact(rollup.cost_nano)
+
+    @display(description="Not confirmed")
+    def doubt(self, rollup: HourlyRollup) -> str:
+        low, high = money.exact(rollup.low_nano), money.exact(rollup.high_nano)
+        return f"{rollup.unconfirmed:,} calls; in all between {low} and {high}" if rollup.unconfirmed else "none"

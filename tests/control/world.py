@@ -1,0 +1,147 @@
+"""One of everything that the admin shows, made by services; and many of everything, made in bulk."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from apps.accounts.models import User
+from apps.audit.models import Record
+from apps.catalog import services as catalog
+from apps.catalog.models import AllowedNetwork, Deployment, Model, Price, Provider
+from apps.keys.models import Key
+from apps.quotas import services as quotas
+from apps.quotas.models import Budget, BudgetWindow, Lease, Limit, Replica
+from apps.tenants.models import Membership, Project, Role, Tenant
+from apps.usage import ledger, rollups
+from apps.usage.models import Entry, HourlyRollup
+from tests import factories
+from tests.money.calls import intent, outcome
+
+Rows = dict[type[models.Model], models.Model]
+DAY = datetime.timedelta(days=1)
+
+
+def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
+    """By model. Every text that a person can choose holds `name`, as far as the field allows it."""
+    tenant = factories.tenant(f"{name} tenant", slug=f"tenant-{time.monotonic_ns()}")
+    user = factories.member(tenant, role=Role.OWNER)
+    User.objects.filter(pk=user.pk).update(first_name=name[:150], last_name=name[:150])
+    project = _project(tenant, f"{name} project")
+    provider = factories.provider(f"{name} provider", tags=[name])
+    factories.credential(provider, alias=f"{name} credential"[:60])
+    model = factories.model(
+        f"{name}-model".replace(" ", ""), display_name=name, aliases=[f"{name}-alias".replace(" ", "")]
+    )
+    deployment = factories.deployment(model, provider, upstream_model=f"{name} upstream")
+    price = factories.price(deployment)
+    key = factories.key(project, name=f"{name} key", user=user).key
+    budget = quotas.create_budget(actor=actor, tenant=tenant, amount=100_000_000_000, period="month")
+    now = timezone.now()
+    window = BudgetWindow.objects.create(
+        budget=budget, starts=now - DAY, ends=now + DAY, limit=budget.amount, settled=42_000_000_000, held=10**9
+    )
+    replica = Replica.objects.create(name=name[:120], heartbeat=now)
+    lease = Lease.objects.create(window=window, replica=replica, epoch=1, granted=10**9)
+    limit = quotas.create_limit(actor=actor, key=key, requests_per_minute=1_234)
+    network = catalog.allow_network(actor=actor, cidr="10.1.0.0/16", note=name)
+    call = intent(
+        **{"tenant_id": tenant.pk, "project_id": project.pk, "user_id": user.pk, "key_id": key.pk},
+        **{"model_id": model.pk, "provider_id": provider.pk, "deployment_id": deployment.pk, "credential": name[:60]},
+        **{
+            "model_name": name,
+            "upstream_model": name,
+            "windows": (window.pk,),
+            "leases": (lease.pk,),
+            "user_agent": name,
+        },
+    )
+    ledger.post([outcome(call, cost=105_000, error_code=name[:64], trail=(name, "chose it"))])
+    rollups.roll_up()
+    rows: list[models.Model] = [tenant, user, project, provider, model, deployment, price, key, budget, limit, network]
+    rows += [Entry.objects.get(key_id=key.pk), HourlyRollup.objects.get(key_id=key.pk), Record.objects.latest("pk")]
+    rows += schedules(name)
+    return {type(row): row for row in rows}
+
+
+def _project(tenant: Tenant, name: str) -> Project:
+    """Names that make no slug need one."""
+    project = Project.objects.create(tenant=tenant, name=name, slug="the-project")
+    return project
+
+
+def schedules(name: str) -> list[models.Model]:
+    interval = IntervalSchedule.objects.create(every=7, period="days")
+    crontab = CrontabSchedule.objects.create(minute="7")
+    task = PeriodicTask.objects.create(name=name, task="apps.usage.tasks.roll_up", interval=interval, description=name)
+    return [interval, crontab, task]
+
+
+def many_of_everything(count: int) -> None:
+    """`count` rows of every table that the admin lists, each with others of its own."""
+    now = timezone.now()
+    numbers = range(count)
+    tenants = _made(Tenant(name=f"tenant {n}", slug=f"tenant-{n}") for n in numbers)
+    users = _made(User(username=f"user-{n}", is_staff=True, password="!") for n in numbers)
+    projects = _made(Project(tenant=tenants[n], name=f"project {n}", slug="only") for n in numbers)
+    _made(Membership(tenant=tenants[n], user=users[n], role=Role.OWNER) for n in numbers)
+    keys = _made(
+        Key(
+            **{"tenant": tenants[n], "project": projects[n], "user": users[n], "created_by": users[n]},
+            **{"name": f"key {n}", "public_id": f"{n:012}", "last_four": "abcd"},
+        )
+        for n in numbers
+    )
+    address = "https://api.anthropic.com"
+    providers = _made(
+        Provider(name=f"provider {n}", vendor="anthropic", protocol="anthropic_messages", base_url=address)
+        for n in numbers
+    )
+    chosen = _made(Model(name=f"model-{n}", aliases=[f"alias-{n}"]) for n in numbers)
+    Model.tenants.through.objects.bulk_create(
+        Model.tenants.through(model_id=chosen[n].pk, tenant_id=tenants[n].pk) for n in numbers
+    )
+    deployments = _made(Deployment(model=chosen[n], provider=providers[n], upstream_model="m") for n in numbers)
+    amounts = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), 1_000_000_000)
+    _made(Price(deployment=deployments[n], effective_from=now - DAY, **amounts) for n in numbers)
+    _made(AllowedNetwork(cidr=f"10.{n // 256}.{n % 256}.0/24") for n in numbers)
+    budgets = _made(Budget(amount=10**9, **_subject(n, tenants, projects, users, keys, chosen)) for n in numbers)
+    _made(
+        BudgetWindow(budget=budgets[n], starts=now - DAY, ends=now + DAY, limit=10**9, settled=n + 1) for n in numbers
+    )
+    _made(Limit(concurrency=5, **_subject(n, tenants, projects, users, keys, chosen)) for n in numbers)
+    _made(PeriodicTask(name=f"task {n}", task="t", interval=_interval()) for n in numbers)
+    _made(
+        Record(actor_name="x", action="key.issued", target_type="keys.key", target_id=str(n), area="keys", revision=n)
+        for n in numbers
+    )
+    subjects = (
+        {
+            **{"tenant_id": tenants[n].pk, "project_id": projects[n].pk, "user_id": users[n].pk, "key_id": keys[n].pk},
+            **{"model_id": chosen[n].pk, "provider_id": providers[n].pk, "deployment_id": deployments[n].pk},
+        }
+        for n in numbers
+    )
+    ledger.post([outcome(intent(**subject), cost=1_000_000) for subject in subjects])
+    rollups.roll_up()
+
+
+def _made(rows: Iterator[Any]) -> list[Any]:
+    made = list(rows)
+    return list(type(made[0])._base_manager.bulk_create(made))
+
+
+def _subject(n: int, *tables: list[Any]) -> dict[str, Any]:
+    """Of each kind in turn."""
+    kind = n % len(tables)
+    return {("tenant", "project", "user", "key", "model")[kind]: tables[kind][n]}
+
+
+def _interval() -> IntervalSchedule:
+    return IntervalSchedule.objects.get_or_create(every=5, period="minutes")[0]
