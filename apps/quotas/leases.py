@@ -223,7 +223,7 @@ class LeaseBook:
         if found is None or found.lease_id != grant.lease_id:
             if found is not None:
                 self._retired.append(found)
-            found = self._slices[grant.budget_id] = Slice(grant)
+            found = self._slices[grant.budget_id] = self._taken_up(grant)
         found.starts, found.ends, found.amount = grant.starts, grant.ends, grant.amount
         found.granted = grant.granted
         found.chunk = grant.added
@@ -232,6 +232,14 @@ class LeaseBook:
         if grant.added < need:
             patience = RECALL_POLL_SECONDS if grant.elsewhere else REFUSED_SECONDS
             found.refuse(need, seconds=patience, elsewhere=grant.elsewhere)
+
+    def _taken_up(self, grant: windows.Grant) -> Slice:
+        """A lease may come back, as when a call of yesterday is late: what was spent of it stays spent."""
+        for found in self._retired:
+            if found.lease_id == grant.lease_id:
+                self._retired.remove(found)
+                return found
+        return Slice(grant)
 
     def _prefetch(self, low: Slice, budgets: Sequence[Budget], *, amount: int, now: float) -> None:
         """Asks for more while there is still some, so that no call has to wait for it."""

@@ -23,7 +23,7 @@ class Slice:
         self.amount = grant.amount
         self.granted = 0
         self.chunk = 0
-        self.spent = 0
+        self.spent = grant.settled
         self.reserved = 0
         self.used_at = 0.0
         self.refused_need = 0

@@ -43,8 +43,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a lease stands. `granted` is all that it ever got; `added` what it got now. `elsewhere`: other replicas
-    hold some of what was needed and not to be had."""
+    """Where a lease stands. `granted` is all that it ever got, of which `settled` is in the ledger; `added` what it got
+    now. `elsewhere`: other replicas hold some of what was needed and not to be had."""
 
     budget_id: int
     window_id: int
@@ -54,6 +54,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     granted: int
     added: int
+    settled: int = 0
     elsewhere: bool = False
 
 
@@ -142,6 +143,7 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
         amount=amount,
         granted=lease.granted + chunk,
         added=chunk,
+        settled=lease.settled,
         elsewhere=elsewhere,
     )
 

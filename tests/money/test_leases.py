@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -207,6 +209,27 @@ def test_each_period_is_a_new_window_and_the_old_one_keeps_what_was_spent(acme):
     run(scenario, LeaseBook("one", shared=False))
     rows = BudgetWindow.objects.filter(budget=found).order_by("starts").values_list("settled", "held")
     assert list(rows) == [(80, 0), (10, 0)]
+
+
+def test_a_late_call_of_an_earlier_period_does_not_make_spent_money_new(acme):
+    rules = [rule(budget(100, tenant=acme, period="day"))]
+
+    async def scenario(book: LeaseBook, *, tidy: bool) -> int:
+        spent = 0
+        for _ in range(3):
+            with contextlib.suppress(errors.BudgetExhausted):
+                hold = await book.reserve(rules, amount=60, now=NOW)
+                book.settle(hold, amount=60)
+                spent += 60
+                await in_thread(ledger.post, [outcome(intent(hold=hold), cost=60)])
+            book.settle(await book.reserve(rules, amount=1, now=NOW - 86_400), amount=1)
+            if tidy:  # the lease is closed, as all that was spent is in the ledger
+                await book._tidy(NOW)
+        return spent
+
+    assert run(partial(scenario, tidy=False), LeaseBook("one", shared=False)) == 60
+    BudgetWindow.objects.all().delete()
+    assert run(partial(scenario, tidy=True), LeaseBook("two", shared=False)) == 60
 
 
 def test_closing_returns_what_is_not_spent(acme):
