@@ -140,6 +140,7 @@ class UpstreamError(GatewayError):
     """
 
     status = 502
+    reached = True  # False: no connection was made, so the provider knows nothing of the call
 
     def __init__(
         self,

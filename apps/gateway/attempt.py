@@ -135,7 +135,8 @@ class Attempt:
 
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
-        self._provider_request_id = answer.headers.get("request-id") or answer.headers.get("x-request-id") or ""
+        given = answer.headers.get("request-id") or answer.headers.get("x-request-id") or ""
+        self._provider_request_id = given.encode("ascii", "replace").decode()  # bytes that are no text cannot be booked
 
     def began(self) -> None:
         """The first whole event is in."""
@@ -169,6 +170,8 @@ class Attempt:
             self._give_back(0)
             return
         failure = failure or (self.exchange.seen.error if self.exchange is not None else None)
+        if isinstance(failure, errors.UpstreamError) and not failure.reached:
+            self._sent = False
         verdict = self._judge()
         self.cost, self.usage = verdict.cost, verdict.usage
         self._give_back(verdict.high)

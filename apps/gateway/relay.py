@@ -26,6 +26,9 @@ async def relay(ctx: RequestContext, answered: Answered) -> None:
     try:
         await _pump(ctx, answered, pulse)
     except errors.UpstreamError:
+        if answered.attempt.is_finished:  # the whole answer is out, only the connection did not end well
+            await ctx.send({"type": "http.response.body", "body": answered.exchange.close()})
+            return
         await _finish_frame(ctx, pulse)
         raise
     finally:
@@ -45,8 +48,8 @@ async def _pump(ctx: RequestContext, answered: Answered, pulse: _Pulse) -> None:
     async for chunk in answered.answer.chunks():
         frames = exchange.feed(chunk)
         if frames:
+            pulse.last = frames  # before it is sent: while a slow client takes it, a beat waits in line behind it
             await send({"type": "http.response.body", "body": frames, "more_body": True})
-            pulse.last = frames
         pulse.at = moment = now()
         if moment >= attempt.checkpoint_due:
             attempt.checkpoint(moment)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 async def settle(ctx: RequestContext, failure: GatewayError | None, limiter: Limiter) -> None:
     """Closes the last attempt (earlier ones were closed when they failed) and gives back what was held."""
     used = 0
-    for attempt in ctx.attempts:
-        attempt.settle(failure)
-        used += attempt.tokens
-    if ctx.decision is not None and ctx.decision.allowed:
-        limiter.release(ctx.decision, tokens_used=used)
+    try:
+        for attempt in ctx.attempts:
+            attempt.settle(failure)
+            used += attempt.tokens
+    finally:
+        if ctx.decision is not None and ctx.decision.allowed:
+            limiter.release(ctx.decision, tokens_used=used)
     metrics.observe(ctx, failure)
     for attempt in ctx.attempts:
         await attempt.leave()

@@ -22,6 +22,13 @@ _BROKEN: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ),
     ((ValueError, TypeError), "The request could not be written as HTTP."),
 )
+_NEVER_SENT = (
+    AddressRefused,
+    aiohttp.ClientConnectorError,
+    aiohttp.ConnectionTimeoutError,
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+)
 _LOST = "The provider dropped the connection."
 
 
@@ -30,6 +37,12 @@ def translate(error: Exception, *, connect: float | None = None) -> errors.Upstr
     if isinstance(error, errors.UpstreamError):
         return error
     causes = list(_chain(error))
+    said = _said(causes, connect)
+    said.reached = not _any(causes, _NEVER_SENT)
+    return said
+
+
+def _said(causes: list[BaseException], connect: float | None) -> errors.UpstreamError:
     if _any(causes, (AddressRefused,)):
         return errors.UpstreamBroken("The provider's address may not be called.", code="address_refused")
     if connect is not None and _any(causes, (TimeoutError, httpx2.TimeoutException)):

@@ -16,8 +16,8 @@ import httpx2
 from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 
-from apps.domain import errors
 from apps.domain.snapshot import Timeouts
+from apps.outbound import faults
 from apps.outbound.guard import AddressRefused, Guard
 from apps.outbound.transport import DirectTransport, Prepared, PreparedURL
 
@@ -95,7 +95,7 @@ class Pool:
         try:
             self.guard.check_url(url)
         except AddressRefused as error:
-            raise errors.UpstreamBroken("The provider's address may not be called.", code="address_refused") from error
+            raise faults.translate(error) from error
         if len(self._urls) >= _KNOWN_URLS:
             self._urls.clear()
         known = self._urls[url] = PreparedURL(url)
