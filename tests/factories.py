@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from django.contrib.auth.models import Permission
+
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.catalog import services as catalog
@@ -19,6 +21,15 @@ _numbers = itertools.count(1)
 def user(username: str | None = None, **fields: Any) -> User:
     """Without a password, since hashing one takes longer than most tests."""
     return accounts.create_user(actor=None, username=username or f"user-{next(_numbers)}", **fields)
+
+
+def staff(*permissions: str) -> User:
+    """Somebody who may sign in at the admin and do there what is listed, like `keys.view_key`."""
+    made = user(is_staff=True)
+    wanted = [permission.split(".") for permission in permissions]
+    found = [Permission.objects.get(content_type__app_label=app, codename=name) for app, name in wanted]
+    accounts.set_permissions(made, actor=None, permissions=found)
+    return made
 
 
 def tenant(name: str | None = None, **fields: Any) -> Tenant:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
@@ -79,7 +80,17 @@ class ChangeList(UnfoldChangeList):
         self.model_admin.complete(self.result_list)
 
 
-class Page(ModelAdmin):
+class Chosen:
+    """Rows that a form points at are not deleted from there."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.can_delete_related = False
+        return field
+
+
+class Page(Chosen, ModelAdmin):
     """Looks and habits that all lists and forms share."""
 
     paginator = CappedPaginator
@@ -260,7 +271,7 @@ class ReadOnlyAdmin(Page):
         return False
 
 
-class Inline(TabularInline):
+class Inline(Chosen, TabularInline):
     """Rows of another table on the page of the one they belong to."""
 
     extra = 0
