@@ -54,6 +54,8 @@ class Configuration:
         self._uses_flushed = time.monotonic()
         self._refresher = DatabaseThread("configuration")
         self._look_ups = DatabaseThread("look-ups")
+        self._noting = DatabaseThread("last-uses")  # may wait for a writer, and a revocation must not wait with it
+        self._flushing: asyncio.Task[None] | None = None
         self._poller: asyncio.Task[None] | None = None
 
     async def verify(self) -> None:
@@ -71,10 +73,10 @@ class Configuration:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._poller
         try:
-            await self._refresher.ask(self.uses.flush)
+            await self._noting.ask(self.uses.flush)
         finally:
-            await self._refresher.close()
-            await self._look_ups.close()
+            for thread in (self._refresher, self._look_ups, self._noting):
+                await thread.close()
 
     # --- keys ------------------------------------------------------------------------------------------------
 
@@ -102,7 +104,7 @@ class Configuration:
             await asyncio.sleep(settings.WEIR_REFRESH_SECONDS)
             try:
                 await self.refresh()
-                await self._flush_uses()
+                self._flush_uses_if_due()
             except Exception:
                 log.exception("configuration.refresh_failed", revision=self.snapshot.revision)
 
@@ -125,10 +127,18 @@ class Configuration:
         state.snapshot_revision = self.snapshot.revision
         state.snapshot_at = time.time()
 
-    async def _flush_uses(self) -> None:
-        if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
+    def _flush_uses_if_due(self) -> None:
+        if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS and self._flushing is None:
             self._uses_flushed = time.monotonic()
-            await self._refresher.ask(self.uses.flush)
+            self._flushing = asyncio.create_task(self._flush_uses())
+
+    async def _flush_uses(self) -> None:
+        try:
+            await self._noting.ask(self.uses.flush)
+        except Exception:
+            log.exception("configuration.uses_not_written")
+        finally:
+            self._flushing = None
 
 
 def _principal(key: str) -> Principal | None:

@@ -91,7 +91,11 @@ async def stop() -> None:
 async def _start() -> Engine:
     global current
     engine = Engine()
-    await engine.start()
+    try:
+        await engine.start()
+    except BaseException:
+        await engine.close()  # its locks and threads would stand in the way of the next try
+        raise
     current = engine
     return engine
 

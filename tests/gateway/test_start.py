@@ -1,0 +1,49 @@
+"""The standing parts of a process: a start that fails can be tried again; one slow part does not hold up another."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from apps.gateway import configuration, engine
+from tests.gateway.calls import ANTHROPIC, ask
+from tests.servers import until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_a_start_that_failed_leaves_nothing_that_stops_the_next(world, monkeypatch):
+    compiled = configuration._compile
+
+    def fail_once(revision: int) -> None:
+        monkeypatch.setattr(configuration, "_compile", compiled)
+        raise RuntimeError("the database went away")
+
+    monkeypatch.setattr(configuration, "_compile", fail_once)
+    with pytest.raises(RuntimeError, match="went away"):
+        await engine.running()
+    assert (await engine.running()).configuration.snapshot.models
+    await engine.stop()
+
+
+def test_a_revocation_does_not_wait_for_last_uses_to_be_written(gateway, world, monkeypatch):
+    assert ask(gateway, ANTHROPIC).status_code == 200
+    known = gateway.engine.configuration
+    is_writing, may_go_on = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        is_writing.set()
+        may_go_on.wait(10)
+
+    monkeypatch.setattr(known.uses, "flush", write_slowly)
+    monkeypatch.setattr(known, "_uses_flushed", float("-inf"))
+    try:
+        assert is_writing.wait(10)
+        world.revoke()
+        revoked = time.monotonic()
+        until(lambda: ask(gateway, ANTHROPIC).status_code == 401)
+        assert time.monotonic() - revoked < 3.0
+    finally:
+        may_go_on.set()
