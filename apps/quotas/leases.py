@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -157,7 +157,7 @@ class LeaseBook:
                 if hold is not None:
                     return hold
                 self._refuse_if_spent(budgets, amount=amount, now=now)
-                gone = await self._acquire(budgets, amount=amount, now=now)
+                gone = await _to_its_end(self._acquire(budgets, amount=amount, now=now))
                 budgets = [budget for budget in budgets if budget.id not in gone]
         raise errors.Unavailable("budgets are contended", retry_after=1)
 
@@ -339,6 +339,16 @@ class LeaseBook:
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, _in_thread, question)
+
+
+async def _to_its_end(work: Coroutine[None, None, Answer]) -> Answer:
+    """What the database has granted must be entered, even if the call that asked for it is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _in_thread(question: Callable[[], Answer]) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import threading
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -230,6 +231,32 @@ def test_a_late_call_of_an_earlier_period_does_not_make_spent_money_new(acme):
     assert run(partial(scenario, tidy=False), LeaseBook("one", shared=False)) == 60
     BudgetWindow.objects.all().delete()
     assert run(partial(scenario, tidy=True), LeaseBook("two", shared=False)) == 60
+
+
+def test_a_call_that_is_cancelled_while_it_asks_leaves_no_money_behind(acme, monkeypatch):
+    found = budget(100, tenant=acme)
+    acquire = windows.acquire
+    is_asking, may_go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments, **named):
+        is_asking.set()
+        may_go_on.wait(10)
+        return acquire(*arguments, **named)
+
+    monkeypatch.setattr(windows, "acquire", slowly)
+
+    async def scenario(book: LeaseBook) -> None:
+        task = asyncio.create_task(book.reserve(rules, amount=1, now=NOW))
+        await asyncio.to_thread(is_asking.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    rules = [rule(found)]
+    run(scenario, LeaseBook("one", shared=False))
+    assert standing(found) == (0, 0)
 
 
 def test_closing_returns_what_is_not_spent(acme):
