@@ -21,12 +21,7 @@ from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = {"width": 1440, "height": 900}
-PAGES = {
-    "admin": "/admin/",
-    "admin-entries": "/admin/usage/entry/",
-    "admin-keys": "/admin/keys/key/",
-    "admin-models": "/admin/catalog/model/",
-}
+PAGES = {"admin": "/admin/"}
 
 
 def browser() -> str:
@@ -53,7 +48,7 @@ def main(target: Path) -> None:
             _use(card)
             with sync_playwright() as playwright:
                 opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-                page = opened.new_page(viewport=SIZE, device_scale_factor=1.5)
+                page = opened.new_page(viewport=SIZE, device_scale_factor=1.25)
                 _sign_in(page, card)
                 for name, path in PAGES.items():
                     page.goto(card["base_url"] + path, wait_until="networkidle")

@@ -17,7 +17,7 @@ from apps.usage.records import Intent, Outcome, Status
 
 DAYS = 7
 SEED = 20_26
-RETRIED, ABANDONED, TIMED_OUT = 0.012, 0.008, 0.004
+RETRIED, ABANDONED, TIMED_OUT = 0.005, 0.006, 0.002
 
 # Calls by hour of the day, in parts of the busiest hour.
 OFFICE = (0, 0, 0, 0, 0, 0, 1, 3, 8, 10, 10, 9, 5, 8, 10, 10, 8, 5, 2, 1, 1, 0, 0, 0)
