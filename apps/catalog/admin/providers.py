@@ -157,10 +157,7 @@ class ProviderAdmin(Switched):
         sealed = set(obj.credentials.exclude(ciphertext="").values_list("pk", flat=True))
         services.update_provider(obj, actor=request.user, **self.changes(obj, form.changed_data))
         if erased := obj.credentials.filter(pk__in=sealed, ciphertext="").count():
-            messages.warning(
-                request,
-                f"The address is another one, so {erased} secrets were erased. Type them again under Credentials.",
-            )
+            messages.warning(request, f"The address is another one, so secrets were erased: {erased}. Type them again.")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: BaseModelFormSet, change: bool) -> None:
         if formset.model is Credential:
