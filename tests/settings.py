@@ -18,6 +18,3 @@ if url := os.environ.get("REDIS_URL"):
     os.environ["REDIS_URL"] = urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
 
 from gateway_site.settings import *  # noqa: E402, F403
-
-# Until every room is built.
-INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith("apps.") or Path(app.replace(".", "/")).exists()]  # noqa: F405
