@@ -19,9 +19,52 @@ def _item(title: str, icon: str, model: str) -> dict[str, Any]:
     }
 
 
+def _navigation(request: Any) -> list[dict[str, Any]]:
+    """The menu without groups of which the person may see nothing."""
+    return [group for group in MENU if any(_is_open(item, request) for item in group["items"])]
+
+
+def _is_open(item: dict[str, Any], request: Any) -> bool:
+    return bool(item["permission"](request)) if "permission" in item else True
+
+
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
     return {"title": title, "separator": True, "items": list(items)}
 
+
+MENU = [
+    {"title": None, "items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
+    _group(
+        "Usage",
+        _item("Calls", "receipt_long", "usage.entry"),
+        _item("By the hour", "bar_chart", "usage.hourlyrollup"),
+    ),
+    _group(
+        "Access",
+        _item("Tenants", "domain", "tenants.tenant"),
+        _item("Projects", "folder", "tenants.project"),
+        _item("People", "group", "accounts.user"),
+        _item("Keys", "key", "keys.key"),
+    ),
+    _group(
+        "Spending",
+        _item("Budgets", "savings", "quotas.budget"),
+        _item("Limits", "speed", "quotas.limit"),
+    ),
+    _group(
+        "Routing",
+        _item("Providers", "hub", "catalog.provider"),
+        _item("Models", "neurology", "catalog.model"),
+        _item("Deployments", "conversion_path", "catalog.deployment"),
+        _item("Prices", "sell", "catalog.price"),
+        _item("Opened networks", "lan", "catalog.allowednetwork"),
+    ),
+    _group(
+        "Operations",
+        _item("Schedules", "schedule", "django_celery_beat.periodictask"),
+        _item("Audit log", "history", "audit.record"),
+    ),
+]
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Weir",
@@ -55,39 +98,7 @@ UNFOLD: dict[str, Any] = {
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,
-        "navigation": [
-            {"title": None, "items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
-            _group(
-                "Usage",
-                _item("Calls", "receipt_long", "usage.entry"),
-                _item("By the hour", "bar_chart", "usage.hourlyrollup"),
-            ),
-            _group(
-                "Access",
-                _item("Tenants", "domain", "tenants.tenant"),
-                _item("Projects", "folder", "tenants.project"),
-                _item("People", "group", "accounts.user"),
-                _item("Keys", "key", "keys.key"),
-            ),
-            _group(
-                "Spending",
-                _item("Budgets", "savings", "quotas.budget"),
-                _item("Limits", "speed", "quotas.limit"),
-            ),
-            _group(
-                "Routing",
-                _item("Providers", "hub", "catalog.provider"),
-                _item("Models", "neurology", "catalog.model"),
-                _item("Deployments", "conversion_path", "catalog.deployment"),
-                _item("Prices", "sell", "catalog.price"),
-                _item("Opened networks", "lan", "catalog.allowednetwork"),
-            ),
-            _group(
-                "Operations",
-                _item("Schedules", "schedule", "django_celery_beat.periodictask"),
-                _item("Audit log", "history", "audit.record"),
-            ),
-        ],
+        "navigation": _navigation,
     },
     "TABS": [
         {

@@ -104,7 +104,7 @@ def amend(
     if allowed is not None and (others := set(changes) - allowed):
         raise TypeError(f"not changed here: {', '.join(sorted(others))}")
     with transaction.atomic():
-        stored = type(row)._base_manager.select_for_update().get(pk=row.pk)
+        stored = row._meta.model._base_manager.select_for_update().get(pk=row.pk)  # request.user's type is a proxy's
         old = picture(stored)
         for name, value in changes.items():
             setattr(stored, stored._meta.get_field(name).name, value)
