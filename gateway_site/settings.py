@@ -103,6 +103,8 @@ def _database(url: str) -> dict[str, Any]:
         config["ENGINE"] = "django.db.backends.postgresql"
         config["CONN_MAX_AGE"] = 60
         config["CONN_HEALTH_CHECKS"] = True
+        # A database that is cut off must fail, not hang: the look-up of keys and the revision checks wait for it.
+        config["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
     return config
 
 

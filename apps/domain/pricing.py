@@ -24,6 +24,12 @@ def cost(usage: TokenUsage, card: PriceCard) -> int:
     return (exact + MILLION // 2) // MILLION
 
 
+def ceiling(usage: TokenUsage, card: PriceCard) -> int:
+    """Nano-USD if all of the input were of the dearest kind: what a reservation holds, not knowing what is cached."""
+    dearest = max(card.input, card.cache_read, card.cache_write_5m, card.cache_write_1h)
+    return (usage.in_total * dearest + usage.out_total * card.output + MILLION // 2) // MILLION
+
+
 def card_at(cards: tuple[PriceCard, ...], now: int) -> PriceCard | None:
     """The card in force at `now` (unix seconds); None: the deployment has no price."""
     current = None

@@ -107,6 +107,11 @@ class Attempt:
         return self.usage.total if self.usage is not None else 0
 
     @property
+    def failure(self) -> errors.GatewayError | None:
+        """What the upstream's stream itself ended with; its caller has been told by the stream's last frame."""
+        return self.exchange.seen.error if self.exchange is not None else None
+
+    @property
     def is_finished(self) -> bool:
         """The upstream's own terminator was seen."""
         return self.exchange is not None and self.exchange.seen.finished
@@ -121,7 +126,7 @@ class Attempt:
         most = estimate.most(
             self._ctx.prompt_bytes, max_tokens=call.max_tokens, model_cap=model.max_output_tokens, choices=call.choices
         )
-        self.reserved = pricing.cost(most, self.card)
+        self.reserved = pricing.ceiling(most, self.card)
         if self._ctx.budgets:
             self._hold = await self._accounts.leases.reserve(
                 self._ctx.budgets, amount=self.reserved, now=self._ctx.started_at
@@ -169,7 +174,7 @@ class Attempt:
         if self._intent is None:  # nothing was journalled, so nothing was sent
             self._give_back(0)
             return
-        failure = failure or (self.exchange.seen.error if self.exchange is not None else None)
+        failure = failure or self.failure
         if isinstance(failure, errors.UpstreamError) and not failure.reached:
             self._sent = False
         verdict = self._judge()

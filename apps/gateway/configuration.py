@@ -38,14 +38,14 @@ log = structlog.get_logger(__name__)
 # A change here may alter what any cached principal may do, so all of them are looked up again.
 _CLEARS_KEYS = ("accounts", "quotas")
 _USES_FLUSH_SECONDS = 30.0
-_EMPTY = Snapshot(revision=-1, compiled_at=0.0, models={}, tenants={}, projects={})
+EMPTY = Snapshot(revision=-1, compiled_at=0.0, models={}, tenants={}, projects={})
 
 
 class Configuration:
     """`snapshot` is replaced whole, never edited. One per process; lives on the process's event loop."""
 
     def __init__(self, *, on_change: Callable[[], None]) -> None:
-        self.snapshot = _EMPTY
+        self.snapshot = EMPTY
         self._on_change = on_change
         self._salt = secrets.token_bytes(32)
         self.keyring = Keyring(capacity=settings.WEIR_KEY_CACHE)

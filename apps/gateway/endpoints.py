@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from apps.domain import errors
 from apps.domain.protocols import registry
-from apps.gateway import answers, authenticate, catalogue, engine, pipeline
+from apps.gateway import answers, authenticate, catalogue, configuration, engine, pipeline
 from apps.gateway.context import RequestContext
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
+    from apps.domain.snapshot import Snapshot
     from apps.gateway.context import Receive, Scope, Send
+
+log = structlog.get_logger(__name__)
 
 Endpoint = Callable[..., Awaitable[None]]
 
@@ -29,8 +34,11 @@ async def chat_completions(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def models(scope: Scope, receive: Receive, send: Send) -> None:
     """`GET /v1/models` and `GET /v1/models/<id>`: one answer that both dialects' clients read."""
-    ctx = await _context(scope, receive, send, dialect=_dialect(scope), endpoint="models")
-    running = await engine.running()
+    dialect = _dialect(scope)
+    running = await _running(scope, receive, send, dialect=dialect)
+    if running is None:
+        return
+    ctx = _context(scope, receive, send, dialect=dialect, endpoint="models")
     try:
         await authenticate.authenticate(ctx, running.configuration)
         await answers.json(ctx, catalogue.render(ctx))
@@ -42,40 +50,48 @@ async def wrong_method(scope: Scope, receive: Receive, send: Send, *, allowed: t
     error = errors.MethodNotAllowed(
         f"{scope['method']} is not allowed here; use {' or '.join(allowed)}", headers=(("allow", ", ".join(allowed)),)
     )
-    await answers.fail(await _context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
+    await answers.fail(_context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
 
 
 async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
     error = errors.NotFound(f"unknown path: {scope['method']} {scope['path'][:200]}")
-    await answers.fail(await _context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
+    await answers.fail(_context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
 
 
 async def preflight(scope: Scope, receive: Receive, send: Send) -> None:
-    running = await engine.running()
-    await answers.preflight(scope, send, origins=running.configuration.snapshot.cors_origins)
+    await answers.preflight(scope, send, origins=_snapshot().cors_origins)
 
 
 async def _completion(scope: Scope, receive: Receive, send: Send, *, dialect: str, endpoint: str) -> None:
-    running = engine.current or await engine.running()
-    ctx = RequestContext(
-        scope,
-        receive,
-        send,
-        wire=registry.FORMATS[dialect],
-        endpoint=endpoint,
-        snapshot=running.configuration.snapshot,
-    )
+    running = engine.current or await _running(scope, receive, send, dialect=dialect)
+    if running is None:
+        return
     state.in_flight += 1
     try:
-        await pipeline.serve(ctx, running)
+        await pipeline.serve(_context(scope, receive, send, dialect=dialect, endpoint=endpoint), running)
     finally:
         state.in_flight -= 1
 
 
-async def _context(scope: Scope, receive: Receive, send: Send, *, dialect: str, endpoint: str) -> RequestContext:
-    running = await engine.running()
+async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) -> engine.Engine | None:
+    """The engine, started on the first call where the server sends no lifespan (Daphne). None: it cannot start, and
+    the caller has been told so in its dialect."""
+    try:
+        return await engine.running()
+    except Exception:
+        log.exception("gateway.start_failed")
+    error = errors.Unavailable("the gateway cannot start", retry_after=5)
+    await answers.fail(_context(scope, receive, send, dialect=dialect, endpoint=""), error)
+    return None
+
+
+def _context(scope: Scope, receive: Receive, send: Send, *, dialect: str, endpoint: str) -> RequestContext:
     wire = registry.FORMATS[dialect]
-    return RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=running.configuration.snapshot)
+    return RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=_snapshot())
+
+
+def _snapshot() -> Snapshot:
+    return engine.current.configuration.snapshot if engine.current is not None else configuration.EMPTY
 
 
 def _dialect(scope: dict[str, Any]) -> str:

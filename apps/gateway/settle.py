@@ -25,6 +25,6 @@ async def settle(ctx: RequestContext, failure: GatewayError | None, limiter: Lim
     finally:
         if ctx.decision is not None and ctx.decision.allowed:
             limiter.release(ctx.decision, tokens_used=used)
-    metrics.observe(ctx, failure)
+    metrics.observe(ctx, failure or (ctx.attempts[-1].failure if ctx.attempts else None))
     for attempt in ctx.attempts:
         await attempt.leave()
