@@ -20,7 +20,15 @@ SUBJECT_HELP = {
 }
 
 
-class LimitForm(Lasting, forms.ModelForm):
+class RuleForm(Lasting, forms.ModelForm):
+    """What `clean` has refused is not refused again in the words of the database."""
+
+    def validate_constraints(self) -> None:
+        if not self.errors:
+            super().validate_constraints()
+
+
+class LimitForm(RuleForm):
     """Another subject is another limit."""
 
     lasting = SUBJECTS
@@ -36,7 +44,7 @@ class LimitForm(Lasting, forms.ModelForm):
         }
 
 
-class BudgetForm(Lasting, forms.ModelForm):
+class BudgetForm(RuleForm):
     """Another subject or period is another budget."""
 
     lasting = (*SUBJECTS, "period")

@@ -1,0 +1,204 @@
+"""The ledger in the admin: a range of time, a search, and a page that says all that is known of a call."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+from msgspec.structs import replace
+
+from apps.domain import ids, money
+from apps.domain.tokens import TokenUsage
+from apps.usage import ledger, rollups
+from apps.usage.models import Entry
+from tests import factories
+from tests.control.desk import Desk
+from tests.money.calls import CARD, intent, outcome
+
+pytestmark = pytest.mark.django_db
+HOUR = 3_600
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+def subject(website) -> dict[str, int]:
+    return {"tenant_id": website.tenant_id, "project_id": website.pk}
+
+
+@pytest.fixture
+def call(subject):
+    """Posts a call so many seconds ago; returns its entry."""
+
+    def post(ago: float = 0, *, cost: int = 0, fields: dict | None = None, **of_intent) -> Entry:
+        of = intent(at=time.time() - ago, **(subject | of_intent))
+        ledger.post([outcome(of, cost=cost, **(fields or {}))])
+        return Entry.objects.get(request_id=of.request_id, attempt=of.attempt)
+
+    return post
+
+
+def listed(desk: Desk, **query) -> list[Entry]:
+    return list(desk.get("usage_entry_changelist", **query).context["cl"].result_list)
+
+
+def test_the_list_begins_with_the_last_week(desk, call):
+    new, old, older = call(HOUR), call(3 * DAY), call(20 * DAY)
+    assert listed(desk) == [new, old]
+    assert listed(desk, since="24h") == [new]
+    assert listed(desk, since="30d") == [new, old, older]
+    assert listed(desk, since="all") == [new, old, older]
+    assert listed(desk, since="nonsense") == [new, old]
+
+
+def test_a_call_is_found_by_its_id_whatever_the_range(desk, call):
+    call(HOUR)
+    old = call(20 * DAY)
+    for term in (f"req_{old.request_id.hex}", str(old.request_id), str(old.pk), f"  req_{old.request_id.hex} "):
+        assert listed(desk, q=term) == [old], term
+    assert listed(desk, q=f"req_{old.request_id.hex}", since="24h") == []
+
+
+def test_a_call_is_found_with_all_its_attempts(desk, subject, call):
+    first = call(HOUR, fields={"status": "timeout"})
+    of = replace(intent(at=time.time() - HOUR, **subject), request_id=first.request_id, attempt=2)
+    ledger.post([outcome(of)])
+    assert [entry.attempt for entry in listed(desk, q=first.request_id.hex)] == [2, 1]
+    text = desk.text("usage_entry_change", first.pk)
+    second = Entry.objects.get(attempt=2)
+    assert desk.url("usage_entry_change", second.pk) in text
+
+
+def test_a_call_is_found_by_its_trace_and_by_the_providers_id(desk, call):
+    trace = uuid.uuid4().hex
+    wanted = call(HOUR, trace_id=trace, fields={"provider_request_id": "req_011"})
+    call(HOUR)
+    assert listed(desk, q=trace) == [wanted]
+    assert listed(desk, q="req_011") == [wanted]
+
+
+def test_ids_of_a_request_embrace_its_entries():
+    request = ids.request_id(now_ms=1_700_000_000_000, random_bits=7)
+    first, last = ids.entries_of(request)
+    for attempt, kind in ((1, 1), (255, 15)):
+        entry = ids.entry_id(request, attempt=attempt, kind=kind)
+        assert first <= entry <= last
+        assert ids.request_of(entry) == request
+    assert ids.request_of(request) == request
+
+
+def test_outcomes_are_told_apart(desk, call):
+    good = call(fields={"status": "ok"})
+    gone = call(fields={"status": "client_gone"})
+    bad = call(fields={"status": "upstream_error"})
+    doubtful = call(fields={"state": "unconfirmed", "low": 1, "high": 9})
+    unpriced = call(card=None)
+    assert set(listed(desk, outcome="errors")) == {bad}
+    assert set(listed(desk, outcome="ok")) == {good, doubtful, unpriced}
+    assert set(listed(desk, outcome="client_gone")) == {gone}
+    assert set(listed(desk, outcome="unconfirmed")) == {doubtful}
+    assert set(listed(desk, outcome="unpriced")) == {unpriced}
+    text = desk.text("usage_entry_changelist")
+    assert text.count(">unpriced<") == 1
+    assert text.count(">unconfirmed<") == 1
+
+
+def test_calls_are_found_by_whose_they_are(desk, call, website):
+    key = factories.key(website, name="Laptop").key
+    mine = call(key_id=key.pk)
+    call()
+    assert listed(desk, key__id__exact=key.pk) == [mine]
+    assert len(listed(desk, tenant__id__exact=website.tenant_id)) == 2
+    assert listed(desk, tenant__id__exact=website.tenant_id + 1) == []
+
+
+def test_the_page_shows_how_the_cost_came_about(desk, call):
+    price = factories.price(
+        input=CARD.input, output=CARD.output, cache_read=CARD.cache_read,
+        cache_write_5m=CARD.cache_write_5m, cache_write_1h=CARD.cache_write_1h,
+    )  # fmt: skip
+    usage = TokenUsage(in_fresh=1_000_000, in_cache_read=2_000_000, out_total=100_000, out_reasoning=40_000)
+    cost = 3_000_000_000 + 600_000_000 + 1_500_000_000
+    entry = call(
+        cost=cost, card=replace(CARD, version=price.pk), fields={"usage": usage, "trail": ("tried a", "took b")}
+    )
+    text = desk.text("usage_entry_change", entry.pk)
+    for shown in (
+        *("1,000,000", "$3.00", "2,000,000", "$0.30", "$0.60", "100,000", "$15.00", "$1.50", "40,000"),
+        *(money.exact(cost), f"req_{entry.request_id.hex}", str(entry.pk), "tried a", "took b"),
+        desk.url("catalog_price_change", price.pk),
+    ):
+        assert shown in text, shown
+
+
+def test_a_call_without_a_price_is_never_shown_as_free(desk, call):
+    entry = call(card=None)
+    text = desk.text("usage_entry_change", entry.pk)
+    assert "unpriced" in text
+    assert "the deployment had no price" in text
+    assert "$0.00</span>" not in text.split("Charged to budgets")[0].split("Money")[1]
+
+
+def test_a_cost_in_doubt_is_shown_as_a_range(desk, call):
+    entry = call(fields={"state": "unconfirmed", "low": 10_000_000, "high": 70_000_000})
+    assert "$0.01 to $0.07" in desk.text("usage_entry_change", entry.pk)
+    assert "$0.01 to $0.07" in desk.text("usage_entry_changelist")
+
+
+def test_usage_outlives_what_it_was_used_on(desk, call):
+    entry = call(key_id=987_654, model_id=987_654, provider_id=987_654, deployment_id=987_654, user_id=987_654)
+    rollups.roll_up()
+    assert desk.get("usage_entry_changelist").status_code == 200
+    assert desk.get("usage_entry_change", entry.pk).status_code == 200
+    assert desk.get("usage_hourlyrollup_changelist").status_code == 200
+
+
+def test_nobody_edits_the_ledger(desk, call):
+    entry = call()
+    for page in ("usage_entry_change", "usage_entry_delete"):
+        assert desk.client.post(desk.url(page, entry.pk), {"cost_nano": "0", "post": "yes"}).status_code == 403
+    assert desk.get("usage_entry_add").status_code == 403
+
+
+def test_hours_are_listed_and_sorted_by_what_they_cost(desk, call):
+    for hours, cost in ((1, 5), (2, 9), (200, 7)):
+        call(hours * HOUR, cost=cost * 1_000_000_000)
+    rollups.roll_up()
+
+    def costs(**query) -> list[int]:
+        rows = desk.get("usage_hourlyrollup_changelist", **query).context["cl"].result_list
+        return [row.cost_nano // 1_000_000_000 for row in rows]
+
+    assert costs() == [5, 9]
+    assert costs(since="all") == [5, 9, 7]
+    columns = desk.get("usage_hourlyrollup_changelist").context["cl"].list_display
+    assert costs(o=f"-{columns.index('shown_cost') + 0}", since="all") == [9, 7, 5]
+
+
+def test_the_first_page_shows_today(desk, call):
+    call(1, cost=2_500_000_000)
+    call(1, fields={"status": "timeout"})
+    context = desk.get("index").context
+    cards = {card["title"]: card for card in context["cards"]}
+    # Just after midnight, a second ago was yesterday.
+    if cards["Calls today"]["figure"] == "2":
+        assert cards["Spend today"]["figure"] == "$2.50"
+        assert (cards["Errors today"]["figure"], cards["Errors today"]["bad"]) == ("1", True)
+    assert sum(int(bar["calls"]) for bar in context["chart"]["bars"]) == 2
+    assert len(context["chart"]["bars"]) == 24
+    assert len(context["calls"]) == 2
+
+
+def test_the_first_page_of_an_empty_house_leads_to_the_first_key(desk):
+    text = desk.text("index")
+    assert "No calls yet" in text
+    assert f'href="{desk.url("keys_key_add")}"' in text
+    assert "No budget has been used" in text
+
+
+def test_a_provider_that_is_down_is_named_on_the_first_page(desk):
+    provider = factories.provider("Acme AI")
+    factories.provider("Elsewhere")
+    type(provider).objects.filter(pk=provider.pk).update(is_healthy=False)
+    card = next(card for card in desk.get("index").context["cards"] if card["title"] == "Providers")
+    assert (card["figure"], card["note"], card["bad"]) == ("1 of 2 up", "down: Acme AI", True)

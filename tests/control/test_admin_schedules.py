@@ -1,0 +1,57 @@
+"""The schedule of the chores in the admin."""
+
+from __future__ import annotations
+
+import pytest
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+
+from tests.control.desk import errors
+
+pytestmark = pytest.mark.django_db
+ROLL_UP = "apps.usage.tasks.roll_up"
+
+
+@pytest.fixture
+def task(db) -> PeriodicTask:
+    return PeriodicTask.objects.get(task=ROLL_UP)
+
+
+def test_how_often_a_chore_runs_can_be_changed(desk, task):
+    often = IntervalSchedule.objects.create(every=17, period="minutes")
+    assert desk.send("django_celery_beat_periodictask_change", task.pk, interval=often.pk).status_code == 302
+    task.refresh_from_db()
+    assert task.interval == often
+    assert "every 17 minutes" in desk.text("django_celery_beat_periodictask_changelist")
+
+
+def test_a_chore_is_chosen_from_those_that_there_are(desk):
+    every = IntervalSchedule.objects.create(every=19, period="minutes")
+    new = {"name": "Again", "task": ROLL_UP, "interval": every.pk}
+    assert list(errors(desk.send("django_celery_beat_periodictask_add", **(new | {"task": "os.system"})))) == ["task"]
+    assert desk.send("django_celery_beat_periodictask_add", **new).status_code == 302
+    assert PeriodicTask.objects.filter(name="Again", task=ROLL_UP).exists()
+
+
+def test_a_chore_needs_one_time_to_run_at(desk):
+    found = errors(desk.send("django_celery_beat_periodictask_add", name="Never", task=ROLL_UP))
+    assert found
+    assert not PeriodicTask.objects.filter(name="Never").exists()
+
+
+def test_chores_are_switched_and_the_scheduler_hears_of_it(desk, task):
+    for action, state in (("disable", False), ("enable", True)):
+        heard = PeriodicTasks.last_change()
+        desk.act("django_celery_beat_periodictask_changelist", action, task)
+        task.refresh_from_db()
+        assert task.enabled is state
+        assert PeriodicTasks.last_change() != heard
+
+
+def test_a_chore_is_sent_to_the_worker(desk, task, monkeypatch):
+    from gateway_site import schedules
+
+    sent = []
+    monkeypatch.setattr(schedules.current_app, "send_task", lambda name: sent.append(name))
+    text = desk.act("django_celery_beat_periodictask_changelist", "run_now", task).content.decode()
+    assert sent == [ROLL_UP]
+    assert "Sent to the worker: 1." in text
