@@ -37,6 +37,11 @@ def frame(event: str, data: bytes) -> bytes:
 
 def events(whole: bytes) -> list[bytes]:
     """The events of bytes that end with one, each as it was written, blank line and all."""
+    if b"\r" not in whole:
+        parts = whole.split(b"\n\n")
+        if not any(part.startswith(b"\n") for part in parts):
+            parts.pop()
+            return [part + b"\n\n" for part in parts]
     found = []
     start = 0
     for blank in _BLANK_LINE.finditer(whole):

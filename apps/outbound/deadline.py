@@ -27,6 +27,7 @@ class Deadline:
         "_due",
         "_expired",
         "_loop",
+        "_owner",
         "_phase",
         "_started",
         "_task",
@@ -42,6 +43,7 @@ class Deadline:
         self._total_at = now + timeouts.total
         self._due = now + timeouts.first_byte
         self._phase: Phase = "first byte"
+        self._owner = asyncio.current_task(self._loop)  # finding out costs microseconds, and it hardly ever changes
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._cancelling = 0
@@ -54,7 +56,7 @@ class Deadline:
     def begin_wait(self) -> None:
         if self._phase == "idle":
             self._due = self._loop.time() + self._timeouts.idle
-        self._task = task = asyncio.current_task(self._loop)
+        self._task = task = self._owner
         assert task is not None
         self._cancelling = task.cancelling()
         due = self._due if self._due < self._total_at else self._total_at
