@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
 
 from apps.audit.fields import DollarsField, TimezoneField
 from apps.audit.pages import Lasting
@@ -21,11 +22,12 @@ SUBJECT_HELP = {
 
 
 class RuleForm(Lasting, forms.ModelForm):
-    """What `clean` has refused is not refused again in the words of the database."""
+    """What `clean` has refused, the constraints refuse once more in the database's words: the first is enough."""
 
-    def validate_constraints(self) -> None:
-        if not self.errors:
-            super().validate_constraints()
+    def _update_errors(self, errors: Any) -> None:
+        if whole := errors.error_dict.get(NON_FIELD_ERRORS):
+            errors.error_dict[NON_FIELD_ERRORS] = whole[:1]
+        super()._update_errors(errors)
 
 
 class LimitForm(RuleForm):
