@@ -16,13 +16,14 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import ProtectedError
-from django.forms import BaseModelForm, BaseModelFormSet, ModelForm
+from django.forms import BaseModelForm, BaseModelFormSet, ModelChoiceField, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.audit import differences, services
 
@@ -280,15 +281,26 @@ class Inline(Chosen, TabularInline):
 
 
 class Lasting:
-    """A form for rows of which some fields are chosen once: another value would be another row."""
+    """A form for rows of which some fields are chosen once: another value would be another row.
+
+    Of a row that there is, they show what it has, and ask the database nothing to show it.
+    """
 
     lasting: tuple[str, ...] = ()
+    instance: Any
+    fields: dict[str, Any]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        if self.instance.pk is not None:  # type: ignore[attr-defined]
-            for name in self.fields.keys() & set(self.lasting):  # type: ignore[attr-defined]
-                self.fields[name].disabled = True  # type: ignore[attr-defined]
+        if self.instance.pk is None:
+            return
+        for name in self.fields.keys() & set(self.lasting):
+            field = self.fields[name]
+            field.disabled = True
+            if isinstance(field, ModelChoiceField):
+                chosen = getattr(self.instance, name)
+                choice = (chosen.pk, str(chosen)) if chosen is not None else ("", "—")
+                field.widget = UnfoldAdminSelectWidget(choices=[choice])
 
 
 @contextlib.contextmanager

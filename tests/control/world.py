@@ -83,17 +83,22 @@ def schedules(name: str) -> list[models.Model]:
     return [interval, crontab, task]
 
 
-def many_of_everything(count: int) -> None:
-    """`count` rows of every table that the admin lists, each with others of its own."""
+def many_of_everything(count: int, *, start: int = 0) -> None:
+    """`count` rows of every table that the admin lists, each with others of its own, numbered from `start`."""
     now = timezone.now()
-    numbers = range(count)
+    numbers = range(start, start + count)
     tenants = _made(Tenant(name=f"tenant {n}", slug=f"tenant-{n}") for n in numbers)
     users = _made(User(username=f"user-{n}", is_staff=True, password="!") for n in numbers)
-    projects = _made(Project(tenant=tenants[n], name=f"project {n}", slug="only") for n in numbers)
-    _made(Membership(tenant=tenants[n], user=users[n], role=Role.OWNER) for n in numbers)
+    projects = _made(Project(tenant=tenants[n - start], name=f"project {n}", slug="only") for n in numbers)
+    _made(Membership(tenant=tenants[n - start], user=users[n - start], role=Role.OWNER) for n in numbers)
     keys = _made(
         Key(
-            **{"tenant": tenants[n], "project": projects[n], "user": users[n], "created_by": users[n]},
+            **{
+                "tenant": tenants[n - start],
+                "project": projects[n - start],
+                "user": users[n - start],
+                "created_by": users[n - start],
+            },
             **{"name": f"key {n}", "public_id": f"{n:012}", "last_four": "abcd"},
         )
         for n in numbers
@@ -105,17 +110,22 @@ def many_of_everything(count: int) -> None:
     )
     chosen = _made(Model(name=f"model-{n}", aliases=[f"alias-{n}"]) for n in numbers)
     Model.tenants.through.objects.bulk_create(
-        Model.tenants.through(model_id=chosen[n].pk, tenant_id=tenants[n].pk) for n in numbers
+        Model.tenants.through(model_id=chosen[n - start].pk, tenant_id=tenants[n - start].pk) for n in numbers
     )
-    deployments = _made(Deployment(model=chosen[n], provider=providers[n], upstream_model="m") for n in numbers)
+    deployments = _made(
+        Deployment(model=chosen[n - start], provider=providers[n - start], upstream_model="m") for n in numbers
+    )
     amounts = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), 1_000_000_000)
-    _made(Price(deployment=deployments[n], effective_from=now - DAY, **amounts) for n in numbers)
+    _made(Price(deployment=deployments[n - start], effective_from=now - DAY, **amounts) for n in numbers)
     _made(AllowedNetwork(cidr=f"10.{n // 256}.{n % 256}.0/24") for n in numbers)
-    budgets = _made(Budget(amount=10**9, **_subject(n, tenants, projects, users, keys, chosen)) for n in numbers)
-    _made(
-        BudgetWindow(budget=budgets[n], starts=now - DAY, ends=now + DAY, limit=10**9, settled=n + 1) for n in numbers
+    budgets = _made(
+        Budget(amount=10**9, **_subject(n - start, tenants, projects, users, keys, chosen)) for n in numbers
     )
-    _made(Limit(concurrency=5, **_subject(n, tenants, projects, users, keys, chosen)) for n in numbers)
+    _made(
+        BudgetWindow(budget=budgets[n - start], starts=now - DAY, ends=now + DAY, limit=10**9, settled=n + 1)
+        for n in numbers
+    )
+    _made(Limit(concurrency=5, **_subject(n - start, tenants, projects, users, keys, chosen)) for n in numbers)
     _made(PeriodicTask(name=f"task {n}", task="t", interval=_interval()) for n in numbers)
     _made(
         Record(actor_name="x", action="key.issued", target_type="keys.key", target_id=str(n), area="keys", revision=n)
@@ -123,8 +133,17 @@ def many_of_everything(count: int) -> None:
     )
     subjects = (
         {
-            **{"tenant_id": tenants[n].pk, "project_id": projects[n].pk, "user_id": users[n].pk, "key_id": keys[n].pk},
-            **{"model_id": chosen[n].pk, "provider_id": providers[n].pk, "deployment_id": deployments[n].pk},
+            **{
+                "tenant_id": tenants[n - start].pk,
+                "project_id": projects[n - start].pk,
+                "user_id": users[n - start].pk,
+                "key_id": keys[n - start].pk,
+            },
+            **{
+                "model_id": chosen[n - start].pk,
+                "provider_id": providers[n - start].pk,
+                "deployment_id": deployments[n - start].pk,
+            },
         }
         for n in numbers
     )

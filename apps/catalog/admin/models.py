@@ -106,7 +106,6 @@ class DeploymentAdmin(Switched):
     form = DeploymentForm
     list_display = ["model", "provider", "upstream_model", "shown_state", "priority", "weight", "price"]
     list_filter = [("model", AutocompleteSelectFilter), ("provider", AutocompleteSelectFilter), IS_ENABLED]
-    list_select_related = ["model", "provider"]
     search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
     search_help_text = "Part of the model's name, or beginning of the provider's"
     autocomplete_fields = ["model", "provider"]
@@ -118,7 +117,7 @@ class DeploymentAdmin(Switched):
         rows: QuerySet[Deployment] = super().get_queryset(request)
         current = Price.objects.filter(deployment=OuterRef("pk"), effective_from__lte=timezone.now())
         newest = current.order_by("-effective_from")
-        return rows.annotate(
+        return rows.select_related("model", "provider").annotate(
             input_price=Subquery(newest.values("input")[:1]), output_price=Subquery(newest.values("output")[:1])
         )
 
