@@ -122,7 +122,6 @@ Weir is running; Ctrl-C stops it.
   API key                        {card["api_key"]}
   Admin                          {card["admin_url"]}
     {card["admin_user"]:<28} {card["admin_password"]}
-    {card["developer_user"]:<28} {card["developer_password"]}
   The same, for programs         {handout.PATH}
   Logs                           {env.VAR_DIR / "log"}
 
