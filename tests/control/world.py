@@ -85,70 +85,75 @@ def schedules(name: str) -> list[models.Model]:
 
 def many_of_everything(count: int, *, start: int = 0) -> None:
     """`count` rows of every table that the admin lists, each with others of its own, numbered from `start`."""
-    now = timezone.now()
     numbers = range(start, start + count)
+    people = _many_people(numbers)
+    called = _many_models(numbers, people[0])
+    _many_rules(numbers, [*people, called[0]])
+    names = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id", "deployment_id")
+    subjects = [dict(zip(names, (row.pk for row in rows), strict=True)) for rows in zip(*people, *called, strict=True)]
+    ledger.post([outcome(intent(**subject), cost=1_000_000) for subject in subjects])
+    rollups.roll_up()
+
+
+def _many_people(numbers: range) -> list[list[Any]]:
+    """Tenants, projects, users and keys."""
     tenants = _made(Tenant(name=f"tenant {n}", slug=f"tenant-{n}") for n in numbers)
     users = _made(User(username=f"user-{n}", is_staff=True, password="!") for n in numbers)
-    projects = _made(Project(tenant=tenants[n - start], name=f"project {n}", slug="only") for n in numbers)
-    _made(Membership(tenant=tenants[n - start], user=users[n - start], role=Role.OWNER) for n in numbers)
+    projects = _made(
+        Project(tenant=tenant, name=f"project {n}", slug="only") for n, tenant in zip(numbers, tenants, strict=True)
+    )
+    _made(Membership(tenant=tenant, user=user, role=Role.OWNER) for tenant, user in zip(tenants, users, strict=True))
     keys = _made(
         Key(
-            **{
-                "tenant": tenants[n - start],
-                "project": projects[n - start],
-                "user": users[n - start],
-                "created_by": users[n - start],
-            },
-            **{"name": f"key {n}", "public_id": f"{n:012}", "last_four": "abcd"},
+            tenant=tenant,
+            project=project,
+            user=user,
+            created_by=user,
+            name=f"key {n}",
+            public_id=f"{n:012}",
+            last_four="abcd",
         )
-        for n in numbers
+        for n, tenant, project, user in zip(numbers, tenants, projects, users, strict=True)
     )
+    return [tenants, projects, users, keys]
+
+
+def _many_models(numbers: range, tenants: list[Any]) -> list[list[Any]]:
+    """Models, providers and deployments, priced, each model offered to its tenant."""
     address = "https://api.anthropic.com"
     providers = _made(
         Provider(name=f"provider {n}", vendor="anthropic", protocol="anthropic_messages", base_url=address)
         for n in numbers
     )
     chosen = _made(Model(name=f"model-{n}", aliases=[f"alias-{n}"]) for n in numbers)
-    Model.tenants.through.objects.bulk_create(
-        Model.tenants.through(model_id=chosen[n - start].pk, tenant_id=tenants[n - start].pk) for n in numbers
+    offer = Model.tenants.through
+    offer.objects.bulk_create(
+        offer(model_id=model.pk, tenant_id=tenant.pk) for model, tenant in zip(chosen, tenants, strict=True)
     )
     deployments = _made(
-        Deployment(model=chosen[n - start], provider=providers[n - start], upstream_model="m") for n in numbers
+        Deployment(model=model, provider=provider, upstream_model="m")
+        for model, provider in zip(chosen, providers, strict=True)
     )
     amounts = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), 1_000_000_000)
-    _made(Price(deployment=deployments[n - start], effective_from=now - DAY, **amounts) for n in numbers)
+    _made(Price(deployment=row, effective_from=timezone.now() - DAY, **amounts) for row in deployments)
     _made(AllowedNetwork(cidr=f"10.{n // 256}.{n % 256}.0/24") for n in numbers)
-    budgets = _made(
-        Budget(amount=10**9, **_subject(n - start, tenants, projects, users, keys, chosen)) for n in numbers
-    )
+    return [chosen, providers, deployments]
+
+
+def _many_rules(numbers: range, tables: list[list[Any]]) -> None:
+    """Budgets with their windows, limits, schedules and audit records."""
+    now = timezone.now()
+    budgets = _made(Budget(amount=10**9, **_subject(index, *tables)) for index in range(len(numbers)))
     _made(
-        BudgetWindow(budget=budgets[n - start], starts=now - DAY, ends=now + DAY, limit=10**9, settled=n + 1)
-        for n in numbers
+        BudgetWindow(budget=budget, starts=now - DAY, ends=now + DAY, limit=10**9, settled=n + 1)
+        for n, budget in zip(numbers, budgets, strict=True)
     )
-    _made(Limit(concurrency=5, **_subject(n - start, tenants, projects, users, keys, chosen)) for n in numbers)
+    _made(Limit(concurrency=5, **_subject(index, *tables)) for index in range(len(numbers)))
     _made(PeriodicTask(name=f"task {n}", task="t", interval=_interval()) for n in numbers)
     _made(
         Record(actor_name="x", action="key.issued", target_type="keys.key", target_id=str(n), area="keys", revision=n)
         for n in numbers
     )
-    subjects = (
-        {
-            **{
-                "tenant_id": tenants[n - start].pk,
-                "project_id": projects[n - start].pk,
-                "user_id": users[n - start].pk,
-                "key_id": keys[n - start].pk,
-            },
-            **{
-                "model_id": chosen[n - start].pk,
-                "provider_id": providers[n - start].pk,
-                "deployment_id": deployments[n - start].pk,
-            },
-        }
-        for n in numbers
-    )
-    ledger.post([outcome(intent(**subject), cost=1_000_000) for subject in subjects])
-    rollups.roll_up()
 
 
 def _made(rows: Iterator[Any]) -> list[Any]:
