@@ -72,9 +72,10 @@ class LeaseBook:
 
     async def close(self) -> None:
         """Returns what is not spent. Call it when the forwarder is closed: until then spending is not in the ledger."""
-        for task in (self._beating, *self._fetching):
-            if task is not None:
-                task.cancel()
+        tasks = [*self._fetching, *([self._beating] if self._beating else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._retire(self._slices)
         try:
             if self._epoch is not None:
@@ -293,7 +294,8 @@ class LeaseBook:
             except windows.Fenced:
                 log.warning("this replica was taken for dead; its leases are retired")
                 self._start_anew()
-            except (DatabaseError, InterfaceError) as error:
+            except Exception as error:
+                # Whatever it is, without a heartbeat this process is taken for dead.
                 log.warning("no heartbeat: %s", error)
             await asyncio.sleep(RECALL_LOOK_SECONDS if self.shared else BEAT_SECONDS)
 
