@@ -1,8 +1,8 @@
 """What this process has promised and done, on its own disk before anybody else knows of it.
 
 One thread writes; all that is waiting is committed together. An intent is awaited just before the upstream sees a
-byte, so there is never a call in flight that a successor would not know of; an outcome is written at once, but nobody
-waits for it.
+byte, so there is never a call in flight that a successor would not know of; an outcome is written within milliseconds,
+but nobody waits for it.
 """
 
 from __future__ import annotations
