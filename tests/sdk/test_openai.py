@@ -209,7 +209,7 @@ async def test_an_overlong_prompt_is_told_by_its_code(gpt, model):
 
 async def test_a_wrong_key_model_or_request_is_the_callers_fault(gpt, gateway, model):
     asked = {"model": model, "messages": worlds.HELLO}
-    stranger = gpt.with_options(api_key=gateway.key[:-1] + "x")
+    stranger = gpt.with_options(api_key=gateway.key[:-1] + ("y" if gateway.key.endswith("x") else "x"))
     with pytest.raises(openai.AuthenticationError) as refused:
         await resolved(stranger.chat.completions.create(**asked))
     assert refused.value.code == "invalid_api_key"
