@@ -44,10 +44,10 @@ fmt: .venv/dev.lock ## Rewrite the code in the project's style
 setup: .venv/dev.lock ## Make .venv with all that development needs
 
 lock: .venv/dev.lock ## Write requirements/*.txt from requirements/*.in, with hashes, for all platforms
-	@for name in base production dev $(EXTRAS); do \
-		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	@cd requirements && for name in base production dev $(EXTRAS); do \
+		../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
-			--output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+			--output-file $$name.txt $$name.in || exit 1; done
 
 bench: .venv/dev.lock ## Measure Weir beside a bare relay; writes var/bench/latest.json
 	@exec $(BIN)/python -m benchmarks.run
