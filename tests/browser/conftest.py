@@ -1,0 +1,91 @@
+"""A gateway as it is deployed, the simulated provider, and an installed Chromium with an operator signed in.
+
+Every page is watched: what its console complains of, what fails to load, and what it asks other hosts for, fails the
+test that opened it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.windows import OPTIONS, WIDE, House, Watch, installed, sign_in
+from tests.sdk.gateways import environment, start_gateway
+from tests.servers import ROOT, Simulator, start_simulator
+
+
+@pytest.fixture(scope="session")
+def program() -> str:
+    found = installed()
+    if found is None:
+        pytest.skip("needs Chromium on PATH")
+    return found
+
+
+@pytest.fixture(scope="session")
+def provider(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    running = start_simulator(tmp_path_factory.mktemp("provider"), "--fast")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def house(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    var = tmp_path_factory.mktemp("house") / "var"
+    var.mkdir()
+    seeded = subprocess.run(
+        [sys.executable, "-m", "tests.browser.seed", provider.base_url],
+        cwd=ROOT,
+        env={**os.environ, **environment(var)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert seeded.returncode == 0, seeded.stdout + seeded.stderr
+    card = json.loads(seeded.stdout.splitlines()[-1])
+    gateway = start_gateway("uvicorn", var=var, key=card["key"])
+    yield House(gateway=gateway, user=card["user"], password=card["password"])
+    gateway.process.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium(program: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def session(chromium: Browser, house: House) -> Any:
+    """The cookies of an operator who has signed in."""
+    context = chromium.new_context()
+    sign_in(context.new_page(), house.gateway.base_url, user=house.user, password=house.password)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def window(request: pytest.FixtureRequest, chromium: Browser, house: House, session: Any) -> Iterator[BrowserContext]:
+    """Signed in. Its size and colours can be given as the fixture's parameter."""
+    options = {"viewport": WIDE, **getattr(request, "param", {})}
+    context = chromium.new_context(storage_state=session, **options)
+    context.set_default_timeout(15_000)
+    watch = Watch(origin=house.gateway.base_url)
+    context.on("page", watch.over)
+    yield context
+    context.close()
+    assert watch.complaints == []
+
+
+@pytest.fixture
+def page(window: BrowserContext) -> Page:
+    return window.new_page()

@@ -1,0 +1,29 @@
+"""The SDK tests' books with an operator who can sign in. Prints what the browser needs, as one line of JSON.
+
+python -m tests.browser.seed http://127.0.0.1:45123        the argument is the simulated provider's address
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+
+import django
+from django.core.management import call_command
+
+from tests.sdk.seed import seed
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
+    django.setup()
+    call_command("migrate", verbosity=0)
+
+    from apps.accounts import services as accounts
+    from apps.accounts.models import User
+
+    card = seed(sys.argv[1])
+    password = secrets.token_urlsafe(16)
+    accounts.set_password(User.objects.get(username="alice"), actor=None, password=password)
+    print(json.dumps({**card, "user": "alice", "password": password}))

@@ -1,0 +1,146 @@
+"""An operator's day in a real browser, against a real gateway: from signing in to a key that is refused."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import httpx2
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.windows import WIDE, House, Watch, sign_in
+
+TWO_SECONDS = 2.0
+
+
+def call(house: House, key: str) -> httpx2.Response:
+    body = {"model": "claude-test", "max_tokens": 50, "messages": [{"role": "user", "content": "What is a weir?"}]}
+    return httpx2.post(house.url("/v1/messages"), json=body, headers={"x-api-key": key}, timeout=30)
+
+
+def seconds_until_refused(house: House, key: str) -> float:
+    started = time.monotonic()
+    while call(house, key).status_code != 401:
+        assert time.monotonic() - started < 10, "never refused"
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+def choose(page: Page, field: str, text: str) -> None:
+    """From a list that is searched on the server."""
+    page.click(f".field-{field} .select2-selection")
+    page.fill(".select2-search__field", text)
+    page.click(f".select2-results__option:has-text('{text}')")
+
+
+def issue(page: Page, house: House, name: str) -> str:
+    page.goto(house.url("/admin/keys/key/add/"))
+    page.fill("#id_name", name)
+    choose(page, "project", "Rockets")
+    page.click("button[name=_save]")
+    expect(page.get_by_text("This is the only time the whole key is shown")).to_be_visible()
+    return page.inner_text("#secret")
+
+
+def test_an_operator_signs_in_and_sees_the_day(chromium: Browser, house: House) -> None:
+    context = chromium.new_context(viewport=WIDE)
+    watch = Watch(origin=house.gateway.base_url)
+    context.on("page", watch.over)
+    page = context.new_page()
+    sign_in(page, house.gateway.base_url, user=house.user, password=house.password)
+    for shown in ("Spend today", "Calls today", "Errors today", "Providers", "Spend, last 24 hours"):
+        expect(page.get_by_text(shown).first).to_be_visible()
+    context.close()
+    assert watch.complaints == []
+
+
+def test_a_key_is_issued_used_seen_rotated_and_revoked(page: Page, house: House) -> None:
+    secret = issue(page, house, "Story")
+    page.click("text=I have stored it")
+    expect(page.locator("#id_name")).to_have_value("Story")
+    assert secret not in page.content()
+
+    answer = call(house, secret)
+    assert answer.status_code == 200, answer.text
+    key_page = page.url
+    number = re.search(r"/key/(\d+)/", key_page)
+    assert number is not None
+    ledger = house.url(f"/admin/usage/entry/?key__id__exact={number[1]}")
+    rows = page.locator("#result_list .data-row")
+    deadline = time.monotonic() + 10
+    while True:  # the ledger is written a moment after the answer
+        page.goto(ledger)
+        if rows.count():
+            break
+        assert time.monotonic() < deadline, "the call never came into the ledger"
+        time.sleep(0.05)
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("claude-test")
+    expect(rows).to_contain_text("Story")
+    rows.locator("a").first.click()
+    expect(page.get_by_text("How the cost came about")).to_be_visible()
+
+    page.goto(key_page)
+    page.click("text=Rotate")
+    page.check("input[name=overlap][value='0']")
+    page.click("button:has-text('Rotate')")
+    rotated = page.inner_text("#secret")
+    assert rotated != secret
+    assert seconds_until_refused(house, secret) <= TWO_SECONDS
+    assert call(house, rotated).status_code == 200
+
+    page.goto(key_page)
+    page.click("text=Revoke")
+    page.fill("input[name=typed]", "Story")
+    page.click("button:has-text('Revoke')")
+    expect(page.get_by_text("is revoked; every gateway refuses it")).to_be_visible()
+    assert seconds_until_refused(house, rotated) <= TWO_SECONDS
+
+
+def test_a_connection_is_tested_with_one_click(page: Page, house: House) -> None:
+    page.goto(house.url("/admin/catalog/provider/"))
+    page.click("#result_list .data-row a >> nth=0")
+    page.click("text=Test connection")
+    expect(page.get_by_text("works", exact=True)).to_be_visible()
+    expect(page.get_by_text("200", exact=True)).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d+ ms$"))).to_be_visible()
+
+
+def test_a_secret_is_copied_with_one_click(page: Page, house: House) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    secret = issue(page, house, "Copied")
+    page.click("button[data-copy=secret]")
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == secret
+
+
+def test_choosing_a_vendor_fills_in_what_is_known_of_it(page: Page, house: House) -> None:
+    page.goto(house.url("/admin/catalog/provider/add/"))
+    address, protocol = page.locator("#id_base_url"), page.locator("#id_protocol")
+    expect(address).to_have_value("https://api.anthropic.com")
+    page.select_option("#id_vendor", "openai")
+    expect(address).to_have_value("https://api.openai.com/v1")
+    expect(protocol).to_have_value("openai_chat")
+    page.select_option("#id_vendor", "anthropic_compatible")
+    expect(address).to_have_value("")
+    expect(protocol).to_have_value("anthropic_messages")
+    address.fill("https://own.example/v1")
+    page.select_option("#id_vendor", "openai_compatible")
+    expect(address).to_have_value("https://own.example/v1")
+
+
+def test_a_date_is_asked_for_only_where_it_is_wanted(page: Page, house: House) -> None:
+    page.goto(house.url("/admin/keys/key/add/"))
+    date = page.locator("#id_expires_at_0")
+    expect(date).to_be_hidden()
+    page.check("input[name=lifetime][value=other]")
+    expect(date).to_be_visible()
+    page.check("input[name=lifetime][value='90']")
+    expect(date).to_be_hidden()
+
+
+def test_what_is_wrong_is_told_at_its_field(page: Page, house: House) -> None:
+    page.goto(house.url("/admin/keys/key/add/"))
+    page.click("button[name=_save]")
+    for name in ("name", "project"):
+        expect(page.locator(f".field-{name}").get_by_text("This field is required.")).to_be_visible()
