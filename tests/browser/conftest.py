@@ -55,15 +55,16 @@ def house(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     gateway.process.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(program: str) -> Iterator[Browser]:
+    """For one file: as long as Playwright is open, its event loop counts as running and no other may run here."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         yield opened
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def session(chromium: Browser, house: House) -> Any:
     """The cookies of an operator who has signed in."""
     context = chromium.new_context()
