@@ -4,9 +4,8 @@ at the form, rows that others depend on are kept, and nothing is counted further
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
@@ -16,42 +15,20 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import ProtectedError
-from django.forms import BaseModelForm, BaseModelFormSet, ModelChoiceField, ModelForm
+from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
-from unfold.widgets import UnfoldAdminSelectWidget
 
 from apps.audit import differences, services
+from apps.audit.forms import named, reason, refused
+from apps.audit.panels import panels
 
 # A list is paged this far and no further: beyond it, filter. Counting a million rows costs more than it tells.
 MOST_ROWS = 10_000
-
-
-class Panel(NamedTuple):
-    """A fact on a page about its row that a higher app knows. `link` leads to where it can be looked at."""
-
-    title: str
-    figure: str
-    note: str = ""
-    link: str = ""
-
-
-Maker = Callable[[HttpRequest, Any], Panel | None]
-_makers: dict[type[models.Model], list[Maker]] = {}
-
-
-def panel_of(model: type[models.Model]) -> Callable[[Maker], Maker]:
-    """Decorates what makes a panel for the pages of `model`; None: nothing to say, or not to this person."""
-
-    def keep(maker: Maker) -> Maker:
-        _makers.setdefault(model, []).append(maker)
-        return maker
-
-    return keep
 
 
 class CappedPaginator(Paginator):
@@ -123,8 +100,7 @@ class Page(Chosen, ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
         row = options.get("obj") or context.get("original")
         if row is not None and row.pk is not None:
-            made = (maker(request, row) for maker in _makers.get(self.model, ()))
-            context["panels"] = [panel for panel in made if panel is not None]
+            context["panels"] = panels(request, row)
         return super().render_change_form(request, context, *args, **options)
 
 
@@ -151,13 +127,13 @@ class AuditedAdmin(Page):
         except (ValidationError, ProtectedError) as error:
             if request.method != "POST":
                 raise
-            request.refusal = _reason(error)  # type: ignore[attr-defined]  # for `get_form` below
+            request.refusal = reason(error)  # type: ignore[attr-defined]  # for `get_form` below
             return super().changeform_view(request, object_id, form_url, extra_context)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> type[ModelForm]:
         form = super().get_form(request, obj, change=change, **options)
         refusal = getattr(request, "refusal", None)
-        return form if refusal is None else _refused(form, refusal)
+        return form if refusal is None else refused(form, refusal)
 
     def save_model(self, request: HttpRequest, obj: Any, form: ModelForm, change: bool) -> None:
         if not change:
@@ -212,11 +188,11 @@ class AuditedAdmin(Page):
         if row is None or not super().has_delete_permission(request, row):
             return super().delete_view(request, object_id, extra_context)
         try:
-            if reason := self.kept(row):
-                raise ValidationError(reason)
+            if why := self.kept(row):
+                raise ValidationError(why)
             return super().delete_view(request, object_id, extra_context)
         except (ValidationError, ProtectedError) as error:
-            messages.error(request, " ".join(_reason(error).messages))
+            messages.error(request, " ".join(reason(error).messages))
             return HttpResponseRedirect(
                 reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
             )
@@ -279,56 +255,5 @@ class Inline(Chosen, TabularInline):
     tab = True
     hide_title = True
 
-
-class Lasting:
-    """A form for rows of which some fields are chosen once: another value would be another row.
-
-    Of a row that there is, they show what it has, and ask the database nothing to show it.
-    """
-
-    lasting: tuple[str, ...] = ()
-    instance: Any
-    fields: dict[str, Any]
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if self.instance.pk is None:
-            return
-        for name in self.fields.keys() & set(self.lasting):
-            field = self.fields[name]
-            field.disabled = True
-            if isinstance(field, ModelChoiceField):
-                chosen = getattr(self.instance, name)
-                choice = (chosen.pk, str(chosen)) if chosen is not None else ("", "—")
-                field.widget = UnfoldAdminSelectWidget(choices=[choice])
-
-
-@contextlib.contextmanager
-def named(row: models.Model) -> Iterator[None]:
-    """What is refused inside is refused of `row`, and the message says so."""
-    try:
-        yield
-    except (ValidationError, ProtectedError) as error:
-        raise ValidationError([f"{row}: {message}" for message in _reason(error).messages]) from None
-
-
-def _reason(error: ValidationError | ProtectedError) -> ValidationError:
-    if isinstance(error, ValidationError):
-        return error
-    users = sorted({str(row) for row in error.protected_objects})
-    return ValidationError(f"It is in use: {', '.join(users[:5])}{' and more' if len(users) > 5 else ''}.")
-
-
-def _refused(form: type[BaseModelForm], refusal: ValidationError) -> type[BaseModelForm]:
-    """The form with the refusal among its errors, each at its field where the form has it."""
-
-    class Refused(form):  # type: ignore[valid-type, misc]  # Django makes the class at run time
-        def _post_clean(self) -> None:
-            super()._post_clean()
-            if not hasattr(refusal, "error_dict"):
-                self.add_error(None, refusal)
-                return
-            for name, errors in refusal.error_dict.items():
-                self.add_error(name if name in self.fields else None, errors)
-
-    return Refused
+    class Media:
+        js = ["admin/inline_pages.js"]

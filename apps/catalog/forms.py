@@ -9,7 +9,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from apps.audit.fields import DollarsField, SeveralField, WordsField, offer_also
-from apps.audit.pages import Lasting
+from apps.audit.forms import Lasting
 from apps.catalog.models import Credential, Deployment, Model, Price, Provider, vendor_choices
 from apps.domain.providers import registry
 

@@ -21,7 +21,8 @@ from unfold.decorators import action, display
 from apps.accounts.models import User
 from apps.audit import cells
 from apps.audit.models import Area
-from apps.audit.pages import AuditedAdmin, Panel, panel_of
+from apps.audit.pages import AuditedAdmin
+from apps.audit.panels import Panel, panel_of
 from apps.keys import services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
@@ -111,6 +112,12 @@ class KeyAdmin(AuditedAdmin):
         if term.startswith("weir_"):
             term = term.removeprefix("weir_").partition("_")[0]
         return super().get_search_results(request, queryset, term)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        """Whoever has issued a key has to look at it next."""
+        if not options.get("change"):
+            context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
+        return super().render_change_form(request, context, *args, **options)
 
     # --- columns -----------------------------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ from unfold.decorators import display
 from apps.accounts.models import User
 from apps.audit import cells
 from apps.audit.models import Area
-from apps.audit.pages import AuditedAdmin, Inline, Panel, panel_of
+from apps.audit.pages import AuditedAdmin, Inline
+from apps.audit.panels import Panel, panel_of
 from apps.catalog.models import Model
 from apps.domain import money
 from apps.keys.models import Key

@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS
 
 from apps.audit.fields import DollarsField, TimezoneField
-from apps.audit.pages import Lasting
+from apps.audit.forms import Lasting
 from apps.quotas.models import Budget, Limit
 
 SUBJECTS = ("tenant", "project", "user", "key", "model")

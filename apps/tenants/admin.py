@@ -15,8 +15,9 @@ from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.fields import TimezoneField
+from apps.audit.forms import Lasting, named
 from apps.audit.models import Area
-from apps.audit.pages import AuditedAdmin, Inline, Lasting, named
+from apps.audit.pages import AuditedAdmin, Inline
 from apps.tenants import services
 from apps.tenants.models import Membership, Project, Role, Tenant
 

@@ -15,6 +15,8 @@ from django.core.management import call_command
 
 from tests.sdk.seed import seed
 
+MEMBERS = 58  # with alice and bob, more than a page of them
+
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
     django.setup()
@@ -22,8 +24,13 @@ if __name__ == "__main__":
 
     from apps.accounts import services as accounts
     from apps.accounts.models import User
+    from apps.tenants import services as tenants
+    from apps.tenants.models import Tenant
 
     card = seed(sys.argv[1])
     password = secrets.token_urlsafe(16)
     accounts.set_password(User.objects.get(username="alice"), actor=None, password=password)
+    acme = Tenant.objects.get()
+    for number in range(MEMBERS):
+        tenants.add_member(acme, actor=None, user=accounts.create_user(actor=None, username=f"member-{number:02}"))
     print(json.dumps({**card, "user": "alice", "password": password}))

@@ -144,3 +144,17 @@ def test_what_is_wrong_is_told_at_its_field(page: Page, house: House) -> None:
     page.click("button[name=_save]")
     for name in ("name", "project"):
         expect(page.locator(f".field-{name}").get_by_text("This field is required.")).to_be_visible()
+
+
+def test_members_on_the_second_page_can_be_changed(page: Page, house: House) -> None:
+    page.goto(house.url("/admin/tenants/tenant/1/change/#memberships"))
+    roles = page.locator("select[name$=-role]:visible")
+    expect(roles).to_have_count(50)
+    page.locator(".inline-pagination:visible a", has_text="2").click()
+    expect(roles).to_have_count(10)
+    expect(page.locator("option:checked", has_text="member-57")).to_be_attached()
+    roles.last.select_option("viewer")
+    page.click("button[name=_continue]")
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    page.goto(house.url("/admin/tenants/tenant/1/change/?memberships-page=2#memberships"))
+    expect(roles.last).to_have_value("viewer")

@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from apps.audit.pages import Panel, panel_of
+from apps.audit.panels import Panel, panel_of
 from apps.domain import money
 from apps.keys.models import Key
 from apps.tenants.models import Project, Tenant
