@@ -182,7 +182,7 @@ def test_a_credential_is_deleted(desk, provider, sealed):
 def test_another_host_erases_the_secrets_and_says_so(desk, provider, sealed):
     elsewhere = {"vendor": "anthropic_compatible", "base_url": "https://elsewhere.example"}
     assert desk.send("catalog_provider_change", provider.pk, **elsewhere).status_code == 302
-    assert "secrets were erased: 1" in desk.text("catalog_provider_changelist")
+    assert "Credentials without a secret now: 1." in desk.text("catalog_provider_changelist")
     sealed.refresh_from_db()
     assert (sealed.ciphertext, sealed.last_four) == ("", "")
     assert actions(by=desk.user) == ["provider.updated", "credential.erased"]

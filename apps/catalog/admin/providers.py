@@ -13,8 +13,9 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import action, display
 
 from apps.audit import cells
+from apps.audit.forms import named
 from apps.audit.models import Area
-from apps.audit.pages import AuditedAdmin, Inline, named
+from apps.audit.pages import AuditedAdmin, Inline
 from apps.catalog import health, services
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import CredentialForm, DeploymentForm, ProviderForm
@@ -154,10 +155,14 @@ class ProviderAdmin(Switched):
         if not change:
             super().save_model(request, obj, form, change)
             return
-        sealed = set(obj.credentials.exclude(ciphertext="").values_list("pk", flat=True))
         services.update_provider(obj, actor=request.user, **self.changes(obj, form.changed_data))
-        if erased := obj.credentials.filter(pk__in=sealed, ciphertext="").count():
-            messages.warning(request, f"The address is another one, so secrets were erased: {erased}. Type them again.")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: list[Any], change: bool) -> None:
+        """Said when nothing can be refused any more, and of secrets that were not typed anew on the same page."""
+        super().save_related(request, form, formsets, change)
+        moved = {"vendor", "base_url"} & set(form.changed_data)
+        if change and moved and (empty := form.instance.credentials.filter(ciphertext="").count()):
+            messages.warning(request, f"The address is another one. Credentials without a secret now: {empty}.")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: BaseModelFormSet, change: bool) -> None:
         if formset.model is Credential:
