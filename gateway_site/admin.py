@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from django.contrib import admin
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from unfold.sites import UnfoldAdminSite
 
@@ -18,6 +21,14 @@ class Autocomplete(AutocompleteJsonView):
         result: dict[str, str] = super().serialize_result(obj, to_field_name)
         label = getattr(self.model_admin, "label", str)
         return result | {"text": label(obj)}
+
+
+def locked(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
+    """Too many wrong passwords; axes asks for the page."""
+    minutes = round(settings.AXES_COOLOFF_TIME * 60)
+    page = render(request, "admin/locked.html", {**admin.site.each_context(request), "minutes": minutes}, status=429)
+    page["Retry-After"] = str(minutes * 60)
+    return page
 
 
 class WeirAdminSite(UnfoldAdminSite):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from axes import utils as axes
 from django.contrib.auth.models import Permission
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -76,10 +77,13 @@ def _permissions(user: User) -> list[str]:
 
 
 def set_password(user: User, *, actor: Any, password: str) -> None:
-    """Raises ValidationError for a weak one. The user's sessions end with the old password."""
+    """Raises ValidationError for a weak one. The user's sessions end with the old password, and so does a lock."""
     validate_password(password, user)
     user.set_password(password)
-    audit.amend(user, actor=actor, action="user.password_set", area=Area.ACCOUNTS, changes={"password": user.password})
+    changes = {"password": user.password}
+    with transaction.atomic():
+        audit.amend(user, actor=actor, action="user.password_set", area=Area.ACCOUNTS, changes=changes)
+        axes.reset(username=user.username)
 
 
 def deactivate(user: User, *, actor: Any) -> None:

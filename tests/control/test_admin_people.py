@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Permission
+from django.http import HttpResponse
+from django.test import Client
+from django.views.defaults import server_error
 
 from apps.accounts.models import User
 from apps.audit.models import Record
@@ -177,3 +180,49 @@ def test_staff_cannot_touch_an_operator(clerk, operator):
     operator.refresh_from_db()
     assert operator.is_active
     assert not operator.check_password(PASSWORD)
+
+
+# --- at the door ---------------------------------------------------------------------------------------------------
+
+
+def knock(password: str) -> HttpResponse:
+    return Client().post("/admin/login/", {"username": "alice", "password": password})
+
+
+def test_ten_wrong_passwords_lock_the_door_until_another_is_set(desk, alice):
+    alice.is_staff = True
+    alice.set_password(PASSWORD)
+    alice.save()
+    for _ in range(10):
+        answer = knock("wrong")
+    assert (answer.status_code, answer["Retry-After"]) == (429, "900")
+    assert "locked for 15 minutes" in answer.content.decode()
+    assert knock(PASSWORD).status_code == 429
+    another = PASSWORD + " again"
+    passwords = {"password1": another, "password2": another}
+    assert desk.client.post(f"/admin/accounts/user/{alice.pk}/password/", passwords).status_code == 302
+    assert knock(another).status_code == 302
+
+
+def test_errors_are_pages_that_lead_back(clerk, settings):
+    refused = clerk.get("keys_key_changelist")
+    missing = clerk.client.get("/admin/nowhere/")
+    stale = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "alice"})
+    settings.ALLOWED_HOSTS = ["weir.example"]
+    strange = Client().get("/admin/", headers={"host": "elsewhere.example"})
+    for response, status, heading in (
+        (refused, 403, "Not yours to see"),
+        (missing, 404, "Nothing here"),
+        (stale, 403, "Open for too long"),
+        (strange, 400, "Not understood"),
+    ):
+        assert response.status_code == status
+        assert heading in response.content.decode()
+        assert 'href="/admin/"' in response.content.decode()
+
+
+def test_the_page_of_a_failure_asks_nothing_that_may_have_failed(rf, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        answer = server_error(rf.get("/admin/"))
+    assert answer.status_code == 500
+    assert "Something broke" in answer.content.decode()
