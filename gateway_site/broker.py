@@ -15,6 +15,8 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
+LOOK_SECONDS = 0.25
+
 
 class Channel(filesystem.Channel):
     def _put(self, queue: str, payload: dict[str, Any], **kwargs: Any) -> None:  # type: ignore[override]  # as kombu's own
@@ -25,4 +27,11 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
+    """Celery's worker waits here for two seconds at a time, and only in between does it see that it shall stop."""
+
     Channel = Channel
+    polling_interval = LOOK_SECONDS
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Raises TimeoutError when there was nothing to do."""
+        super().drain_events(connection, timeout=LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS))

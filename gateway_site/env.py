@@ -6,6 +6,7 @@ a file under `var/` that is made at first start. `WEIR_PROFILE=production` refus
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -38,11 +39,21 @@ def embedded(name: str, default: str) -> str:
 
 
 def number(name: str, default: float) -> float:
-    return float(_env.float(name, default))
+    """Raises ImproperlyConfigured naming the variable."""
+    try:
+        return float(text(name, str(default)))
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a number.") from None
 
 
-def integer(name: str, default: int) -> int:
-    return int(_env.int(name, default))
+def integer(name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
+    """Raises ImproperlyConfigured naming the variable, and its bounds."""
+    with contextlib.suppress(ValueError):
+        given = int(text(name, str(default)))
+        if least <= given and (most is None or given <= most):
+            return given
+    bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
+    raise ImproperlyConfigured(f"{name} must be a whole number {bounds}.")
 
 
 def flag(name: str, default: bool) -> bool:
@@ -65,8 +76,16 @@ def secret(name: str) -> str:
     return _made_once(VAR_DIR / "secrets" / name.lower())
 
 
+def private_folder(path: Path) -> Path:
+    """Makes it for its owner's eyes. One that is there is closed too, except in production, where somebody chose."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not PRODUCTION and path.stat().st_mode & 0o077 and path.stat().st_uid == os.geteuid():
+        path.chmod(0o700)
+    return path
+
+
 def _made_once(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(path.parent)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

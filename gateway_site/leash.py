@@ -15,7 +15,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 
+LOOK_SECONDS = 0.5
 # Waits up to five seconds for the group's leader to end, then leaves nobody. In a session of its own.
 SWEEP = """
 n=0
@@ -25,20 +28,32 @@ kill -9 -{leader} 2>/dev/null
 
 
 def hold(read_end: int) -> None:
-    """Start watching; in a fork of this process, start again, since threads do not survive a fork."""
+    """Start watching the pipe. A fork watches its parent instead: Celery's beat closes whatever it has inherited."""
+    _start(_watch_pipe, read_end)
+    os.register_at_fork(after_in_child=lambda: _start(_watch_parent, os.getppid()))
 
-    def watch() -> None:
-        while os.read(read_end, 1):
-            pass
-        sweep = SWEEP.format(leader=os.getpgrp())
-        subprocess.Popen(["/bin/sh", "-c", sweep], start_new_session=True)  # noqa: S603  # two numbers in a constant
-        os.kill(os.getpid(), signal.SIGTERM)
 
-    def start() -> None:
-        threading.Thread(target=watch, name="leash", daemon=True).start()
+def _watch_pipe(read_end: int) -> None:
+    while os.read(read_end, 1):
+        pass
+    leave()
 
-    start()
-    os.register_at_fork(after_in_child=start)
+
+def _watch_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    leave()
+
+
+def leave() -> None:
+    """Asks this process to stop, and sees to it that nobody of its group is left."""
+    sweep = SWEEP.format(leader=os.getpgrp())
+    subprocess.Popen(["/bin/sh", "-c", sweep], start_new_session=True)  # noqa: S603  # two numbers in a constant
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _start(watch: Callable[[int], None], watched: int) -> None:
+    threading.Thread(target=watch, args=(watched,), name="leash", daemon=True).start()
 
 
 def main() -> None:

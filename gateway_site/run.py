@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
+from django.core.exceptions import ImproperlyConfigured
+
 from gateway_site import env, handout
 from gateway_site.supervisor import Died, Stop, Supervisor
 
@@ -36,19 +38,32 @@ class Refused(Exception):
 
 
 def main() -> int:
-    port = env.integer("PORT", 8000)
     parent = os.getppid() if env.UNDER_MAKE else None
     try:
+        port = env.integer("PORT", 8000, least=1, most=65_535)
         with _only_one(), Supervisor(folder=env.BASE_DIR, logs=env.VAR_DIR / "log", parent=parent) as supervisor:
-            if not is_free(port):
-                raise Refused(f"Port {port} is taken. Choose another: make run PORT={port + 1}")
-            _serve(supervisor, port=port)
+            _refuse_unless_free(port)
+            _serve_until_stopped(supervisor, port=port)
     except Stop:
-        print("\nStopped.", flush=True)
+        _say("Stopped.")
         return 0
-    except (Refused, Died, TimeoutError) as end:
+    except (Refused, Died, TimeoutError, ImproperlyConfigured) as end:
         print(f"make run: {end}", file=sys.stderr, flush=True)
-        return 1
+        return 2 if isinstance(end, ImproperlyConfigured) else 1
+
+
+def _serve_until_stopped(supervisor: Supervisor, *, port: int) -> NoReturn:
+    try:
+        _serve(supervisor, port=port)
+    except Stop:
+        _say("\nStopping. Calls that are running may finish; Ctrl-C again does not wait for them.")
+        raise
+
+
+def _say(text: str) -> None:
+    """The terminal may have gone, and what is running is to end all the same."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def _serve(supervisor: Supervisor, *, port: int) -> NoReturn:
@@ -67,15 +82,19 @@ def _serve(supervisor: Supervisor, *, port: int) -> NoReturn:
     supervisor.start("worker", WORKER, variables=variables)
     ready = f"http://{HOST}:{port}/health/ready"
     supervisor.wait_until(lambda: answers(ready), seconds=READY_SECONDS, what="the gateway")
-    print(welcome(card), flush=True)
+    _say(welcome(card))
     supervisor.watch()
 
 
 @contextlib.contextmanager
 def _only_one() -> Iterator[None]:
     """A lock that ends with this process, however it ends."""
-    env.VAR_DIR.mkdir(parents=True, exist_ok=True)
-    with (env.VAR_DIR / "run.lock").open("w") as file:
+    try:
+        env.private_folder(env.VAR_DIR)
+        file = (env.VAR_DIR / "run.lock").open("w")
+    except OSError as error:
+        raise Refused(f"Weir cannot write to {env.VAR_DIR}: {error.strerror}. WEIR_VAR= names another.") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -94,7 +113,7 @@ def _prepare(supervisor: Supervisor, *, port: int, variables: Mapping[str, str])
         simulator = _free_port()
     wanted = {"simulator_port": simulator, "fingerprint": fingerprint()}
     if stamp != wanted or handout.read() is None or not (env.VAR_DIR / "weir.db").exists():
-        print("Preparing the database and the demo.", flush=True)
+        _say("Preparing the database and the demo.")
         STAMP.unlink(missing_ok=True)
         arguments = ["--port", str(port), "--simulator-port", str(simulator)]
         supervisor.complete("demo", ["gateway_site.demo", *arguments], variables=variables)
@@ -138,6 +157,13 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
+
+
+def _refuse_unless_free(port: int) -> None:
+    if not is_free(port):
+        why = "needs root" if port < 1024 and os.geteuid() else "is taken"
+        another = port + 1 if 1024 <= port < 65_535 else _free_port()
+        raise Refused(f"Port {port} {why}. Choose another: make run PORT={another}")
 
 
 def is_free(port: int) -> bool:

@@ -8,8 +8,7 @@ from typing import Any
 from gateway_site import env, logs
 
 BASE_DIR = env.BASE_DIR
-VAR_DIR = env.VAR_DIR
-VAR_DIR.mkdir(parents=True, exist_ok=True)
+VAR_DIR = env.private_folder(env.VAR_DIR)
 
 DEBUG = env.flag("WEIR_DEBUG", False)
 SECRET_KEY = env.secret("WEIR_SECRET_KEY")

@@ -66,15 +66,15 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self._asked = False
-        for child in self._children:
-            self._end(child)
+        self._end(self._children[:1])
+        self._end(self._children[1:])
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         os.close(self._read_end)
         os.close(self._write_end)
 
     def start(self, name: str, command: Sequence[str], *, variables: Mapping[str, str]) -> Child:
-        """`command` is a module and its arguments. Children are stopped in the order they were started."""
+        """`command` is a module and its arguments. The first child is stopped before the others."""
         log = self._logs / f"{name}.log"
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_suffix(".1.log"))
@@ -127,11 +127,15 @@ class Supervisor:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
 
-    def _end(self, child: Child) -> None:
-        """Ask, wait, then kill what is left of its group. A second Ctrl-C does not wait."""
-        child.signal(signal.SIGTERM)
+    def _end(self, children: list[Child]) -> None:
+        """Ask, wait, then kill what is left of their groups. A second Ctrl-C does not wait."""
+        for child in children:
+            child.signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while child.process.poll() is None and time.monotonic() < deadline and not self._asked:
+        while any(child.process.poll() is None for child in children) and time.monotonic() < deadline:
+            if self._asked:
+                break
             time.sleep(POLL_SECONDS)
-        child.signal(signal.SIGKILL)
-        child.process.wait()
+        for child in children:
+            child.signal(signal.SIGKILL)
+            child.process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from queue import Empty
 
 import pytest
@@ -50,3 +51,12 @@ def test_messages_are_read_in_the_order_they_were_put(channel):
     assert [read(channel)["number"] for _ in range(20)] == list(range(20))
     with pytest.raises(Empty):
         channel._get("q")
+
+
+def test_a_worker_that_waits_for_messages_soon_sees_that_it_shall_stop(channel):
+    """kombu's own transport would come back after the whole timeout, and Celery's is two seconds."""
+    channel.basic_consume("q", no_ack=True, callback=print, consumer_tag="tag")
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        channel.connection.drain_events(channel.connection, timeout=30)
+    assert time.monotonic() - began < 15

@@ -26,13 +26,14 @@ from tests.house.processes import carrying
 from tests.services import free_port
 
 READY_SECONDS = 90.0
+STOPPING = "Stopping. Calls that are running may finish; Ctrl-C again does not wait for them."
 KEYS = "base_url api_key admin_url admin_user admin_password developer_user developer_password"
 
 
 class Run:
     """One `make run`, without the make: the environment is there already."""
 
-    def __init__(self, folder: Path, *, port: int) -> None:
+    def __init__(self, folder: Path, *, port: int | str) -> None:
         self.folder = folder
         self.port = port
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "REDIS_"))}
@@ -73,7 +74,9 @@ class Run:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("var")
+    folder = tmp_path_factory.mktemp("var")
+    folder.chmod(0o755)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +158,39 @@ def test_a_taken_port_is_refused_with_advice(tmp_path):
     assert told == f"make run: Port {port} is taken. Choose another: make run PORT={port + 1}\n"
 
 
+@pytest.mark.parametrize("port", ["abc", "99999", "0", "-1", "80.5"])
+def test_a_port_that_is_none_is_refused_as_a_wrong_command(tmp_path, port):
+    refused = Run(tmp_path, port=port)
+    told = refused.process.communicate(timeout=60)[0]
+    assert refused.process.returncode == 2
+    assert told == "make run: PORT must be a whole number from 1 to 65535.\n"
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_with_advice(tmp_path):
+    (tmp_path / "file").touch()
+    refused = Run(tmp_path / "file" / "var", port=free_port())
+    told = refused.process.communicate(timeout=60)[0]
+    assert refused.process.returncode == 1
+    assert told == f"make run: Weir cannot write to {refused.folder}: Not a directory. WEIR_VAR= names another.\n"
+
+
+def test_what_it_writes_is_for_its_owners_eyes(first, folder):
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_the_worker_starts_without_a_word_of_trouble(first, folder):
+    text = (folder / "log" / "worker.log").read_text()
+    assert "Traceback" not in text
+    assert "celery.redirected" not in text
+
+
 def test_it_stops_starts_again_with_the_same_data_and_hands_out_what_was_lost(tmp_path):
     """One test, since each step needs the one before it."""
     with contextlib.closing(Run(tmp_path, port=free_port())) as run:
         assert "Preparing" in run.told()
         card = json.loads((tmp_path / "demo.json").read_text())
         assert len(carrying(f"WEIR_VAR={tmp_path}")) >= 4  # itself, gateway, provider, worker
-        assert run.stop() == (0, "\nStopped.\n")
+        assert run.stop() == (0, f"\n{STOPPING}\nStopped.\n")
         assert carrying(f"WEIR_VAR={tmp_path}") == []
     before, stamp = entries(tmp_path), (tmp_path / "demo.stamp").read_text()
     assert before > 1_000

@@ -21,12 +21,18 @@ CHILD = """
     import os, pathlib, signal, subprocess, sys, time
     place = pathlib.Path(sys.argv[1])
     own = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    def leave(*_):
+        while "patient" in sys.argv and not place.with_name("third.stopped").exists():
+            time.sleep(0.02)
+        place.with_suffix(".stopped").touch()
+        sys.exit(0)
     if "stubborn" in sys.argv:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        signal.signal(signal.SIGTERM, lambda *_: (place.with_suffix(".stopped").touch(), sys.exit(0)))
+        signal.signal(signal.SIGTERM, leave)
     if "forks" in sys.argv and os.fork() == 0:
         own = None
+        os.closerange(3, 100)  # as Celery's beat does
     with place.open("a") as file:
         file.write(f"{os.getpid()} {own.pid if own else ''}\\n")
     print("told on its output", flush=True)
@@ -115,6 +121,15 @@ def test_it_asks_its_children_to_stop_and_leaves_nobody(folder, supervised, numb
     assert (folder / "first.stopped").exists()
     assert (folder / "second.stopped").exists()
     wait(lambda: alive(started) == [])
+
+
+def test_the_first_is_waited_for_and_the_others_are_asked_at_once(folder, supervised):
+    process = supervised("first", "second-patient", "third")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=DEADLINE)
+    assert (folder / "second-patient.stopped").exists()
+    stopped = [(folder / f"{name}.stopped").stat().st_mtime_ns for name in ("first", "third")]
+    assert stopped == sorted(stopped)
 
 
 def test_a_child_that_ends_by_itself_ends_the_others_and_is_named(folder, supervised):
