@@ -38,8 +38,11 @@ def output_tokens(size: int) -> int:
 
 
 def most(size: int, *, max_tokens: int | None, model_cap: int, choices: int = 1) -> TokenUsage:
-    """The most a call with a prompt of `size` bytes can use: what is reserved before it is sent."""
-    return TokenUsage(in_fresh=_bound(size), out_total=(max_tokens or model_cap) * choices)
+    """The most a call with a prompt of `size` bytes can use: what is reserved before it is sent.
+
+    A cap above the model's own is lowered to it on the way to another dialect, and refused on the way to its own.
+    """
+    return TokenUsage(in_fresh=_bound(size), out_total=min(max_tokens or model_cap, model_cap) * choices)
 
 
 def rate_tokens(size: int, *, max_tokens: int | None) -> int:

@@ -97,7 +97,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """`tenant_ids` None: every tenant may use it. `max_output_tokens` is injected where a caller sends no cap."""
+    """`tenant_ids` None: every tenant may use it. `max_output_tokens` is injected where a caller sends no cap,
+    and none may ask for more."""
 
     id: int
     name: str

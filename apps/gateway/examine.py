@@ -20,6 +20,8 @@ async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     model = ctx.snapshot.models.get(ctx.call.model)
     if model is None or not usable(model, ctx.principal):
         raise errors.ModelNotFound(f"model: {ctx.call.model[:200]}", param="model")
+    if (ctx.call.max_tokens or 0) > model.max_output_tokens and _speaks(model, ctx.call.protocol):
+        raise ctx.wire.above_cap(ctx.call, cap=model.max_output_tokens)
     ctx.model = model
 
 
@@ -28,6 +30,11 @@ def usable(model: Model, principal: Principal) -> bool:
     if model.tenant_ids is not None and principal.tenant_id not in model.tenant_ids:
         return False
     return principal.models is None or model.name in principal.models
+
+
+def _speaks(model: Model, protocol: str) -> bool:
+    """Whether callers of this dialect know the model's own cap. For others it is lowered to what the model gives."""
+    return any(deployment.provider.protocol == protocol for deployment in model.deployments)
 
 
 def visible(snapshot: Snapshot, principal: Principal) -> list[Model]:

@@ -34,7 +34,7 @@ def asked(*messages: Message, **fields: Any) -> ChatRequest:
 def written(request: ChatRequest, *capabilities: str, model: str = "claude-up") -> dict[str, Any]:
     """The upstream's body."""
     target = Target(
-        protocol="anthropic_messages", model=model, max_output_tokens=4096, capabilities=frozenset(capabilities)
+        protocol="anthropic_messages", model=model, max_output_tokens=64_000, capabilities=frozenset(capabilities)
     )
     return json.loads(FORMAT.write_request(request, target))
 

@@ -56,7 +56,12 @@ def test_the_plainest_request():
 
 
 def test_a_missing_cap_is_the_models_own_and_no_small_constant():
-    assert written(asked())["max_tokens"] == 4096
+    assert written(asked())["max_tokens"] == 64_000
+
+
+def test_a_cap_above_the_models_own_is_lowered_to_it():
+    assert written(asked(max_tokens=100_000))["max_tokens"] == 64_000
+    assert written(asked(max_tokens=5))["max_tokens"] == 5
 
 
 def test_stream_is_absent_where_it_is_not_true():

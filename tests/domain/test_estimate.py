@@ -22,6 +22,10 @@ def test_without_a_cap_the_models_own_counts():
     assert estimate.most(100, max_tokens=None, model_cap=8192) == TokenUsage(in_fresh=50, out_total=8192)
 
 
+def test_a_cap_above_the_models_own_counts_as_the_models():
+    assert estimate.most(100, max_tokens=9000, model_cap=4096, choices=2).out_total == 8192
+
+
 def test_a_rate_limit_is_charged_the_estimate_and_the_cap():
     assert estimate.rate_tokens(400, max_tokens=1000) == 1100
     assert estimate.rate_tokens(400, max_tokens=None) == 100

@@ -176,10 +176,31 @@ def test_usage_is_wanted_only_when_asked_for(options, wanted):
     assert call(stream=True, **options).wants_usage is wanted
 
 
-def test_the_new_name_of_the_cap_wins_over_the_old():
+def test_the_cap_has_two_names_and_one_value():
     assert call(max_tokens=5).max_tokens == 5
-    assert call(max_tokens=5, max_completion_tokens=7).max_tokens == 7
+    assert call(max_completion_tokens=7).max_tokens == 7
+    assert call(max_tokens=7, max_completion_tokens=7).max_tokens == 7
     assert call().max_tokens is None
+
+
+def test_two_caps_that_differ_are_refused_as_vendors_differ_over_which_counts():
+    param, code, message = refused_fields(max_tokens=100_000, max_completion_tokens=7)
+    assert (param, code) == ("max_tokens", "invalid_parameter_combination")
+    assert "at the same time" in message
+
+
+def test_a_cap_above_the_models_own_is_named_as_it_was_written():
+    for name in ("max_tokens", "max_completion_tokens"):
+        error = FORMAT.above_cap(call(**{name: 9000}), cap=4096)
+        assert (error.param, error.code) == (name, "invalid_value")
+        assert "9000" in error.message
+        assert "4096" in error.message
+
+
+@pytest.mark.parametrize("options", ['{"include_usage":false,"include_usage":true}', '{"a":1,"A":1}'])
+def test_a_key_that_comes_twice_in_the_stream_options_is_refused(options):
+    body = json.dumps({"model": "m", "messages": HELLO})[:-1] + f', "stream": true, "stream_options": {options}}}'
+    assert (refused(body.encode()).param or "").startswith("stream_options.")
 
 
 def test_what_routing_needs_is_read_once():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from apps.domain.errors import InvalidRequest
@@ -46,6 +46,11 @@ JSON = st.recursive(
 )
 
 
+def _alike(document):
+    """Keys that differ in case only, which are refused."""
+    return len({name.casefold() for name in document}) < len(document)
+
+
 @given(
     st.dictionaries(st.text(), JSON),
     st.dictionaries(st.text(), JSON, max_size=3),
@@ -58,6 +63,7 @@ def test_an_edit_is_an_update(document, changes, indent, ascii_only):
         body = body.encode()
     except UnicodeEncodeError:
         return
+    assume(not _alike(document))
     edited = splice.edit(body, {name: json.dumps(value).encode() for name, value in changes.items()})
     assert json.loads(edited) == {**document, **changes}
     assert splice.edit(body, {}) == body
@@ -72,12 +78,16 @@ def test_an_edit_is_an_update(document, changes, indent, ascii_only):
         b'{"model":12,"model":1}',
         b'{"model":"a","\\u006dodel":"b"}',
         b'{"model":"x","y":"\\",\\"model\\":","model":"x\\",\\"y\\":"}',
+        b'{"model":"a","Model":"b"}',
+        b'{"MODEL":"a","model":"b"}',
+        '{"stream":true,"\u017ftream":false,"model":1, "\u006dodel":2}'.encode(),
     ],
 )
 def test_a_key_that_comes_twice_is_refused_by_name(body):
     with pytest.raises(InvalidRequest) as caught:
         splice.read(body)
-    assert caught.value.param == "model"
+    assert caught.value.param is not None
+    assert caught.value.param.lower() == "model"
 
 
 def test_a_key_may_come_twice_deeper_down():
@@ -100,7 +110,16 @@ def test_what_is_not_utf8_is_refused_and_not_echoed(body):
     assert caught.value.message.isascii()
 
 
-@pytest.mark.parametrize("deep", [b"[" * 1_000_000, b'{"a":' * 1_000_000, b"[" * 100_000 + b"]" * 100_000])
-def test_json_too_deep_is_refused(deep):
-    with pytest.raises(InvalidRequest, match="deep"):
-        splice.read(b'{"a":' + deep + b"}")
+@pytest.mark.parametrize(
+    "body", [b'{"a":"\\ud800"}', b'{"\\ud800":1}', b'{"a":["\\udc00x"]}', b'{"a":"\\ud83d\\ud83d\\ude00"}']
+)
+def test_half_a_character_is_named(body):
+    with pytest.raises(InvalidRequest, match="surrogate"):
+        splice.read(body)
+
+
+def test_whole_characters_and_escaped_backslashes_are_no_halves():
+    body = b'{"a":"\\ud83d\\ude00","b":"\\\\ud800"}'
+    assert splice.read(body).body == body
+    with pytest.raises(InvalidRequest, match="malformed"):
+        splice.read(body[:-1] + b",}")

@@ -103,6 +103,8 @@ def test_a_model_that_the_key_may_not_use_is_not_there(gateway, world):
         b'{"model": "claude-test", "model": "gpt-test", "max_tokens": 5, "messages": [{"role":"user","content":"x"}]}',
         b"[" * 1_000_000,
         b'{"a":' * 100_000,
+        b'{"model": "claude-test", "max_tokens": 5, "messages": [{"role":"user","content":"x"}], "x": %b}'
+        % (b"[" * 64 + b"]" * 64),
     ],
 )
 def test_a_body_that_is_no_json_object_is_refused(gateway, body):
@@ -146,6 +148,16 @@ def test_a_missing_or_wrong_typed_field_is_named_to_anthropic_clients(gateway, c
 def test_a_missing_or_wrong_typed_field_is_named_to_openai_clients(gateway, change, named):
     error = openai_error(ask(gateway, OPENAI, change=change), 400)
     assert named in (error["param"] or "")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_cap_above_the_models_own_is_refused_as_its_provider_would(gateway, stream):
+    asked = {"max_tokens": 4097, "stream": stream}
+    message = anthropic_error(ask(gateway, ANTHROPIC, change=asked), 400, "invalid_request_error")
+    assert message == "max_tokens: 4097 > 4096, which is the maximum allowed number of output tokens for claude-test"
+    for name in ("max_tokens", "max_completion_tokens"):
+        error = openai_error(ask(gateway, OPENAI, change={name: 4097, "stream": stream}), 400, "invalid_value")
+        assert error["param"] == name
 
 
 def test_a_declared_body_over_the_limit_is_refused_before_it_is_read(gateway):

@@ -139,6 +139,18 @@ def test_unknown_fields_and_beta_headers_reach_an_upstream_of_the_same_dialect(g
     assert gateway.world.key not in json.dumps(call["headers"])
 
 
+@pytest.mark.parametrize(
+    ("path", "model", "name"),
+    [(ANTHROPIC, "gpt-test", "max_completion_tokens"), (OPENAI, "claude-test", "max_tokens")],
+)
+def test_a_cap_above_the_models_own_is_lowered_for_callers_of_another_dialect(gateway, simulator, path, model, name):
+    """Claude Code asks for 32,000 of a model that it does not know."""
+    assert ask(gateway, path, model=model, change={"max_tokens": 32_000}).status_code == 200
+    assert simulator.calls()[-1]["body"][name] == 4096
+    gateway.settle()
+    assert Entry.objects.get().reserved_nano < 1.1 * 4096 * 15_000
+
+
 def test_cors_is_granted_to_listed_origins_only(gateway, settings):
     settings.WEIR_CORS_ORIGINS = ["https://app.example"]
     gateway.world.touch_catalog()

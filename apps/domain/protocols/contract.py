@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from apps.domain.chat import ChatRequest, ChatResponse, StopReason
-from apps.domain.errors import GatewayError, UpstreamError
+from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
 from apps.domain.tokens import TokenUsage
 
@@ -100,6 +100,7 @@ class WireFormat(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     request_id_header: str
     read_request: Callable[[bytes], ClientCall]
+    above_cap: Callable[..., InvalidRequest]  # (ClientCall, *, cap: int): it asks for more tokens than the model gives
     to_chat: Callable[[ClientCall], ChatRequest]
     write_request: Callable[[ChatRequest, Target], bytes]
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 import msgspec
 
 from apps.domain import errors
+from apps.domain.protocols import nesting
 
 _KEY = re.compile(rb'[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT = re.compile(rb"[ \t\n\r]*([,}])")
+_PAIR = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]")  # UTF-16's two halves of one character, each an escape
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -45,11 +48,11 @@ class Members(msgspec.Struct, frozen=True, gc=False):
         return b"".join(pieces)
 
 
-def read(body: bytes) -> Members:
-    """The members of the object that `body` is.
+def read(body: bytes, *, at: str = "") -> Members:
+    """The members of the object that `body` is, or that lies `at` this place in the request.
 
-    Raises InvalidRequest: not UTF-8, not JSON, not an object, nested too deeply, or a key that comes twice (two
-    readers of such a body could disagree about what it asks for).
+    Raises InvalidRequest: not UTF-8, not JSON, not an object, nested too deeply, or a key that comes twice, be it in
+    other letters' case (two readers of such a body could disagree about what it asks for; Go's does not mind case).
     """
     try:
         if not body.isascii():
@@ -58,10 +61,14 @@ def read(body: bytes) -> Members:
     except msgspec.ValidationError as error:
         raise errors.InvalidRequest("The request body must be a JSON object.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise errors.InvalidRequest(f"The request body is not valid JSON: {_reason(error)}") from error
+        raise errors.InvalidRequest(f"The request body is not valid JSON: {_reason(error, body)}") from error
     except RecursionError as error:
-        raise errors.InvalidRequest("The request body is nested too deeply.") from error
-    return _straight(body, values) or _walk(body, values)
+        raise nesting.too_deep() from error
+    nesting.check(body)
+    members = _straight(body, values) or _walk(body, values, at=at)
+    if len({name.casefold() for name in values}) < len(values):
+        raise _twice(next(name for name in values if name.casefold() != name), at=at)
+    return members
 
 
 _STYLES = ((b',"', b'":'), (b', "', b'": '))  # how nearly every client writes: compact, or as Python does
@@ -94,11 +101,15 @@ def edit(body: bytes, changes: Mapping[str, bytes]) -> bytes:
     return read(body).edit(changes)
 
 
-def _reason(error: Exception) -> str:
-    return "it is not UTF-8." if isinstance(error, UnicodeDecodeError) else str(error)
+def _reason(error: Exception, body: bytes) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8."
+    if _HALF.search(_PAIR.sub(b"", body.replace(b"\\\\", b""))):
+        return "it has half of a surrogate pair, as \\ud800, without the other half."
+    return str(error)
 
 
-def _walk(body: bytes, values: dict[str, msgspec.Raw]) -> Members:
+def _walk(body: bytes, values: dict[str, msgspec.Raw], *, at: str) -> Members:
     """Steps from value to value by their known lengths. A key that comes twice keeps its last value only, so at its
     first place either the bytes differ or the key is met again."""
     spans: dict[str, tuple[int, int]] = {}
@@ -109,11 +120,11 @@ def _walk(body: bytes, values: dict[str, msgspec.Raw]) -> Members:
         value = bytes(values[name])
         end = start + len(value)
         if name in spans or not body.startswith(value, start):
-            raise _twice(name)
+            raise _twice(name, at=at)
         spans[name] = (start, end)
         following = _NEXT.match(body, end)
         if following is None:
-            raise _twice(name)
+            raise _twice(name, at=at)
         if following.group(1) == b"}":
             return Members(body, spans, end)
         end = following.end()
@@ -124,5 +135,6 @@ def _name(raw: bytes) -> str:
     return msgspec.json.decode(b'"' + raw + b'"', type=str) if b"\\" in raw else raw.decode()
 
 
-def _twice(name: str) -> errors.InvalidRequest:
+def _twice(name: str, *, at: str) -> errors.InvalidRequest:
+    name = f"{at}.{name}" if at else name
     return errors.InvalidRequest(f"{name}: the key appears twice in the request body.", param=name)

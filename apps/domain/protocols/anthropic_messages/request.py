@@ -72,7 +72,8 @@ def write_request(request: chat.ChatRequest, target: Target) -> bytes:
     """For a request that came from another dialect. Raises InvalidRequest where Anthropic has no equivalent."""
     capabilities = models.capabilities(target.model, given=target.capabilities)
     history = turns.arrange(request.messages, takes_system="system_messages" in capabilities)
-    max_tokens = request.max_tokens or target.max_output_tokens
+    # Another dialect's clients ask for what other models can do; above its own cap Claude refuses.
+    max_tokens = min(request.max_tokens or target.max_output_tokens, target.max_output_tokens)
     body: dict[str, Any] = {
         "model": target.model,
         "max_tokens": max_tokens,
@@ -122,7 +123,7 @@ def _read_format(raw: wire.Object | None) -> chat.Format | None:
 
 def _rest(call: ClientCall) -> dict[str, Any]:
     members = call.wire.members
-    return {name: msgspec.json.decode(members.raw(name)) for name in members.spans if name not in _understood}
+    return {name: validation.value(members.raw(name), at=name) for name in members.spans if name not in _understood}
 
 
 def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities: frozenset[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from apps.domain.errors import InvalidRequest
+from apps.domain.protocols.contract import ClientCall
 
 T = TypeVar("T")
 
@@ -39,6 +40,14 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidRequest("The request body is not valid JSON, or is nested too deeply.") from error
 
 
+def value(raw: bytes, *, at: str) -> Any:
+    """Reads whatever lies at `at`. Raises InvalidRequest for a number that no reader can hold."""
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError as error:
+        raise explain(error, at=at) from error
+
+
 def convert(raw: Any, type_: type[T], *, at: str) -> T:
     """Reads a part of a body that lies at `at` ("messages.0.content.1"). Raises InvalidRequest."""
     try:
@@ -62,11 +71,17 @@ def explain(error: msgspec.ValidationError, *, at: str) -> InvalidRequest:
         return invalid(param, empty)
     if found := _TYPE.search(reason):
         return invalid(param, f"Input should be {_in_words(found.group(1))}")
-    return invalid(param, reason)
+    return invalid(param, _PLACE.sub("", reason))
 
 
 def invalid(param: str, reason: str) -> InvalidRequest:
     return InvalidRequest(f"{param}: {reason}" if param else reason, param=param or None)
+
+
+def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:
+    """For a call that asks for more tokens than the model gives."""
+    reason = f"{call.max_tokens} > {cap}, which is the maximum allowed number of output tokens for {call.model}"
+    return invalid("max_tokens", reason)
 
 
 def _dotted(at: str, path: str) -> str:

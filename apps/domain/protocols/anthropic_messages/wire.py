@@ -60,7 +60,7 @@ class Wire(msgspec.Struct, frozen=True):
 
 class Thinking(msgspec.Struct):
     type: str
-    budget_tokens: int | None = None
+    budget_tokens: Count | None = None
 
 
 class OutputConfig(msgspec.Struct):

@@ -10,12 +10,13 @@ Quirks of vendors that it knows (`Target.quirks`): `max_completion_tokens` (the 
 from __future__ import annotations
 
 from apps.domain.protocols.contract import WireFormat
-from apps.domain.protocols.openai_chat import error, request, response, stream
+from apps.domain.protocols.openai_chat import error, request, response, stream, validation
 
 FORMAT = WireFormat(
     name=request.NAME,
     request_id_header="x-request-id",
     read_request=request.read_request,
+    above_cap=validation.above_cap,
     to_chat=request.to_chat,
     write_request=request.write_request,
     write_response=response.write_response,

@@ -33,6 +33,8 @@ def read_request(body: bytes) -> ClientCall:
     members = splice.read(body)
     request = validation.body(body)
     options = request.stream_options
+    if options is not None:
+        splice.read(members.raw("stream_options") or b"", at="stream_options")
     return ClientCall(
         protocol=NAME,
         body=body,

@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from apps.domain.errors import InvalidRequest
+from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import wire
 
 _decode = msgspec.json.Decoder(wire.Body).decode
@@ -40,6 +41,7 @@ def body(raw: bytes) -> wire.Body:
         raise InvalidRequest("The request body is nested too deeply.") from error
     for position, message in enumerate(read.messages):
         _check(message, at=f"messages[{position}]")
+    _check_caps(read)
     return read
 
 
@@ -54,6 +56,24 @@ def wrong_value(param: str, *, value: str, supported: str) -> InvalidRequest:
 
 def unsupported(param: str, *, reason: str) -> InvalidRequest:
     return InvalidRequest(f"Unsupported parameter: '{param}': {reason}", param=param, code="unsupported_parameter")
+
+
+def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:
+    """For a call that asks for more tokens than the model gives."""
+    param = "max_tokens" if call.wire.body.max_completion_tokens is None else "max_completion_tokens"
+    message = (
+        f"{param} is too large: {call.max_tokens}. This model supports at most {cap} completion tokens, "
+        f"whereas you provided {call.max_tokens}."
+    )
+    return InvalidRequest(message, param=param, code="invalid_value")
+
+
+def _check_caps(read: wire.Body) -> None:
+    """Which of two caps counts differs from vendor to vendor."""
+    caps = {read.max_tokens, read.max_completion_tokens} - {None}
+    if len(caps) > 1:
+        message = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
+        raise InvalidRequest(message, param="max_tokens", code="invalid_parameter_combination")
 
 
 def _check(message: wire.Message, *, at: str) -> None:

@@ -1,0 +1,84 @@
+"""How deep a request's JSON may go."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apps.domain.errors import InvalidRequest
+from apps.domain.protocols import nesting, splice
+
+PADDED = b'"' + b"x" * nesting._INDENTED_AT_MOST + b'"'  # so long that it is counted, not indented
+
+
+def nest(levels, *, opening=b'{"a":', inside=b"1", closing=b"}"):
+    """This many containers, the outermost of them an object."""
+    return b'{"a":' + opening * (levels - 1) + inside + closing * (levels - 1) + b"}"
+
+
+SHAPES = {
+    "objects": {"opening": b'{"a":', "closing": b"}"},
+    "arrays": {"opening": b"[", "closing": b"]"},
+    "spaced": {"opening": b"[ \n", "closing": b"\t]"},
+    "siblings": {"opening": b'["}}",', "closing": b',"]"]'},
+    "innermost empty": {"opening": b"[", "inside": b"", "closing": b"]"},
+    "quotes": {"opening": b'{"\\"]}]}":', "inside": b'"\\\\"', "closing": b"}"},
+    "long": {"opening": b"[", "inside": PADDED, "closing": b"]"},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_sixty_four_levels_pass_and_sixty_five_do_not(shape):
+    assert splice.read(nest(64, **shape)).raw("a")
+    with pytest.raises(InvalidRequest, match=r"nested too deeply: more than 64 levels"):
+        splice.read(nest(65, **shape))
+
+
+@pytest.mark.parametrize("deep", [b"[" * 1_000_000, b'{"a":' * 1_000_000, b"[" * 100_000 + b"]" * 100_000])
+def test_a_million_brackets_are_refused_within_milliseconds(deep):
+    body = b'{"a":' + deep + b"}"
+    started = time.perf_counter()
+    with pytest.raises(InvalidRequest, match="deep"):
+        splice.read(body)
+    assert time.perf_counter() - started < 0.5  # it takes one; the machine may be busy
+
+
+def test_brackets_in_a_text_are_text():
+    text = b'"' + b"[{" * 5000 + b'\\"' + b"]}" * 7 + b'"'
+    assert splice.read(b'{"a":' + text + b',"b":' + PADDED + b"}").raw("a") == text
+
+
+def test_a_body_of_nothing_but_containers_is_refused_before_they_are_counted_for_long():
+    body = b'{"a":[' + b"[]," * 400_000 + b"[]]}"
+    with pytest.raises(InvalidRequest, match="arrays and objects"):
+        splice.read(body)
+
+
+JSON = st.recursive(
+    st.none() | st.text(alphabet='[]{}"\\\\ax,: '),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(alphabet='[]{}"\\\\a'), inner, max_size=3),
+    max_leaves=20,
+)
+
+
+def depth(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(JSON, st.integers(min_value=56, max_value=66))
+def test_the_quick_look_and_the_count_agree_with_a_plain_reading(value, levels):
+    body = b"[" * levels + json.dumps(value, ensure_ascii=False).encode() + b"]" * levels
+    allowed = levels + depth(value) <= nesting.MAX_LEVELS
+    for padding in (b"", b" " * nesting._INDENTED_AT_MOST):
+        try:
+            nesting.check(body + padding)
+        except InvalidRequest:
+            assert not allowed
+        else:
+            assert allowed
