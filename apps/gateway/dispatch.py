@@ -45,7 +45,10 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
                 raise
             failure = error
     assert failure is not None
-    raise failure
+    try:
+        raise failure
+    finally:
+        del failure  # its traceback holds this frame
 
 
 def _plan(ctx: RequestContext) -> list[plan.Try]:

@@ -42,5 +42,9 @@ async def serve(ctx: RequestContext, engine: Engine) -> None:
     finally:
         watch.disarm()
         await settle.settle(ctx, failure, engine.limiter)  # true usage     -> price, limits, journal
-    if failure is not None:
-        await answers.fail(ctx, failure)
+    try:
+        if failure is not None:
+            await answers.fail(ctx, failure)
+    finally:
+        ctx.forget()
+        del failure  # its traceback holds this frame
