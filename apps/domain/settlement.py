@@ -37,6 +37,7 @@ def judge(
     *,
     sent: bool,
     upstream_status: int | None,
+    declined: bool,
     started: bool,
     finished: bool,
     reported: TokenUsage | None,
@@ -47,9 +48,9 @@ def judge(
 ) -> Verdict:
     """Void: the model never ran. Unconfirmed: it may have, and nobody can say; budgets are charged the most.
 
-    Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
+    `declined`: under status 200, the provider's own error came where an answer should have begun. Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
     """
-    if not sent or (upstream_status is not None and upstream_status != 200):
+    if not sent or (upstream_status is not None and upstream_status != 200) or (declined and not started):
         return VOID
     if upstream_status is None or not started:
         return Verdict("unconfirmed", "none", NOTHING, _likely(prompt_bytes, card, reserved), 0, reserved)

@@ -20,6 +20,7 @@ CARD = PriceCard(
 KNOWN = {
     "sent": True,
     "upstream_status": 200,
+    "declined": False,
     "started": True,
     "finished": True,
     "reported": TokenUsage(in_fresh=10, out_total=20),
@@ -43,6 +44,12 @@ def test_a_finished_answer_is_booked_at_the_providers_own_totals():
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 529])
 def test_an_answer_that_is_no_200_costs_nothing(status):
     assert judge(upstream_status=status, started=False, finished=False, reported=None) == settlement.VOID
+
+
+def test_an_error_in_the_place_of_an_answer_costs_nothing_and_behind_its_beginning_what_came():
+    silent = {"declined": True, "finished": False, "output_bytes": 0}
+    assert judge(**silent, started=False, reported=None) == settlement.VOID
+    assert judge(**silent, started=True, reported=TokenUsage(in_fresh=50)).cost == 50 * 3_000
 
 
 def test_what_was_never_sent_costs_nothing():
