@@ -65,15 +65,19 @@ def words(name: str, default: list[str]) -> list[str]:
     return [str(word) for word in _env.list(name, default=default)]
 
 
-def secret(name: str) -> str:
-    """A secret from NAME, NAME_FILE or, embedded, from a file of its own that is made once with mode 0600."""
+def secret(name: str, *, required: bool = True) -> str:
+    """A secret from NAME, NAME_FILE or, embedded, from a file of its own that is made once with mode 0600.
+
+    One that is not required is empty when it is nowhere.
+    """
     if value := _env.str(name, ""):
         return str(value)
     if path := _env.str(f"{name}_FILE", ""):
         return Path(path).read_text(encoding="utf-8").strip()
-    if PRODUCTION:
+    if PRODUCTION and required:
         raise ImproperlyConfigured(f"Set {name} or {name}_FILE.")
-    return _made_once(VAR_DIR / "secrets" / name.lower())
+    own = VAR_DIR / "secrets" / name.lower()
+    return _made_once(own) if required or (own.exists() and not PRODUCTION) else ""
 
 
 def private_folder(path: Path) -> Path:

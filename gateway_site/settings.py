@@ -175,8 +175,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 
 # --- Weir's own ------------------------------------------------------------------------------------------------
 WEIR_BASE_URL = env.text("WEIR_BASE_URL", "http://127.0.0.1:8000")
-WEIR_KEY_PEPPER = env.secret("WEIR_KEY_PEPPER")
 WEIR_KEYRING = env.secret("WEIR_KEYRING")
+WEIR_KEY_PEPPER = env.secret("WEIR_KEY_PEPPER", required=False)
+WEIR_VAULT_TOKEN = env.text("WEIR_VAULT_TOKEN", "")
+WEIR_VAULT_TOKEN_FILE = env.text("WEIR_VAULT_TOKEN_FILE", "")
 WEIR_OPERATOR_TOKEN = env.secret("WEIR_OPERATOR_TOKEN")
 WEIR_MAX_BODY_BYTES = env.integer("WEIR_MAX_BODY_BYTES", 32 * 1024 * 1024)
 WEIR_KEY_CACHE = env.integer("WEIR_KEY_CACHE", 20_000)

@@ -8,15 +8,16 @@ from django.conf import settings
 from django.core import checks
 from django.db import DatabaseError, connection
 
-from apps.catalog import keyring, vault
+from apps.catalog import canary, keyring
+from apps.catalog.keyrings.ring import KeyringRefused
 from apps.catalog.models import Canary
 
 
 def check_keyring(**_: Any) -> list[checks.CheckMessage]:
     """The keyring can be read."""
     try:
-        keyring.versions()
-    except keyring.KeyringRefused as error:
+        keyring.current()
+    except KeyringRefused as error:
         return [checks.Error(str(error), id="weir.E001")]
     return []
 
@@ -35,8 +36,8 @@ def check_keyring_fits(*, databases: Any = None, **_: Any) -> list[checks.CheckM
         return []
     try:
         if Canary._meta.db_table in connection.introspection.table_names():
-            vault.verify()
-    except keyring.KeyringRefused as error:
+            canary.verify()
+    except KeyringRefused as error:
         return [checks.Error(str(error), id="weir.E003")]
     except DatabaseError:  # tables of another version: the migrations that follow will mend or tell
         return []

@@ -11,6 +11,7 @@ from django.db import models
 from django.utils import timezone
 
 from apps.catalog import addresses, validators
+from apps.catalog.keyrings.ring import Keyring, KeyringRefused, KeyringUnavailable
 from apps.domain.providers import registry
 from apps.outbound import guard
 from apps.tenants.models import Tenant
@@ -262,14 +263,26 @@ class AllowedNetwork(models.Model):
             self.cidr = str(ipaddress.ip_network(self.cidr))
 
 
-class DataKey(models.Model):
-    """A tenant's key for its secrets, itself sealed under a version of the keyring; `tenant` null: the platform's.
+class Purpose(models.TextChoices):
+    """What a data key is for."""
 
-    Deleting the row shreds all that was sealed with it.
+    CREDENTIALS = "credentials", "Credentials"
+    API_KEYS = "api_keys", "API keys"
+
+
+class DataKey(models.Model):
+    """A key, sealed under a version of the keyring; `tenant` null: the platform's. The highest `version` seals.
+
+    For credentials it is what they are sealed with: deleting the row shreds them. For API keys it is the pepper of
+    their digests.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, null=True, editable=False, related_name="+")
+    purpose = models.CharField(
+        max_length=16, choices=Purpose, default=Purpose.CREDENTIALS, db_default=Purpose.CREDENTIALS, editable=False
+    )
+    version = models.PositiveIntegerField(default=1, db_default=1, editable=False)
     kek_version = models.PositiveIntegerField(db_index=True, editable=False)
     wrapped = models.TextField(editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -278,16 +291,38 @@ class DataKey(models.Model):
         default_permissions = ()
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant"], condition=models.Q(tenant__isnull=False), name="data_key_of_tenant_unique"
+                fields=["tenant", "purpose", "version"],
+                condition=models.Q(tenant__isnull=False),
+                name="data_key_of_tenant_once",
             ),
-            # One constant value for every platform row, so that there can be one only.
             models.UniqueConstraint(
-                models.Value(1), condition=models.Q(tenant__isnull=True), name="data_key_of_platform_unique"
+                fields=["purpose", "version"],
+                condition=models.Q(tenant__isnull=True),
+                name="data_key_of_platform_once",
             ),
         ]
 
     def __str__(self) -> str:
-        return f"data key of {self.tenant or 'the platform'}"
+        what = "pepper" if self.purpose == Purpose.API_KEYS else "data key"
+        return f"{what} {self.version} of {self.tenant or 'the platform'}"
+
+    def seal(self, key: bytes, ring: Keyring) -> None:
+        """Under the active version. Not saved. Raises KeyringRefused."""
+        self.kek_version, self.wrapped = ring.wrap(key, context=self._context())
+
+    def open(self, ring: Keyring) -> bytes:
+        """Raises KeyringRefused."""
+        try:
+            return ring.unwrap(self.wrapped, version=self.kek_version, context=self._context())
+        except KeyringUnavailable:
+            raise
+        except KeyringRefused:
+            raise KeyringRefused(f"WEIR_KEYRING does not open {self} (version {self.kek_version}).") from None
+
+    def _context(self) -> bytes:
+        """A row's content opens in that row only."""
+        what = "pepper" if self.purpose == Purpose.API_KEYS else "data key"
+        return f"v1|{what}|{self.pk.hex}|{self.tenant_id or ''}".encode()
 
 
 class Canary(models.Model):

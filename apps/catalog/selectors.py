@@ -160,9 +160,11 @@ def timeouts_of(row: ProviderRow) -> snapshot.Timeouts:
 def _credentials() -> dict[int, list[snapshot.Credential]]:
     """By provider."""
     usable = Credential.objects.filter(is_enabled=True, provider__is_enabled=True).exclude(ciphertext="")
-    rows = list(usable.select_related("provider").order_by("pk"))
+    opened = _opened(usable)
+    if any(plaintext is None for _, plaintext in opened):  # perhaps sealed anew since its row was read: read again
+        opened = _opened(usable)
     found: dict[int, list[snapshot.Credential]] = defaultdict(list)
-    for row, plaintext in zip(rows, vault.open_all([(row.ciphertext, place_of(row)) for row in rows]), strict=True):
+    for row, plaintext in opened:
         if plaintext is None:
             log.error("catalog.credential_unreadable", credential=row.pk, provider=row.provider.name)
             continue
@@ -176,6 +178,11 @@ def _credentials() -> dict[int, list[snapshot.Credential]]:
             )
         )
     return found
+
+
+def _opened(rows: QuerySet[Credential]) -> list[tuple[Credential, str | None]]:
+    read = list(rows.select_related("provider").order_by("pk"))
+    return list(zip(read, vault.open_all([(row.ciphertext, place_of(row)) for row in read]), strict=True))
 
 
 def _price_cards(now: int) -> dict[int, list[snapshot.PriceCard]]:

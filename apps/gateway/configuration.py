@@ -18,8 +18,8 @@ import structlog
 from django.conf import settings
 
 from apps.audit import selectors as audit
+from apps.catalog import canary
 from apps.catalog import selectors as catalog
-from apps.catalog import vault
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
 from apps.gateway.keyring import Keyring
@@ -60,7 +60,7 @@ class Configuration:
 
     async def verify(self) -> None:
         """Refuses to go on under a keyring that cannot open what is sealed."""
-        await self._refresher.ask(vault.verify)
+        await self._refresher.ask(canary.verify)
 
     async def start(self) -> None:
         """Loads the first snapshot. Raises what the database raises: without a configuration nothing can be served."""
@@ -90,7 +90,7 @@ class Configuration:
         if public_id is None:
             return None
         digest = self._digest(key)
-        return await self.keyring.load(digest, public_id, lambda: self._look_ups.ask(_principal, key))
+        return await self.keyring.load(digest, public_id, lambda: self._look_ups.ask(_principal, key, self.uses))
 
     def _digest(self, key: str) -> bytes:
         """What a warm key is remembered by, in this process only. Not the stored digest: OpenSSL's HMAC hands the
@@ -141,10 +141,10 @@ class Configuration:
             self._flushing = None
 
 
-def _principal(key: str) -> Principal | None:
+def _principal(key: str, seen: uses.Uses) -> Principal | None:
     """One key with what restrains it and its user."""
     try:
-        principal = key_selectors.principal(key)
+        principal = key_selectors.principal(key, outdated=seen.outdated)
     except Exception as error:
         log.exception("configuration.look_up_failed")
         raise errors.Unavailable("keys cannot be checked right now", retry_after=1) from error

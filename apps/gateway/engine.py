@@ -40,7 +40,7 @@ class Engine:
 
     async def start(self) -> None:
         """Raises RuntimeError when another gateway process serves this embedded installation, and what
-        `vault.verify` raises under a wrong keyring."""
+        `canary.verify` raises under a wrong keyring."""
         self._lock = _embedded_lock()
         await self.configuration.verify()
         await self.accounts.start()

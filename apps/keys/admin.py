@@ -161,7 +161,7 @@ class KeyAdmin(AuditedAdmin):
             (cells.code(str(secret)), cells.stamp(secret.created_at), _fate(secret, now=now))
             for secret in key.secrets.all()[:10]
         ]
-        return cells.table(("Secret", "Made (UTC)", ""), rows)
+        return cells.table(("Secret", "Made (UTC)", "State"), rows)
 
     # --- issue -------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,9 @@ class KeyAdmin(AuditedAdmin):
 
     def _shown_once(self, request: HttpRequest, issued: services.Issued, *, title: str) -> HttpResponse:
         """The only page that ever holds the secret. It is not cached, and no message or session keeps it."""
-        context = {"title": title, "key": issued.key, "plaintext": issued.plaintext, "base_url": settings.WEIR_BASE_URL}
+        key = issued.key
+        context = {"title": title, "object": key, "key": key, "plaintext": issued.plaintext}
+        context["base_url"] = settings.WEIR_BASE_URL
         response = self._page(request, "issued", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -213,7 +215,7 @@ class KeyAdmin(AuditedAdmin):
                 form.add_error(None, error)
             else:
                 return self._shown_once(request, issued, title="Key rotated")
-        return self._page(request, "rotate", {"title": f"Rotate {key.name}", "key": key, "form": form})
+        return self._page(request, "rotate", {"title": f"Rotate {key.name}", "object": key, "key": key, "form": form})
 
     @action(description="Revoke", icon="block", permissions=["change"])
     def revoke(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -223,7 +225,7 @@ class KeyAdmin(AuditedAdmin):
             services.revoke(key, actor=request.user)
             messages.success(request, f"{key} is revoked; every gateway refuses it within two seconds.")
             return HttpResponseRedirect(reverse("admin:keys_key_change", args=[object_id]))
-        return self._page(request, "revoke", {"title": f"Revoke {key.name}", "key": key, "form": form})
+        return self._page(request, "revoke", {"title": f"Revoke {key.name}", "object": key, "key": key, "form": form})
 
     def _wanted(self, object_id: str) -> Key:
         key = Key.objects.select_related("tenant", "project").filter(pk=object_id).first()

@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import models as orm  # `models` is a field of Key
 from django.utils import timezone
 
+from apps.catalog.models import DataKey
 from apps.catalog.selectors import models_of_tenant
 from apps.catalog.validators import validate_networks, validate_words
 from apps.tenants.models import Project, Tenant
@@ -89,11 +90,14 @@ class Key(orm.Model):
 
 
 class KeySecret(orm.Model):
-    """One secret of a key, as a digest. During a rotation's overlap a key has two that work."""
+    """One secret of a key, as a digest under a pepper (null: WEIR_KEY_PEPPER). During a rotation's overlap a key has
+    two that work.
+    """
 
     key = orm.ForeignKey(Key, on_delete=orm.CASCADE, related_name="secrets")
     public_id = orm.CharField(max_length=12, unique=True, editable=False)
     digest = orm.BinaryField(max_length=32, unique=True, editable=False)
+    pepper = orm.ForeignKey(DataKey, on_delete=orm.PROTECT, null=True, editable=False, related_name="+")
     last_four = orm.CharField(max_length=4, editable=False)
     created_at = orm.DateTimeField(default=timezone.now, editable=False)
     expires_at = orm.DateTimeField(null=True, editable=False)

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import datetime
 import hmac
+from collections.abc import Callable
 
-from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 
 from apps.domain import keys as format_of_keys
 from apps.domain.snapshot import Principal
+from apps.keys import peppers
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Membership
 
 
-def principal(key: str) -> Principal | None:
+def principal(key: str, *, outdated: Callable[[peppers.Outdated], None] | None = None) -> Principal | None:
     """Who presents this key; None where it is no key of ours, or its user is shut off or has left the tenant.
 
     Expired and revoked keys are returned with their times. One query; none for what is not even shaped like a key.
+    `outdated` is told of a digest that was made with an old pepper, which costs another query.
     """
-    if format_of_keys.public_id(key) is None:
+    public_id = format_of_keys.public_id(key)
+    if public_id is None:
         return None
-    digest = format_of_keys.digest(key, pepper=settings.WEIR_KEY_PEPPER.encode())
     member = Membership.objects.filter(tenant=OuterRef("key__tenant"), user=OuterRef("key__user"))
     personal = Q(Exists(member), key__user__is_active=True)
-    found = KeySecret.objects.filter(Q(key__user=None) | personal, digest=digest)
-    secret = found.select_related("key").first()
-    if secret is None or not hmac.compare_digest(bytes(secret.digest), digest):
+    found = KeySecret.objects.filter(Q(key__user=None) | personal, public_id=public_id)
+    newest = Subquery(peppers.versions().values("pk")[:1])
+    secret = found.select_related("key", "pepper").annotate(newest_pepper=newest).first()
+    if secret is None or not hmac.compare_digest(bytes(secret.digest), peppers.digest(key, pepper=secret.pepper)):
         return None
+    if outdated is not None and secret.pepper_id != secret.newest_pepper:
+        outdated(_outdated(secret, key))
     return _principal(secret, secret.key)
+
+
+def _outdated(secret: KeySecret, key: str) -> peppers.Outdated:
+    pepper = peppers.newest()
+    return peppers.Outdated(secret.pk, bytes(secret.digest), peppers.digest(key, pepper=pepper), pepper.pk)
 
 
 def changed_since(revision: int) -> list[str]:

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -20,6 +19,7 @@ from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.domain import keys as format_of_keys
+from apps.keys import peppers
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
 
@@ -176,8 +176,9 @@ def _show(key: Key, plaintext: str) -> None:
 
 
 def _add_secret(key: Key, plaintext: str) -> None:
-    digest = format_of_keys.digest(plaintext, pepper=settings.WEIR_KEY_PEPPER.encode())
-    KeySecret.objects.create(key=key, public_id=key.public_id, digest=digest, last_four=key.last_four)
+    pepper = peppers.newest()
+    digest = peppers.digest(plaintext, pepper=pepper)
+    KeySecret.objects.create(key=key, public_id=key.public_id, digest=digest, pepper=pepper, last_four=key.last_four)
 
 
 def _retire_secrets(key: Key, *, now: datetime.datetime, until: datetime.datetime) -> None:

@@ -1,12 +1,18 @@
-"""When a key was last used, gathered in memory by the data plane and written in batches, at the grain of a minute."""
+"""When a key was last used, gathered in memory by the data plane and written in batches, at the grain of a minute.
+
+With them go the digests that are due to be made with another pepper.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime
 
-from apps.keys import services
+from apps.keys import rotation, services
+from apps.keys.peppers import Outdated
 
 GRAIN_SECONDS = 60.0
+_MOST_OUTDATED = 100_000
 
 
 class Uses:
@@ -15,6 +21,7 @@ class Uses:
     def __init__(self) -> None:
         self._noted: dict[int, float] = {}
         self._pending: dict[int, tuple[float, str, str]] = {}
+        self._outdated: deque[Outdated] = deque(maxlen=_MOST_OUTDATED)
 
     def note(self, key_id: int, *, at: float, address: str, agent: bytes) -> None:
         """`at` in unix seconds; `agent` is the raw User-Agent."""
@@ -22,6 +29,10 @@ class Uses:
             return
         self._noted[key_id] = at
         self._pending[key_id] = (at, address, agent.decode("latin-1")[:100])
+
+    def outdated(self, found: Outdated) -> None:
+        """From any thread."""
+        self._outdated.append(found)
 
     def flush(self) -> None:
         """Writes what is pending; raises what the database raises, and then keeps it."""
@@ -36,5 +47,12 @@ class Uses:
         except Exception:
             self._pending = {**pending, **self._pending}
             raise
+        self._make_anew()
         if len(self._noted) > 100_000:
             self._noted.clear()
+
+    def _make_anew(self) -> None:
+        """What fails comes again when its key is looked up again."""
+        due = [self._outdated.popleft() for _ in range(len(self._outdated))]
+        if due:
+            rotation.make_anew(due)

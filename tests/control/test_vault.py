@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import threading
 
 import pytest
 from django.conf import settings
-from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import IntegrityError, connection, transaction
 
-from apps.audit.models import Record
-from apps.catalog import checks, keyring, rotation, vault
-from apps.catalog.models import Canary, Credential, DataKey
+from apps.catalog import canary, checks, data_keys, vault
+from apps.catalog.keyrings.ring import KeyringRefused
+from apps.catalog.models import Canary, DataKey
 from tests import factories
 
 SECRET = "sk-ant-0123456789abcdef"
@@ -110,17 +107,17 @@ def test_many_texts_open_by_one_query_and_then_by_none(acme, globex, django_asse
 
 def test_an_opened_text_is_forgotten_after_a_while(monkeypatch, django_assert_num_queries):
     texts = [(vault.seal(SECRET, place=PLACE).text, PLACE)]
-    monkeypatch.setattr(vault, "REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr(data_keys, "REMEMBERED_SECONDS", 0.0)
     for _ in range(2):
         with django_assert_num_queries(1):
             assert vault.open_all(texts) == [SECRET]
 
 
 def test_the_memory_is_bounded(monkeypatch):
-    monkeypatch.setattr(vault, "REMEMBERED_TEXTS", 3)
+    monkeypatch.setattr(vault._memory, "_capacity", 3)
     texts = [(vault.seal(SECRET, place=PLACE).text, PLACE) for _ in range(10)]
     vault.open_all(texts)
-    assert len(vault._memory._texts) == 3
+    assert len(vault._memory) == 3
 
 
 @pytest.mark.django_db(transaction=True)
@@ -144,46 +141,22 @@ def test_processes_that_seal_at_once_share_one_data_key():
     assert vault.open_all([(text, PLACE) for text in texts]) == [SECRET] * 4
 
 
-# --- the keyring -----------------------------------------------------------------------------------------------
-
-
-def test_one_value_is_version_one_of_the_keyring(settings):
-    settings.WEIR_KEYRING = "first-value-of-a-keyring"
-    alone = keyring.versions()
-    settings.WEIR_KEYRING = f"{ONE},{TWO}"
-    assert alone == {1: keyring.versions()[1]}
-    assert keyring.active() == 2
-
-
-def test_keys_are_derived_and_differ_by_version(settings):
-    settings.WEIR_KEYRING = "1:the-same-long-value,2:the-same-long-value"
-    held = keyring.versions()
-    assert held[1] != held[2]
-    assert {len(key) for key in held.values()} == {32}
-    assert b"the-same-long-value" not in held[1]
-
-
-@pytest.mark.parametrize("text", ["", "short", "1:short", f"{ONE},two:value-of-sixteen", f"{ONE},{ONE}", f"{ONE},"])
-def test_a_keyring_that_cannot_be_read_is_refused(settings, text):
-    settings.WEIR_KEYRING = text
-    with pytest.raises(keyring.KeyringRefused):
-        keyring.versions()
-    assert [message.id for message in checks.check_keyring()] == ["weir.E001"]
+# --- the keyring at start --------------------------------------------------------------------------------------
 
 
 def test_the_right_keyring_is_accepted_again_and_again():
-    vault.verify()
+    canary.verify()
     vault.seal(SECRET, place=PLACE)
-    vault.verify()
+    canary.verify()
     assert list(Canary.objects.values_list("kek_version", flat=True)) == [1]
     assert checks.check_keyring_fits(databases=["default"]) == []
 
 
 def test_another_keyring_is_refused_before_anything_was_sealed(settings):
-    vault.verify()
+    canary.verify()
     settings.WEIR_KEYRING = "1:another-value-altogether"
-    with pytest.raises(keyring.KeyringRefused, match="not the key that this database was used with"):
-        vault.verify()
+    with pytest.raises(KeyringRefused, match="not the key that this database was used with"):
+        canary.verify()
     assert [message.id for message in checks.check_keyring_fits(databases=["default"])] == ["weir.E003"]
 
 
@@ -191,16 +164,16 @@ def test_another_keyring_is_refused_even_where_the_canary_died(settings):
     vault.seal(SECRET, place=PLACE)
     Canary.objects.all().delete()
     settings.WEIR_KEYRING = "1:another-value-altogether"
-    with pytest.raises(keyring.KeyringRefused, match="does not open"):
-        vault.verify()
+    with pytest.raises(KeyringRefused, match="does not open"):
+        canary.verify()
     assert not Canary.objects.exists()
 
 
 def test_a_version_with_secrets_under_it_cannot_be_taken_off_the_keyring(settings):
     vault.seal(SECRET, place=PLACE)
     settings.WEIR_KEYRING = TWO
-    with pytest.raises(keyring.KeyringRefused, match="lacks version 1"):
-        vault.verify()
+    with pytest.raises(KeyringRefused, match="lacks version 1"):
+        canary.verify()
 
 
 def test_a_keyring_that_repeats_another_secret_is_told(settings):
@@ -210,89 +183,8 @@ def test_a_keyring_that_repeats_another_secret_is_told(settings):
     assert checks.check_keyring_is_its_own() == []
 
 
-# --- rotation --------------------------------------------------------------------------------------------------
-
-
-def sealed_credentials(acme):
-    provider = factories.provider()
-    return [factories.credential(provider), factories.credential(provider, tenant=acme)]
-
-
-def opened():
-    vault.forget()
-    rows = Credential.objects.select_related("provider").order_by("pk")
-    return vault.open_all([(row.ciphertext, rotation.place_of(row)) for row in rows])
-
-
-def test_rotation_reseals_the_data_keys_and_leaves_the_secrets_alone(acme, settings):
-    ciphertexts = [row.ciphertext for row in sealed_credentials(acme)]
-    settings.WEIR_KEYRING = f"{ONE},{TWO}"
-    assert rotation.rotate_kek() == 2
-    assert list(DataKey.objects.values_list("kek_version", flat=True)) == [2, 2]
-    assert list(Credential.objects.order_by("pk").values_list("ciphertext", flat=True)) == ciphertexts
-    assert rotation.rotate_kek() == 0
-    settings.WEIR_KEYRING = TWO
-    vault.verify()
-    assert opened() == [SECRET, SECRET]
-    assert list(Canary.objects.values_list("kek_version", flat=True)) == [2]
-
-
-def test_a_rotation_that_was_interrupted_is_continued(acme, settings):
-    sealed_credentials(acme)
-    settings.WEIR_KEYRING = f"{ONE},{TWO}"
-    first = DataKey.objects.order_by("pk").first()
-    vault.wrap(vault.unwrap(first), row=first)
-    first.save()
-    assert opened() == [SECRET, SECRET]  # in the middle, too
-    assert rotation.rotate_kek() == 1
-    assert opened() == [SECRET, SECRET]
-
-
-def test_rotation_is_recorded_without_the_keys(acme, settings):
-    sealed_credentials(acme)
-    settings.WEIR_KEYRING = f"{ONE},{TWO}"
-    rotation.rotate_kek()
-    rows = Record.objects.filter(action="data_key.resealed")
-    assert {row.tenant_id for row in rows} == {None, acme.pk}
-    assert all((row.before, row.after) == ({"kek_version": 1}, {"kek_version": 2}) for row in rows)
-
-
-def test_new_secrets_are_sealed_under_the_highest_version(settings):
-    settings.WEIR_KEYRING = f"{TWO},{ONE}"
-    vault.seal(SECRET, place=PLACE)
-    assert DataKey.objects.get().kek_version == 2
-
-
-def run(task):
-    output = io.StringIO()
-    call_command("secrets", task, stdout=output)
-    return output.getvalue().splitlines()
-
-
-def test_the_command_rotates_and_counts_by_version(acme, settings):
-    sealed_credentials(acme)
-    assert run("verify") == ["version 1 (active): 2 data keys, 2 secrets"]
-    settings.WEIR_KEYRING = f"{ONE},{TWO}"
-    assert run("verify") == ["version 1: 2 data keys, 2 secrets", "version 2 (active): 0 data keys, 0 secrets"]
-    assert run("rotate-kek") == ["2 data keys resealed.", "version 2 (active): 2 data keys, 2 secrets"]
-
-
-def test_the_command_names_secrets_that_do_not_open(acme):
-    good, bad = sealed_credentials(acme)
-    Credential.objects.filter(pk=bad.pk).update(ciphertext=good.ciphertext)
-    with pytest.raises(CommandError, match=f"1 credentials do not open: {bad.pk}"):
-        run("verify")
-
-
-def test_the_command_refuses_a_wrong_keyring(acme, settings):
-    sealed_credentials(acme)
-    settings.WEIR_KEYRING = "1:another-value-altogether"
-    with pytest.raises(CommandError, match="not the key"):
-        run("rotate-kek")
-
-
 def test_no_secret_is_anywhere_in_the_database_in_clear(acme):
-    sealed_credentials(acme)
+    factories.credential(tenant=acme)
     with connection.cursor() as cursor:
         for table in connection.introspection.table_names(cursor):
             cursor.execute(f'SELECT * FROM "{table}"')

@@ -104,7 +104,7 @@ class ModelPage(Switched):
 @admin.register(Deployment)
 class DeploymentAdmin(Switched):
     form = DeploymentForm
-    list_display = ["model", "provider", "upstream_model", "shown_state", "priority", "weight", "price"]
+    list_display = ["model", "provider", "upstream_model", "shown_state", "shown_priority", "shown_weight", "price"]
     list_filter = [("model", AutocompleteSelectFilter), ("provider", AutocompleteSelectFilter), IS_ENABLED]
     search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
     search_help_text = "Part of the model's name, or beginning of the provider's"
@@ -121,11 +121,19 @@ class DeploymentAdmin(Switched):
             input_price=Subquery(newest.values("input")[:1]), output_price=Subquery(newest.values("output")[:1])
         )
 
+    @display(description="Priority", ordering="priority")
+    def shown_priority(self, deployment: Deployment) -> str:
+        return cells.number(deployment.priority)
+
+    @display(description="Weight", ordering="weight")
+    def shown_weight(self, deployment: Deployment) -> str:
+        return cells.number(deployment.weight)
+
     @display(description="$ per 1M, in / out")
     def price(self, deployment: Any) -> str:
         if deployment.input_price is None:
             return cells.badge("no price", "bad")
-        return f"{money.exact(deployment.input_price)} / {money.exact(deployment.output_price)}"
+        return cells.amount(f"{money.exact(deployment.input_price)} / {money.exact(deployment.output_price)}")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Deployment | None = None) -> Any:
         """Another model or provider is another deployment."""

@@ -99,24 +99,22 @@ class ProviderAdmin(Switched):
     actions_detail = ["test_connection"]
     readonly_fields = ["shown_health", "shown_checked", "last_check_message"]
     nothing_yet = "A provider is where models are called: Anthropic, OpenAI, or anyone who speaks as they do."
+    about = (None, {"fields": ["name", "vendor", "protocol", "base_url", "is_enabled", "tags"]})
+    patience = ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "on_disconnect"]
+    checks = ["check_interval_seconds", "max_failures"]
+    add_fieldsets = [about, ("Patience and checks", {"fields": [*patience, *checks], "classes": ["collapse"]})]
     fieldsets = [
-        (None, {"fields": ["name", "vendor", "protocol", "base_url", "is_enabled", "tags"]}),
+        about,
         ("Health", {"fields": ["shown_health", "shown_checked", "last_check_message"], "classes": ["tab"]}),
-        (
-            "Patience",
-            {
-                "fields": ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "on_disconnect"],
-                "classes": ["tab"],
-            },
-        ),
-        ("Checks", {"fields": ["check_interval_seconds", "max_failures"], "classes": ["tab"]}),
+        ("Patience", {"fields": patience, "classes": ["tab"]}),
+        ("Checks", {"fields": checks, "classes": ["tab"]}),
     ]
 
     class Media:
         js = ["admin/provider.js", "admin/post.js"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
-        return [part for part in self.fieldsets if obj is not None or part[0] != "Health"]
+        return self.fieldsets if obj is not None else self.add_fieldsets
 
     def complete(self, rows: list[Provider]) -> None:
         """Two queries for the whole page."""
@@ -187,6 +185,7 @@ class ProviderAdmin(Switched):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": f"Connection to {provider}",
+            "object": provider,
             "provider": provider,
             "result": result,
             "missing": sorted(upstream - set(result.models)) if result is not None and result.models else [],

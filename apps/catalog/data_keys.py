@@ -1,0 +1,118 @@
+"""The keys that seal what is stored, each of them sealed under the keyring in a row of its own.
+
+A tenant has one for its credentials, the platform one for its own, and the platform's pepper of API keys is kept in
+the same way. Each has versions: the highest seals. Opened keys are remembered for five minutes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from apps.catalog import canary, keyring, sealing
+from apps.catalog.keyrings.ring import KeyringRefused, KeyringUnavailable
+from apps.catalog.models import DataKey, Purpose
+
+REMEMBERED_SECONDS = 300.0
+REMEMBERED_KEYS = 10_000
+
+Name = TypeVar("Name")
+Value = TypeVar("Value")
+
+
+def of(tenant_id: int | None, *, purpose: Purpose = Purpose.CREDENTIALS) -> QuerySet[DataKey]:
+    """The newest first."""
+    return DataKey.objects.filter(tenant=tenant_id, purpose=purpose).order_by("-version")
+
+
+def newest(tenant_id: int | None, *, purpose: Purpose = Purpose.CREDENTIALS) -> DataKey:
+    """What seals now; made if it is the first. Raises KeyringRefused."""
+    return of(tenant_id, purpose=purpose).first() or _first(tenant_id, purpose)
+
+
+def newest_held(tenant_id: int | None) -> DataKey:
+    """As `newest`, and the row stays until the caller's transaction has ended, so that a rotation waits for it."""
+    row = of(tenant_id).select_for_update(no_key=True).first()
+    return row or _first(tenant_id, Purpose.CREDENTIALS)
+
+
+def make(tenant_id: int | None, *, purpose: Purpose, version: int) -> DataKey:
+    """Raises IntegrityError where another process was first, and KeyringRefused."""
+    row = DataKey(tenant_id=tenant_id, purpose=purpose, version=version)
+    row.seal(secrets.token_bytes(sealing.KEY_BYTES), keyring.current())
+    row.save(force_insert=True)
+    return row
+
+
+def opened(row: DataKey) -> bytes:
+    """Raises KeyringRefused."""
+    key = _memory.get((row.pk.hex, row.wrapped))
+    if key is None:
+        key = row.open(keyring.current())
+        _memory.put((row.pk.hex, row.wrapped), key)
+    return key
+
+
+def opened_or_none(row: DataKey | None) -> bytes | None:
+    """None for one that is gone or does not open. Raises KeyringUnavailable: that says nothing about the row."""
+    try:
+        return None if row is None else opened(row)
+    except KeyringUnavailable:
+        raise
+    except KeyringRefused:
+        return None
+
+
+def forget() -> None:
+    """Drop the keys that this process remembers."""
+    _memory.clear()
+
+
+def _first(tenant_id: int | None, purpose: Purpose) -> DataKey:
+    canary.plant()
+    try:
+        with transaction.atomic():
+            return make(tenant_id, purpose=purpose, version=1)
+    except IntegrityError:  # another process was first
+        return of(tenant_id, purpose=purpose)[0]
+
+
+class Memory(Generic[Name, Value]):
+    """Plaintexts, for a while: what was used longest ago goes first when there are too many."""
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[Name, tuple[float, Value]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, name: Name) -> Value | None:
+        with self._lock:
+            found = self._values.get(name)
+            if found is None:
+                return None
+            if found[0] > time.monotonic():
+                return found[1]
+            del self._values[name]
+            return None
+
+    def put(self, name: Name, value: Value) -> None:
+        with self._lock:
+            self._values[name] = (time.monotonic() + REMEMBERED_SECONDS, value)
+            while len(self._values) > self._capacity:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._values.clear()
+
+
+_memory: Memory[tuple[str, str], bytes] = Memory(capacity=REMEMBERED_KEYS)
