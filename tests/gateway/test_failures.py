@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import json
 import socket
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +17,37 @@ from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, frames
 from tests.servers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextlib.contextmanager
+def declining() -> Iterator[str]:
+    """Says under status 200, in either dialect and streaming or not, that it is overloaded."""
+
+    class Visit(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            told = {"error": {"type": "overloaded_error", "code": "overloaded", "message": "Overloaded"}}
+            kind, body = "application/json", json.dumps({"type": "error", **told})
+            if asked.get("stream"):
+                before = (
+                    'event: ping\ndata: {"type":"ping"}\n\nevent: error\n'
+                    if self.path.endswith("messages")
+                    else ": hello\n\n"
+                )
+                kind, body = "text/event-stream", f"{before}data: {body}\n\n"
+            self.send_response(200)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Visit) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 def entries(gateway):
@@ -110,6 +146,33 @@ def test_an_error_event_is_told_by_status_or_as_the_last_frame(gateway, world):
     assert row.status == "upstream_error"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["claude-declining", "gpt-declining"])
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+def test_an_error_under_status_200_in_the_place_of_an_answer_costs_nothing(gateway, world, path, model, stream):
+    with declining() as url:
+        world.deploy(model, upstream="m", url=url)
+        world.budget(key=world.key_row, amount=2_000_000)  # less than two reservations
+        gateway.refresh()
+        for _ in range(3):
+            response = ask(gateway, path, model=model, change={"stream": stream, "max_tokens": 64})
+            assert response.status_code == (529 if path == ANTHROPIC else 503), response.text
+    rows = entries(gateway)
+    assert {(row.status, row.state, row.cost_nano, row.high_nano) for row in rows} == {("upstream_error", "void", 0, 0)}
+
+
+@pytest.mark.parametrize("name", ["claude", "gpt"])
+def test_the_next_deployment_answers_when_the_first_begins_with_an_error(gateway, world, name):
+    path, model = (ANTHROPIC, "claude-two") if name == "claude" else (OPENAI, "gpt-two")
+    with declining() as url:
+        first = world.deploy(model, upstream="m", url=url)
+        world.deploy(model, upstream=f"{name}-upstream", model=first.model, priority=1)
+        gateway.refresh()
+        response = ask(gateway, path, model=model, change={"stream": True})
+    assert response.status_code == 200
+    assert [(row.status, row.state) for row in entries(gateway)] == [("upstream_error", "void"), ("ok", "settled")]
+
+
 def test_a_stalled_upstream_times_out_and_stays_unconfirmed(gateway, world):
     world.scripted("stall", first_byte_timeout=0.3)
     gateway.refresh()
@@ -167,7 +230,7 @@ def test_a_provider_that_bills_anyway_is_heard_out(gateway, world, simulator):
     world.scripted("long", on_disconnect="drain")
     gateway.refresh()
     before = len(simulator.readings())
-    body = body_of(ANTHROPIC, model="claude-long", change={"stream": True, "max_tokens": 5000})
+    body = body_of(ANTHROPIC, model="claude-long", change={"stream": True, "max_tokens": 4000})
     with socket.create_connection((gateway.host, gateway.port)) as raw:
         head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {world.key}\r\ncontent-length: {len(body)}\r\n\r\n"
         raw.sendall(head.encode() + body)
