@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
-from django.urls import re_path
+from django.urls import Resolver404, re_path, resolve
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 django_application = get_asgi_application()
@@ -14,9 +15,39 @@ django_application = get_asgi_application()
 from apps.gateway import engine, routes  # noqa: E402  # after Django is set up
 from apps.status import probes  # noqa: E402
 
+
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """Django's. A program that asks for one that is not there gets an error that it can read, and no page."""
+    is_lost = _is_program(scope) and not _has_page(scope["path"], method=scope["method"])
+    await (routes.data_plane if is_lost else django_application)(scope, receive, send)
+
+
+async def no_websocket(scope: Any, receive: Any, send: Any) -> None:
+    """There is none: the server answers the handshake with 403."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+def _is_program(scope: Any) -> bool:
+    return any(b"json" in value for name, value in scope["headers"] if name in (b"accept", b"content-type"))
+
+
+def _has_page(path: str, *, method: str) -> bool:
+    if path == "/":
+        return method in ("GET", "HEAD")
+    for candidate in (path, f"{path}/"):
+        try:
+            resolve(candidate)
+        except Resolver404:
+            continue
+        return True
+    return path.startswith("/static/")
+
+
 application = ProtocolTypeRouter(
     {
-        "http": URLRouter([*routes.urlpatterns, *probes.urlpatterns, re_path(r"", django_application)]),
+        "http": URLRouter([*routes.urlpatterns, *probes.urlpatterns, re_path(r"", pages)]),
+        "websocket": no_websocket,
         "lifespan": engine.lifespan,
     }
 )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from django.conf import settings
 
 from apps.domain import errors
 from apps.domain.protocols import registry
@@ -53,9 +54,14 @@ async def wrong_method(scope: Scope, receive: Receive, send: Send, *, allowed: t
     await answers.fail(_context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
 
 
-async def unknown_path(scope: Scope, receive: Receive, send: Send) -> None:
-    error = errors.NotFound(f"unknown path: {scope['method']} {scope['path'][:200]}")
-    await answers.fail(_context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
+async def unknown_path(scope: Scope, receive: Receive, send: Send, *, meant: str | None = None) -> None:
+    """`meant` is the path that the caller's SDK would ask for under the right base URL."""
+    dialect = _dialect(scope)
+    message = f"unknown path: {scope['method']} {scope['path'][:200]}"
+    if meant is not None:
+        base_url = settings.WEIR_BASE_URL + ("" if dialect == "anthropic_messages" else "/v1")
+        message += f"; did you mean {meant}? Set the client's base URL to {base_url}"
+    await answers.fail(_context(scope, receive, send, dialect=dialect, endpoint=""), errors.NotFound(message))
 
 
 async def preflight(scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +102,8 @@ def _snapshot() -> Snapshot:
 
 def _dialect(scope: dict[str, Any]) -> str:
     """The dialect of a path that both speak: told by the path, else by Anthropic's own headers."""
-    if scope["path"].startswith(("/anthropic/", "/v1/messages")):
+    path = scope["path"]
+    if path.startswith(("/anthropic/", "/v1/messages")) or path.rstrip("/").endswith("/messages"):
         return "anthropic_messages"
     names = {name for name, _ in scope["headers"]}
     return "anthropic_messages" if names & {b"x-api-key", b"anthropic-version"} else "openai_chat"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from django.urls import re_path
@@ -23,10 +24,12 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
 }
 # Below these, the rest of the path is the name of one model (which may hold slashes).
 BELOW = ("/v1/models", "/anthropic/v1/models")
+# SDKs put these after the base URL they were given, right or wrong.
+TAILS = {path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/")}
 
 
 async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application for every path under `/v1` and `/anthropic/v1`."""
+    """ASGI application for every path under `/v1` and `/anthropic/v1`, and for those that were meant to be there."""
     method = scope["method"]
     methods = ROUTES.get(scope["path"]) or _lenient(scope["path"])
     if methods is not None and (endpoint := methods.get(method)) is not None:
@@ -36,7 +39,12 @@ async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
     elif methods is not None:
         await endpoints.wrong_method(scope, receive, send, allowed=tuple(methods))
     else:
-        await endpoints.unknown_path(scope, receive, send)
+        await endpoints.unknown_path(scope, receive, send, meant=meant(scope["path"]))
+
+
+def meant(path: str) -> str | None:
+    """The route that a client with a wrong base URL was looking for."""
+    return next((route for tail, route in TAILS.items() if path.rstrip("/").endswith(tail)), None)
 
 
 def _lenient(path: str) -> dict[str, endpoints.Endpoint] | None:
@@ -49,4 +57,8 @@ def _lenient(path: str) -> dict[str, endpoints.Endpoint] | None:
 
 
 _application: Any = data_plane  # Channels routes to ASGI applications, of which Django's types know nothing
-urlpatterns = [re_path(r"^(?:anthropic/)?v1(?:/|$)", _application)]
+_tails = "|".join(re.escape(tail[1:]) for tail in TAILS)
+urlpatterns = [
+    re_path(r"^(?:anthropic/)?v1(?:/|$)", _application),
+    re_path(rf"^(?!admin/)(?:.+/)?(?:{_tails})/?$", _application),
+]
