@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from apps.domain import errors
@@ -10,9 +11,10 @@ from apps.runtime.state import state
 
 if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
+    from apps.runtime.ticker import Ticker
 
 # Most calls outlive this; those that do not are not worth a task of their own to watch them.
-GRACE_SECONDS = 0.2
+GRACE_SECONDS = 0.1
 # A provider that bills to the end anyway is heard out, within reason.
 DRAIN_SECONDS = 120.0
 MAX_DRAINS = 64
@@ -21,20 +23,20 @@ MAX_DRAINS = 64
 class Watch:
     """Waits for `http.disconnect` beside the call, from shortly after its body is in until it is disarmed."""
 
-    __slots__ = ("_ctx", "_drain", "_task", "_timer")
+    __slots__ = ("_ctx", "_drain", "_due", "_task", "_ticker")
 
-    def __init__(self, ctx: RequestContext) -> None:
+    def __init__(self, ctx: RequestContext, ticker: Ticker) -> None:
         self._ctx = ctx
-        self._timer: asyncio.TimerHandle | None = None
+        self._ticker = ticker
+        self._due = math.inf
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.TimerHandle | None = None
 
     def arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._start)
+        self._ticker.add(self)
 
     def disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._ticker.discard(self)
         if self._task is not None:
             self._task.cancel()
         if self._drain is not None:
@@ -42,8 +44,13 @@ class Watch:
             self._drain = None
             state.draining_calls -= 1
 
-    def _start(self) -> None:
-        self._task = asyncio.create_task(self._wait())
+    def tick(self, now: float) -> None:
+        """The first one begins the time of grace, the one at its end the watch."""
+        if self._due == math.inf:
+            self._due = now + GRACE_SECONDS
+        elif now >= self._due:
+            self._ticker.discard(self)
+            self._task = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:
         while (await self._ctx.receive())["type"] != "http.disconnect":

@@ -94,7 +94,7 @@ async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Ans
 async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> bytes:
     """Client bytes up to and with the first whole event: from here on the status is 200."""
     held = []
-    async for chunk in answer.chunks():
+    while chunk := await answer.chunk():
         held.append(exchange.feed(chunk))
         if exchange.seen.error is not None:
             raise exchange.seen.error

@@ -18,6 +18,7 @@ from apps.gateway.attempt import Accounts
 from apps.gateway.configuration import Configuration
 from apps.outbound.client import Outbound
 from apps.quotas.counters import make_limiter
+from apps.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
     from typing import IO
@@ -33,7 +34,8 @@ class Engine:
     def __init__(self) -> None:
         self.max_body_bytes: int = settings.WEIR_MAX_BODY_BYTES
         self.configuration = Configuration(on_change=self._configured)
-        self.outbound = Outbound()
+        self.ticker = Ticker()
+        self.outbound = Outbound(ticker=self.ticker)
         self.limiter = make_limiter()
         self.accounts = Accounts()
         self._lock: IO[str] | None = None

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 async def serve(ctx: RequestContext, engine: Engine) -> None:
     """Answers one completion. Whatever happens, it is settled exactly once and the caller is told in its dialect."""
-    watch = departure.Watch(ctx)
+    watch = departure.Watch(ctx, engine.ticker)
     failure: errors.GatewayError | None = None
     try:
         await authenticate.authenticate(ctx, engine.configuration)  # who asks      -> ctx.principal
@@ -30,7 +30,7 @@ async def serve(ctx: RequestContext, engine: Engine) -> None:
         watch.arm()
         await admit.admit(ctx, engine.limiter)  # may they      -> ctx.decision, ctx.budgets
         answered = await dispatch.dispatch(ctx, engine.outbound, engine.accounts)  # first event in hand
-        await relay.relay(ctx, answered)  # upstream bytes -> client bytes
+        await relay.relay(ctx, answered, engine.ticker)  # upstream bytes -> client bytes
     except errors.GatewayError as error:
         failure = error
     except asyncio.CancelledError:

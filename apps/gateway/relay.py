@@ -11,18 +11,20 @@ from apps.gateway import answers
 if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
     from apps.gateway.dispatch import Answered
+    from apps.runtime.ticker import Ticker
 
 # Claude Code gives up on a stream after five minutes without a byte, proxies after one; both count this frame.
 KEEPALIVE_SECONDS = 15.0
 
 
-async def relay(ctx: RequestContext, answered: Answered) -> None:
+async def relay(ctx: RequestContext, answered: Answered, ticker: Ticker) -> None:
     """Raises UpstreamError when the upstream fails on the way; the exchange has then sent no last frame."""
     if answered.body is not None:
         await answers.json(ctx, answered.body)
         return
-    pulse = _Pulse(ctx, answered.first)
+    pulse = _Pulse(ctx, answered)
     await _begin(ctx, answered.first)
+    ticker.add(pulse)
     try:
         await _pump(ctx, answered, pulse)
     except errors.UpstreamError:
@@ -32,6 +34,7 @@ async def relay(ctx: RequestContext, answered: Answered) -> None:
         await _finish_frame(ctx, pulse)
         raise
     finally:
+        ticker.discard(pulse)
         pulse.stop()
 
 
@@ -43,17 +46,14 @@ async def _begin(ctx: RequestContext, first: bytes) -> None:
 
 
 async def _pump(ctx: RequestContext, answered: Answered, pulse: _Pulse) -> None:
-    attempt, exchange, send = answered.attempt, answered.exchange, ctx.send
-    now = asyncio.get_running_loop().time
-    async for chunk in answered.answer.chunks():
-        frames = exchange.feed(chunk)
-        if frames:
+    exchange, send, next_chunk = answered.exchange, ctx.send, answered.answer.chunk
+    feed, seen = exchange.feed, exchange.seen
+    while chunk := await next_chunk():
+        if frames := feed(chunk):
             pulse.last = frames  # before it is sent: while a slow client takes it, a beat waits in line behind it
             await send({"type": "http.response.body", "body": frames, "more_body": True})
-        pulse.at = moment = now()
-        if moment >= attempt.checkpoint_due:
-            attempt.checkpoint(moment)
-        if exchange.seen.error is not None:
+        pulse.has_moved = True
+        if seen.error is not None:
             break
     await send({"type": "http.response.body", "body": exchange.close()})
 
@@ -65,32 +65,35 @@ async def _finish_frame(ctx: RequestContext, pulse: _Pulse) -> None:
 
 
 class _Pulse:
-    """Sends a frame that every client skips whenever the upstream has been silent for KEEPALIVE_SECONDS."""
+    """At every tick: a checkpoint when one is due, and a frame that every client skips when the upstream has been
+    silent for KEEPALIVE_SECONDS."""
 
-    __slots__ = ("_ctx", "_loop", "_sending", "_timer", "at", "last")
+    __slots__ = ("_at", "_attempt", "_ctx", "_sending", "has_moved", "last")
 
-    def __init__(self, ctx: RequestContext, first: bytes) -> None:
+    def __init__(self, ctx: RequestContext, answered: Answered) -> None:
         self._ctx = ctx
-        self._loop = asyncio.get_running_loop()
+        self._attempt = answered.attempt
         self._sending: asyncio.Task[None] | None = None
-        self.last = first
-        self.at = self._loop.time()
-        self._timer = self._loop.call_at(self.at + KEEPALIVE_SECONDS, self._beat)
+        self._at: float | None = None  # when the last chunk was noticed
+        self.last = answered.first
+        self.has_moved = True
 
     @property
     def between_events(self) -> bool:
         return self.last.endswith((b"\n\n", b"\r\n\r\n"))
 
-    def _beat(self) -> None:
-        now = self._loop.time()
-        if now - self.at >= KEEPALIVE_SECONDS:
-            self.at = now
+    def tick(self, now: float) -> None:
+        if self.has_moved or self._at is None:
+            self.has_moved = False
+            self._at = now
+            if now >= self._attempt.checkpoint_due:
+                self._attempt.checkpoint(now)
+        elif now - self._at >= KEEPALIVE_SECONDS:
+            self._at = now
             if self.between_events:
                 frame = {"type": "http.response.body", "body": self._ctx.wire.keepalive, "more_body": True}
                 self._sending = asyncio.ensure_future(self._ctx.send(frame))
-        self._timer = self._loop.call_at(self.at + KEEPALIVE_SECONDS, self._beat)
 
     def stop(self) -> None:
-        self._timer.cancel()
         if self._sending is not None:
             self._sending.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import time
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,7 +22,7 @@ class AuthorityUnreachable(Exception):
 
 
 class Authority:
-    """Synchronous, for any thread. Connections are kept. `seconds` bounds one question as a whole."""
+    """Synchronous, for any thread. Asked so rarely that no connection is kept. `seconds` bounds a question as a whole."""
 
     def __init__(self, origin: str, *, seconds: float = 5.0) -> None:
         """`origin` is scheme, host and port. Raises ValueError for one that is not, or that nothing would encrypt."""
@@ -33,17 +34,19 @@ class Authority:
         self.host = parts.netloc
         self.origin = origin.rstrip("/")
         self._seconds = seconds
-        self._client: httpx2.Client | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def ask(self, method: str, path: str, *, headers: dict[str, str], body: bytes = b"") -> tuple[int, bytes]:
         """Status and body. Raises AuthorityUnreachable."""
-        if self._client is None:
-            # The machine's own certificates, or those that SSL_CERT_FILE names.
-            tls = ssl.create_default_context()
-            self._client = httpx2.Client(verify=tls, trust_env=False, follow_redirects=False, timeout=self._seconds)
+        if self._tls is None:
+            self._tls = ssl.create_default_context()  # the machine's certificates, or those that SSL_CERT_FILE names
         until = time.monotonic() + self._seconds
+        options: dict[str, Any] = {"verify": self._tls, "trust_env": False, "timeout": self._seconds}
         try:
-            with self._client.stream(method, self.origin + path, headers=headers, content=body) as answer:
+            with (
+                httpx2.Client(follow_redirects=False, **options) as client,
+                client.stream(method, self.origin + path, headers=headers, content=body) as answer,
+            ):
                 return answer.status_code, _bounded(answer, until=until)
         except (httpx2.HTTPError, OSError, ValueError) as error:
             raise AuthorityUnreachable(f"{self.host}: {type(error).__name__}") from None

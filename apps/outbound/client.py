@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import httpx2
 from aiohttp.abc import AbstractResolver
@@ -18,6 +18,8 @@ from apps.domain.snapshot import Timeouts
 from apps.outbound import faults
 from apps.outbound.deadline import Deadline
 from apps.outbound.pool import Pool, made_connection
+from apps.outbound.transport import reader
+from apps.runtime.ticker import Ticker
 
 # A kept-alive connection that is lost so soon after a request was written had been closed before it. Later than that
 # the provider may have worked on the request, and to send it again could be billed twice.
@@ -25,52 +27,52 @@ _STALE_WINDOW = 1.0
 
 
 class Answer:
-    """An upstream's answer, its body still to come: read that once, by `chunks` or `read`, and `close` in any case."""
+    """An upstream's answer, its body still to come: take that once, by `chunk` or `read`, and `close` in any case."""
 
-    __slots__ = ("_body", "_deadline", "_finished", "_pool", "headers", "status")
+    __slots__ = ("_body", "_deadline", "_finished", "_next", "_pool", "headers", "status")
 
     def __init__(self, response: httpx2.Response, *, deadline: Deadline, pool: Pool) -> None:
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers  # names in any case
         self._body = response.stream
+        self._next = reader(response.stream)
         self._deadline = deadline
         self._pool = pool
         self._finished = False
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives, nothing held back. Raises UpstreamTimeout, UpstreamBroken."""
+    async def chunk(self) -> bytes:
+        """What has arrived of the body, nothing held back; b"" at its end. Raises UpstreamTimeout, UpstreamBroken."""
         deadline = self._deadline
-        body = aiter(self._body)
-        while True:
-            deadline.begin_wait()
-            try:
-                chunk = await anext(body)
-            except StopAsyncIteration:
-                break
-            except asyncio.CancelledError:
-                if (timeout := deadline.fault()) is None:
-                    raise
-                raise timeout from None
-            except Exception as error:
-                raise faults.translate(error) from error
-            finally:
-                deadline.end_wait()
-            deadline.first_byte_seen()
-            yield chunk
-        self._finish()
+        deadline.is_waiting = deadline.has_moved = True
+        try:
+            chunk = await self._next()
+        except asyncio.CancelledError:
+            if (timeout := deadline.fault()) is None:
+                raise
+            raise timeout from None
+        except Exception as error:
+            raise faults.translate(error) from error
+        finally:
+            deadline.is_waiting = False
+        deadline.is_begun = True
+        if not chunk:
+            self._finish()
+        return chunk
 
     async def read(self, limit: int) -> bytes:
-        """The whole body. Raises UpstreamBroken beyond `limit` bytes, and what `chunks` raises."""
-        parts: list[bytes] = []
-        size = 0
-        async with contextlib.aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise errors.UpstreamBroken(f"The provider's answer is larger than {limit} bytes.")
-                parts.append(chunk)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        """The whole body. Raises UpstreamBroken beyond `limit` bytes, and what `chunk` raises."""
+        body = await self.chunk()
+        if not body:
+            return body
+        parts = [body]
+        size = len(body)
+        while size <= limit and (chunk := await self.chunk()):
+            parts.append(chunk)
+            size += len(chunk)
+        if size > limit:
+            raise errors.UpstreamBroken(f"The provider's answer is larger than {limit} bytes.")
+        return body if len(parts) == 1 else b"".join(parts)
 
     async def close(self) -> None:
         """Leave. The connection of an unfinished answer is cut at once, so that the upstream stops. Never raises."""
@@ -88,7 +90,8 @@ class Answer:
 
 
 class Outbound:
-    """One per event loop. `transport` replaces the sockets; `resolver` and `tls` replace the machine's own."""
+    """One per event loop. `transport` replaces the sockets; `resolver` and `tls` replace the machine's own; `ticker`
+    is shared with whoever else waits on this loop."""
 
     def __init__(
         self,
@@ -97,11 +100,13 @@ class Outbound:
         transport: httpx2.AsyncBaseTransport | None = None,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
+        ticker: Ticker | None = None,
     ) -> None:
         self._private_networks = tuple(private_networks)
         self._transport = transport
         self._resolver = resolver
         self._tls = tls
+        self._ticker = ticker or Ticker()
         self._pool: Pool | None = None
         self._retired: list[Pool] = []
 
@@ -129,7 +134,7 @@ class Outbound:
         if pool is None:
             pool = self._pool = self._make_pool(self._private_networks)
         request = pool.request(method, url, headers=headers, body=body, timeouts=timeouts)
-        deadline = Deadline(timeouts)
+        deadline = Deadline(timeouts, ticker=self._ticker)
         pool.enter()
         try:
             response = await _send(pool, request, deadline=deadline, connect=timeouts.connect)
@@ -154,7 +159,7 @@ class Outbound:
 
 
 async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, connect: float) -> httpx2.Response:
-    deadline.begin_wait()
+    deadline.is_waiting = True
     try:
         return await _send_surely(pool, request, deadline=deadline)
     except asyncio.CancelledError:
@@ -164,7 +169,7 @@ async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, conn
     except Exception as error:
         raise faults.translate(error, connect=connect) from error
     finally:
-        deadline.end_wait()
+        deadline.is_waiting = False
 
 
 async def _send_surely(pool: Pool, request: httpx2.Request, *, deadline: Deadline) -> httpx2.Response:

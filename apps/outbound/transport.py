@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import ssl
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Self
 
@@ -57,17 +58,17 @@ class Relayed(httpx2.Response):
 class Body(httpx2.AsyncByteStream):
     """The body as it arrives: whatever is there, at once."""
 
-    __slots__ = ("_content", "_response")
+    __slots__ = ("_response", "readany")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self._content = response.content
+        self.readany = response.content.readany
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        if chunk := await self._content.readany():
+        if chunk := await self.readany():
             return chunk
         raise StopAsyncIteration
 
@@ -77,6 +78,23 @@ class Body(httpx2.AsyncByteStream):
         if connection is not None and connection.transport is not None:
             connection.transport.abort()
         self._response.close()
+
+
+def reader(stream: httpx2.AsyncByteStream) -> Callable[[], Awaitable[bytes]]:
+    """What to await for the next chunk, b"" at the end: of a `Body` without a step in between."""
+    if isinstance(stream, Body):
+        return stream.readany
+    following = aiter(stream).__anext__
+
+    async def read() -> bytes:
+        try:
+            while not (chunk := await following()):
+                pass
+        except StopAsyncIteration:
+            return b""
+        return chunk
+
+    return read
 
 
 class DirectTransport(AiohttpTransport):

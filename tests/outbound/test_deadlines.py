@@ -22,10 +22,9 @@ async def outbound() -> AsyncIterator[Outbound]:
 
 async def read(outbound: Outbound, upstream: Upstream, timeouts: Timeouts) -> list[bytes]:
     answer = await outbound.open("POST", upstream.url, headers=[], body=b"{}", timeouts=timeouts)
-    try:
-        return [piece async for piece in answer.chunks()]
-    finally:
-        await answer.close()
+    seen: list[bytes] = []
+    await collect(answer, into=seen)
+    return seen
 
 
 async def test_connecting_has_a_limit(outbound: Outbound) -> None:
@@ -106,7 +105,7 @@ async def test_a_slow_reader_is_not_the_upstreams_fault(outbound: Outbound) -> N
         timeouts = Timeouts(first_byte=0.2, idle=0.2)
         answer = await outbound.open("POST", upstream.url, headers=[], body=b"", timeouts=timeouts)
         seen = []
-        async for piece in answer.chunks():
+        while piece := await answer.chunk():
             seen.append(piece)
             await asyncio.sleep(0.5)
         assert b"".join(seen) == b"onetwo"

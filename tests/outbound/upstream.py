@@ -97,8 +97,8 @@ STREAM_END = b"0\r\n\r\n"
 async def collect(answer: Answer, *, into: list[bytes]) -> None:
     """Read the chunks; what came before an error is kept. Closes the answer."""
     try:
-        async for piece in answer.chunks():
-            into.append(piece)  # noqa: PERF401
+        while piece := await answer.chunk():
+            into.append(piece)
     finally:
         await answer.close()
 
