@@ -22,7 +22,7 @@ class AuthorityUnreachable(Exception):
 
 
 class Authority:
-    """Synchronous, for any thread. Asked so rarely that no connection is kept. `seconds` bounds a question as a whole."""
+    """Synchronous, for any thread. Asked so rarely that no connection is kept. `seconds` bounds a whole question."""
 
     def __init__(self, origin: str, *, seconds: float = 5.0) -> None:
         """`origin` is scheme, host and port. Raises ValueError for one that is not, or that nothing would encrypt."""
