@@ -11,7 +11,7 @@
     │   ├── MethodNotAllowed       405
     │   ├── BodyTooLarge           413
     │   ├── RateLimited            429  a limit of the gateway's own
-    │   ├── BudgetExhausted        429  a budget is spent
+    │   ├── BudgetExhausted        429  a budget is spent, or has not so much left
     │   └── ClientGone             499  nobody is left to answer; never rendered
     ├── UpstreamError              the provider's doing
     │   ├── UpstreamRefused        4xx  our translation or the caller's content; not retried

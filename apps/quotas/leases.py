@@ -175,8 +175,9 @@ class LeaseBook:
         ]
         if spent:
             found, budget = max(spent, key=lambda pair: pair[0].ends)
-            message = periods.refusal(budget.period, ends=found.ends, timezone=budget.timezone)
-            refusal = errors.BudgetExhausted(message, retry_after=max(1.0, found.ends - now))
+            message = periods.refusal(budget, cost=amount, left=found.free + found.rest, ends=found.ends)
+            never = amount > budget.amount > 0  # then it is as large again, and not enough again
+            refusal = errors.BudgetExhausted(message, retry_after=None if never else max(1.0, found.ends - now))
             raise _Short(refusal, [short for short, _ in spent])
 
     async def _acquire(self, budgets: Sequence[Budget], *, amount: int, now: float) -> set[int]:
@@ -228,6 +229,7 @@ class LeaseBook:
         found.starts, found.ends, found.amount = grant.starts, grant.ends, grant.amount
         found.granted = grant.granted
         found.chunk = grant.added
+        found.rest = grant.rest
         found.used_at = time.time()
         found.refused_need = 0
         if grant.added < need:
@@ -361,4 +363,6 @@ def _in_thread(question: Callable[[], Answer]) -> Answer:
         close_old_connections()
 
 
-_UNKNOWN = Slice(windows.Grant(budget_id=0, window_id=0, lease_id=0, starts=0, ends=0, amount=0, granted=0, added=0))
+_UNKNOWN = Slice(
+    windows.Grant(budget_id=0, window_id=0, lease_id=0, starts=0, ends=0, amount=0, granted=0, added=0, rest=0)
+)

@@ -8,11 +8,14 @@ from apps.quotas.windows import Grant
 
 
 class Slice:
-    """What this process may spend of one window: `granted`, of which `spent` is gone and `reserved` promised."""
+    """What this process may spend of one window: `granted`, of which `spent` is gone and `reserved` promised.
+
+    `rest` is what nobody held of the window when the database was last asked.
+    """
 
     __slots__ = (
         "amount", "chunk", "elsewhere", "ends", "granted", "lease_id", "refused_need", "refused_until", "reserved",
-        "spent", "starts", "used_at", "window_id",
+        "rest", "spent", "starts", "used_at", "window_id",
     )  # fmt: skip
 
     def __init__(self, grant: Grant) -> None:
@@ -25,6 +28,7 @@ class Slice:
         self.chunk = 0
         self.spent = grant.settled
         self.reserved = 0
+        self.rest = 0
         self.used_at = 0.0
         self.refused_need = 0
         self.refused_until = 0.0

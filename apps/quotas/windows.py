@@ -44,7 +44,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Where a lease stands. `granted` is all that it ever got, of which `settled` is in the ledger; `added` what it got
-    now. `elsewhere`: other replicas hold some of what was needed and not to be had."""
+    now, `rest` what nobody holds. `elsewhere`: other replicas hold some of what was needed and not to be had."""
 
     budget_id: int
     window_id: int
@@ -54,6 +54,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     amount: int
     granted: int
     added: int
+    rest: int
     settled: int = 0
     elsewhere: bool = False
 
@@ -120,7 +121,8 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
     lease, _ = Lease.objects.get_or_create(window=window, replica_id=replica_id, epoch=epoch)
     if ask.keep is not None:
         _give_back(lease, window, keep=ask.keep)
-    chunk = _chunk(ask, remainder=amount - window.settled - window.held, replicas=shared)
+    rest = amount - window.settled - window.held
+    chunk = _chunk(ask, remainder=rest, replicas=shared)
     if chunk and not (
         BudgetWindow.objects.filter(pk=window.pk, settled__lte=Value(amount - chunk) - F("held")).update(
             held=F("held") + chunk, limit=amount
@@ -143,6 +145,7 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
         amount=amount,
         granted=lease.granted + chunk,
         added=chunk,
+        rest=rest - chunk,
         settled=lease.settled,
         elsewhere=elsewhere,
     )

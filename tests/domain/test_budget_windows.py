@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.domain.limits import budget
+from apps.domain.snapshot import Budget
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Africa/Cairo", "America/Havana",
          "Pacific/Apia", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu"]  # fmt: skip
@@ -72,9 +73,24 @@ def test_periods_contain_their_moment_and_join_without_gap_or_overlap(period, zo
 
 def test_a_refusal_says_the_period_and_when_it_ends():
     ends = int(at("2026-12-01 00:00"))
-    assert budget.refusal("month", ends=ends, timezone="UTC") == (
+    assert budget.refusal(rule("month", timezone="UTC"), cost=5, left=0, ends=ends) == (
         "spend limit reached (monthly; resets 2026-12-01 00:00 UTC)"
     )
-    assert budget.refusal("day", ends=ends, timezone="Europe/Berlin") == (
+    assert budget.refusal(rule("day", timezone="Europe/Berlin"), cost=5, left=-3, ends=ends) == (
         "spend limit reached (daily; resets 2026-12-01 01:00 Europe/Berlin)"
     )
+
+
+def test_a_call_too_dear_for_what_is_left_is_told_so_and_not_that_the_budget_is_spent():
+    ends = int(at("2026-12-01 00:00"))
+    told = budget.refusal(rule("month", timezone="UTC"), cost=615_936_000, left=400_000_000, ends=ends)
+    assert told == (
+        "this call could cost up to $0.615936, and $0.40 is left of the monthly budget of this key "
+        "(resets 2026-12-01 00:00 UTC); lower max_tokens or shorten the prompt"
+    )
+    told = budget.refusal(rule("month", timezone="UTC"), cost=1_500_000_000, left=400_000_000, ends=ends)
+    assert "$1.00 is all of the monthly budget of this key" in told
+
+
+def rule(period, *, timezone):
+    return Budget(id=1, scope="key", amount=1_000_000_000, period=period, timezone=timezone)

@@ -205,3 +205,16 @@ def test_a_spent_budget_refuses_in_both_dialects(gateway, world):
     assert response.headers["x-should-retry"] == "false"
     assert int(response.headers["retry-after"]) > 0
     openai_error(ask(gateway, OPENAI), 429, "insufficient_quota")
+
+
+def test_a_call_too_dear_for_what_is_left_of_a_budget_is_told_so_in_both_dialects(gateway, world):
+    world.budget(key=world.key_row, amount=61_000_000)  # 4096 tokens of an answer cost more
+    gateway.refresh()
+    response = ask(gateway, ANTHROPIC, change={"max_tokens": 4096})
+    message = anthropic_error(response, 429, "billing_error")
+    assert message.startswith("this call could cost up to $0.06")
+    assert "$0.061 is all of the monthly budget of this key" in message
+    assert "lower max_tokens" in message
+    assert response.headers["x-should-retry"] == "false"
+    error = openai_error(ask(gateway, OPENAI), 429, "insufficient_quota")
+    assert error["message"].startswith("this call could cost up to $0.06")

@@ -122,13 +122,34 @@ def test_a_refusal_says_when_the_budget_is_full_again(acme):
     rules = [rule(monthly), rule(daily)]
 
     async def scenario(book: LeaseBook) -> errors.BudgetExhausted:
+        await book.reserve(rules, amount=10, now=NOW)
         with pytest.raises(errors.BudgetExhausted) as caught:
-            await book.reserve(rules, amount=11, now=NOW)
+            await book.reserve(rules, amount=10, now=NOW)
         return caught.value
 
     error = run(scenario, LeaseBook("one", shared=False))
     assert error.message == "spend limit reached (monthly; resets 2026-12-01 00:00 UTC)"
     assert error.retry_after == datetime(2026, 12, 1, tzinfo=UTC).timestamp() - NOW
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_call_too_dear_for_what_is_left_is_told_what_is_left(acme, shared):
+    rules = [rule(budget(100, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> list[errors.BudgetExhausted]:
+        book.settle(await book.reserve(rules, amount=40, now=NOW), amount=40)
+        refused = []
+        for amount in (70, 101):
+            with pytest.raises(errors.BudgetExhausted) as caught:
+                await book.reserve(rules, amount=amount, now=NOW)
+            refused.append(caught.value)
+        return refused
+
+    dear, too_dear = run(scenario, LeaseBook("one", shared=shared))
+    assert "up to $0.00000007, and $0.00000006 is left of the monthly budget of this tenant" in dear.message
+    assert dear.retry_after == datetime(2026, 12, 1, tzinfo=UTC).timestamp() - NOW
+    assert "$0.0000001 is all of the monthly budget" in too_dear.message
+    assert too_dear.retry_after is None
 
 
 def test_a_refusal_is_repeated_without_asking_again(acme):

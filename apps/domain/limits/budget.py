@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from apps.domain.snapshot import Period
+from apps.domain import money
+from apps.domain.snapshot import Budget, Period
 
 SAID: dict[Period, str] = {"day": "daily", "week": "weekly", "month": "monthly"}
 
@@ -43,8 +44,21 @@ def resets(moment: int, *, timezone: str) -> str:
     return f"{datetime.fromtimestamp(moment, UTC).astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} {timezone}"
 
 
-def refusal(period: Period, *, ends: int, timezone: str) -> str:
-    return f"spend limit reached ({SAID[period]}; resets {resets(ends, timezone=timezone)})"
+def refusal(budget: Budget, *, cost: int, left: int, ends: int) -> str:
+    """Why a call that may cost this much is not made: the budget is spent, or only this call is too dear for it.
+
+    `left` is what no call has spent or holds. The first wording is the one that Claude Code's users know (PROTOCOLS
+    A12); it would be untrue of a budget that is hardly touched.
+    """
+    period, reset = SAID[budget.period], resets(ends, timezone=budget.timezone)
+    if left <= 0:
+        return f"spend limit reached ({period}; resets {reset})"
+    rest = f"is all of the {period} budget" if cost > budget.amount else f"is left of the {period} budget"
+    left = budget.amount if cost > budget.amount else left
+    return (
+        f"this call could cost up to {money.exact(cost)}, and {money.exact(left)} {rest} of this {budget.scope} "
+        f"(resets {reset}); lower max_tokens or shorten the prompt"
+    )
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:
