@@ -18,6 +18,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 _env = environ.Env()
 
 PROFILE: str = _env.str("WEIR_PROFILE", "embedded")
+if PROFILE not in ("embedded", "production"):
+    raise ImproperlyConfigured(f"WEIR_PROFILE must be embedded or production, not {PROFILE!r}.")
 PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
 UNDER_MAKE: bool = "MAKELEVEL" in os.environ
@@ -54,6 +56,14 @@ def integer(name: str, default: int, *, least: int = 0, most: int | None = None)
             return given
     bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
     raise ImproperlyConfigured(f"{name} must be a whole number {bounds}.")
+
+
+def choice(name: str, *options: str) -> str:
+    """One of a few words, by default the first. Raises ImproperlyConfigured naming them."""
+    given = text(name, options[0])
+    if given not in options:
+        raise ImproperlyConfigured(f"{name} must be {' or '.join(options)}, not {given!r}.")
+    return given
 
 
 def flag(name: str, default: bool) -> bool:

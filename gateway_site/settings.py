@@ -87,23 +87,37 @@ TEMPLATES: list[dict[str, Any]] = [
 DATABASE_URL = env.embedded("DATABASE_URL", f"sqlite:///{VAR_DIR / 'weir.db'}")
 
 
+# Seconds; 0: no limit, and no start-up options, which some poolers refuse. `manage.py` sets none.
+_STATEMENT_SECONDS = env.integer("WEIR_STATEMENT_SECONDS", 30)
+WEIR_DURABILITY = env.choice("WEIR_DURABILITY", "process", "power")
+
+
 def _database(url: str) -> dict[str, Any]:
+    """What the URL itself says of the connection (`?sslmode=…`) goes before what is said here."""
     import environ
 
     config: dict[str, Any] = dict(environ.Env.db_url_config(url))
     if config["ENGINE"].endswith("sqlite3"):
+        synchronous = "FULL" if WEIR_DURABILITY == "power" else "NORMAL"
         config["OPTIONS"] = {
             "timeout": 5,
             "transaction_mode": "IMMEDIATE",
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+            "init_command": f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}; PRAGMA foreign_keys=ON;",
         }
         config["TEST"] = {"NAME": str(VAR_DIR / "test.db")}
     else:
         config["ENGINE"] = "django.db.backends.postgresql"
-        config["CONN_MAX_AGE"] = 60
+        config.setdefault("CONN_MAX_AGE", 60)
         config["CONN_HEALTH_CHECKS"] = True
         # A database that is cut off must fail, not hang: the look-up of keys and the revision checks wait for it.
-        config["OPTIONS"] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+        options: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+        if _STATEMENT_SECONDS:
+            limits = {
+                "statement_timeout": _STATEMENT_SECONDS,
+                "idle_in_transaction_session_timeout": 2 * _STATEMENT_SECONDS,
+            }
+            options["options"] = " ".join(f"-c {name}={seconds}s" for name, seconds in limits.items())
+        config["OPTIONS"] = options | config.get("OPTIONS", {})
     return config
 
 

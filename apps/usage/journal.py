@@ -42,16 +42,11 @@ _Item = tuple[int, pages.Attempt | None, msgspec.Raw | None, "asyncio.Future[Non
 class Journal:
     """Of one process and one event loop. `name` is also that of the leases whose spending it records."""
 
-    def __init__(
-        self, directory: Path | str | None = None, *, name: str | None = None, power_safe: bool | None = None
-    ) -> None:
+    def __init__(self, directory: Path | str | None = None, *, name: str | None = None) -> None:
         self.name = name or replicas.name()
         self.directory = Path(directory or settings.WEIR_JOURNAL_DIR)
         self.path = self.directory / f"{self.name}.journal"
         self.on_outcomes = threading.Event()
-        if power_safe is None:
-            power_safe = getattr(settings, "WEIR_DURABILITY", "process") == "power"
-        self._power_safe = power_safe
         self._said: list[_Item] = []  # by the loop, and not handed over yet
         self._due: asyncio.TimerHandle | asyncio.Handle | None = None
         self._is_soon = False
@@ -153,7 +148,7 @@ class Journal:
         self._lock = pages.Lock.take(self.path)
         if self._lock is None:
             raise OSError(f"{self.path.name} belongs to a living process")
-        self._file = pages.File(self.path, power_safe=self._power_safe)
+        self._file = pages.File(self.path, power_safe=settings.WEIR_DURABILITY == "power")
 
     def _run(self) -> None:
         give_up_at: float | None = None

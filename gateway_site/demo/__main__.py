@@ -14,6 +14,7 @@ def main() -> None:
     parser.add_argument("--simulator-port", type=int, required=True)
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
+    os.environ.setdefault("WEIR_STATEMENT_SECONDS", "0")
     django.setup()
 
     from django.core.management import call_command

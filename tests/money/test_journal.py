@@ -45,6 +45,17 @@ def test_an_intent_that_is_acknowledged_is_in_the_file(folder):
     play(scenario, Journal(folder, name="a"))
 
 
+@pytest.mark.parametrize(("durability", "synchronous"), [("process", 1), ("power", 2)])
+def test_a_promise_outlives_a_power_cut_where_that_is_asked_for(folder, settings, durability, synchronous):
+    settings.WEIR_DURABILITY = durability
+
+    async def scenario(journal: Journal) -> None:
+        assert journal._file is not None
+        assert journal._file._database.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+
+    play(scenario, Journal(folder, name="a"))
+
+
 def test_an_outcome_closes_its_intent_and_a_checkpoint_replaces_the_one_before(folder):
     async def scenario(journal: Journal) -> None:
         done, running = intent(), intent()

@@ -1,0 +1,65 @@
+"""The settings as a process meets them: each case in an interpreter of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.architecture import tree
+
+SHOW = """
+import json
+from django.conf import settings
+print(json.dumps([settings.DATABASES["default"], settings.WEIR_DURABILITY]))
+"""
+
+
+def start(folder, program: str = SHOW, **variables: str) -> subprocess.CompletedProcess[str]:
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "DATABASE_"))}
+    surroundings |= {"WEIR_VAR": str(folder), "DJANGO_SETTINGS_MODULE": "gateway_site.settings", **variables}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=tree.ROOT, env=surroundings, capture_output=True, text=True, timeout=60)
+
+
+def database(folder, **variables: str) -> dict:
+    return json.loads(start(folder, **variables).stdout)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WEIR_DURABILITY", "fast", "WEIR_DURABILITY must be process or power, not 'fast'."),
+        ("WEIR_PROFILE", "prod", "WEIR_PROFILE must be embedded or production, not 'prod'."),
+        ("WEIR_DRAIN_SECONDS", "soon", "WEIR_DRAIN_SECONDS must be a number."),
+        ("WEIR_KEY_CACHE", "-1", "WEIR_KEY_CACHE must be a whole number of 0 or more."),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_refused_by_its_name(tmp_path, name, value, told):
+    ended = start(tmp_path, **{name: value})
+    assert ended.returncode == 1
+    assert ended.stderr.rstrip().endswith(told)
+
+
+@pytest.mark.parametrize(("value", "synchronous"), [("process", "NORMAL"), ("power", "FULL")])
+def test_durability_is_that_of_the_database_in_a_file(tmp_path, value, synchronous):
+    assert f"synchronous={synchronous};" in database(tmp_path, WEIR_DURABILITY=value)["OPTIONS"]["init_command"]
+
+
+def test_what_the_database_url_says_of_the_connection_is_kept(tmp_path):
+    given = database(tmp_path, DATABASE_URL="postgres://u:p@h/n?sslmode=verify-full&connect_timeout=3&conn_max_age=0")
+    assert given["CONN_MAX_AGE"] == 0
+    assert given["OPTIONS"] == {
+        "sslmode": "verify-full",
+        "connect_timeout": 3,
+        "tcp_user_timeout": 10_000,
+        "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+    }
+
+
+def test_limits_of_statements_can_be_left_to_the_server(tmp_path):
+    given = database(tmp_path, DATABASE_URL="postgres://u:p@h/n", WEIR_STATEMENT_SECONDS="0")
+    assert "options" not in given["OPTIONS"]
