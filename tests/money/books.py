@@ -62,3 +62,13 @@ async def in_thread(work: Callable[..., Found], *arguments: Any, **named: Any) -
             connection.close()
 
     return await asyncio.to_thread(job)
+
+
+def at_once(coroutine):
+    """The result of a coroutine that never waits; a waiting one fails."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise AssertionError("it waited")
