@@ -54,26 +54,18 @@ class RateTable:
         if len(self._meters) >= self._sweep_at:
             self._sweep(now)
         pairs = [(limit, self._meters.get(limit.key) or self._new(limit.key)) for limit in limits]
-        refusal: tuple[int, Kind, Limit] | None = None
-        for limit, meter in pairs:
-            found = _wait(limit, meter, tokens, now)
-            if found is not None and (refusal is None or found[0] > refusal[0]):
-                refusal = (*found, limit)
-        if refusal is None:
-            return _take(pairs, tokens=tokens, now=now)
-        wait, kind, limit = refusal
-        requests, tightest = tightest_of([(limit, meter.requests, meter.tokens) for limit, meter in pairs], now=now)
-        return Decision(False, limit, kind, wait / 1_000_000, requests, tightest, held=False)
+        return _take(pairs, tokens=tokens, now=now) or _refusal(pairs, tokens=tokens, now=now)
 
     def release(self, decision: Decision, *, tokens_used: int | None, now: int) -> None:
         """Frees the call's place; moves the meters of tokens from what was asked to what was used."""
+        meters = self._meters
         for limit in decision.limits:
-            if limit.concurrency is not None and (meter := self._meters.get(limit.key)) is not None:
-                meter.in_flight = max(0, meter.in_flight - 1)
+            if limit.concurrency is not None and (meter := meters.get(limit.key)) is not None and meter.in_flight:
+                meter.in_flight -= 1
         if tokens_used is None:
             return
         for charge in decision.charges:
-            if (meter := self._meters.get(charge.limit.key)) is not None:
+            if (meter := meters.get(charge.limit.key)) is not None:
                 meter.tokens = corrected(meter.tokens, charge, tokens_used=tokens_used, now=now)
 
     def _new(self, key: str) -> Meter:
@@ -97,60 +89,85 @@ def corrected(stands: int, charge: Charge, *, tokens_used: int, now: int) -> int
     return stands - min(unused, max(0, charge.mark - now))
 
 
+def _take(pairs: Sequence[tuple[Limit, Meter]], *, tokens: int, now: int) -> Decision | None:
+    """None: some limit refuses, and nothing was taken. On every call's way, hence all in one pass."""
+    charges: list[Charge] = []
+    marks: list[tuple[Meter, int, int, int]] = []
+    requests: tuple[int, int, int] | None = None  # of the tightest limit: what is left, allowed, microseconds in use
+    tightest: tuple[int, int, int] | None = None
+    for limit, meter in pairs:
+        requests_at, tokens_at, in_flight = meter.requests, meter.tokens, meter.in_flight
+        if limit.concurrency is not None:
+            if in_flight >= limit.concurrency:
+                return None
+            in_flight += 1
+        if (allowed := limit.requests_per_minute) is not None:
+            used = (requests_at - now if requests_at > now else 0) + MINUTE // allowed
+            if used > MINUTE:
+                return None
+            requests_at = now + used
+            left = (MINUTE - used) * allowed // MINUTE
+            if requests is None or left < requests[0]:
+                requests = (left, allowed, used)
+        if (allowed := limit.tokens_per_minute) is not None:
+            amount = tokens if tokens < allowed else allowed
+            used = (tokens_at - now if tokens_at > now else 0) + amount * MINUTE // allowed
+            if used > MINUTE:
+                return None
+            tokens_at = now + used
+            left = (MINUTE - used) * allowed // MINUTE
+            if tightest is None or left < tightest[0]:
+                tightest = (left, allowed, used)
+            charges.append(Charge(limit, amount, tokens_at))
+        marks.append((meter, requests_at, tokens_at, in_flight))
+    for meter, requests_at, tokens_at, in_flight in marks:
+        meter.requests, meter.tokens, meter.in_flight = requests_at, tokens_at, in_flight
+    limits = tuple([limit for limit, _ in pairs])
+    return Decision(True, None, None, 0.0, _allowance(requests), _allowance(tightest), limits, tuple(charges))
+
+
+def _refusal(pairs: Sequence[tuple[Limit, Meter]], *, tokens: int, now: int) -> Decision:
+    """By the limit that is longest to wait for."""
+    waits = [(*found, limit) for limit, meter in pairs if (found := _wait(limit, meter, tokens, now)) is not None]
+    wait, kind, limit = max(waits, key=lambda found: found[0])
+    requests, tightest = tightest_of([(limit, meter.requests, meter.tokens) for limit, meter in pairs], now=now)
+    return Decision(False, limit, kind, wait / 1_000_000, requests, tightest, held=False)
+
+
 def _wait(limit: Limit, meter: Meter, tokens: int, now: int) -> tuple[int, Kind] | None:
     """None: it may pass. Otherwise how long it must wait, and for what."""
     found: tuple[int, Kind] | None = None
     if limit.concurrency is not None and meter.in_flight >= limit.concurrency:
         found = (BUSY_WAIT, "concurrency")
     if (allowed := limit.requests_per_minute) is not None:
-        used = meter.requests - now if meter.requests > now else 0
-        wait = used + MINUTE // allowed - MINUTE
+        wait = max(0, meter.requests - now) + MINUTE // allowed - MINUTE
         if wait > 0 and (found is None or wait > found[0]):
             found = (wait, "requests")
     if (allowed := limit.tokens_per_minute) is not None:
-        used = meter.tokens - now if meter.tokens > now else 0
-        wait = used + (tokens if tokens < allowed else allowed) * MINUTE // allowed - MINUTE
+        wait = max(0, meter.tokens - now) + min(tokens, allowed) * MINUTE // allowed - MINUTE
         if wait > 0 and (found is None or wait > found[0]):
             found = (wait, "tokens")
     return found
 
 
-def _take(pairs: Sequence[tuple[Limit, Meter]], *, tokens: int, now: int) -> Decision:
-    charges = []
-    stands = []
-    for limit, meter in pairs:
-        if (allowed := limit.requests_per_minute) is not None:
-            meter.requests = (meter.requests if meter.requests > now else now) + MINUTE // allowed
-        if (allowed := limit.tokens_per_minute) is not None:
-            amount = tokens if tokens < allowed else allowed
-            meter.tokens = (meter.tokens if meter.tokens > now else now) + amount * MINUTE // allowed
-            charges.append(Charge(limit, amount, meter.tokens))
-        if limit.concurrency is not None:
-            meter.in_flight += 1
-        stands.append((limit, meter.requests, meter.tokens))
-    requests, tightest = tightest_of(stands, now=now)
-    limits = tuple([limit for limit, _ in pairs])
-    return Decision(True, None, None, 0.0, requests, tightest, limits, tuple(charges))
-
-
 def tightest_of(stands: Sequence[tuple[Limit, int, int]], *, now: int) -> tuple[Allowance | None, Allowance | None]:
     """Of requests and of tokens, the limit with least left. `stands`: limit, its meters of requests and tokens."""
-    requests = tokens = None
-    fewest = least = 0
+    requests: tuple[int, int, int] | None = None
+    tokens: tuple[int, int, int] | None = None
     for limit, requests_at, tokens_at in stands:
         if (allowed := limit.requests_per_minute) is not None:
             used = requests_at - now if requests_at > now else 0
             left = (MINUTE - used) * allowed // MINUTE
-            if requests is None or left < fewest:
-                requests, fewest = (allowed, used), left
+            if requests is None or left < requests[0]:
+                requests = (left, allowed, used)
         if (allowed := limit.tokens_per_minute) is not None:
             used = tokens_at - now if tokens_at > now else 0
             left = (MINUTE - used) * allowed // MINUTE
-            if tokens is None or left < least:
-                tokens, least = (allowed, used), left
-    return _allowance(requests, fewest), _allowance(tokens, least)
+            if tokens is None or left < tokens[0]:
+                tokens = (left, allowed, used)
+    return _allowance(requests), _allowance(tokens)
 
 
-def _allowance(found: tuple[int, int] | None, left: int) -> Allowance | None:
-    """`found`: the limit and the microseconds of a minute in use."""
-    return None if found is None else Allowance(found[0], max(0, left), found[1] / 1_000_000)
+def _allowance(found: tuple[int, int, int] | None) -> Allowance | None:
+    """`found`: what is left, what is allowed, the microseconds of a minute in use."""
+    return None if found is None else Allowance(found[1], max(0, found[0]), found[2] / 1_000_000)
