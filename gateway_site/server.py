@@ -157,12 +157,11 @@ def log() -> Any:
     return structlog.get_logger(__name__)
 
 
-def harden() -> None:
-    """No core dumps, which would hold secrets; as many sockets as the system lets us have."""
+def raise_limits() -> None:
+    """As many sockets as the system lets us have."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -198,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     from django.conf import settings
 
     django.setup()
-    harden()
+    raise_limits()
     app = "gateway_site.asgi:application"
     config = configuration(app, host=given.host, port=given.port, proxies=settings.WEIR_TRUSTED_PROXIES)
     server = DrainingServer(config, prestop=settings.WEIR_PRESTOP_SECONDS, drain=settings.WEIR_DRAIN_SECONDS)

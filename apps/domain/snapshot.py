@@ -15,7 +15,7 @@ Period = Literal["day", "week", "month"]
 
 
 class Secret:
-    """A credential that does not show itself: masked in every rendering, refused by pickle and deepcopy.
+    """A credential that does not show itself: masked in every rendering, refused by pickle, copy and encoders.
 
     Bound to a host: `reveal_for` raises ValueError for another one.
     """
@@ -36,6 +36,9 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret cannot be pickled")
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a secret shows no state")
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         raise TypeError("a secret cannot be copied")

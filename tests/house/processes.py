@@ -15,17 +15,25 @@ def alive(numbers: Iterable[int]) -> list[int]:
     return [number for number in numbers if _state(number) not in ("", "Z")]
 
 
-def carrying(variable: str) -> list[int]:
-    """Ids of the processes whose environment holds `NAME=value`."""
-    if not (PROC / "self/environ").exists():
-        listed = subprocess.run(["ps", "-axeww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
-        return alive(int(line.split()[0]) for line in listed.stdout.splitlines() if variable in line.split())
-    found = []
+def family(ancestor: int) -> list[int]:
+    """A process, its children and theirs. By their parents, since nobody else may read a gateway's environment."""
+    parents = _parents()
+    found = [ancestor]
+    for number in found:  # grows as it is read
+        found += [child for child, parent in parents.items() if parent == number]
+    return alive(found)
+
+
+def _parents() -> dict[int, int]:
+    if not (PROC / "self/stat").exists():
+        listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)
+        return {int(pid): int(parent) for pid, parent in (line.split() for line in listed.stdout.splitlines())}
+    found = {}
     for folder in PROC.iterdir():
         with contextlib.suppress(OSError):
-            if folder.name.isdigit() and variable.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-    return alive(found)
+            if folder.name.isdigit():
+                found[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    return found
 
 
 def _state(number: int) -> str:
