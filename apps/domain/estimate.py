@@ -6,25 +6,82 @@ bound is bytes / 2, an estimate bytes / 4, both rounded up. A miss of the bound 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from apps.domain.tokens import TokenUsage
 
 BYTES_PER_TOKEN = 4
 FEWEST_BYTES_PER_TOKEN = 2
-# No vendor counts an image dearer (Anthropic up to 4,784, OpenAI less), however many bytes it has.
+# Anthropic counts up to 4,784 for an image, however many bytes it has, and OpenAI less, but for gpt-4o-mini: that
+# counts thirty times as many at a thirtieth of the price.
 IMAGE_TOKENS = 5_000
-_IMAGE = re.compile(rb'image\\?/[a-z]+(?:;base64,|"\s*,\s*"data"\s*:\s*")[A-Za-z0-9+/=\\]*')
+_IMAGE_BYTES = IMAGE_TOKENS * FEWEST_BYTES_PER_TOKEN
+
+
+class _Part(msgspec.Struct):
+    """A part of a message in either dialect, as far as it may hold an image."""
+
+    type: str
+    source: msgspec.Raw = msgspec.Raw()  # Anthropic's
+    image_url: msgspec.Raw = msgspec.Raw()  # OpenAI's
+    content: msgspec.Raw = msgspec.Raw()  # of a tool's result
+
+
+class _Message(msgspec.Struct):
+    content: str | list[_Part] | None = None
+
+
+class _Body(msgspec.Struct):
+    messages: list[_Message]
+
+
+class _Image(msgspec.Struct):
+    """`data` or a data URL: the image itself; any other `url`, or neither: only where it lies."""
+
+    data: str = ""
+    url: str = ""
+
+
+_bodies = msgspec.json.Decoder(_Body)
+_parts = msgspec.json.Decoder(list[_Part])
+_images = msgspec.json.Decoder(str | _Image)
 
 
 def prompt_bytes(body: bytes) -> int:
-    """What of a request's body counts as prompt: all of it, an inline image as what it may cost at most."""
-    if b"base64" not in body:
+    """What of a request's body counts as prompt: all of it, but an image as what it may cost at most.
+
+    Only where the dialects have images are they looked for: text that looks like one is text to a model too. A document
+    counts by its bytes; one that is only named cannot be weighed.
+    """
+    if b'"image' not in body:
         return len(body)
-    weight = len(body)
-    for image in _IMAGE.finditer(body):
-        weight -= max(0, image.end() - image.start() - IMAGE_TOKENS * FEWEST_BYTES_PER_TOKEN)
-    return weight
+    try:
+        messages = _bodies.decode(body).messages
+        contents = (message.content for message in messages if isinstance(message.content, list))
+        return len(body) + sum(weight for parts in contents for weight in _corrections(parts))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return len(body)
+
+
+def _corrections(parts: Iterable[_Part]) -> Iterator[int]:
+    """What each image weighs more than its bytes, or less."""
+    for part in parts:
+        given = {"image": part.source, "image_url": part.image_url}.get(part.type)
+        if given:
+            size = _size(given)
+            yield min(0, _IMAGE_BYTES - size) if size else _IMAGE_BYTES
+        elif part.type == "tool_result" and bytes(part.content).startswith(b"["):
+            yield from _corrections(_parts.decode(part.content))
+
+
+def _size(raw: msgspec.Raw) -> int:
+    """The bytes of an image; 0: the body only says where it is."""
+    image = _images.decode(raw)
+    if isinstance(image, str):
+        image = _Image(url=image)
+    return len(image.data) or (len(image.url) if image.url.startswith("data:") else 0)
 
 
 def input_tokens(size: int) -> int:

@@ -48,7 +48,8 @@ def judge(
 ) -> Verdict:
     """Void: the model never ran. Unconfirmed: it may have, and nobody can say; budgets are charged the most.
 
-    `declined`: under status 200, the provider's own error came where an answer should have begun. Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
+    `declined`: under status 200, the provider's own error came where an answer should have begun.
+    Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
     """
     if not sent or (upstream_status is not None and upstream_status != 200) or (declined and not started):
         return VOID

@@ -1,6 +1,7 @@
 """Tokens nobody has counted."""
 
 import base64
+import json
 
 import pytest
 
@@ -31,25 +32,73 @@ def test_a_rate_limit_is_charged_the_estimate_and_the_cap():
     assert estimate.rate_tokens(400, max_tokens=None) == 100
 
 
+def prompt(*parts):
+    return json.dumps({"model": "m", "messages": [{"role": "user", "content": list(parts)}]}).encode()
+
+
+PICTURE = base64.b64encode(bytes(3_000_000)).decode()
+SOURCE = {"type": "base64", "media_type": "image/png", "data": PICTURE}
+URL = f"data:image/webp;base64,{PICTURE}"
+
+
 @pytest.mark.parametrize(
     "part",
     [
-        b'{"type":"image","source":{"type":"base64","media_type":"image/png","data":"%b"}}',
-        b'{"type": "base64", "media_type": "image/jpeg", "data": "%b"}',
-        b'{"type":"image_url","image_url":{"url":"data:image/webp;base64,%b"}}',
+        {"type": "image", "source": SOURCE},
+        {"source": dict(reversed(SOURCE.items())), "type": "image"},
+        {"type": "image_url", "image_url": {"url": URL}},
+        {"type": "image_url", "image_url": {"detail": "low", "url": URL}},
+        {"type": "image_url", "image_url": URL},
+        {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image", "source": SOURCE}]},
     ],
 )
 def test_an_inline_image_counts_as_what_it_may_cost_and_not_by_its_bytes(part):
-    image = base64.b64encode(bytes(3_000_000))
-    body = b'{"messages":[' + part % image + b"]}"
-    frame = len(body) - len(image)
+    body = prompt(part, {"type": "text", "text": "What is it?"})
+    frame = len(body) - len(PICTURE)
     assert frame <= estimate.prompt_bytes(body) <= frame + 2 * estimate.IMAGE_TOKENS
     assert estimate.most(estimate.prompt_bytes(body), max_tokens=1, model_cap=1).in_fresh >= estimate.IMAGE_TOKENS
 
 
-def test_a_small_image_and_a_document_count_by_their_bytes():
-    small = b'{"media_type":"image/png","data":"aGVsbG8=","type":"base64"}'
-    document = b'{"type":"base64","media_type":"application/pdf","data":"' + b"A" * 100_000 + b'"}'
-    assert estimate.prompt_bytes(small) == len(small)
-    assert estimate.prompt_bytes(document) == len(document)
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "text", "text": URL},
+        {"type": "text", "text": f"See: {URL}"},
+        {"type": "text", "text": json.dumps({"type": "image", "source": SOURCE})},
+        {"type": "text", "text": "x", "source": SOURCE, "image_url": {"url": URL}},
+        {"type": "tool_use", "id": "a", "name": "f", "input": {"type": "image", "source": SOURCE}},
+        {"type": "tool_use", "id": "a", "name": "f", "input": {"image_url": {"url": URL}}},
+        {"type": "tool_result", "tool_use_id": "a", "content": URL},
+        {"type": "document", "source": {"type": "text", "media_type": "image/png;base64,", "data": PICTURE}},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PICTURE}},
+        {"type": "image_url", "image_url": 5},
+        {"type": "image", "source": [URL]},
+    ],
+)
+def test_what_only_looks_like_an_image_counts_by_its_bytes(part):
+    body = prompt(part)
+    assert estimate.prompt_bytes(body) == len(body)
+
+
+def test_a_message_that_is_text_counts_by_its_bytes():
+    body = json.dumps({"system": URL, "messages": [{"role": "user", "content": f'"image {URL}'}]}).encode()
+    assert estimate.prompt_bytes(body) == len(body)
     assert estimate.prompt_bytes(b"{}") == 2
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
+        {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+    ],
+)
+def test_an_image_that_lies_elsewhere_counts_as_what_it_may_cost(part):
+    body = prompt(part)
+    assert estimate.prompt_bytes(body) == len(body) + 2 * estimate.IMAGE_TOKENS
+
+
+def test_a_small_image_counts_by_its_bytes():
+    body = prompt({"type": "image", "source": SOURCE | {"data": "aGVsbG8="}})
+    assert estimate.prompt_bytes(body) == len(body)
