@@ -1,0 +1,83 @@
+"""No list of the admin answers whether a stored secret begins with something, and no export holds one in clear."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from django.contrib import admin
+from django.core.management import call_command
+from django.urls import reverse
+
+from apps.audit.redaction import is_secret
+from apps.catalog.models import Credential
+from apps.domain import keys as format_of_keys
+from apps.keys.models import KeySecret
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+SECRET = "sk-ant-canary-0123456789abcdef"
+
+
+def oracles():
+    """(model, look-up) for every secret column that can be spelled from a model that has a list, three steps away."""
+    found = []
+    for model in admin.site._registry:
+        if not model._meta.label.startswith("django"):
+            found += [(model, lookup) for lookup in _spelled(model, depth=3)]
+    return found
+
+
+def _spelled(model, *, depth):
+    for field in model._meta.get_fields():
+        if getattr(field, "concrete", False) and is_secret(field.name) and not field.is_relation:
+            yield field.name
+        elif depth > 1 and field.is_relation and field.related_model is not None:
+            for rest in _spelled(field.related_model, depth=depth - 1):
+                yield f"{field.name}__{rest}"  # of a reverse relation: what queries call it
+
+
+def test_the_columns_are_found():
+    spelled = {(model.__name__, lookup) for model, lookup in oracles()}
+    assert {("Provider", "credentials__ciphertext"), ("Key", "secrets__digest"), ("User", "password")} <= spelled
+    assert len(spelled) > 20
+
+
+@pytest.mark.parametrize("ending", ["__startswith", "", "__gt", "__isnull"])
+def test_no_list_filters_by_a_secret_column(desk, ending):
+    assert desk.get("accounts_user_changelist", username__startswith="a").status_code == 200  # others are answered
+    answered = []
+    for model, lookup in oracles():
+        meta = model._meta
+        url = reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist")
+        response = desk.client.get(url, {f"{lookup}{ending}": "1"})
+        refused = response.status_code == 400 or (response.status_code == 302 and response["location"].endswith("?e=1"))
+        if not refused:
+            answered.append((meta.label, lookup, response.status_code))
+    assert answered == []
+
+
+def test_an_export_holds_sealed_texts_only(website):
+    credential = factories.credential(secret=SECRET)
+    issued = factories.key(website)
+    output = io.StringIO()
+    call_command("dumpdata", stdout=output)
+    rows = {(row["model"], str(row["pk"])): row["fields"] for row in json.loads(output.getvalue())}
+    assert rows["catalog.credential", str(credential.pk)]["ciphertext"].startswith("v1.")
+    assert format_of_keys.public_id(issued.plaintext) in output.getvalue()
+    for canary in (SECRET, SECRET[7:], issued.plaintext, issued.plaintext[18:61]):
+        assert canary not in output.getvalue()
+
+
+def test_no_page_of_the_admin_names_a_stored_secret(desk, website):
+    """Not even the sealed text or the digest: whoever could copy it could go on with it elsewhere."""
+    credential = factories.credential(secret=SECRET)
+    key = factories.key(website).key
+    stored = [Credential.objects.get().ciphertext, bytes(KeySecret.objects.get().digest).hex()]
+    pages = [("catalog_provider_change", credential.provider.pk), ("keys_key_change", key.pk)]
+    for model in (Credential, KeySecret):
+        assert model not in admin.site._registry
+    for page, pk in pages:
+        text = desk.text(page, pk) + desk.text(page.replace("change", "history"), pk)
+        assert [canary for canary in (SECRET, *stored) if canary in text] == []
