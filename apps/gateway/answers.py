@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from apps.domain.errors import ClientGone, GatewayError
 
 if TYPE_CHECKING:
-    from apps.domain.limits.decision import Allowance, Decision
+    from apps.domain.limits.decision import Decision
     from apps.gateway.context import RequestContext, Scope, Send
 
     HeaderList = list[tuple[bytes, bytes]]
@@ -33,7 +33,7 @@ def headers_for(ctx: RequestContext) -> HeaderList:
     """What every answer to this call carries: its id in the dialect's header, the limits' state, CORS."""
     headers: HeaderList = [(ctx.wire.request_id_header.encode(), ctx.public_request_id.encode())]
     if ctx.decision is not None:
-        headers += limit_headers(ctx.decision, anthropic=ctx.wire.name.startswith("anthropic"), now=time.time())
+        headers += limit_headers(ctx.decision, dialect=ctx.wire.name, now=time.time())
     if b"origin" in ctx.headers:
         headers += cors(ctx.headers[b"origin"], ctx.snapshot.cors_origins)
     return headers
@@ -57,21 +57,24 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
         return
     shape = ctx.wire.write_error(error, request_id=ctx.public_request_id)
     headers: HeaderList = [(name.encode(), value.encode()) for name, value in shape.headers]
-    if shape.status == 413:
+    if shape.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body will not be read
     await json(ctx, shape.body, status=shape.status, headers=headers)
 
 
-def limit_headers(decision: Decision, *, anthropic: bool, now: float) -> HeaderList:
+def limit_headers(decision: Decision, *, dialect: str, now: float) -> HeaderList:
     """The caller's own limits: the tightest of each kind. Resets are RFC 3339 (Anthropic) or durations (OpenAI)."""
     headers: HeaderList = []
-    for kind, allowance in ((b"requests", decision.requests), (b"tokens", decision.tokens)):
+    names = _LIMIT_HEADERS[dialect]
+    for kind, allowance in enumerate((decision.requests, decision.tokens)):
         if allowance is None:
             continue
-        if anthropic:
-            headers += _anthropic_limit(kind, allowance, now)
-        else:
-            headers += _openai_limit(kind, allowance)
+        limit, remaining, reset = names[kind]
+        headers += (
+            (limit, b"%d" % allowance.limit),
+            (remaining, b"%d" % allowance.remaining),
+            (reset, _RESETS[dialect](allowance.reset, now)),
+        )
     return headers
 
 
@@ -80,23 +83,26 @@ def _moment(second: int) -> bytes:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
-def _anthropic_limit(kind: bytes, allowance: Allowance, now: float) -> HeaderList:
-    reset = _moment(math.ceil(now + allowance.reset))
-    prefix = b"anthropic-ratelimit-" + kind
-    return [
-        (prefix + b"-limit", b"%d" % allowance.limit),
-        (prefix + b"-remaining", b"%d" % allowance.remaining),
-        (prefix + b"-reset", reset),
-    ]
+def _anthropic_reset(seconds: float, now: float) -> bytes:
+    return _moment(math.ceil(now + seconds))
 
 
-def _openai_limit(kind: bytes, allowance: Allowance) -> HeaderList:
-    reset = b"%dms" % round(allowance.reset * 1000) if allowance.reset < 1 else (f"{allowance.reset:.2f}s".encode())
-    return [
-        (b"x-ratelimit-limit-" + kind, b"%d" % allowance.limit),
-        (b"x-ratelimit-remaining-" + kind, b"%d" % allowance.remaining),
-        (b"x-ratelimit-reset-" + kind, reset),
-    ]
+def _openai_reset(seconds: float, now: float) -> bytes:
+    return b"%dms" % round(seconds * 1000) if seconds < 1 else b"%.2fs" % seconds
+
+
+_LIMIT_HEADERS = {
+    "anthropic_messages": [
+        (b"anthropic-ratelimit-%b-limit" % kind, b"anthropic-ratelimit-%b-remaining" % kind,
+         b"anthropic-ratelimit-%b-reset" % kind)
+        for kind in (b"requests", b"tokens")
+    ],
+    "openai_chat": [
+        (b"x-ratelimit-limit-%b" % kind, b"x-ratelimit-remaining-%b" % kind, b"x-ratelimit-reset-%b" % kind)
+        for kind in (b"requests", b"tokens")
+    ],
+}  # fmt: skip
+_RESETS = {"anthropic_messages": _anthropic_reset, "openai_chat": _openai_reset}
 
 
 async def preflight(scope: Scope, send: Send, *, origins: frozenset[str]) -> None:

@@ -44,6 +44,7 @@ class RequestContext:
         "model",
         "principal",
         "prompt_bytes",
+        "public_request_id",
         "receive",
         "request_id",
         "scope",
@@ -68,7 +69,9 @@ class RequestContext:
         self.started = time.monotonic()
         self.started_at = time.time()
         self.request_id: UUID = ids.request_id(now_ms=int(self.started_at * 1000), random_bits=_dice.getrandbits(62))
-        self.trace_id = _trace_id(self.headers.get(b"traceparent"), self.request_id)
+        identifier = self.request_id.hex
+        self.public_request_id = "req_" + identifier
+        self.trace_id = _trace_id(self.headers.get(b"traceparent")) or identifier
         self.task = asyncio.current_task()
         self.snapshot = snapshot
         self.principal: Principal | None = None
@@ -89,10 +92,6 @@ class RequestContext:
         self.attempts.clear()
         self.task = None
 
-    @property
-    def public_request_id(self) -> str:
-        return f"req_{self.request_id.hex}"
-
     def header(self, name: bytes) -> str:
         """A request header as text; "" when absent. Raises ClientError when it is not ASCII."""
         try:
@@ -101,10 +100,10 @@ class RequestContext:
             raise ClientError(f"header {name.decode()} is not ASCII") from None
 
 
-def _trace_id(traceparent: bytes | None, request_id: UUID) -> str:
-    """The caller's trace (W3C `traceparent`, 00-<32 hex>-<16 hex>-<flags>), else the request's own id."""
+def _trace_id(traceparent: bytes | None) -> str:
+    """The caller's trace (W3C `traceparent`, 00-<32 hex>-<16 hex>-<flags>); "" without a valid one."""
     if traceparent and len(traceparent) == 55 and traceparent[2:3] == b"-" and traceparent[35:36] == b"-":
         candidate = traceparent[3:35]
         if candidate.strip(b"0123456789abcdef") == b"" and candidate.strip(b"0"):
             return candidate.decode()
-    return request_id.hex
+    return ""

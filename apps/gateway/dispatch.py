@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from apps.domain import errors
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
+_JSON = ("content-type", "application/json")
+_ANY = ("accept", "application/json")
+_EVENTS = ("accept", "text/event-stream")
 
 
 class Answered(NamedTuple):
@@ -85,7 +87,8 @@ async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Ans
     )
     attempt.answered(answer)
     if answer.status != 200:
-        raise exchange.refuse(answer.status, answer.headers, await answer.read(MAX_ERROR_BYTES))
+        told = attempt.credential.secret.cut_from(await answer.read(MAX_ERROR_BYTES))
+        raise exchange.refuse(answer.status, answer.headers, told)
     if not ctx.call.stream:
         return Answered(attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES)))
     return Answered(attempt, answer, exchange, first=await _first_event(attempt, answer, exchange))
@@ -95,7 +98,7 @@ async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> 
     """Client bytes up to and with the first whole event: from here on the status is 200."""
     held = []
     while chunk := await answer.chunk():
-        held.append(exchange.feed(chunk))
+        held.append(exchange.feed(attempt.credential.secret.cut_from(chunk)))
         if exchange.seen.error is not None:
             raise exchange.seen.error
         if exchange.seen.started:
@@ -122,25 +125,8 @@ def _headers(ctx: RequestContext, attempt: Attempt) -> list[tuple[str, str]]:
     provider = attempt.deployment.provider
     vendor = providers.vendor(provider.vendor)
     secret = attempt.credential.secret.reveal_for(provider.host)
-    return [
-        ("content-type", "application/json"),
-        ("accept", "text/event-stream" if ctx.call and ctx.call.stream else "application/json"),
-        *vendor.headers(secret, client=_forwardable(ctx, vendor.forwards)),
-        *provider.headers,
-        *vendor.trace(f"{ctx.request_id}/{attempt.number}"),
-    ]
-
-
-def _forwardable(ctx: RequestContext, prefixes: tuple[str, ...]) -> dict[str, str]:
-    """The caller's headers that this vendor wants, by lower-case name."""
-    wanted = _encoded(prefixes)
-    return {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in ctx.headers.items()
-        if name.startswith(wanted)
-    }
-
-
-@lru_cache(maxsize=64)
-def _encoded(prefixes: tuple[str, ...]) -> tuple[bytes, ...]:
-    return tuple(prefix.encode() for prefix in prefixes)
+    headers = vendor.headers(secret, client=ctx.headers)
+    headers += (_JSON, _EVENTS if ctx.call and ctx.call.stream else _ANY, *provider.headers)
+    if vendor.trace_header is not None:
+        headers.append((vendor.trace_header, f"{ctx.request_id}/{attempt.number}"))
+    return headers

@@ -326,7 +326,6 @@ def test_a_whole_answer_is_told_in_every_pair(client, upstream):
         True,
         True,
     )
-    assert seen.output_bytes == pytest.approx(len("hm hmHello ✓".encode()) + len('{"a":1}'), abs=3)
     if client == upstream:
         assert out == body
         return
@@ -344,6 +343,14 @@ def test_a_whole_answer_is_told_in_every_pair(client, upstream):
         assert [json.loads(call["function"]["arguments"]) for call in choice["message"]["tool_calls"]] == [{"a": 1}, {}]
         assert told["usage"]["total_tokens"] == 200
         assert choice["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_a_whole_answer_without_usage_is_measured_in_every_pair(client, upstream):
+    running = opened(client, upstream, stream=False)
+    running.answer(json.dumps({**ANSWERS[upstream], "usage": {}}).encode())
+    assert running.seen.usage is None
+    assert running.seen.output_bytes == pytest.approx(len("hm hmHello ✓".encode()) + len('{"a":1}'), abs=3)
 
 
 @pytest.mark.parametrize(("client", "upstream"), PAIRS)

@@ -274,7 +274,10 @@ def test_a_whole_answer_is_read_for_its_usage():
         "c",
         "m",
     )
-    assert seen.output_bytes == 5
+
+    silent = Seen()
+    DIALECT.read_usage(json.dumps({**body, "usage": None}).encode(), silent)
+    assert (silent.usage, silent.output_bytes) == (None, 5)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"choices":[]}', b"[" * 100_000])

@@ -351,16 +351,15 @@ def test_a_whole_answer_is_relayed_and_counted():
     seen = relayed.seen
     assert seen.usage == TokenUsage(in_fresh=3, in_cache_read=4, out_total=5)
     assert (seen.stop_reason, seen.response_id, seen.model) == ("tool_use", "msg_1", "claude-up")
-    assert seen.output_bytes == len("hm") + len("hi") + len('{"a": 1}')
     assert seen.started
     assert seen.finished
 
 
-def test_an_answer_without_usage_is_an_answer():
+def test_a_whole_answer_without_usage_is_measured():
     relayed = opened()
-    relayed.answer(b'{"type":"message","content":[{"type":"text","text":"four"}]}')
+    relayed.answer(ANSWER.replace(b'"usage"', b'"misuse"'))
     assert relayed.seen.usage is None
-    assert relayed.seen.output_bytes == 4
+    assert relayed.seen.output_bytes == len("hm") + len("hi") + len('{"a": 1}')
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ class Translated:
         seen.stop_reason = response.stop_reason
         seen.response_id = response.id
         seen.model = response.model
-        seen.output_bytes = sum(_size(block) for block in response.content)
+        if seen.usage is None:
+            seen.output_bytes = sum(_size(block) for block in response.content)
         if self._names:
             content = tuple(tool_names.restored(block, self._names) for block in response.content)
             response = msgspec.structs.replace(response, content=content)

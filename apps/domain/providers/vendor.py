@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -40,15 +41,25 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
 
     def url(self, base_url: str, protocol: str) -> str:
         """Where completions of `protocol` are asked for. OpenAI's base URLs end in a version, Anthropic's need not."""
-        base = base_url.rstrip("/")
-        path = self.paths[protocol]
-        return base + (path.removeprefix("/v1") if base.endswith("/v1") else path)
+        return _joined(base_url, self.paths[protocol])
 
-    def headers(self, secret: str, *, client: Mapping[str, str]) -> HeaderList:
+    def headers(self, secret: str, *, client: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
         """`client`: the caller's headers by lower-case name, of which only the vendor's own are taken."""
-        forwarded = tuple((name, value) for name, value in client.items() if name.startswith(self.forwards))
-        absent = tuple(header for header in self.defaults if header[0] not in client)
-        return (*self.authorize(secret), *absent, *forwarded)
+        wanted = _encoded(self.forwards)
+        headers = [*self.authorize(secret)]
+        headers += [header for header in self.defaults if header[0].encode() not in client]
+        for name, value in client.items():
+            if name.startswith(wanted):
+                headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        return headers
 
-    def trace(self, call_id: str) -> HeaderList:
-        return () if self.trace_header is None else ((self.trace_header, call_id),)
+
+@lru_cache(maxsize=64)
+def _encoded(prefixes: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(prefix.encode() for prefix in prefixes)
+
+
+@lru_cache(maxsize=1024)
+def _joined(base_url: str, path: str) -> str:
+    base = base_url.rstrip("/")
+    return base + (path.removeprefix("/v1") if base.endswith("/v1") else path)

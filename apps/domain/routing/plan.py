@@ -30,16 +30,19 @@ def tries(model: Model, *, tenant_id: int, now: int, dice: Callable[[], float], 
     with each of its credentials: the tenant's own where it brought one, else the shared ones. `priced_only` leaves out
     what cannot be charged to a budget. `dice` yields floats in [0, 1); it is not thrown where there is no choice.
     """
-    usable = [deployment for deployment in model.deployments if _credentials(deployment, tenant_id)]
+    usable = [
+        (deployment, credentials)
+        for deployment in model.deployments
+        if (credentials := _credentials(deployment, tenant_id))
+    ]
     if len(usable) > 1:
-        usable = shuffled(usable, [deployment.weight for deployment in usable], dice)
-        usable.sort(key=lambda deployment: (not deployment.provider.healthy, deployment.priority))
+        usable = shuffled(usable, [deployment.weight for deployment, _ in usable], dice)
+        usable.sort(key=lambda found: (not found[0].provider.healthy, found[0].priority))
     chosen: list[Try] = []
-    for deployment in usable:
+    for deployment, credentials in usable:
         card = pricing.card_at(deployment.prices, now)
         if card is None and priced_only:
             continue
-        credentials = _credentials(deployment, tenant_id)
         if len(credentials) > 1:
             credentials = shuffled(credentials, [credential.weight for credential in credentials], dice)
         chosen += [Try(deployment, credential, card) for credential in credentials]

@@ -36,7 +36,7 @@ class _Said(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    content: list[_Said]
+    content: list[msgspec.Raw]
     type: str = "message"
     id: str = ""
     model: str = ""
@@ -55,6 +55,7 @@ class _Watched(msgspec.Struct):
 
 
 _answers = msgspec.json.Decoder(_Answer)
+_said = msgspec.json.Decoder(_Said)
 _watched = msgspec.json.Decoder(_Watched)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _blocks = msgspec.json.Decoder(_Block)
@@ -87,7 +88,8 @@ class Anthropic:
         seen.model = answer.model or None
         seen.stop_reason = stops.plain(answer.stop_reason)
         seen.usage = usage.read(answer.usage)
-        seen.output_bytes = sum(map(len, answer.content))
+        if seen.usage is None:
+            seen.output_bytes = _measure(body, answer.content)
 
 
 class Tap:
@@ -196,6 +198,13 @@ class Tap:
         """Only before the beginning: later, garbage is the caller's to see as the provider sent it."""
         if not self._seen.started:
             self._seen.error = errors.UpstreamBroken(f"the provider's answer {how}")
+
+
+def _measure(body: bytes, content: list[msgspec.Raw]) -> int:
+    try:
+        return sum(len(_said.decode(block)) for block in content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as garbled:
+        raise response.instead(body) from garbled
 
 
 def _text(raw: Any) -> str | None:

@@ -65,8 +65,9 @@ class Dialect:
             raise error.read_stream_error(read.error)
         if not read.choices:
             raise UpstreamBroken("the provider's answer holds no choice")
-        seen.output_bytes = spoken(body)
         _note(seen, read)
+        if seen.usage is None:
+            seen.output_bytes = spoken(body)
 
 
 DIALECT = Dialect()
