@@ -31,6 +31,10 @@ class Secret:
             raise ValueError("credential is bound to another host")
         return self._value
 
+    def cut_from(self, told: bytes) -> bytes:
+        """What a provider says, without the secret it was asked with: some repeat it in their errors."""
+        return told.replace(self._value.encode(), b"[removed]")
+
     def __repr__(self) -> str:
         return "Secret(•••)"
 

@@ -141,7 +141,8 @@ class Attempt:
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
         given = answer.headers.get("request-id") or answer.headers.get("x-request-id") or ""
-        self._provider_request_id = given.encode("ascii", "replace").decode()  # bytes that are no text cannot be booked
+        told = self.credential.secret.cut_from(given.encode("ascii", "replace"))  # what is no text cannot be booked
+        self._provider_request_id = told.decode()
 
     def began(self) -> None:
         """The first whole event is in."""

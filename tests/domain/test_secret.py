@@ -25,6 +25,11 @@ def test_it_is_revealed_for_its_own_host_only():
         assert CANARY not in str(refused.value)
 
 
+def test_it_is_cut_from_what_a_provider_says():
+    assert SECRET.cut_from(f"key {CANARY}, yes {CANARY}".encode()) == b"key [removed], yes [removed]"
+    assert SECRET.cut_from(b"nothing of it") == b"nothing of it"
+
+
 @pytest.mark.parametrize(
     "shown",
     [repr, str, ascii, "{}".format, "{!r}".format, "{0!s:>40}".format, lambda value: f"{value!r:>40}"],
