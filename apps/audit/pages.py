@@ -253,7 +253,9 @@ class Inline(Chosen, TabularInline):
 
     extra = 0
     tab = True
-    hide_title = True
+    show_title = False
+    if hasattr(TabularInline, "hide_title"):  # its name before Unfold 0.110, which needs Python 3.12
+        hide_title = True
 
     class Media:
         js = ["admin/inline_pages.js"]
