@@ -22,6 +22,7 @@ if PROFILE not in ("embedded", "production"):
     raise ImproperlyConfigured(f"WEIR_PROFILE must be embedded or production, not {PROFILE!r}.")
 PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
+SECRET_FILES: dict[str, Path] = {}  # by variable, those that were read
 UNDER_MAKE: bool = "MAKELEVEL" in os.environ
 
 
@@ -83,6 +84,7 @@ def secret(name: str, *, required: bool = True) -> str:
     if value := _env.str(name, ""):
         return str(value)
     if path := _env.str(f"{name}_FILE", ""):
+        SECRET_FILES[f"{name}_FILE"] = Path(path)
         return Path(path).read_text(encoding="utf-8").strip()
     if PRODUCTION and required:
         raise ImproperlyConfigured(f"Set {name} or {name}_FILE.")

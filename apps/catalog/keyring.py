@@ -27,6 +27,12 @@ def kind() -> str:
     return scheme if colon and scheme in _KINDS else "env"
 
 
+def repeats(secret: str) -> bool:
+    """Whether the keyring's text, where there is one, holds another secret. Raises KeyringRefused."""
+    text = settings.WEIR_KEYRING.strip()
+    return secret in (file.content(text.partition(":")[2]) if kind() == "file" else text)
+
+
 @lru_cache(maxsize=4)
 def _read(text: str) -> Keyring:
     text = text.strip()

@@ -12,6 +12,11 @@ from apps.catalog.keyrings.ring import KeyringRefused
 
 def read(address: str) -> local.LocalKeyring:
     """`address` is a path. Raises KeyringRefused."""
+    return local.read(content(address))
+
+
+def content(address: str) -> str:
+    """Raises KeyringRefused."""
     path = Path(address)
     if not path.is_absolute():
         raise KeyringRefused("WEIR_KEYRING: file: needs an absolute path.")
@@ -23,4 +28,4 @@ def read(address: str) -> local.LocalKeyring:
         raise KeyringRefused(f"WEIR_KEYRING: {path} cannot be read ({type(error).__name__}).") from None
     if stat.S_IMODE(mode) & 0o077:
         raise KeyringRefused(f"WEIR_KEYRING: others than its owner may use {path}: chmod 600.")
-    return local.read(text)
+    return text

@@ -1,0 +1,82 @@
+"""What Django's own `check --deploy` does not know about an installation of Weir."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from gateway_site import env
+
+_MOUNTS = Path("/proc/self/mounts")
+_IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+
+
+def register() -> None:
+    for check in (profile, allowed_hosts, secret_files, durability, proxies):
+        checks.register(check, checks.Tags.security, deploy=True)
+
+
+def profile(**_: Any) -> list[checks.CheckMessage]:
+    """The embedded profile makes up what is not set: secrets under `var/`, any host, plain cookies."""
+    if env.PRODUCTION:
+        return []
+    return [checks.Error("This is the embedded profile: set WEIR_PROFILE=production.", id="weir.E010")]
+
+
+def allowed_hosts(**_: Any) -> list[checks.CheckMessage]:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [checks.Error("WEIR_ALLOWED_HOSTS admits every host: name yours.", id="weir.E011")]
+
+
+def secret_files(**_: Any) -> list[checks.CheckMessage]:
+    """A group may read them, as mounted secrets often need; everybody may not."""
+    found: list[checks.CheckMessage] = []
+    for name, path in sorted(env.SECRET_FILES.items()):
+        if stat.S_IMODE(path.stat().st_mode) & 0o007:
+            found.append(checks.Error(f"{name}: everybody on this host may use {path}.", id="weir.E012"))
+    return found
+
+
+def durability(**_: Any) -> list[checks.CheckMessage]:
+    """What must survive a process, and by WEIR_DURABILITY=power a power cut, does not lie in memory."""
+    found: list[checks.CheckMessage] = []
+    for folder in sorted({settings.WEIR_JOURNAL_DIR, *_database_folders()}):
+        kind = file_system(Path(folder), mounts=_MOUNTS)
+        if kind in _IN_MEMORY:
+            told = f"{folder} lies in memory ({kind}): what is written there is gone when the host or container goes."
+            grave = settings.WEIR_DURABILITY == "power"
+            found.append(checks.Error(told, id="weir.E013") if grave else checks.Warning(told, id="weir.W013"))
+    return found
+
+
+def proxies(**_: Any) -> list[checks.CheckMessage]:
+    """Production believes `X-Forwarded-Proto`, so a balancer must be there that sets it."""
+    if not getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or settings.WEIR_TRUSTED_PROXIES:
+        return []
+    told = "WEIR_TRUSTED_PROXIES is empty: networks of keys and the audit log see the balancer's address."
+    return [checks.Warning(told, id="weir.W014")]
+
+
+def file_system(folder: Path, *, mounts: Path) -> str:
+    """The kind of file system that a folder lies on; empty where the system does not tell."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return ""
+    real = folder.resolve()
+    found = [(point, kind) for _, point, kind, *_ in lines if real.is_relative_to(_unescaped(point))]
+    return max(found, key=lambda pair: len(pair[0]), default=("", ""))[1]
+
+
+def _unescaped(point: str) -> str:
+    return point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+
+
+def _database_folders() -> list[str]:
+    database = settings.DATABASES["default"]
+    return [str(Path(database["NAME"]).parent)] if database["ENGINE"].endswith("sqlite3") else []

@@ -1,0 +1,124 @@
+"""`check --deploy` is content with a production installation, and names what is wrong with another."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from apps.catalog import checks as of_the_catalog
+from gateway_site import checks, env
+from tests.servers import ROOT
+
+PRODUCTION = {
+    "WEIR_PROFILE": "production",
+    "WEIR_SECRET_KEY": "kAq7Zr2xP0vLw9YtB4nHc6MdF8sJgU1eXoR3iTqWb5KzNyVh-django",
+    "WEIR_KEYRING": "1:b4nHc6MdF8sJgU1eXoR3iTqWb5KzNyVh",
+    "WEIR_OPERATOR_TOKEN": "U1eXoR3iTqWb5KzNyVhkAq7Zr2xP0vLw9YtB-operator",
+    "DATABASE_URL": "postgres://weir:word@db.example.org/weir",
+    "REDIS_URL": "redis://cache.example.org/0",
+    "WEIR_ALLOWED_HOSTS": "weir.example.org",
+    "WEIR_TRUSTED_PROXIES": "10.0.0.0/8",
+    "WEIR_JOURNAL_DIR": str(ROOT),
+}
+
+
+def check(folder: Path, **changes: str) -> tuple[int, set[str]]:
+    """Exit status, and the ids of what was found."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+    variables = plain | PRODUCTION | {"WEIR_VAR": str(folder)} | changes
+    variables["DJANGO_SETTINGS_MODULE"] = "gateway_site.settings"
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    ended = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60)
+    return ended.returncode, set(re.findall(r"\((\w+\.[EW]\d+)\)", ended.stderr))
+
+
+def test_a_production_installation_is_clean(tmp_path):
+    assert check(tmp_path) == (0, set())
+
+
+def test_everything_that_is_wrong_is_named(tmp_path):
+    loose = tmp_path / "token"
+    loose.write_text("U1eXoR3iTqWb5KzNyVhkAq7Zr2xP0vLw9YtB-operator")
+    loose.chmod(0o644)
+    wrong = {"WEIR_OPERATOR_TOKEN": "", "WEIR_OPERATOR_TOKEN_FILE": str(loose), "WEIR_ALLOWED_HOSTS": "*"}
+    wrong |= {"WEIR_DEBUG": "1", "WEIR_SECRET_KEY": "short", "WEIR_HSTS_SECONDS": "0", "WEIR_SSL_REDIRECT": "0"}
+    status, found = check(tmp_path, WEIR_TRUSTED_PROXIES="", WEIR_KEYRING="1:short-and-more-of-it", **wrong)
+    assert status == 1
+    assert found == {
+        *("weir.E002", "weir.E011", "weir.E012", "weir.W014"),
+        *("security.W004", "security.W008", "security.W009", "security.W018"),
+    }
+
+
+def test_the_embedded_profile_is_not_for_deployment(tmp_path):
+    status, found = check(tmp_path, WEIR_PROFILE="embedded")
+    assert status == 1
+    assert {"weir.E010", "security.W012", "security.W016"} <= found
+
+
+def test_a_keyring_that_is_missing_or_open_to_others_is_refused(tmp_path):
+    assert check(tmp_path, WEIR_KEYRING="")[0] == 1
+    path = tmp_path / "keyring"
+    path.write_text(PRODUCTION["WEIR_KEYRING"])
+    path.chmod(0o640)
+    assert check(tmp_path, WEIR_KEYRING=f"file:{path}") == (1, {"weir.E001"})
+    path.chmod(0o600)
+    assert check(tmp_path, WEIR_KEYRING=f"file:{path}") == (0, set())
+
+
+def test_a_file_keyring_that_repeats_another_secret_is_told(tmp_path, settings):
+    path = tmp_path / "keyring"
+    path.touch(0o600)
+    path.write_text(f"1:{settings.SECRET_KEY}")
+    settings.WEIR_KEYRING = f"file:{path}"
+    assert [message.id for message in of_the_catalog.check_keyring_is_its_own()] == ["weir.E002"]
+    path.write_text("1:a-value-of-its-own")
+    assert of_the_catalog.check_keyring_is_its_own() == []
+
+
+MOUNTS = r"""
+/dev/vda / ext4 rw 0 0
+tmpfs /run tmpfs rw 0 0
+tmpfs /mnt/with\040space tmpfs rw 0 0
+/dev/vdb /run/weir xfs rw 0 0
+""".lstrip()
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        *(("/", "ext4"), ("/srv/weir", "ext4"), ("/running", "ext4"), ("/run/journal", "tmpfs")),
+        *(("/run/weir/journal", "xfs"), ("/mnt/with space/x", "tmpfs")),
+    ],
+)
+def test_the_file_system_of_a_folder_is_that_of_its_nearest_mount(tmp_path, folder, kind):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    assert checks.file_system(Path(folder), mounts=mounts) == kind
+    assert checks.file_system(Path(folder), mounts=tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(("durability", "told"), [("process", "weir.W013"), ("power", "weir.E013")])
+def test_a_journal_in_memory_is_told(tmp_path, settings, monkeypatch, durability, told):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/vda / ext4 rw 0 0\ntmpfs {tmp_path} tmpfs rw 0 0\n")
+    monkeypatch.setattr(checks, "_MOUNTS", mounts)
+    settings.WEIR_DURABILITY, settings.WEIR_JOURNAL_DIR = durability, "/srv/journal"
+    assert not [message for message in checks.durability() if "journal" in message.msg]
+    settings.WEIR_JOURNAL_DIR = str(tmp_path / "journal")
+    assert told in {message.id for message in checks.durability()}
+
+
+def test_a_secrets_file_may_be_its_groups_but_not_everybodys(tmp_path, monkeypatch):
+    path = tmp_path / "secret"
+    path.touch(0o600)
+    monkeypatch.setattr(env, "SECRET_FILES", {"WEIR_KEYRING_FILE": path})
+    path.chmod(0o440)
+    assert checks.secret_files() == []
+    path.chmod(0o444)
+    assert [message.id for message in checks.secret_files()] == ["weir.E012"]
