@@ -9,6 +9,7 @@
     │   ├── NotFound               404  no such path
     │   │   └── ModelNotFound      404  no such model, or none that the key may use
     │   ├── MethodNotAllowed       405
+    │   ├── BodyTooSlow            408
     │   ├── BodyTooLarge           413
     │   ├── RateLimited            429  a limit of the gateway's own
     │   ├── BudgetExhausted        429  a budget is spent, or has not so much left
@@ -105,6 +106,11 @@ class MethodNotAllowed(ClientError):
     kind = "invalid_request"
     status = 405
     code = "method_not_allowed"
+
+
+class BodyTooSlow(ClientError):
+    kind = "timeout"
+    status = 408
 
 
 class BodyTooLarge(ClientError):

@@ -105,5 +105,7 @@ def _dialect(scope: dict[str, Any]) -> str:
     path = scope["path"]
     if path.startswith(("/anthropic/", "/v1/messages")) or path.rstrip("/").endswith("/messages"):
         return "anthropic_messages"
+    if path.rstrip("/").endswith("/completions"):
+        return "openai_chat"
     names = {name for name, _ in scope["headers"]}
     return "anthropic_messages" if names & {b"x-api-key", b"anthropic-version"} else "openai_chat"

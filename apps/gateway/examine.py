@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from apps.domain import errors, estimate
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Model, Principal, Snapshot
-    from apps.gateway.context import RequestContext
+    from apps.gateway.context import Message, RequestContext
+
+# However long a body takes, no part of it may take longer.
+PART_SECONDS = 60.0
 
 
 async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
-    """Sets `call`, `prompt_bytes` and `model`. Raises BodyTooLarge, InvalidRequest, ModelNotFound, ClientGone."""
+    """Sets `call`, `prompt_bytes` and `model`.
+
+    Raises BodyTooLarge, BodyTooSlow, InvalidRequest, ModelNotFound, ClientGone.
+    """
     body = await _body(ctx, max_bytes)
     ctx.call = ctx.wire.read_request(body)
     ctx.prompt_bytes = estimate.prompt_bytes(body)
@@ -47,23 +54,33 @@ async def _body(ctx: RequestContext, max_bytes: int) -> bytes:
     declared = ctx.headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
         raise errors.BodyTooLarge(f"request body exceeds {max_bytes} bytes")
-    message = await ctx.receive()
-    if message["type"] == "http.disconnect":
-        raise errors.ClientGone("client closed the connection")
+    encoding = ctx.headers.get(b"content-encoding", b"identity")
+    if encoding.lower() != b"identity":  # a small body could become a large one
+        raise errors.InvalidRequest("The request body must be sent plain: content-encoding is not supported.")
+    message = await _part(ctx)
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         return _bounded(body, max_bytes)
     parts = [body]
     size = len(body)
     while message.get("more_body"):
-        message = await ctx.receive()
-        if message["type"] == "http.disconnect":
-            raise errors.ClientGone("client closed the connection")
+        message = await _part(ctx)
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > max_bytes:
             raise errors.BodyTooLarge(f"request body exceeds {max_bytes} bytes")
     return b"".join(parts)
+
+
+async def _part(ctx: RequestContext) -> Message:
+    try:
+        async with asyncio.timeout(PART_SECONDS):
+            message = await ctx.receive()
+    except TimeoutError as error:
+        raise errors.BodyTooSlow(f"no more of the request body came for {PART_SECONDS:.0f} s") from error
+    if message["type"] == "http.disconnect":
+        raise errors.ClientGone("client closed the connection")
+    return message
 
 
 def _bounded(body: bytes, max_bytes: int) -> bytes:

@@ -61,3 +61,32 @@ def frames(text: str) -> list[tuple[str, Any]]:
             joined = "\n".join(data)
             found.append((event, joined if joined == "[DONE]" else json.loads(joined)))
     return found
+
+
+def anthropic_error(response: httpx2.Response, status: int, kind: str) -> str:
+    """The message of an error that must be in Anthropic's shape."""
+    assert response.status_code == status, response.text
+    body = response.json()
+    assert body["type"] == "error"
+    assert body["error"]["type"] == kind
+    assert body["request_id"] == response.headers["request-id"]
+    return body["error"]["message"]
+
+
+def openai_error(response: httpx2.Response, status: int, code: str | None = None) -> dict[str, Any]:
+    """An error that must be in OpenAI's shape."""
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert response.headers["x-request-id"]
+    if code is not None:
+        assert error["code"] == code
+    return error
+
+
+def told(path: str, response: httpx2.Response, status: int) -> str:
+    """The message of an error that must be in the shape of the path's dialect."""
+    if path == OPENAI:
+        return openai_error(response, status)["message"]
+    assert response.json()["type"] == "error", response.text
+    return anthropic_error(response, status, response.json()["error"]["type"])

@@ -12,6 +12,7 @@ import uvicorn
 
 from apps.gateway import engine as engines
 from apps.runtime.state import state
+from apps.usage.models import Entry
 from gateway_site.asgi import application
 from tests.gateway.world import World
 from tests.servers import Simulator, start_simulator, until
@@ -85,3 +86,15 @@ def gateway(world: World) -> Iterator[Gateway]:
     running = Gateway(world)
     yield running
     running.stop()
+
+
+@pytest.fixture
+def costs_nothing(gateway: Gateway, simulator: Simulator, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No upstream is called, nothing is booked, and the log holds neither the key nor a crash."""
+    before = len(simulator.calls())
+    yield
+    assert len(simulator.calls()) == before, "the upstream was called"
+    gateway.settle()
+    assert not Entry.objects.exists()
+    assert gateway.world.key not in caplog.text
+    assert "Traceback" not in caplog.text

@@ -7,38 +7,9 @@ import socket
 import pytest
 
 from apps.domain import keys as key_format
-from apps.usage.models import Entry
-from tests.gateway.calls import ANTHROPIC, OPENAI, ask
+from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, openai_error
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _costs_nothing(gateway, simulator):
-    before = len(simulator.calls())
-    yield
-    assert len(simulator.calls()) == before, "the upstream was called"
-    gateway.settle()
-    assert not Entry.objects.exists()
-
-
-def anthropic_error(response, status, kind):
-    assert response.status_code == status, response.text
-    body = response.json()
-    assert body["type"] == "error"
-    assert body["error"]["type"] == kind
-    assert body["request_id"] == response.headers["request-id"]
-    return body["error"]["message"]
-
-
-def openai_error(response, status, code=None):
-    assert response.status_code == status, response.text
-    error = response.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert response.headers["x-request-id"]
-    if code is not None:
-        assert error["code"] == code
-    return error
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("costs_nothing")]
 
 
 def forged(public_id):

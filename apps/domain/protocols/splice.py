@@ -102,6 +102,10 @@ def edit(body: bytes, changes: Mapping[str, bytes]) -> bytes:
 
 
 def _reason(error: Exception, body: bytes) -> str:
+    if not body.strip():
+        return "it is empty."
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "it begins with a byte order mark."
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8."
     if _HALF.search(_PAIR.sub(b"", body.replace(b"\\\\", b""))):
