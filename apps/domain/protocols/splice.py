@@ -20,19 +20,31 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+_FIRST_KEYS = 300  # bytes in which the first key ends
+
+Style = tuple[bytes, bytes]  # what lies before a key but the first, and between a key and its value
+_STYLES: tuple[Style, ...] = ((b',"', b'":'), (b', "', b'": '))  # how nearly every client writes: compact, or as Python
+
+
 class Members(msgspec.Struct, frozen=True, gc=False):
-    """Where the values of a JSON object lie in `body`. `end` is just behind the last value (or the brace)."""
+    """The values of a JSON object. One that is written in one `style` throughout is that and no more; of any other,
+    `spans` tells where the values lie, and `end` what is just behind the last one (or the brace)."""
 
     body: bytes
-    spans: dict[str, tuple[int, int]]
-    end: int
+    values: dict[str, msgspec.Raw]
+    style: Style | None = None
+    spans: dict[str, tuple[int, int]] = {}
+    end: int = 0
 
     def raw(self, name: str) -> bytes | None:
-        span = self.spans.get(name)
-        return None if span is None else self.body[span[0] : span[1]]
+        value = self.values.get(name)
+        return None if value is None else bytes(value)
 
     def edit(self, changes: Mapping[str, bytes]) -> bytes:
         """The body with each named value replaced in its place, or added behind the last one."""
+        if self.style is not None:
+            escaped = {name if name in self.values else _escaped(name): value for name, value in changes.items()}
+            return _written({**self.values, **escaped}, self.style)
         cuts = [(*self.spans[name], value) for name, value in changes.items() if name in self.spans]
         added = b",".join(
             msgspec.json.encode(name) + b":" + value for name, value in changes.items() if name not in self.spans
@@ -66,34 +78,22 @@ def read(body: bytes, *, at: str = "") -> Members:
         raise nesting.too_deep() from error
     nesting.check(body)
     members = _straight(body, values) or _walk(body, values, at=at)
-    if len({name.casefold() for name in values}) < len(values):
+    if len(set(map(str.casefold, values))) < len(values):
         raise _twice(next(name for name in values if name.casefold() != name), at=at)
     return members
 
 
-_STYLES = ((b',"', b'":'), (b', "', b'": '))  # how nearly every client writes: compact, or as Python does
-
-
 def _straight(body: bytes, values: dict[str, msgspec.Raw]) -> Members | None:
-    """Of a body written in one regular style, which is put together again and compared. None: it is not."""
-    for before, behind in _STYLES:
-        if body.find(behind, 0, 300) < 0 and values:
-            continue
-        spans = {}
-        end = 2 - len(before)  # the first key has a brace where others have a comma
-        opening = b"{" + before[len(before) - 1 :]
-        for name, value in values.items():
-            key = opening + name.encode() + behind
-            opening = before
-            start = max(end, 0) + len(key)
-            end = start + len(value)
-            if not body.startswith(key, start - len(key)) or not body.startswith(bytes(value), start):
-                break
-            spans[name] = (start, end)
-        else:
-            if body.startswith(b"}", max(end, 1)) and len(body) == max(end, 1) + 1:
-                return Members(body, spans, max(end, 1))
+    """Of a body in one style throughout: it is written again and compared. None: it is not."""
+    for style in _STYLES:
+        if style[1] in body[:_FIRST_KEYS] and _written(values, style) == body:
+            return Members(body, values, style)
     return None
+
+
+def _written(values: Mapping[str, msgspec.Raw | bytes], style: Style) -> bytes:
+    before, behind = style
+    return b'{"' + before.join([name.encode() + behind + value for name, value in values.items()]) + b"}"
 
 
 def edit(body: bytes, changes: Mapping[str, bytes]) -> bytes:
@@ -130,9 +130,13 @@ def _walk(body: bytes, values: dict[str, msgspec.Raw], *, at: str) -> Members:
         if following is None:
             raise _twice(name, at=at)
         if following.group(1) == b"}":
-            return Members(body, spans, end)
+            return Members(body, values, None, spans, end)
         end = following.end()
-    return Members(body, spans, end)
+    return Members(body, values, None, spans, end)
+
+
+def _escaped(name: str) -> str:
+    return msgspec.json.encode(name)[1:-1].decode()
 
 
 def _name(raw: bytes) -> str:

@@ -123,7 +123,7 @@ def _read_format(raw: wire.Object | None) -> chat.Format | None:
 
 def _rest(call: ClientCall) -> dict[str, Any]:
     members = call.wire.members
-    return {name: validation.value(members.raw(name), at=name) for name in members.spans if name not in _understood}
+    return {name: validation.value(members.raw(name), at=name) for name in members.values if name not in _understood}
 
 
 def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities: frozenset[str]) -> None:
