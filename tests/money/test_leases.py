@@ -291,17 +291,15 @@ def test_a_budget_that_was_just_switched_off_does_not_restrain(acme):
 def test_a_new_time_zone_does_not_begin_a_budget_anew(acme):
     found = budget(100, tenant=acme)
 
-    async def scenario(name: str, amount: int) -> None:
-        book = LeaseBook(name, shared=False)
+    async def scenario(book: LeaseBook, *, amount: int) -> None:
         hold = await book.reserve([await in_thread(rule, found)], amount=amount, now=NOW)
         book.settle(hold, amount=amount)
         await in_thread(ledger.post, [outcome(intent(hold=hold), cost=amount)])
-        await book.close()
 
-    asyncio.run(scenario("before", 100))
+    run(partial(scenario, amount=100), LeaseBook("before", shared=False))
     tenants.update_tenant(acme, actor=None, timezone="Asia/Tokyo")
     with pytest.raises(errors.BudgetExhausted):
-        asyncio.run(scenario("after", 1))
+        run(partial(scenario, amount=1), LeaseBook("after", shared=False))
     assert Budget.objects.get(pk=found.pk).windows.count() == 1
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
+from django.db import connections
 
 from apps.runtime.state import state
 from apps.status import checks, probes
@@ -24,6 +25,7 @@ async def _ready_process() -> AsyncIterator[None]:
     probes._inspector._last = None
     yield
     vars(state).update(before)
+    probes._inspector._thread.submit(connections.close_all).result()
 
 
 async def ask(path: str, *, method: str = "GET", host: str = "10.1.2.3:8000") -> tuple[int, dict[str, str], Any]:
@@ -87,8 +89,6 @@ async def test_a_process_without_a_current_configuration_is_not_ready(age: float
 @pytest.fixture
 def lost_database(settings: Any) -> Iterator[None]:
     """The default connection of other threads leads nowhere."""
-    from django.db import connections
-
     place = connections.settings["default"]
     before = dict(place)
     place.update({"ENGINE": "django.db.backends.sqlite3", "NAME": "/nowhere/at/all.db", "OPTIONS": {}})
