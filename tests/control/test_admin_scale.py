@@ -14,6 +14,7 @@ from apps.accounts.models import User
 from apps.audit.pages import MOST_ROWS, CappedPaginator
 from apps.keys.models import Key
 from apps.tenants.models import Tenant
+from apps.usage.admin.filters import OutcomeFilter
 from apps.usage.models import Entry
 from tests import factories
 from tests.control import world
@@ -101,6 +102,25 @@ def test_a_list_is_counted_no_further_than_it_is_paged():
     (query,) = [query["sql"] for query in queries]
     assert f"LIMIT {MOST_ROWS}" in query
     assert "ORDER BY" not in query
+
+
+def test_a_search_that_finds_little_reads_the_table_once(desk):
+    world.many_of_everything(FEW)
+    key = Key.objects.earliest("pk")
+    with CaptureQueriesContext(connection) as queries:
+        assert key.name in desk.text("keys_key_changelist", q=key.public_id)
+    rows = [query["sql"] for query in queries if 'FROM "keys_key"' in query["sql"]]
+    found = f'"keys_key"."id" IN ({key.pk})'
+    assert [found in query for query in rows] == [False, True, True], rows
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("outcome", ["errors", "timeout", "unconfirmed", "unpriced"])
+def test_rare_outcomes_are_found_by_an_index(outcome, rf):
+    """PostgreSQL's planner reads so small a table whole."""
+    registered = admin.site._registry[Entry]
+    asked = OutcomeFilter(rf.get("/"), {"outcome": [outcome]}, Entry, registered)
+    assert "USING INDEX entry_" in asked.queryset(rf.get("/"), Entry.objects.order_by("-id")).explain()
 
 
 def test_a_list_that_is_longer_says_so(desk, monkeypatch):

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, RadioFilter
 
 from apps.domain import ids
-from apps.usage.models import NOT_ERRORS, State, Status
+from apps.usage.models import IS_ERROR, NOT_ERRORS, State, Status
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -76,13 +76,15 @@ class OutcomeFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         match self.value():
             case "errors":
-                return queryset.exclude(status__in=NOT_ERRORS)
+                return queryset.filter(IS_ERROR)
             case "unconfirmed":
                 return queryset.filter(state=State.UNCONFIRMED)
             case "unpriced":
                 return queryset.filter(Q(in_fresh__gt=0) | Q(out_total__gt=0), price_version=None)
-            case status if status in Status.values:
+            case status if status in NOT_ERRORS:
                 return queryset.filter(status=status)
+            case status if status in Status.values:
+                return queryset.filter(IS_ERROR, status=status)
         return queryset
 
 
