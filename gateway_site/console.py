@@ -36,14 +36,14 @@ MENU = [
     {"title": None, "items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
     _group(
         "Usage",
-        _item("Calls", "receipt_long", "usage.entry"),
-        _item("By the hour", "bar_chart", "usage.hourlyrollup"),
+        _item("Ledger", "receipt_long", "usage.entry"),
+        _item("Hourly rollups", "bar_chart", "usage.hourlyrollup"),
     ),
     _group(
         "Access",
         _item("Tenants", "domain", "tenants.tenant"),
         _item("Projects", "folder", "tenants.project"),
-        _item("People", "group", "accounts.user"),
+        _item("Users", "group", "accounts.user"),
         _item("Keys", "key", "keys.key"),
     ),
     _group(
@@ -57,11 +57,11 @@ MENU = [
         _item("Models", "neurology", "catalog.model"),
         _item("Deployments", "conversion_path", "catalog.deployment"),
         _item("Prices", "sell", "catalog.price"),
-        _item("Opened networks", "lan", "catalog.allowednetwork"),
+        _item("Allowed networks", "lan", "catalog.allowednetwork"),
     ),
     _group(
         "Operations",
-        _item("Schedules", "schedule", "django_celery_beat.periodictask"),
+        _item("Periodic tasks", "schedule", "django_celery_beat.periodictask"),
         _item("Audit log", "history", "audit.record"),
     ),
 ]
@@ -108,7 +108,7 @@ UNFOLD: dict[str, Any] = {
                 "django_celery_beat.crontabschedule",
             ],
             "items": [
-                _item("Schedules", "", "django_celery_beat.periodictask"),
+                _item("Tasks", "", "django_celery_beat.periodictask"),
                 _item("Intervals", "", "django_celery_beat.intervalschedule"),
                 _item("Crontabs", "", "django_celery_beat.crontabschedule"),
             ],

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from apps.audit import cells
 from apps.audit.pages import Page
@@ -33,6 +33,7 @@ class TaskForm(forms.ModelForm):
     class Meta:
         model = PeriodicTask
         fields = ["name", "task", "enabled", "interval", "crontab", "description"]
+        widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
         help_texts = {
             "name": "",
             "enabled": "",
@@ -62,6 +63,9 @@ class TaskAdmin(Page):
         ("So far", {"fields": ["shown_run", "shown_count"]}),
     ]
     readonly_fields = ["shown_run", "shown_count"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: PeriodicTask | None = None) -> Any:
+        return self.fieldsets if obj is not None else self.fieldsets[:-1]
 
     @display(description="State", ordering="enabled")
     def shown_state(self, task: PeriodicTask) -> str:

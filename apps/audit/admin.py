@@ -23,7 +23,7 @@ TONES = {
 
 @admin.register(Record)
 class RecordAdmin(ReadOnlyAdmin):
-    list_display = ["shown_at", "shown_action", "shown_target", "actor_name", "address"]
+    list_display = ["shown_at", "shown_action", "shown_target", "shown_actor", "address"]
     list_display_links = ["shown_at", "shown_target"]
     list_filter = [("area", ChoicesDropdownFilter)]
     list_fullwidth = True
@@ -32,11 +32,11 @@ class RecordAdmin(ReadOnlyAdmin):
     sortable_by: list[str] = []
     nothing_yet = "Every change that somebody makes here, or through the API, is written down in this list."
     fieldsets = [
-        (None, {"fields": ["shown_at", "shown_action", "shown_target", "shown_kind", "actor_name", "address"]}),
+        (None, {"fields": ["shown_at", "shown_action", "shown_target", "shown_actor", "address"]}),
         ("What changed", {"fields": ["changes"]}),
-        ("For processes", {"fields": ["area", "revision"]}),
+        ("For processes", {"fields": ["shown_kind", "area", "revision"]}),
     ]
-    readonly_fields = ["shown_at", "shown_action", "shown_target", "shown_kind", "changes"]
+    readonly_fields = ["shown_at", "shown_action", "shown_target", "shown_actor", "shown_kind", "changes"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Record]:
         rows: QuerySet[Record] = super().get_queryset(request)
@@ -55,7 +55,11 @@ class RecordAdmin(ReadOnlyAdmin):
     def shown_target(self, record: Record) -> str:
         return record.target_label
 
-    @display(description="Kind")
+    @display(description="By")
+    def shown_actor(self, record: Record) -> str:
+        return record.actor_name
+
+    @display(description="Row")
     def shown_kind(self, record: Record) -> str:
         return f"{record.target_type} {record.target_id}"
 

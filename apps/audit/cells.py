@@ -53,7 +53,7 @@ def badge(text: str, tone: str = "") -> SafeString:
 
 
 def number(value: int | None) -> str:
-    return NOTHING if value is None else format_html('<span class="weir-number">{}</span>', f"{value:,}")
+    return amount(NOTHING if value is None else f"{value:,}")
 
 
 def amount(text: str) -> str:

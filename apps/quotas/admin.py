@@ -27,6 +27,14 @@ from apps.quotas.models import Budget, BudgetWindow, Limit
 from apps.tenants.models import Project, Tenant
 
 ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
+EXCLUDED = {name: {*SUBJECTS} - {name} for name in SUBJECTS}
+EXCLUDED |= {"user": {"project", "key", "model"}, "model": {"project", "key", "user"}, "tenant": {"project", "key"}}
+
+
+def _while_possible(name: str) -> str:
+    """For the page's script: a subject is asked for until another one excludes it."""
+    others = " || ".join(f"$data.{other}" for other in sorted(EXCLUDED[name]))
+    return f"$data.{name} || !({others})"
 
 
 class RuleAdmin(AuditedAdmin):
@@ -43,6 +51,7 @@ class RuleAdmin(AuditedAdmin):
     ]
     search_help_text = "Beginning of the name of a tenant, project, key, user or model"
     actions = ["enable", "disable"]
+    conditional_fields = {name: _while_possible(name) for name in SUBJECTS}
     what: tuple[str, list[str]]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

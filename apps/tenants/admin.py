@@ -120,13 +120,17 @@ class Switched(AuditedAdmin):
 @admin.register(Tenant)
 class TenantAdmin(Switched):
     form = TenantForm
-    list_display = ["name", "shown_state", "members", "projects", "timezone", "shown_created"]
+    list_display = ["name", "shown_state", "members", "projects", "shown_timezone", "shown_created"]
     list_filter = [("is_active", BooleanRadioFilter)]
     search_fields = ["name__istartswith", "slug__istartswith"]
     search_help_text = "Beginning of the name"
     prepopulated_fields = {"slug": ["name"]}
     inlines = [ProjectInline, MembershipInline]
     nothing_yet = "A tenant is a customer or a department: it has projects, members, keys and budgets of its own."
+
+    @display(description="Time zone")
+    def shown_timezone(self, tenant: Tenant) -> str:
+        return tenant.timezone
 
     def complete(self, rows: list[Tenant]) -> None:
         """Two queries for the whole page."""

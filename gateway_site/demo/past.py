@@ -133,13 +133,14 @@ def _failed(intent: Intent, status: Status, *, http_status: int | None, code: st
 def _answered(habit: Habit, intent: Intent, *, left: bool, random: Random) -> Outcome:
     """`left`: the client went away in the middle, so the rest was never written."""
     usage = _usage(habit, left=left, random=random)
+    cost = pricing.cost(usage, intent.card) if intent.card else 0
     first = round(random.lognormvariate(0, 0.4) * 650)
     return Outcome(
-        intent=intent,
+        intent=msgspec.structs.replace(intent, reserved=3 * cost),
         status="client_gone" if left else "ok",
         usage=usage,
         usage_source="estimated" if left else "provider",
-        cost=pricing.cost(usage, intent.card) if intent.card else 0,
+        cost=cost,
         http_status=200,
         stop_reason="" if left else random.choices(["end_turn", "tool_use", "max_tokens"], weights=[55, 42, 3])[0],
         latency_ms=first + round(usage.out_total * random.uniform(9, 16)),

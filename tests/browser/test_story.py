@@ -129,6 +129,24 @@ def test_choosing_a_vendor_fills_in_what_is_known_of_it(page: Page, house: House
     expect(address).to_have_value("https://own.example/v1")
 
 
+def test_a_subject_that_is_chosen_hides_those_that_it_excludes(page: Page, house: House) -> None:
+    page.goto(house.url("/admin/quotas/budget/add/"))
+    subjects = {
+        name: page.locator(f".field-{name} .select2-selection") for name in ("tenant", "project", "user", "key")
+    }
+    for field in subjects.values():
+        expect(field).to_be_visible()
+    choose(page, "user", "alice")
+    expect(subjects["project"]).to_be_hidden()
+    expect(subjects["key"]).to_be_hidden()
+    expect(subjects["tenant"]).to_be_visible()
+    page.click(".field-user .select2-selection__clear")
+    expect(subjects["project"]).to_be_visible()
+    page.keyboard.press("Escape")
+    choose(page, "project", "Rockets")
+    expect(subjects["tenant"]).to_be_hidden()
+
+
 def test_a_date_is_asked_for_only_where_it_is_wanted(page: Page, house: House) -> None:
     page.goto(house.url("/admin/keys/key/add/"))
     date = page.locator("#id_expires_at_0")

@@ -14,6 +14,7 @@ from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.pages import ReadOnlyAdmin
+from apps.catalog.models import Deployment, Protocol
 from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
 from apps.usage.admin import costs
@@ -125,16 +126,17 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @display(description="Spoken")
     def shown_dialects(self, entry: Entry) -> str:
-        streamed = "streamed" if entry.stream else "not streamed"
-        return f"{entry.client_protocol} at {entry.endpoint}, {entry.upstream_protocol} upstream, {streamed}"
+        names = dict(Protocol.choices)
+        client, upstream = (names.get(name, name) for name in (entry.client_protocol, entry.upstream_protocol))
+        spoken = client if client == upstream else f"{client}, {upstream} upstream"
+        return f"{spoken}, {'streamed' if entry.stream else 'not streamed'}"
 
     @display(description="Deployment")
     def shown_deployment(self, entry: Entry) -> str:
-        if entry.deployment_id is None:
+        found = Deployment.objects.select_related("model", "provider").filter(pk=entry.deployment_id).first()
+        if found is None:
             return cells.NOTHING
-        return cells.link(
-            reverse("admin:catalog_deployment_change", args=[entry.deployment_id]), f"no. {entry.deployment_id}"
-        )
+        return cells.link(reverse("admin:catalog_deployment_change", args=[found.pk]), found)
 
     @display(description="Attempts of this request")
     def attempts(self, entry: Entry) -> str:
@@ -249,5 +251,5 @@ def _cost(entry: Entry, *, write: Callable[[int], str] = money.text) -> str:
 
 def _milliseconds(value: int | None) -> str:
     if value is None:
-        return cells.NOTHING
+        return cells.amount(cells.NOTHING)
     return cells.amount(f"{value:,} ms" if value < 1_000 else f"{value / 1_000:,.2f} s")
