@@ -18,23 +18,24 @@ _KINDS = {"env": local.read, "file": file.read, "vault": transit.read, "aws-kms"
 
 def current() -> Keyring:
     """Raises KeyringRefused. Asks nobody yet."""
-    return _read(settings.WEIR_KEYRING)
+    return named(settings.WEIR_KEYRING)
 
 
-def kind() -> str:
+def kind_of(text: str) -> str:
     """`env`, `file`, `vault` or `aws-kms`."""
-    scheme, colon, _ = settings.WEIR_KEYRING.strip().partition(":")
+    scheme, colon, _ = text.strip().partition(":")
     return scheme if colon and scheme in _KINDS else "env"
 
 
 def repeats(secret: str) -> bool:
     """Whether the keyring's text, where there is one, holds another secret. Raises KeyringRefused."""
     text = settings.WEIR_KEYRING.strip()
-    return secret in (file.content(text.partition(":")[2]) if kind() == "file" else text)
+    return secret in (file.content(text.partition(":")[2]) if kind_of(text) == "file" else text)
 
 
 @lru_cache(maxsize=4)
-def _read(text: str) -> Keyring:
+def named(text: str) -> Keyring:
+    """By a value such as WEIR_KEYRING may have. Raises KeyringRefused."""
     text = text.strip()
     scheme, _, address = text.partition(":")
     return _KINDS[scheme](address) if scheme in _KINDS else local.read(text)

@@ -8,7 +8,7 @@ killed anywhere: everything opens, and the next run goes on.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from django.db.models import Q, QuerySet
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.catalog import canary, data_keys, keyring, sealing, vault
-from apps.catalog.keyrings.ring import Keyring
+from apps.catalog.keyrings.ring import Keyring, KeyringRefused, KeyringUnavailable
 from apps.catalog.models import Canary, Credential, DataKey, Provider, Purpose
 from apps.catalog.places import place_of
 
@@ -72,20 +72,44 @@ def rotate_kek(*, actor: Any = None) -> int:
     canary.verify()
     ring = keyring.current()
     active = ring.active()
-    done = 0
-    for pk in DataKey.objects.exclude(kek_version=active).values_list("pk", flat=True):
-        done += _rewrap(pk, ring=ring, active=active, actor=actor)
+    rows = DataKey.objects.exclude(kek_version=active).values_list("pk", flat=True)
+    done = sum(_rewrap(pk, ring, ring, is_done=lambda row: row.kek_version == active, actor=actor) for pk in rows)
     Canary.objects.exclude(pk__in=DataKey.objects.values("kek_version")).exclude(pk=active).delete()
     return done
 
 
-def _rewrap(pk: Any, *, ring: Keyring, active: int, actor: Any) -> int:
+def move(*, previous: Keyring, actor: Any = None) -> int:
+    """From another keyring to this one; return how many data keys were still under the other.
+
+    Nothing may be served meanwhile: a process opens what is under its own keyring only. An interrupted run is
+    continued by another. Raises KeyringRefused.
+    """
+    ring = keyring.current()
+    rows = DataKey.objects.values_list("pk", flat=True)
+    done = sum(_rewrap(pk, previous, ring, is_done=lambda row: _opens(row, ring), actor=actor) for pk in rows)
     with transaction.atomic():
-        row = DataKey.objects.select_for_update(of=("self",)).filter(pk=pk).exclude(kek_version=active).first()
-        if row is None:  # another run was first
+        Canary.objects.all().delete()
+        canary.plant()
+    return done
+
+
+def _opens(row: DataKey, ring: Keyring) -> bool:
+    try:
+        row.open(ring)
+    except KeyringUnavailable:
+        raise
+    except KeyringRefused:
+        return False
+    return True
+
+
+def _rewrap(pk: Any, opens: Keyring, seals: Keyring, *, is_done: Callable[[DataKey], bool], actor: Any) -> int:
+    with transaction.atomic():
+        row = DataKey.objects.select_for_update(of=("self",)).filter(pk=pk).first()
+        if row is None or is_done(row):  # another run was first
             return 0
         before = row.kek_version
-        row.seal(row.open(ring), ring)
+        row.seal(row.open(opens), seals)
         row.save(update_fields=["kek_version", "wrapped"])
         audit.record(
             actor=actor,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from apps.catalog import canary, data_keys, keyring, rotation, selectors, vault
 from apps.catalog.keyrings.ring import KeyringRefused, KeyringUnavailable
@@ -100,6 +102,31 @@ def test_one_that_cannot_help_stops_the_start_and_takes_nothing_from_a_running_g
         selectors.snapshot_models(0)
     server.down = 0
     assert len(selectors.snapshot_models(0)["claude"].deployments[0].provider.credentials) == 1
+
+
+@pytest.mark.django_db
+def test_an_installation_moves_there_and_back(server, acme, website, settings, tmp_path):
+    there, file = settings.WEIR_KEYRING, tmp_path / "keyring"
+    file.touch(0o600)
+    file.write_text("1:first-value-of-a-keyring")
+    here = settings.WEIR_KEYRING = f"file:{file}"
+    factories.credential(tenant=acme)
+    issued = factories.key(website)
+    for previous, settings.WEIR_KEYRING in ((here, there), (there, here)):
+        with pytest.raises(KeyringRefused):
+            canary.verify()
+        first = DataKey.objects.order_by("pk").first()  # as if a run had been killed after it
+        first.seal(first.open(keyring.named(previous)), keyring.current())
+        first.save()
+        assert rotation.move(previous=keyring.named(previous)) == 1
+        canary.verify()
+        assert opened() == [SECRET]
+        assert key_selectors.principal(issued.plaintext) is not None
+
+
+def test_a_keyring_is_not_taken_from_the_command_line():
+    with pytest.raises(CommandError, match="put the keyring into a file"):
+        call_command("secrets", "move", "--from", "1:first-value-of-a-keyring")
 
 
 def test_one_that_is_not_there_or_does_not_answer_is_given_up(server, monkeypatch):

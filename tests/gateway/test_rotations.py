@@ -6,7 +6,7 @@ import pytest
 
 from apps.catalog import keyring, vault
 from apps.catalog import rotation as data_keys
-from apps.catalog.models import Credential, DataKey
+from apps.catalog.models import Credential
 from apps.keys import rotation as peppers
 from apps.keys.models import KeySecret
 from tests.control.key_servers import Vault
@@ -62,7 +62,9 @@ def test_a_keyring_that_stops_answering_takes_nothing_away(gateway, world, setti
     assert status(gateway) == 200
     with Vault() as server:
         settings.WEIR_VAULT_TOKEN = server.token
-        _move(settings, f"vault:{server.url}/transit/weir")
+        previous, settings.WEIR_KEYRING = keyring.current(), f"vault:{server.url}/transit/weir"
+        data_keys.move(previous=previous)
+        vault.forget()
         gateway.refresh()
         assert status(gateway) == 200
         server.down = 503
@@ -74,13 +76,3 @@ def test_a_keyring_that_stops_answering_takes_nothing_away(gateway, world, setti
         server.down = 0
         gateway.refresh()
         assert status(gateway) == 200
-
-
-def _move(settings, to: str) -> None:
-    """Every data key from this keyring to another kind."""
-    old = keyring.current()
-    settings.WEIR_KEYRING = to
-    for row in DataKey.objects.all():
-        row.seal(row.open(old), keyring.current())
-        row.save()
-    vault.forget()

@@ -42,6 +42,10 @@ class KmsKeyring:
     def unwrap(self, text: str, *, version: int, context: bytes) -> bytes:
         if version not in self._keys:
             raise KeyringRefused(f"WEIR_KEYRING lacks version {version}.")
+        try:
+            base64.b64decode(text, validate=True)
+        except ValueError:  # of another keyring; KMS would call the whole question malformed
+            raise KeyringRefused("WEIR_KEYRING: this was not sealed by AWS KMS.") from None
         return base64.b64decode(self._ask("Decrypt", version, context, CiphertextBlob=text)["Plaintext"])
 
     def _ask(self, action: str, version: int, context: bytes, **values: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.catalog import rotation
+from apps.catalog import keyring, rotation
 from apps.catalog.keyrings.ring import KeyringRefused
 from apps.catalog.models import Purpose
 from apps.keys import rotation as peppers
@@ -28,6 +28,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         tasks = parser.add_subparsers(dest="task", required=True)
         tasks.add_parser("rotate-kek", help="Reseal the data keys under the keyring's newest version.")
+        move = tasks.add_parser("move", help="From another keyring to the present one, while nothing is served.")
+        move.add_argument(
+            "--from", dest="previous", metavar="KEYRING", required=True, help="file:…, vault:…, aws-kms:…"
+        )
         dek = tasks.add_parser("rotate-dek", help="Give tenants other data keys and reseal their credentials.")
         whose = dek.add_mutually_exclusive_group(required=True)
         whose.add_argument("--tenant", metavar="SLUG")
@@ -51,6 +55,12 @@ class Command(BaseCommand):
 
     def rotate_kek(self, options: dict[str, Any]) -> None:
         self.stdout.write(f"{rotation.rotate_kek()} data keys resealed.")
+        self.verify(options)
+
+    def move(self, options: dict[str, Any]) -> None:
+        if keyring.kind_of(options["previous"]) == "env":
+            raise CommandError("What stands in a command line can be read by others: put the keyring into a file.")
+        self.stdout.write(f"{rotation.move(previous=keyring.named(options['previous']))} data keys moved.")
         self.verify(options)
 
     def rotate_dek(self, options: dict[str, Any]) -> None:
