@@ -127,7 +127,7 @@ def main() -> None:
     bare = Bare(upstream=options.upstream, key=options.key, stock=options.stock)
     router = URLRouter([re_path(r"^(?:anthropic/)?v1(?:/|$)", bare)])
     application = ProtocolTypeRouter({"http": router, "lifespan": bare.lifespan})
-    server.harden()
+    server.raise_limits()
     configuration = server.configuration(application, host=HOST, port=options.port, proxies=[])
     server.DrainingServer(configuration, prestop=0.0, drain=1.0).run()
 
