@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import re
 
+from apps.domain import credentials
+
 CUT = "[redacted]"
 
 _DONE = r"(?!\[redacted\])"
 _VALUE = r"(?:\[redacted\]|[^\s\"'`,;&)\]}])"
-_PREFIXES = (
-    # vendors, then what else turns up in environments
-    r"sk-ant-|sk-proj-|sk-|csk-|rk-|pk-|gsk_|xai-|pplx-|nvapi-|AIza|ya29\.|hf_|r8_|fw_"
-    r"|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|AKIA|ASIA|ABIA|ACCA"
-)
 _NAMES = (
     r"x-api-key|x-goog-api-key|api[-_]?key|(?:proxy-)?authorization|set-cookie|cookie|password|passwd|passphrase"
     r"|client[-_]secret|aws_secret_access_key|secret[-_]?key|secret|access[-_]token|refresh[-_]token|id[-_]token"
@@ -33,8 +30,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{CUT}",
     ),
     (re.compile(rf"(?i)([?&](?:key|token|sig|signature|code|{_NAMES})=){_DONE}{_VALUE}+"), rf"\1{CUT}"),
-    (re.compile(rf"(?<![0-9A-Za-z_-])(?:{_PREFIXES})[0-9A-Za-z_*.-]{{6,}}"), CUT),
-    (re.compile(r"(?<![0-9A-Za-z_-])eyJ[0-9A-Za-z_-]{6,}\.[0-9A-Za-z_.-]+"), CUT),
+    (re.compile(credentials.SHAPE), CUT),
     (re.compile(rf"(?i)\b(bearer(?>\s{{1,4}})){_DONE}{_VALUE}{{6,}}"), rf"\1{CUT}"),
     (re.compile(r"(://)[^/\s@\"']{1,512}@"), rf"\1{CUT}@"),
 )

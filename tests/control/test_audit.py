@@ -154,7 +154,7 @@ def test_secrets_are_cut_out_by_name_and_type_and_shape():
         "max_output_tokens": 8192,
         "note": "their key is [redacted], keep it",
         "header": "Authorization: [redacted]",
-        "key": "[redacted]",
+        "key": "weir_0123456789AB_[redacted]",
         "wrapped_in": {"Secret": "[redacted]", "fine": 1},
         "object": "[redacted]",
         "raw": "[redacted]",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from apps.domain import errors
+from apps.domain import credentials, errors
 
 OVERFLOW = "context_length_exceeded"
 _KINDS = {400: "invalid_request", 402: "billing", 404: "not_found", 413: "too_large", 422: "invalid_request"}
@@ -17,10 +17,9 @@ _OVERFLOW_WORDS = re.compile(
     r"|exceeds? (?:the |its |this )?(?:model's )?(?:maximum )?context|prompt token count of \d+ exceeds",
     re.IGNORECASE,
 )
-# Anything that looks like a key: vendors' own (sk-…, gsk_…, AIza…, AKIA…), ours, and what follows a header's name.
+# Vendors' keys, ours, and what follows a header's name.
 _CREDENTIAL = re.compile(
-    rb"\b(?:(?:sk|gsk|csk|rk|pk|xai|nvapi|weir)[-_][A-Za-z0-9*._-]{6,}|AIza[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{12,}"
-    rb"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]+)"
+    credentials.SHAPE.encode() + rb"|weir_[0-9A-Za-z*._-]{6,}"
     rb"|(?i:(?<=bearer )[^\s\"'\\,]{6,}|(?<=x-api-key: )[^\s\"'\\,]{6,}|(?<=api key provided: )[^\s\"'\\,]{6,})"
 )
 _CUT = b"[removed]"
