@@ -12,7 +12,7 @@ from apps.domain.snapshot import UNRESTRAINED
 
 if TYPE_CHECKING:
     from apps.domain.limits.decision import Decision
-    from apps.domain.snapshot import Limit, Rules
+    from apps.domain.snapshot import Budget, Limit, Model, Principal, Rules, Snapshot
     from apps.gateway.context import RequestContext
     from apps.quotas.counters import Limiter
 
@@ -25,11 +25,7 @@ _SAID = {
 
 async def admit(ctx: RequestContext, limiter: Limiter) -> None:
     """Sets `decision` and `budgets`. Raises RateLimited."""
-    rules = _rules(ctx)
-    limits: list[Limit] = []
-    for rule in rules:
-        limits += rule.limits
-    ctx.budgets = tuple(budget for rule in rules for budget in rule.budgets)
+    limits, ctx.budgets = _restraints(ctx)
     if not limits:
         return
     assert ctx.call is not None
@@ -39,11 +35,35 @@ async def admit(ctx: RequestContext, limiter: Limiter) -> None:
         raise _refusal(ctx.decision)
 
 
-def _rules(ctx: RequestContext) -> list[Rules]:
-    """What restrains this call, from the widest subject to the narrowest, empty rules left out."""
-    principal, model, snapshot = ctx.principal, ctx.model, ctx.snapshot
+class _Memory:
+    """What restrains a key's calls of a model, under one snapshot: nothing of an older one is held on to."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.known: dict[tuple[int, int], tuple[Principal, tuple[Limit, ...], tuple[Budget, ...]]] = {}
+
+
+_memory = _Memory()
+_MOST_KNOWN = 4096
+
+
+def _restraints(ctx: RequestContext) -> tuple[tuple[Limit, ...], tuple[Budget, ...]]:
+    principal, model = ctx.principal, ctx.model
     assert principal is not None
     assert model is not None
+    if _memory.snapshot is not ctx.snapshot or len(_memory.known) >= _MOST_KNOWN:
+        _memory.snapshot, _memory.known = ctx.snapshot, {}
+    known = _memory.known.get((principal.key_id, model.id))
+    if known is None or known[0] is not principal:
+        rules = _rules(principal, model, ctx.snapshot)
+        limits = tuple(limit for rule in rules for limit in rule.limits)
+        budgets = tuple(budget for rule in rules for budget in rule.budgets)
+        known = _memory.known[principal.key_id, model.id] = (principal, limits, budgets)
+    return known[1], known[2]
+
+
+def _rules(principal: Principal, model: Model, snapshot: Snapshot) -> list[Rules]:
+    """What restrains such a call, from the widest subject to the narrowest, empty rules left out."""
     candidates = (
         snapshot.tenants[principal.tenant_id],
         snapshot.projects[principal.project_id],

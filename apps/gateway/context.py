@@ -42,6 +42,7 @@ class RequestContext:
         "gone",
         "headers",
         "model",
+        "parts",
         "principal",
         "prompt_bytes",
         "public_request_id",
@@ -50,6 +51,7 @@ class RequestContext:
         "scope",
         "send",
         "snapshot",
+        "stalled",
         "started",
         "started_at",
         "task",
@@ -82,7 +84,9 @@ class RequestContext:
         self.budgets: tuple[Budget, ...] = ()
         self.attempts: list[Attempt] = []
         self.committed = False  # the status line is out
+        self.parts = 0  # of the body, that have come in
         self.gone = False  # the client has left
+        self.stalled = False  # the client has stopped sending
 
     def forget(self) -> None:
         """Lets go of what refers back to this object. Left to the collector, a call's hundred objects cost it 40 µs,

@@ -1,4 +1,5 @@
-"""Notices that the client has left, and stops the call or lets the provider finish, as the provider's policy says."""
+"""Notices a client that stops sending, or leaves: then the call is stopped, or the provider may finish, as its policy
+says."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
     from apps.runtime.ticker import Ticker
 
-# Most calls outlive this; those that do not are not worth a task of their own to watch them.
+# However long a body takes, no part of it may take longer.
+PART_SECONDS = 60.0
+# Most calls are over by then; those that are are not worth a task of their own to watch them.
 GRACE_SECONDS = 0.1
 # A provider that bills to the end anyway is heard out, within reason.
 DRAIN_SECONDS = 120.0
@@ -21,19 +24,24 @@ MAX_DRAINS = 64
 
 
 class Watch:
-    """Waits for `http.disconnect` beside the call, from shortly after its body is in until it is disarmed."""
+    """Sees to it that the body comes in; waits for `http.disconnect` beside the call from shortly after `arm`, when
+    the body is in. Until it is disarmed."""
 
-    __slots__ = ("_ctx", "_drain", "_due", "_task", "_ticker")
+    __slots__ = ("_ctx", "_drain", "_due", "_is_armed", "_parts", "_task", "_ticker")
 
     def __init__(self, ctx: RequestContext, ticker: Ticker) -> None:
         self._ctx = ctx
         self._ticker = ticker
         self._due = math.inf
+        self._parts = 0
+        self._is_armed = False
         self._task: asyncio.Task[None] | None = None
         self._drain: asyncio.TimerHandle | None = None
+        ticker.add(self)
 
     def arm(self) -> None:
-        self._ticker.add(self)
+        self._is_armed = True
+        self._due = math.inf
 
     def disarm(self) -> None:
         self._ticker.discard(self)
@@ -45,12 +53,17 @@ class Watch:
             state.draining_calls -= 1
 
     def tick(self, now: float) -> None:
-        """The first one begins the time of grace, the one at its end the watch."""
-        if self._due == math.inf:
-            self._due = now + GRACE_SECONDS
+        """The first one after a part of the body, or after the whole, begins the time that is given."""
+        if self._parts != self._ctx.parts or self._due == math.inf:
+            self._parts = self._ctx.parts
+            self._due = now + (GRACE_SECONDS if self._is_armed else PART_SECONDS)
         elif now >= self._due:
             self._ticker.discard(self)
-            self._task = asyncio.create_task(self._wait())
+            if self._is_armed:
+                self._task = asyncio.create_task(self._wait())
+            else:
+                self._ctx.stalled = True
+                self._stop()
 
     async def _wait(self) -> None:
         while (await self._ctx.receive())["type"] != "http.disconnect":
@@ -80,9 +93,11 @@ class Watch:
 
 
 def explain(ctx: RequestContext) -> errors.GatewayError:
-    """Why the call's task was cancelled: the client left, or the server is going down."""
+    """Why the call's task was cancelled: the client left or sends no more, or the server is going down."""
     if ctx.task is not None:
         ctx.task.uncancel()
     if ctx.gone:
         return errors.ClientGone("client closed the connection")
+    if ctx.stalled:
+        return errors.BodyTooSlow(f"no more of the request body came for {PART_SECONDS:.0f} s")
     return errors.Unavailable("the gateway is shutting down", retry_after=1)

@@ -72,9 +72,11 @@ async def _completion(scope: Scope, receive: Receive, send: Send, *, dialect: st
     running = engine.current or await _running(scope, receive, send, dialect=dialect)
     if running is None:
         return
+    wire, snapshot = registry.FORMATS[dialect], running.configuration.snapshot
     state.in_flight += 1
     try:
-        await pipeline.serve(_context(scope, receive, send, dialect=dialect, endpoint=endpoint), running)
+        ctx = RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=snapshot)
+        await pipeline.serve(ctx, running)
     finally:
         state.in_flight -= 1
 

@@ -160,8 +160,15 @@ class Outbound:
 
 async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, connect: float) -> httpx2.Response:
     deadline.is_waiting = True
+    made_connection.set(False)
     try:
-        return await _send_surely(pool, request, deadline=deadline)
+        try:
+            return await pool.transport.handle_async_request(request)
+        except Exception as error:
+            if not _is_stale(error, deadline):
+                raise
+        # Once more, on a connection of its own.
+        return await pool.fresh_transport.handle_async_request(request)
     except asyncio.CancelledError:
         if (timeout := deadline.fault()) is None:
             raise
@@ -172,13 +179,6 @@ async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, conn
         deadline.is_waiting = False
 
 
-async def _send_surely(pool: Pool, request: httpx2.Request, *, deadline: Deadline) -> httpx2.Response:
-    """Once more, on a connection of its own, when a kept-alive one turns out to have been closed."""
-    made_connection.set(False)
-    try:
-        return await pool.transport.handle_async_request(request)
-    except Exception as error:
-        stale = not made_connection.get() and deadline.elapsed < _STALE_WINDOW
-        if not (stale and faults.is_lost(error)):
-            raise
-    return await pool.fresh_transport.handle_async_request(request)
+def _is_stale(error: Exception, deadline: Deadline) -> bool:
+    """Whether a kept-alive connection turned out to have been closed."""
+    return not made_connection.get() and deadline.elapsed < _STALE_WINDOW and faults.is_lost(error)

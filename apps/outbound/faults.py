@@ -65,7 +65,8 @@ def in_head(headers: Mapping[str, str]) -> errors.UpstreamBroken | None:
     """A head that must not be relayed: framed twice, or coded in a way that was not asked for."""
     if "transfer-encoding" in headers and "content-length" in headers:
         return errors.UpstreamBroken("The provider's answer states its length in two ways.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    coding = headers.get("content-encoding")
+    if coding is not None and coding.lower() != "identity":
         return errors.UpstreamBroken("The provider compressed its answer although it was asked not to.")
     return None
 

@@ -61,8 +61,8 @@ class Hold:
 
     @property
     def windows(self) -> tuple[int, ...]:
-        return tuple(found.window_id for found in self.slices)
+        return tuple([found.window_id for found in self.slices])
 
     @property
     def leases(self) -> tuple[int, ...]:
-        return tuple(found.lease_id for found in self.slices)
+        return tuple([found.lease_id for found in self.slices])

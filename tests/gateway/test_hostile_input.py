@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from apps.gateway import examine
+from apps.gateway import departure
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, told
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("costs_nothing")]
@@ -158,7 +158,7 @@ def test_a_body_framed_ambiguously_ends_the_connection(gateway, world, path):
 
 @BOTH
 def test_a_body_that_does_not_go_on_is_given_up(gateway, world, path, monkeypatch):
-    monkeypatch.setattr(examine, "PART_SECONDS", 0.2)
+    monkeypatch.setattr(departure, "PART_SECONDS", 0.2)
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {world.key}\r\n".encode()
     for begun in (b"content-length: 50\r\n\r\n", b'transfer-encoding: chunked\r\n\r\n5\r\n{"a":\r\n'):
         answer = exchange(gateway, head + begun)
