@@ -5,7 +5,6 @@ reserve (memory) -> intent (journal, awaited before the upstream sees a byte) ->
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer
     from apps.quotas.slices import Hold
-
-CHECKPOINT_SECONDS = 2.0
 
 
 class Accounts:
@@ -69,7 +66,6 @@ class Attempt:
         "_sent",
         "answer",
         "card",
-        "checkpoint_due",
         "cost",
         "credential",
         "deployment",
@@ -100,7 +96,6 @@ class Attempt:
         self.upstream_status: int | None = None
         self.first_byte_seconds: float | None = None
         self.started = time.monotonic()
-        self.checkpoint_due = asyncio.get_running_loop().time() + CHECKPOINT_SECONDS
 
     @property
     def tokens(self) -> int:
@@ -148,9 +143,8 @@ class Attempt:
         """The first whole event is in."""
         self.first_byte_seconds = time.monotonic() - self.started
 
-    def checkpoint(self, moment: float) -> None:
-        """Journals how far a stream has come; `moment` is the loop's time."""
-        self.checkpoint_due = moment + CHECKPOINT_SECONDS
+    def checkpoint(self) -> None:
+        """Journals how far a stream has come."""
         assert self.exchange is not None
         seen = self.exchange.seen
         self._accounts.journal.checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from apps.domain import errors
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Claude Code gives up on a stream after five minutes without a byte, proxies after one; both count this frame.
 KEEPALIVE_SECONDS = 15.0
+CHECKPOINT_SECONDS = 2.0
 
 
 async def relay(ctx: RequestContext, answered: Answered, ticker: Ticker) -> None:
@@ -68,13 +70,14 @@ class _Pulse:
     """At every tick: a checkpoint when one is due, and a frame that every client skips when the upstream has been
     silent for KEEPALIVE_SECONDS."""
 
-    __slots__ = ("_at", "_attempt", "_ctx", "_sending", "has_moved", "last")
+    __slots__ = ("_at", "_attempt", "_checkpoint_at", "_ctx", "_sending", "has_moved", "last")
 
     def __init__(self, ctx: RequestContext, answered: Answered) -> None:
         self._ctx = ctx
         self._attempt = answered.attempt
         self._sending: asyncio.Task[None] | None = None
-        self._at: float | None = None  # when the last chunk was noticed
+        self._at = math.inf  # when the last chunk was noticed
+        self._checkpoint_at = math.inf
         self.last = answered.first
         self.has_moved = True
 
@@ -83,11 +86,14 @@ class _Pulse:
         return self.last.endswith((b"\n\n", b"\r\n\r\n"))
 
     def tick(self, now: float) -> None:
-        if self.has_moved or self._at is None:
+        if self.has_moved:
             self.has_moved = False
             self._at = now
-            if now >= self._attempt.checkpoint_due:
-                self._attempt.checkpoint(now)
+            if self._checkpoint_at == math.inf:
+                self._checkpoint_at = now + CHECKPOINT_SECONDS
+            elif now >= self._checkpoint_at:
+                self._checkpoint_at = now + CHECKPOINT_SECONDS
+                self._attempt.checkpoint()
         elif now - self._at >= KEEPALIVE_SECONDS:
             self._at = now
             if self.between_events:
