@@ -39,6 +39,7 @@ class Run:
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "REDIS_"))}
         for name in ("DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "MAKELEVEL"):
             surroundings.pop(name, None)
+        surroundings["http_proxy"] = "http://127.0.0.1:9"  # a newcomer's may be set, and lead elsewhere
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway_site.run"],
@@ -94,7 +95,7 @@ def card(first, folder) -> dict[str, str]:
 
 
 def entries(folder: Path) -> int:
-    with sqlite3.connect(f"file:{folder / 'weir.db'}?mode=ro", uri=True) as connection:
+    with contextlib.closing(sqlite3.connect(f"file:{folder / 'weir.db'}?mode=ro", uri=True)) as connection:
         return int(connection.execute("SELECT count(*) FROM usage_entry").fetchone()[0])
 
 
