@@ -36,13 +36,16 @@ def rotate_pepper(*, actor: Any = None) -> DataKey:
     Raises ValidationError while an older one is still accepted, and KeyringRefused.
     """
     with transaction.atomic():
-        before = peppers.newest()
-        DataKey.objects.select_for_update().filter(pk=before.pk).first()
-        if peppers.newest().pk != before.pk:
+        before = peppers.versions().select_for_update().first()
+        if before is None:  # keys, if any, hang on WEIR_KEY_PEPPER
+            row, number = peppers.newest(), 0
+        elif peppers.newest().pk != before.pk:
             raise ValidationError("Another run has just made a new pepper.")
-        _retire(before, actor=actor, force=False)
-        row = data_keys.make(None, purpose=Purpose.API_KEYS, version=before.version + 1)
-        versions = {"before": {"version": before.version}, "after": {"version": row.version}}
+        else:
+            _retire(before, actor=actor, force=False)
+            number = before.version
+            row = data_keys.make(None, purpose=Purpose.API_KEYS, version=number + 1)
+        versions = {"before": {"version": number}, "after": {"version": row.version}}
         revision = audit.record(actor=actor, action="pepper.made", target=row, area=Area.KEYS, **versions)
         Key.objects.filter(secrets__in=_working(_older(row))).update(revision=revision)
     return row

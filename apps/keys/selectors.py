@@ -31,7 +31,7 @@ def principal(key: str, *, outdated: Callable[[peppers.Outdated], None] | None =
     secret = found.select_related("key", "pepper").annotate(newest_pepper=newest).first()
     if secret is None or not hmac.compare_digest(bytes(secret.digest), peppers.digest(key, pepper=secret.pepper)):
         return None
-    if outdated is not None and secret.pepper_id != secret.newest_pepper:
+    if outdated is not None and secret.newest_pepper not in (None, secret.pepper_id):
         outdated(_outdated(secret, key))
     return _principal(secret, secret.key)
 

@@ -194,6 +194,21 @@ def test_keys_from_before_move_to_the_pepper_when_they_are_used(website, setting
     assert use(issued.plaintext).key_id == issued.key.pk
 
 
+def test_an_installation_from_before_gets_its_first_pepper_by_a_rotation(website, settings):
+    issued = of_before(website, settings)
+    DataKey.objects.filter(purpose=Purpose.API_KEYS).delete()
+    assert told() == [(0, False, 1, 0)]
+    assert use(issued.plaintext) is not None
+    assert told() == [(0, False, 1, 0)]  # looking a key up makes no pepper
+    before = audit.revisions()["keys"]
+    assert run("rotate-pepper").startswith("New keys hang on pepper 1;")
+    assert selectors.changed_since(before) == [issued.key.public_id]
+    with pytest.raises(CommandError, match="1 working keys"):
+        run("rotate-pepper")
+    assert use(issued.plaintext) is not None
+    assert told() == [(1, True, 1, 0)]
+
+
 def test_keys_from_before_do_not_work_without_their_pepper(website, settings):
     issued = of_before(website, settings)
     settings.WEIR_KEY_PEPPER = ""

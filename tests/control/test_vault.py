@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from apps.catalog import canary, checks, data_keys, vault
+from apps.catalog import canary, checks, data_keys, sealing, vault
 from apps.catalog.keyrings.ring import KeyringRefused
 from apps.catalog.models import Canary, DataKey
 from tests import factories
@@ -150,6 +150,17 @@ def test_the_right_keyring_is_accepted_again_and_again():
     canary.verify()
     assert list(Canary.objects.values_list("kek_version", flat=True)) == [1]
     assert checks.check_keyring_fits(databases=["default"]) == []
+
+
+def test_a_canary_of_an_earlier_installation_still_sings(settings):
+    key = sealing.derived(b"first-value-of-a-keyring", purpose="kek 1")
+    Canary.objects.create(
+        kek_version=1, sealed=sealing.seal("weir canary", key=key, name="canary", data=b"v1|canary|1")
+    )
+    canary.verify()
+    settings.WEIR_KEYRING = "1:another-value-altogether"
+    with pytest.raises(KeyringRefused, match="not the key"):
+        canary.verify()
 
 
 def test_another_keyring_is_refused_before_anything_was_sealed(settings):

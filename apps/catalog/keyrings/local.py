@@ -47,7 +47,10 @@ class LocalKeyring:
         plaintext = sealing.unseal(text, key=key, data=context)
         if plaintext is None:
             raise KeyringRefused(f"WEIR_KEYRING: version {version} does not open this.")
-        return bytes.fromhex(plaintext)
+        try:
+            return bytes.fromhex(plaintext)
+        except ValueError:  # canaries of earlier installations are plain words
+            return plaintext.encode()
 
 
 def read(text: str) -> LocalKeyring:

@@ -3,11 +3,6 @@
 from django.db import migrations, models
 
 
-def silence(apps, schema_editor):
-    """Their form has changed; the next start leaves new ones."""
-    apps.get_model("catalog", "Canary").objects.all().delete()
-
-
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -16,7 +11,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(silence, migrations.RunPython.noop),
         migrations.RemoveConstraint(
             model_name='datakey',
             name='data_key_of_tenant_unique',
