@@ -1,65 +1,69 @@
-"""Pictures of the admin for the documents: a demo of its own, a browser, and a page at a time.
+"""Pictures of the admin for the documents: a demo of its own, a browser, and each page in the light and in the dark.
 
 python -m tests.screenshots [folder]        `make screenshots`; docs/images by default
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.windows import OPTIONS, installed, sign_in
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZE = {"width": 1440, "height": 900}
-PAGES = {"admin": "/admin/"}
-
-
-def browser() -> str:
-    """The installed Chromium; Playwright's own download is not needed. Raises SystemExit."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    raise SystemExit("No chromium on PATH.")
+SIZE = {"width": 1280, "height": 800}
+PAGES = {
+    "dashboard": "/admin/",
+    "ledger": "/admin/usage/entry/",
+    "keys": "/admin/keys/key/",
+    "provider": "/admin/catalog/provider/1/change/",
+    "budgets": "/admin/quotas/budget/",
+}
 
 
 def main(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
-    program = browser()
+    program = installed()
+    if program is None:
+        raise SystemExit("No Chromium on PATH.")
+    with demo() as card, sync_playwright() as playwright:
+        use(card)
+        chromium = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        for colours in ("light", "dark"):
+            take(chromium, card, colours=colours, target=target)
+        chromium.close()
+
+
+@contextlib.contextmanager
+def demo() -> Iterator[dict[str, str]]:
+    """Its card, for as long as it runs."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "WEIR_VAR": folder, "PORT": str(free_port())}
         environment.pop("MAKELEVEL", None)
         command = [sys.executable, "-m", "gateway_site.run"]
-        demo = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         try:
-            assert demo.stdout is not None
-            if not any(line.startswith("  -d ") for line in iter(demo.stdout.readline, "")):
+            assert running.stdout is not None
+            if not any(line.startswith("  -d ") for line in iter(running.stdout.readline, "")):
                 raise SystemExit("The demo did not start.")
-            card = json.loads((Path(folder) / "demo.json").read_text())
-            _use(card)
-            with sync_playwright() as playwright:
-                opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-                page = opened.new_page(viewport=SIZE, device_scale_factor=1.25)
-                _sign_in(page, card)
-                for name, path in PAGES.items():
-                    page.goto(card["base_url"] + path, wait_until="networkidle")
-                    page.screenshot(path=target / f"{name}.png")
-                opened.close()
+            yield json.loads((Path(folder) / "demo.json").read_text())
         finally:
-            demo.send_signal(signal.SIGINT)
-            demo.wait()
+            running.send_signal(signal.SIGINT)
+            running.wait()
 
 
-def _use(card: dict[str, str]) -> None:
+def use(card: dict[str, str]) -> None:
     """A few calls, so that today is not empty either."""
     for model in ("claude-sonnet-4-5", "claude-haiku-4-5", "gpt-5-mini"):
         body = {"model": model, "max_tokens": 300, "messages": [{"role": "user", "content": "What is a weir?"}]}
@@ -69,12 +73,27 @@ def _use(card: dict[str, str]) -> None:
             answer.read()
 
 
-def _sign_in(page: Page, card: dict[str, str]) -> None:
-    page.goto(card["admin_url"])
-    page.fill("input[name=username]", card["admin_user"])
-    page.fill("input[name=password]", card["admin_password"])
-    page.click("button[type=submit]")
-    page.wait_for_url("**/admin/")
+def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path) -> None:
+    context = chromium.new_context(viewport=SIZE, color_scheme=colours)
+    page = context.new_page()
+    sign_in(page, card["base_url"], user=card["admin_user"], password=card["admin_password"])
+    for name, path in PAGES.items():
+        page.goto(card["base_url"] + path, wait_until="networkidle")
+        page.screenshot(path=target / f"{name}-{colours}.png")
+    issue(page, card)
+    page.screenshot(path=target / f"key-issued-{colours}.png")
+    context.close()
+
+
+def issue(page: Page, card: dict[str, str]) -> None:
+    """Ends at the page that shows the key; it is one of a demo that is gone when the picture is looked at."""
+    page.goto(card["base_url"] + "/admin/keys/key/add/")
+    page.fill("#id_name", "Release notes")
+    page.click(".field-project .select2-selection")
+    page.fill(".select2-search__field", "Coding")
+    page.click(".select2-results__option:has-text('Coding')")
+    page.click("button[name=_save]")
+    page.wait_for_selector("#secret")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ PHONE = {"viewport": {"width": 390, "height": 844}}
 DARK = {"color_scheme": "dark"}
 WAYS = {"wide and dark": DARK, "phone and light": PHONE}
 STICKS_OUT = """() => {
-    const width = document.documentElement.clientWidth;
-    return document.documentElement.scrollWidth > width ? document.documentElement.scrollWidth - width : 0;
+    const list = document.querySelector("#result_list");
+    const boxes = [document.documentElement, ...(list ? [list.parentElement] : [])];
+    return Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
 }"""
 LUMINANCE = """() => {
     const context = document.createElement("canvas").getContext("2d");
