@@ -88,6 +88,17 @@ def dead_links(document: Path) -> list[str]:
     return [f"{document.name}: {link}" for link in local if not (document.parent / link).exists()]
 
 
+def test_every_file_that_the_guides_send_to_is_there():
+    named = [name for guide in ("CONTRIBUTING.md", "ARCHITECTURE.md") for name in named_files(tree.ROOT / guide)]
+    assert len(named) > 20
+    assert [name for name in named if not (tree.ROOT / name).exists()] == []
+
+
+def named_files(document: Path) -> list[str]:
+    """Paths from the root, between backticks and without a placeholder."""
+    return re.findall(r"`((?:apps|tests|gateway_site|docs|\.ci)/[\w./-]*)`", document.read_text(encoding="utf-8"))
+
+
 def test_decisions_are_numbered_without_gaps():
     numbers = sorted(int(path.name[:4]) for path in (tree.ROOT / "docs/decisions").glob("*.md"))
     assert numbers == list(range(1, len(numbers) + 1))

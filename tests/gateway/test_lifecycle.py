@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -36,7 +37,7 @@ def gateway(tmp_path: Path, provider: Simulator):
 
 
 def rows(gateway: Gateway) -> list[dict]:
-    with sqlite3.connect(gateway.database) as books:
+    with contextlib.closing(sqlite3.connect(gateway.database)) as books:
         books.row_factory = sqlite3.Row
         return [dict(row) for row in books.execute("SELECT * FROM usage_entry")]
 
@@ -78,7 +79,7 @@ def test_streams_finish_after_sigterm_while_readiness_says_no(gateway, provider)
     assert len(booked) == STREAMS
     assert {(row["status"], row["state"], row["usage_source"]) for row in booked} == {("ok", "settled", "provider")}
     assert sum(row["out_total"] for row in booked) == sum(reading.billed.output for reading in provider.readings())
-    with sqlite3.connect(gateway.database) as books:
+    with contextlib.closing(sqlite3.connect(gateway.database)) as books:
         ((settled, held),) = books.execute("SELECT settled, held FROM quotas_budgetwindow").fetchall()
     assert (settled, held) == (sum(row["cost_nano"] for row in booked), 0)
 
@@ -107,7 +108,7 @@ def test_a_killed_process_leaves_every_call_between_two_bounds(gateway, provider
         usage = billed[f"{_uuid(row['request_id'])}/{row['attempt']}"]
         truth = usage.fresh * 3_000 + usage.output * 15_000
         assert row["low_nano"] <= truth <= row["high_nano"], json.dumps({**row, "truth": truth}, default=str)
-    with sqlite3.connect(again.database) as books:
+    with contextlib.closing(sqlite3.connect(again.database)) as books:
         ((settled, held),) = books.execute("SELECT settled, held FROM quotas_budgetwindow").fetchall()
     assert (settled, held) == (sum(row["high_nano"] for row in booked), 0)
 
