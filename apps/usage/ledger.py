@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ _COLUMNS = (
     "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent",
     "windows", "trail", "started_at",
 )  # fmt: skip
+_KINDS: dict[str, int] = {"settled": Kind.POST.value, "void": Kind.POST.value, "unconfirmed": Kind.UNCONFIRMED.value}
 _NAMES = ", ".join(_COLUMNS)
 # Constants and placeholders only.
 _INSERT_POSTGRESQL = f"""INSERT INTO usage_entry ({_NAMES})
@@ -78,13 +80,9 @@ def post_each(outcomes: Sequence[Outcome]) -> tuple[set[UUID], list[Outcome]]:
         return new | more_new, refused + more_refused
 
 
-def kind(outcome: Outcome) -> Kind:
-    return Kind.UNCONFIRMED if outcome.state == "unconfirmed" else Kind.POST
-
-
 def entry_id(outcome: Outcome) -> UUID:
     intent = outcome.intent
-    return ids.entry_id(intent.request_id, attempt=intent.attempt, kind=kind(outcome))
+    return ids.entry_id(intent.request_id, attempt=intent.attempt, kind=_KINDS[outcome.state])
 
 
 @transaction.atomic
@@ -119,7 +117,7 @@ def _row(entry: UUID, outcome: Outcome) -> tuple[Any, ...]:
         entry,
         intent.request_id,
         intent.attempt,
-        kind(outcome).value,
+        _KINDS[outcome.state],
         outcome.state,
         intent.tenant_id,
         intent.project_id,
@@ -162,9 +160,16 @@ def _row(entry: UUID, outcome: Outcome) -> tuple[Any, ...]:
 
 def _plain(row: tuple[Any, ...]) -> list[Any]:
     """As Django keeps it in SQLite: the two ids at its beginning, two lists and a time at its end."""
-    entry, request, *values, charged, trail, moment = row
-    lists = (msgspec.json.encode(value).decode() for value in (charged, trail))
-    return [entry.hex, request.hex, *values, *lists, str(moment.replace(tzinfo=None))]
+    values = list(row)
+    values[0], values[1] = values[0].hex, values[1].hex
+    values[-3], values[-2] = _list(values[-3]), _list(values[-2])
+    values[-1] = str(values[-1].replace(tzinfo=None))
+    return values
+
+
+@lru_cache(maxsize=1024)
+def _list(items: tuple[Any, ...]) -> str:
+    return msgspec.json.encode(items).decode()
 
 
 def _high(outcome: Outcome) -> int:
@@ -173,4 +178,6 @@ def _high(outcome: Outcome) -> int:
 
 def _text(value: str, width: int) -> str:
     """As the column takes it: no longer, and without the NUL that PostgreSQL refuses."""
-    return value[:width].replace("\0", "") if value else ""
+    if len(value) > width:
+        value = value[:width]
+    return value.replace("\0", "") if "\0" in value else value
