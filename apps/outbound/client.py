@@ -52,7 +52,8 @@ class Answer:
                 raise
             raise timeout from None
         except Exception as error:
-            raise faults.translate(error) from error
+            # aiohttp's reader keeps the error, whose frames would keep the call: only the collector could part them.
+            raise faults.translate(error) from error.with_traceback(None)
         finally:
             deadline.is_waiting = False
         deadline.is_begun = True
