@@ -19,11 +19,11 @@ _PAIR = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]")  # UTF-16's two halves 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-
-_FIRST_KEYS = 300  # bytes in which the first key ends
-
 Style = tuple[bytes, bytes]  # what lies before a key but the first, and between a key and its value
-_STYLES: tuple[Style, ...] = ((b',"', b'":'), (b', "', b'": '))  # how nearly every client writes: compact, or as Python
+# How nearly every client writes: with no blank, or as Python does.
+_COMPACT = (b',"', b'":')
+_SPACED = (b', "', b'": ')
+_FIRST_KEYS = 300  # bytes in which the first key ends
 
 
 class Members(msgspec.Struct, frozen=True, gc=False):
@@ -84,10 +84,14 @@ def read(body: bytes, *, at: str = "") -> Members:
 
 
 def _straight(body: bytes, values: dict[str, msgspec.Raw]) -> Members | None:
-    """Of a body in one style throughout: it is written again and compared. None: it is not."""
-    for style in _STYLES:
-        if style[1] in body[:_FIRST_KEYS] and _written(values, style) == body:
-            return Members(body, values, style)
+    """Of a body in one style throughout. None: it is not.
+
+    What has these values and is as short as can be is compact; the other style is written again and compared.
+    """
+    if len(body) == len("".join(values).encode()) + sum(map(len, values.values())) + 4 * len(values) + 1:
+        return Members(body, values, _COMPACT)
+    if _SPACED[1] in body[:_FIRST_KEYS] and _written(values, _SPACED) == body:
+        return Members(body, values, _SPACED)
     return None
 
 
