@@ -7,9 +7,11 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest
+from django.utils.text import slugify
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
@@ -21,10 +23,27 @@ from apps.audit.pages import AuditedAdmin, Inline
 from apps.tenants import services
 from apps.tenants.models import Membership, Project, Role, Tenant
 
-SLUG_HELP = "Short name for addresses and reports; letters, digits, hyphens."
+SLUG_HELP = "Short name for addresses and reports; letters, digits, hyphens. Empty: made of the name."
 
 
-class TenantForm(forms.ModelForm):
+class SluggedForm(forms.ModelForm):
+    """A row that the page adds to a table has nothing that would fill in its slug while the name is typed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "slug" in self.fields:
+            self.fields["slug"].required = False
+
+    def clean_slug(self) -> str:
+        name = self.cleaned_data.get("name")
+        longest = self.fields["slug"].max_length
+        slug: str = self.cleaned_data["slug"] or slugify(name or "")[:longest].rstrip("-")
+        if name and not slug:
+            raise ValidationError("Nothing of the name can stand in a slug: type one.")
+        return slug
+
+
+class TenantForm(SluggedForm):
     timezone = TimezoneField(label="Time zone", initial="UTC")
 
     class Meta:
@@ -56,7 +75,7 @@ class MembershipInline(Inline):
         return rows.select_related("user", "tenant")
 
 
-class ProjectForm(forms.ModelForm):
+class ProjectForm(SluggedForm):
     class Meta:
         model = Project
         fields = ["name", "slug", "is_active"]
@@ -69,6 +88,9 @@ class ProjectInline(Inline):
     prepopulated_fields = {"slug": ["name"]}
     show_change_link = True
     per_page = 50
+
+    def get_extra(self, request: HttpRequest, obj: Tenant | None = None, **options: Any) -> int:
+        return 1 if obj is None else 0
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -13,8 +13,8 @@ from tests.browser.windows import WIDE, House, Watch, sign_in
 TWO_SECONDS = 2.0
 
 
-def call(house: House, key: str) -> httpx2.Response:
-    body = {"model": "claude-test", "max_tokens": 50, "messages": [{"role": "user", "content": "What is a weir?"}]}
+def call(house: House, key: str, *, model: str = "claude-test") -> httpx2.Response:
+    body = {"model": model, "max_tokens": 50, "messages": [{"role": "user", "content": "What is a weir?"}]}
     return httpx2.post(house.url("/v1/messages"), json=body, headers={"x-api-key": key}, timeout=30)
 
 

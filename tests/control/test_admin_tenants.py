@@ -148,7 +148,7 @@ def test_the_tenants_page_says_what_it_has_and_spends(desk, website, alice):
         ("Keys", "1", "not revoked"),
         ("Monthly budget", "0 %", "$0.00 of $100.00"),
         ("Limits", "600 rpm", "9 at once"),
-        ("Spend, 30 days", "$1.25", "1 calls"),
+        ("Spend, 30 days", "$1.25", "1 call"),
     ]
     quotas.disable(budget, actor=None)
     assert desk.get("tenants_tenant_change", acme.pk).context["panels"][1].figure == "none"
@@ -159,6 +159,18 @@ def test_a_panel_is_for_those_who_may_see_what_it_tells(website):
     assert [panel.title for panel in viewer.get("tenants_tenant_change", website.tenant_id).context["panels"]] == [
         "Keys"
     ]
+
+
+@pytest.mark.parametrize(("name", "slug"), [("Fruit & Juice", "fruit-juice"), ("x" * 99, "x" * 60)])
+def test_a_slug_is_made_of_the_name_where_none_is_typed(name, slug, desk):
+    assert desk.send("tenants_tenant_add", name=name).status_code == 302
+    assert Tenant.objects.get().slug == slug
+
+
+def test_a_name_that_makes_no_slug_needs_one_typed(desk):
+    assert list(errors(desk.send("tenants_tenant_add", name="水門"))) == ["slug"]
+    assert list(errors(desk.send("tenants_tenant_add", name=""))) == ["name"]
+    assert desk.send("tenants_tenant_add", name="水門", slug="suimon").status_code == 302
 
 
 def test_a_slug_is_one_projects_within_its_tenant_only(desk, website, globex):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
 from apps.audit.panels import Panel, panel_of
@@ -22,7 +23,9 @@ def _panel(request: HttpRequest, *, ledger: str, subject: dict[str, int]) -> Pan
         return None
     totals = selectors.spent(datetime.now(UTC), days=DAYS, **subject)
     link = f"{reverse('admin:usage_entry_changelist')}?since=30d&{ledger}"
-    return Panel(f"Spend, {DAYS} days", money.text(totals.cost), f"{totals.calls:,} calls", link)
+    return Panel(
+        f"Spend, {DAYS} days", money.text(totals.cost), f"{totals.calls:,} call{pluralize(totals.calls)}", link
+    )
 
 
 @panel_of(Tenant)
