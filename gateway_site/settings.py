@@ -97,6 +97,7 @@ def _database(url: str) -> dict[str, Any]:
     import environ
 
     config: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    config.setdefault("CONN_MAX_AGE", 60)  # seconds; a file, too, takes milliseconds to open
     if config["ENGINE"].endswith("sqlite3"):
         synchronous = "FULL" if WEIR_DURABILITY == "power" else "NORMAL"
         config["OPTIONS"] = {
@@ -107,7 +108,6 @@ def _database(url: str) -> dict[str, Any]:
         config["TEST"] = {"NAME": str(VAR_DIR / "test.db")}
     else:
         config["ENGINE"] = "django.db.backends.postgresql"
-        config.setdefault("CONN_MAX_AGE", 60)
         config["CONN_HEALTH_CHECKS"] = True
         # A database that is cut off must fail, not hang: the look-up of keys and the revision checks wait for it.
         options: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
