@@ -133,7 +133,7 @@ def fingerprint() -> str:
 
 def welcome(card: dict[str, str]) -> str:
     base = card["base_url"]
-    question = '{"model": "claude-sonnet-4-5", "max_tokens": 200, "stream": true, "messages": [{"role": "user", '
+    question = '{"model": "claude-sonnet-4-6", "max_tokens": 200, "stream": true, "messages": [{"role": "user", '
     return f"""
 Weir is running; Ctrl-C stops it.
 

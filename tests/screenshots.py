@@ -65,7 +65,7 @@ def demo() -> Iterator[dict[str, str]]:
 
 def use(card: dict[str, str]) -> None:
     """A few calls, so that today is not empty either."""
-    for model in ("claude-sonnet-4-5", "claude-haiku-4-5", "gpt-5-mini"):
+    for model in ("claude-sonnet-4-6", "claude-haiku-4-5", "gpt-5-mini"):
         body = {"model": model, "max_tokens": 300, "messages": [{"role": "user", "content": "What is a weir?"}]}
         headers = {"x-api-key": card["api_key"], "content-type": "application/json"}
         request = urllib.request.Request(card["base_url"] + "/v1/messages", json.dumps(body).encode(), headers)

@@ -35,7 +35,7 @@ class Offer(NamedTuple):
 
 OFFERS = (
     Offer("anthropic", "claude-opus-4-5", "Claude Opus 4.5", 200_000, 64_000),
-    Offer("anthropic", "claude-sonnet-4-5", "Claude Sonnet 4.5", 200_000, 64_000, ("claude-sonnet-4-5-20250929",)),
+    Offer("anthropic", "claude-sonnet-4-6", "Claude Sonnet 4.6", 200_000, 64_000),
     Offer("anthropic", "claude-haiku-4-5", "Claude Haiku 4.5", 200_000, 64_000, ("claude-haiku-4-5-20251001",)),
     Offer("openai", "gpt-5", "GPT-5", 400_000, 128_000),
     Offer("openai", "gpt-5-mini", "GPT-5 mini", 400_000, 128_000),

@@ -46,13 +46,13 @@ class Habit(NamedTuple):
 
 def habits(*, laptop: Key, reviews: Key, desk: Key, nightly: Key) -> list[Habit]:
     """A developer's agent in office hours with a review bot beside it, a support desk that never sleeps, a batch."""
-    coding = {"claude-sonnet-4-5": 7, "claude-haiku-4-5": 2, "claude-opus-4-5": 1}
+    coding = {"claude-sonnet-4-6": 7, "claude-haiku-4-5": 2, "claude-opus-4-5": 1}
     claude = {"endpoint": "messages", "protocol": "anthropic_messages", "stream": True}
     gpt = {"endpoint": "chat_completions", "protocol": "openai_chat"}
     return [
         Habit(key=laptop, models=coding, **claude, busiest=14, hours=OFFICE, weekend=0.1, fresh=900, cached=38_000,
               written=2_600, out=620, address="10.1.4.27", agent="claude-cli/2.0.42 (external, cli)"),
-        Habit(key=reviews, models={"gpt-5": 3, "claude-sonnet-4-5": 1}, **gpt, stream=False, busiest=5, hours=OFFICE,
+        Habit(key=reviews, models={"gpt-5": 3, "claude-sonnet-4-6": 1}, **gpt, stream=False, busiest=5, hours=OFFICE,
               weekend=0.2, fresh=9_500, cached=0, written=0, out=900, address="10.1.9.3", agent="OpenAI/Python 2.8.1"),
         Habit(key=desk, models={"gpt-5-mini": 6, "gpt-4.1": 3}, **gpt, stream=True, busiest=16, hours=ALWAYS,
               weekend=0.8, fresh=1_900, cached=1_400, written=0, out=210, address="10.1.7.11", agent="OpenAI/JS 6.9.0"),

@@ -58,7 +58,7 @@ def test_the_key_opens_the_developers_project(card):
 
 def test_every_model_is_priced_and_served(card):
     models = catalog.snapshot_models(int(datetime.datetime.now(datetime.UTC).timestamp()))
-    assert {"claude-sonnet-4-5", "gpt-5-mini"} <= models.keys()
+    assert {"claude-sonnet-4-6", "gpt-5-mini"} <= models.keys()
     for model in models.values():
         (deployment,) = model.deployments
         assert deployment.provider.base_url.startswith(HERE)
@@ -68,8 +68,8 @@ def test_every_model_is_priced_and_served(card):
 
 
 def test_prices_are_the_vendors(card):
-    """Claude Sonnet 4.5: three dollars in, fifteen out, a tenth and five quarters of the input for its cache."""
-    price = Price.objects.get(deployment__model__name="claude-sonnet-4-5")
+    """Claude Sonnet 4.6: three dollars in, fifteen out, a tenth and five quarters of the input for its cache."""
+    price = Price.objects.get(deployment__model__name="claude-sonnet-4-6")
     assert (price.input, price.output) == (3_000_000_000, 15_000_000_000)
     assert (price.cache_read, price.cache_write_5m, price.cache_write_1h) == (300_000_000, 3_750_000_000, 6_000_000_000)
 
