@@ -22,7 +22,11 @@ REMEMBERED_CALLS = 1000
 REMEMBERED_BODY_BYTES = 256 * 1024
 BAD_KEY = "bad-key"
 CREDENTIAL_HEADERS = {"authorization", "x-api-key", "api-key", "cookie"}
-MODELS = ("claude-simulated", "claude-simulated-thinking", "gpt-simulated", "gpt-simulated-long")
+# Any name is served; these are listed: the demo's, and some that say what they do.
+MODELS = (
+    "claude-opus-4-5", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-simulated", "claude-simulated-thinking",
+    "gpt-5", "gpt-5-mini", "gpt-4.1", "gpt-simulated", "gpt-simulated-long",
+)  # fmt: skip
 MODELS_SINCE = 1_767_225_600  # 2026-01-01
 
 DIALECTS: dict[str, Dialect] = {
