@@ -27,7 +27,7 @@ TIMEOUTS = {
     "connect_timeout": ("Connect, seconds", "For the connection and its encryption to stand."),
     "first_byte_timeout": ("First byte, seconds", "From the request to the first byte of the answer."),
     "idle_timeout": ("Silence, seconds", "The longest pause within an answer."),
-    "total_timeout": ("In all, seconds", "The longest that a call may last."),
+    "total_timeout": ("In all, seconds", "The longest that the provider may take with a whole answer."),
 }
 
 

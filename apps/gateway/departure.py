@@ -54,6 +54,8 @@ class Watch:
 
     def tick(self, now: float) -> None:
         """The first one after a part of the body, or after the whole, begins the time that is given."""
+        if self._ctx.principal is None:
+            return  # it is we who take the time: the key is being looked up
         if self._parts != self._ctx.parts or self._due == math.inf:
             self._parts = self._ctx.parts
             self._due = now + (GRACE_SECONDS if self._is_armed else PART_SECONDS)

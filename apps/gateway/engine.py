@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from django.conf import settings
 
+from apps.gateway import metrics
 from apps.gateway.attempt import Accounts
 from apps.gateway.configuration import Configuration
 from apps.outbound.client import Outbound
@@ -57,6 +58,7 @@ class Engine:
                 await part.close()
             except Exception:
                 log.exception("gateway.close_failed", part=type(part).__name__)
+        metrics.tell()
         if self._lock is not None:
             self._lock.close()
         log.info("gateway.stopped")

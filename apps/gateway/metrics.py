@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from functools import lru_cache
@@ -35,9 +36,10 @@ class _Waiting(Collector):
 
     def tell(self) -> None:
         sums: dict[Counter, float] = {}
-        while self._sums:
-            counter, amount = self._sums.popleft()
-            sums[counter] = sums.get(counter, 0) + amount
+        with contextlib.suppress(IndexError):  # empty, perhaps because another thread tells at the same time
+            while True:
+                counter, amount = self._sums.popleft()
+                sums[counter] = sums.get(counter, 0) + amount
         for counter, amount in sums.items():
             counter.inc(amount)
 
@@ -51,6 +53,7 @@ class _Waiting(Collector):
 
 _TELL_SECONDS = 0.2
 _waiting = _Waiting()
+tell = _waiting.tell
 REGISTRY.register(_waiting)
 
 CALLS = Counter("weir_calls", "Calls by dialect, model and outcome.", ("dialect", "model", "outcome"))

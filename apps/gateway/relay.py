@@ -96,9 +96,12 @@ class _Pulse:
                 self._attempt.checkpoint()
         elif now - self._at >= KEEPALIVE_SECONDS:
             self._at = now
-            if self.between_events:
-                frame = {"type": "http.response.body", "body": self._ctx.wire.keepalive, "more_body": True}
-                self._sending = asyncio.ensure_future(self._ctx.send(frame))
+            self._sending = asyncio.ensure_future(self._beat())
+
+    async def _beat(self) -> None:
+        """Half an event may have come since it was planned."""
+        if self.between_events:
+            await self._ctx.send({"type": "http.response.body", "body": self._ctx.wire.keepalive, "more_body": True})
 
     def stop(self) -> None:
         if self._sending is not None:

@@ -175,7 +175,7 @@ async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, conn
             raise
         raise timeout from None
     except Exception as error:
-        raise faults.translate(error, connect=connect) from error
+        raise deadline.fault() or faults.translate(error, connect=connect) from error
     finally:
         deadline.is_waiting = False
 

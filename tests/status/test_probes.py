@@ -92,12 +92,20 @@ def lost_database(settings: Any) -> Iterator[None]:
     place = connections.settings["default"]
     before = dict(place)
     place.update({"ENGINE": "django.db.backends.sqlite3", "NAME": "/nowhere/at/all.db", "OPTIONS": {}})
-    probes._inspector._thread.submit(connections.close_all).result()
-    probes._inspector._thread.submit(lambda: delattr(connections._connections, "default")).result()
-    yield
-    place.clear()
-    place.update(before)
-    probes._inspector._thread.submit(lambda: delattr(connections._connections, "default")).result()
+    try:
+        probes._inspector._thread.submit(_connect_anew).result()
+        yield
+    finally:
+        place.clear()
+        place.update(before)
+        probes._inspector._thread.submit(_connect_anew).result()
+
+
+def _connect_anew() -> None:
+    """This thread's next question makes a connection of its own."""
+    connections.close_all()
+    if hasattr(connections._connections, "default"):
+        del connections["default"]
 
 
 async def test_a_lost_database_degrades_a_process_that_still_has_its_configuration(lost_database: None) -> None:
