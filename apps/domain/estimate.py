@@ -37,6 +37,10 @@ class _Body(msgspec.Struct):
     messages: list[_Message]
 
 
+class _Document(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw()
+
+
 class _Image(msgspec.Struct):
     """`data` or a data URL: the image itself; any other `url`, or neither: only where it lies."""
 
@@ -46,6 +50,7 @@ class _Image(msgspec.Struct):
 
 _bodies = msgspec.json.Decoder(_Body)
 _parts = msgspec.json.Decoder(list[_Part])
+_documents = msgspec.json.Decoder(_Document)
 _images = msgspec.json.Decoder(str | _Image)
 
 
@@ -55,7 +60,7 @@ def prompt_bytes(body: bytes) -> int:
     Only where the dialects have images are they looked for: text that looks like one is text to a model too. A document
     counts by its bytes; one that is only named cannot be weighed.
     """
-    if b'"image' not in body:
+    if b'"image' not in body and b"\\u00" not in body:  # which could be a letter of it
         return len(body)
     try:
         messages = _bodies.decode(body).messages
@@ -70,18 +75,26 @@ def _corrections(parts: Iterable[_Part]) -> Iterator[int]:
     for part in parts:
         given = {"image": part.source, "image_url": part.image_url}.get(part.type)
         if given:
-            size = _size(given)
-            yield min(0, _IMAGE_BYTES - size) if size else _IMAGE_BYTES
+            yield _correction(given)
         elif part.type == "tool_result" and bytes(part.content).startswith(b"["):
             yield from _corrections(_parts.decode(part.content))
+        elif part.type == "document" and bytes(content := _within(part.source)).startswith(b"["):
+            yield from _corrections(_parts.decode(content))
 
 
-def _size(raw: msgspec.Raw) -> int:
-    """The bytes of an image; 0: the body only says where it is."""
+def _within(source: msgspec.Raw) -> msgspec.Raw:
+    """The parts that a document is made of; nothing where it is a file or a text."""
+    return _documents.decode(source).content if bytes(source).startswith(b"{") else msgspec.Raw()
+
+
+def _correction(raw: msgspec.Raw) -> int:
     image = _images.decode(raw)
     if isinstance(image, str):
         image = _Image(url=image)
-    return len(image.data) or (len(image.url) if image.url.startswith("data:") else 0)
+    if image.url.startswith("data:") and not image.url.startswith("data:image/"):
+        return 0  # no image, whatever it is in; it counts by its bytes
+    size = len(image.data) or (len(image.url) if image.url.startswith("data:") else 0)
+    return min(0, _IMAGE_BYTES - size) if size else _IMAGE_BYTES
 
 
 def input_tokens(size: int) -> int:

@@ -71,6 +71,7 @@ def test_an_inline_image_counts_as_what_it_may_cost_and_not_by_its_bytes(part):
         {"type": "tool_result", "tool_use_id": "a", "content": URL},
         {"type": "document", "source": {"type": "text", "media_type": "image/png;base64,", "data": PICTURE}},
         {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PICTURE}},
+        {"type": "image_url", "image_url": URL.replace("image/webp", "application/pdf")},
         {"type": "image_url", "image_url": 5},
         {"type": "image", "source": [URL]},
     ],
@@ -92,10 +93,16 @@ def test_a_message_that_is_text_counts_by_its_bytes():
         {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}},
         {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {"type": "url"}}]}},
     ],
 )
 def test_an_image_that_lies_elsewhere_counts_as_what_it_may_cost(part):
     body = prompt(part)
+    assert estimate.prompt_bytes(body) == len(body) + 2 * estimate.IMAGE_TOKENS
+
+
+def test_an_image_whose_name_is_escaped_is_found():
+    body = prompt({"type": "image_url", "image_url": "https://example.com/a.png"}).replace(b"image", b"\\u0069mage")
     assert estimate.prompt_bytes(body) == len(body) + 2 * estimate.IMAGE_TOKENS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import time
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_million_brackets_are_refused_within_milliseconds(deep):
     with pytest.raises(InvalidRequest, match="deep"):
         splice.read(body)
     assert time.perf_counter() - started < 0.5  # it takes one; the machine may be busy
+
+
+@pytest.mark.parametrize("values", [25_000, 500_000])
+def test_a_hostile_body_is_refused_in_little_memory(values):
+    body = b'{"a":' + b"[" * 900 + b"1," * values + b"1" + b"]" * 900 + b"}"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InvalidRequest, match="deep"):
+        splice.read(body)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024  # KiB
 
 
 def test_brackets_in_a_text_are_text():

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
+from apps.domain.protocols.anthropic_messages import request as anthropic_request
+from apps.domain.protocols.openai_chat import request as openai_request
 
 ODD = (
     b' {\n "model" :  "claude-x" ,\t"messages":[ {"content":"a \\"model\\": \\"y\\""} ],'
@@ -88,6 +90,29 @@ def test_a_key_that_comes_twice_is_refused_by_name(body):
         splice.read(body)
     assert caught.value.param is not None
     assert caught.value.param.lower() == "model"
+
+
+def test_the_second_of_two_keys_is_named_whatever_others_there_are():
+    with pytest.raises(InvalidRequest) as refused:
+        splice.read(b'{"X-Meta":1,"model":"a","Stream":true,"Model":"b"}')
+    assert refused.value.param == "Model"
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [
+        (anthropic_request.read_request, "Stream"),
+        (anthropic_request.read_request, "TOP_K"),
+        (openai_request.read_request, "Stream"),
+        (openai_request.read_request, "N"),
+    ],
+)
+def test_a_field_in_other_letters_is_refused(read, name):
+    given = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
+    assert read(json.dumps({**given, "X-Other": 1}).encode())
+    with pytest.raises(InvalidRequest) as refused:
+        read(json.dumps({**given, name: 1}).encode())
+    assert refused.value.param == name
 
 
 def test_a_key_may_come_twice_deeper_down():

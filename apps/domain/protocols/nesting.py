@@ -12,8 +12,11 @@ MAX_LEVELS = 64
 # Conversations have some thousands. More would only make the count below last.
 MAX_CONTAINERS = 100_000
 _COUNTED_AT_MOST = 1 << 11  # longer bodies nearly always have more brackets, and indenting them is quicker
-# Indenting is ten times as quick as counting, but may make a hostile body longer by a blank a level and value.
-_INDENTED_AT_MOST = 1 << 20
+# Indenting is ten times as quick as counting, but makes a body longer by a blank a level and value: a hostile one of a
+# megabyte by hundreds. One of so few bytes cannot grow beyond the limit below.
+_SMALL = 1 << 16
+_INDENTED_AT_MOST = 1 << 25
+_LEVELS_READ = 1000  # the parser goes no deeper
 _AT_THE_BRINK = b"\n" + b" " * MAX_LEVELS
 _STRING = re.compile(rb'"[^"]+"')
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
@@ -24,7 +27,7 @@ def check(body: bytes) -> None:
     """`body` is known to be JSON. Raises InvalidRequest beyond MAX_LEVELS arrays and objects in one another."""
     if len(body) <= _COUNTED_AT_MOST and body.count(b"[") + body.count(b"{") <= MAX_LEVELS:
         return
-    if len(body) <= _INDENTED_AT_MOST and _AT_THE_BRINK not in msgspec.json.format(body, indent=1):
+    if _stays_small(body) and _AT_THE_BRINK not in msgspec.json.format(body, indent=1):
         return
     brackets = _brackets(body)
     if len(brackets) > 2 * MAX_CONTAINERS:
@@ -33,6 +36,14 @@ def check(body: bytes) -> None:
         brackets = brackets.replace(b"[]", b"")  # the innermost of each nest, and no more
     if brackets:
         raise too_deep()
+
+
+def _stays_small(body: bytes) -> bool:
+    """Whether it may be indented."""
+    if len(body) <= _SMALL:
+        return True
+    opened = body.count(b"[") + body.count(b"{")
+    return (body.count(b",") + opened) * min(opened, _LEVELS_READ) + len(body) <= _INDENTED_AT_MOST
 
 
 def too_deep() -> errors.InvalidRequest:

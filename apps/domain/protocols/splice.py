@@ -79,8 +79,25 @@ def read(body: bytes, *, at: str = "") -> Members:
     nesting.check(body)
     members = _straight(body, values) or _walk(body, values, at=at)
     if len(set(map(str.casefold, values))) < len(values):
-        raise _twice(next(name for name in values if name.casefold() != name), at=at)
+        raise _twice(_first_double(values), at=at)
     return members
+
+
+def refuse_other_case(members: Members, fields: frozenset[str]) -> None:
+    """Raises InvalidRequest for a key that is one of our fields but for its letters' case: we would overlook what a
+    reader that does not mind case obeys."""
+    for name in members.values.keys() - fields:
+        if (meant := name.casefold()) in fields:
+            raise errors.InvalidRequest(f"{name}: write it {meant}.", param=name)
+
+
+def _first_double(values: Mapping[str, msgspec.Raw]) -> str:
+    met: set[str] = set()
+    for name in values:
+        if name.casefold() in met:
+            return name
+        met.add(name.casefold())
+    raise AssertionError("no key comes twice")
 
 
 def _straight(body: bytes, values: dict[str, msgspec.Raw]) -> Members | None:

@@ -29,6 +29,7 @@ _understood = frozenset(wire.DeepBody.__struct_fields__)
 def read_request(body: bytes) -> ClientCall:
     """Raises InvalidRequest that names the field. Blocks are looked into only when they must be translated."""
     members = splice.read(body)
+    splice.refuse_other_case(members, _understood)
     read = validation.decode(_decoder, body)
     return ClientCall(
         protocol=blocks.NAME,

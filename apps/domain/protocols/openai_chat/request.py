@@ -18,6 +18,7 @@ _MODES = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}
 _PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
 _IDENTIFIER_LENGTH = 64
+_FIELDS = frozenset(wire.Body.__struct_encode_fields__)
 _ANYTHING = {"type": "object", "properties": {}}
 
 
@@ -31,6 +32,7 @@ class Wire(msgspec.Struct, frozen=True):
 def read_request(body: bytes) -> ClientCall:
     """Raises InvalidRequest, naming the field."""
     members = splice.read(body)
+    splice.refuse_other_case(members, _FIELDS)
     request = validation.body(body)
     options = request.stream_options
     if options is not None:
