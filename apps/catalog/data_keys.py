@@ -1,7 +1,8 @@
 """The keys that seal what is stored, each of them sealed under the keyring in a row of its own.
 
 A tenant has one for its credentials, the platform one for its own, and the platform's pepper of API keys is kept in
-the same way. Each has versions: the highest seals. Opened keys are remembered for five minutes.
+the same way. Each has versions: the highest seals. The keyring is asked for each again after five minutes; while it
+does not answer, what a process has opened before is used on.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
+import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
@@ -19,7 +22,10 @@ from apps.catalog import canary, keyring, sealing
 from apps.catalog.keyrings.ring import KeyringRefused, KeyringUnavailable
 from apps.catalog.models import DataKey, Purpose
 
+log = structlog.get_logger(__name__)
+
 REMEMBERED_SECONDS = 300.0
+AWAY_SECONDS = 60.0
 REMEMBERED_KEYS = 10_000
 
 Name = TypeVar("Name")
@@ -51,11 +57,37 @@ def make(tenant_id: int | None, *, purpose: Purpose, version: int) -> DataKey:
 
 
 def opened(row: DataKey) -> bytes:
-    """Raises KeyringRefused."""
-    key = _memory.get((row.pk.hex, row.wrapped))
+    """Raises KeyringRefused; KeyringUnavailable only if this process has not opened the key before.
+
+    A keyring that did not answer is left alone for `AWAY_SECONDS` by whoever can do without: asking one that swallows
+    questions takes seconds, and everybody whose key is looked up meanwhile waits for it.
+    """
+    name = (row.pk.hex, row.wrapped)
+    key = _memory.get(name)
+    if key is None and time.monotonic() < _away_until:
+        key = _spare.get(row.pk.hex)
     if key is None:
+        key = _asked(row)
+        _memory.put(name, key)
+    return key
+
+
+def _asked(row: DataKey) -> bytes:
+    global _away_until
+    try:
         key = row.open(keyring.current())
-        _memory.put((row.pk.hex, row.wrapped), key)
+    except KeyringUnavailable as error:
+        spare = _spare.get(row.pk.hex)
+        if spare is None:
+            raise
+        _away_until = time.monotonic() + AWAY_SECONDS
+        log.warning("keyring.away", reason=str(error), data_key=row.pk.hex)
+        return spare
+    except KeyringRefused:
+        _spare.pop(row.pk.hex, None)
+        raise
+    _away_until = 0.0
+    _spare[row.pk.hex] = key
     return key
 
 
@@ -71,7 +103,18 @@ def opened_or_none(row: DataKey | None) -> bytes | None:
 
 def forget() -> None:
     """Drop the keys that this process remembers."""
+    global _away_until
     _memory.clear()
+    _spare.clear()
+    _away_until = 0.0
+
+
+def keep(rows: Iterable[DataKey]) -> None:
+    """Drop what was opened of any other row: it is gone, and so must its key be."""
+    kept = {row.pk.hex for row in rows}
+    for name in list(_spare):
+        if name not in kept:
+            _spare.pop(name, None)
 
 
 def _first(tenant_id: int | None, purpose: Purpose) -> DataKey:
@@ -116,3 +159,6 @@ class Memory(Generic[Name, Value]):
 
 
 _memory: Memory[tuple[str, str], bytes] = Memory(capacity=REMEMBERED_KEYS)
+# By row, whatever it is wrapped with: what it last opened to, for as long as the row is there.
+_spare: dict[str, bytes] = {}
+_away_until = 0.0  # by the monotonic clock

@@ -63,6 +63,7 @@ def open_all(texts: Iterable[tuple[str, Place]]) -> list[str | None]:
     found = [_memory.get(pair) for pair in asked]
     if None in found:
         rows = {row.pk.hex: row for row in DataKey.objects.all()}
+        data_keys.keep(rows.values())
         opened: dict[str, bytes | None] = {}
         for index, pair in enumerate(asked):
             if found[index] is None:

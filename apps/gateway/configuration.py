@@ -23,8 +23,8 @@ from apps.catalog import selectors as catalog
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
 from apps.gateway.keyring import Keyring
+from apps.keys import peppers, uses
 from apps.keys import selectors as key_selectors
-from apps.keys import uses
 from apps.quotas import selectors as quotas
 from apps.runtime.database import DatabaseThread
 from apps.runtime.state import state
@@ -49,7 +49,8 @@ class Configuration:
         self._on_change = on_change
         self._salt = secrets.token_bytes(32)
         self.keyring = Keyring(capacity=settings.WEIR_KEY_CACHE)
-        self._revisions: dict[str, int] = {}
+        self._revisions: dict[str, int] = {}  # of the snapshot
+        self._keys_revisions: dict[str, int] = {}  # of what is warm; a snapshot that fails does not hold it back
         self.uses = uses.Uses()
         self._uses_flushed = time.monotonic()
         self._refresher = DatabaseThread("configuration")
@@ -61,6 +62,7 @@ class Configuration:
     async def verify(self) -> None:
         """Refuses to go on under a keyring that cannot open what is sealed."""
         await self._refresher.ask(canary.verify)
+        await self._refresher.ask(peppers.warm)
 
     async def start(self) -> None:
         """Loads the first snapshot. Raises what the database raises: without a configuration nothing can be served."""
@@ -111,21 +113,27 @@ class Configuration:
     async def refresh(self) -> None:
         """Take up what has changed since the last time."""
         current = await self._refresher.ask(audit.revisions)
-        changed = {area for area, number in current.items() if self._revisions.get(area) != number}
+        await self._forget_keys(current)
+        changed = _changed(self._revisions, current)
         if self.snapshot.revision >= 0 and not changed:
             state.snapshot_at = time.time()
             return
-        if "keys" in changed:
-            stale = await self._refresher.ask(key_selectors.changed_since, self._revisions.get("keys", 0))
-            self.keyring.forget(stale)
-        if any(area in changed for area in _CLEARS_KEYS):
-            self.keyring.clear()
         if self.snapshot.revision < 0 or changed - {"keys"}:
             self.snapshot = await self._refresher.ask(_compile, sum(current.values()))
             self._on_change()
         self._revisions = current
         state.snapshot_revision = self.snapshot.revision
         state.snapshot_at = time.time()
+
+    async def _forget_keys(self, current: dict[str, int]) -> None:
+        """Once for each change: what is looked up from now on has it."""
+        changed = _changed(self._keys_revisions, current)
+        if changed.intersection(_CLEARS_KEYS):
+            self.keyring.clear()
+        elif "keys" in changed:
+            stale = await self._refresher.ask(key_selectors.changed_since, self._keys_revisions.get("keys", 0))
+            self.keyring.forget(stale)
+        self._keys_revisions = current
 
     def _flush_uses_if_due(self) -> None:
         if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS and self._flushing is None:
@@ -139,6 +147,10 @@ class Configuration:
             log.exception("configuration.uses_not_written")
         finally:
             self._flushing = None
+
+
+def _changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
+    return {area for area, number in after.items() if before.get(area) != number}
 
 
 def _principal(key: str, seen: uses.Uses) -> Principal | None:

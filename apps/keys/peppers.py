@@ -37,6 +37,12 @@ def versions() -> QuerySet[DataKey]:
     return data_keys.of(None, purpose=Purpose.API_KEYS)
 
 
+def warm() -> None:
+    """Open all of them, so that keys can be checked whatever becomes of the keyring. Raises KeyringRefused."""
+    for row in versions():
+        data_keys.opened(row)
+
+
 def digest(key: str, *, pepper: DataKey | None) -> bytes:
     """Raises KeyringRefused."""
     value = settings.WEIR_KEY_PEPPER.encode() if pepper is None else data_keys.opened(pepper)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hmac
 from collections.abc import Callable
 
 from django.db.models import Exists, OuterRef, Q, Subquery
 
+from apps.catalog.keyrings.ring import KeyringUnavailable
 from apps.domain import keys as format_of_keys
 from apps.domain.snapshot import Principal
 from apps.keys import peppers
@@ -32,7 +34,8 @@ def principal(key: str, *, outdated: Callable[[peppers.Outdated], None] | None =
     if secret is None or not hmac.compare_digest(bytes(secret.digest), peppers.digest(key, pepper=secret.pepper)):
         return None
     if outdated is not None and secret.newest_pepper not in (None, secret.pepper_id):
-        outdated(_outdated(secret, key))
+        with contextlib.suppress(KeyringUnavailable):  # the key is good; it can move another time
+            outdated(_outdated(secret, key))
     return _principal(secret, secret.key)
 
 

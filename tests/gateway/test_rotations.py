@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from apps.catalog import data_keys as remembered
 from apps.catalog import keyring, vault
 from apps.catalog import rotation as data_keys
 from apps.catalog.models import Credential
+from apps.gateway import configuration
+from apps.keys import peppers as peppers_in_use
 from apps.keys import rotation as peppers
 from apps.keys.models import KeySecret
 from tests.control.key_servers import Vault
@@ -76,3 +79,64 @@ def test_a_keyring_that_stops_answering_takes_nothing_away(gateway, world, setti
         server.down = 0
         gateway.refresh()
         assert status(gateway) == 200
+
+
+def under_vault(gateway, settings, server):
+    """The gateway's secrets move to a Vault, and it takes that up."""
+    settings.WEIR_VAULT_TOKEN = server.token
+    previous, settings.WEIR_KEYRING = keyring.current(), f"vault:{server.url}/transit/weir"
+    data_keys.move(previous=previous)
+    vault.forget()
+    gateway.world.touch_catalog()
+    gateway.refresh()
+    peppers_in_use.warm()
+
+
+def test_a_change_while_the_keyring_is_away_is_taken_up_and_calls_go_on(gateway, world, settings, monkeypatch):
+    with Vault() as server:
+        under_vault(gateway, settings, server)
+        monkeypatch.setattr(remembered, "REMEMBERED_SECONDS", 0.0)
+        vault._memory.clear()
+        remembered._memory.clear()  # five minutes later
+        server.down, asked = 503, len(server.asked)
+        world.limit(tenant=world.tenant, requests_per_minute=50)
+        gateway.refresh()
+        answers = [ask(gateway, ANTHROPIC) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert answers[0].headers["anthropic-ratelimit-requests-limit"] == "50"
+        assert len(server.asked) == asked + 1  # then it is left alone
+        assert status(gateway, key=world.issue()) == 200
+
+
+def test_a_snapshot_that_fails_does_not_make_keys_cold_again_and_again(gateway, world, monkeypatch):
+    assert status(gateway) == 200
+
+    def fails(revision):
+        raise OSError("the snapshot fails")
+
+    monkeypatch.setattr(configuration, "_compile", fails)
+    world.limit(tenant=world.tenant, requests_per_minute=50)
+    for _ in range(3):
+        with pytest.raises(OSError, match="the snapshot fails"):
+            gateway.refresh()
+        assert status(gateway) == 200
+    assert gateway.look_ups() == 2
+
+
+def test_a_gateway_that_has_met_no_key_yet_checks_them_while_the_keyring_is_away(gateway, world, settings):
+    with Vault() as server:
+        under_vault(gateway, settings, server)
+        vault.forget()
+        gateway.call(gateway.engine.configuration.verify())
+        server.down = 503
+        assert status(gateway) == 200
+
+
+def test_a_new_pepper_that_cannot_be_opened_yet_takes_nothing_from_keys_on_the_old_one(gateway, world, settings):
+    with Vault() as server:
+        under_vault(gateway, settings, server)
+        new = peppers.rotate_pepper()
+        server.down = 503
+        gateway.refresh()
+        assert status(gateway) == 200
+        assert KeySecret.objects.get().pepper_id != new.pk
