@@ -60,7 +60,7 @@ def prompt_bytes(body: bytes) -> int:
     Only where the dialects have images are they looked for: text that looks like one is text to a model too. A document
     counts by its bytes; one that is only named cannot be weighed.
     """
-    if b'"image' not in body and b"\\u00" not in body:  # which could be a letter of it
+    if b'"image' not in body and b"\\u006" not in body:  # which begins each of its letters
         return len(body)
     try:
         messages = _bodies.decode(body).messages

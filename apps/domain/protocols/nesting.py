@@ -14,8 +14,8 @@ MAX_CONTAINERS = 100_000
 _COUNTED_AT_MOST = 1 << 11  # longer bodies nearly always have more brackets, and indenting them is quicker
 # Indenting is ten times as quick as counting, but makes a body longer by a blank a level and value: a hostile one of a
 # megabyte by hundreds. One of so few bytes cannot grow beyond the limit below.
-_SMALL = 1 << 16
-_INDENTED_AT_MOST = 1 << 25
+_SMALL = 1 << 17
+_INDENTED_AT_MOST = 1 << 26
 _LEVELS_READ = 1000  # the parser goes no deeper
 _AT_THE_BRINK = b"\n" + b" " * MAX_LEVELS
 _STRING = re.compile(rb'"[^"]+"')
