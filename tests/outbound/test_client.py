@@ -179,7 +179,7 @@ async def test_a_truncated_answer_never_looks_complete(outbound: Outbound, cut: 
     async with listening(script) as upstream:
         answer = await post(outbound, upstream)
         seen: list[bytes] = []
-        with pytest.raises(errors.UpstreamBroken):
+        with pytest.raises(errors.UpstreamBroken, match="dropped the connection"):
             await collect(answer, into=seen)
         assert seen in ([b"first"], [])  # a reset may overtake the bytes before it
 
@@ -190,7 +190,17 @@ async def test_an_answer_shorter_than_it_promised_is_broken(outbound: Outbound) 
         visit.writer.close()
 
     async with listening(script) as upstream:
-        with pytest.raises(errors.UpstreamBroken):
+        with pytest.raises(errors.UpstreamBroken, match="dropped the connection"):
+            await fetch(post(outbound, upstream))
+
+
+async def test_a_stream_whose_framing_is_wrong_is_not_called_a_lost_connection(outbound: Outbound) -> None:
+    async def script(visit: Visit) -> None:
+        await visit.send(STREAM_HEAD + chunk(b"first") + b"zzz\r\n")
+        visit.writer.close()
+
+    async with listening(script) as upstream:
+        with pytest.raises(errors.UpstreamBroken, match="not valid HTTP"):
             await fetch(post(outbound, upstream))
 
 
