@@ -86,7 +86,7 @@ def test_a_call_too_dear_for_what_is_left_is_told_so_and_not_that_the_budget_is_
     told = budget.refusal(rule("month", timezone="UTC"), cost=615_936_000, left=400_000_000, ends=ends)
     assert told == (
         "this call could cost up to $0.615936, and $0.40 is left of the monthly budget of this key "
-        "(resets 2026-12-01 00:00 UTC); lower max_tokens or shorten the prompt"
+        "(resets 2026-12-01 00:00 UTC); set or lower max_tokens (OpenAI: max_completion_tokens) or shorten the prompt"
     )
     told = budget.refusal(rule("month", timezone="UTC"), cost=1_500_000_000, left=400_000_000, ends=ends)
     assert "$1.00 is all of the monthly budget of this key" in told

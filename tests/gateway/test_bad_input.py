@@ -187,5 +187,6 @@ def test_a_call_too_dear_for_what_is_left_of_a_budget_is_told_so_in_both_dialect
     assert "$0.061 is all of the monthly budget of this key" in message
     assert "lower max_tokens" in message
     assert response.headers["x-should-retry"] == "false"
-    error = openai_error(ask(gateway, OPENAI), 429, "insufficient_quota")
+    error = openai_error(ask(gateway, OPENAI), 429, "insufficient_quota")  # which sets no cap
     assert error["message"].startswith("this call could cost up to $0.06")
+    assert "set or lower max_tokens (OpenAI: max_completion_tokens)" in error["message"]

@@ -57,7 +57,7 @@ def refusal(budget: Budget, *, cost: int, left: int, ends: int) -> str:
     left = budget.amount if cost > budget.amount else left
     return (
         f"this call could cost up to {money.exact(cost)}, and {money.exact(left)} {rest} of this {budget.scope} "
-        f"(resets {reset}); lower max_tokens or shorten the prompt"
+        f"(resets {reset}); set or lower max_tokens (OpenAI: max_completion_tokens) or shorten the prompt"
     )
 
 
