@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.urls import reverse
 
 from apps.audit import cells
 from apps.catalog import selectors as catalog
+from apps.catalog.models import Health
 from apps.domain import money
 from apps.quotas import selectors as quotas
 from apps.runtime.state import state
@@ -20,6 +22,7 @@ BAR_WIDTH = 100 / 24
 LATEST = 10
 MOST_USED = 6
 MANY_ERRORS_PERCENT = 5
+PROVIDER_TROUBLES = {Health.DOWN: "down", Health.FAILING: "failing"}
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -70,11 +73,17 @@ def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
 
 def _provider_card() -> dict[str, Any]:
     """Disabled ones are nobody's worry."""
-    enabled = [provider for provider in catalog.providers_overview() if provider["enabled"]]
-    down = [provider["name"] for provider in enabled if not provider["healthy"]]
-    note = f"down: {', '.join(down)}" if down else "all answer" if enabled else "add one"
-    link = reverse("admin:catalog_provider_changelist" if enabled else "admin:catalog_provider_add")
-    return _card("Providers", f"{len(enabled) - len(down)} of {len(enabled)} up", note, link, bad=bool(down))
+    names: dict[str, list[str]] = defaultdict(list)
+    for provider in catalog.providers_overview():
+        if provider["enabled"]:
+            names[provider["health"]].append(provider["name"])
+    count = sum(map(len, names.values()))
+    parts = [f"{word}: {', '.join(names[state])}" for state, word in PROVIDER_TROUBLES.items() if state in names]
+    if Health.UNKNOWN in names:
+        parts.append(f"not checked yet: {len(names[Health.UNKNOWN])}")
+    note = "; ".join(parts) or ("all answer" if count else "add one")
+    link = reverse("admin:catalog_provider_changelist" if count else "admin:catalog_provider_add")
+    return _card("Providers", f"{len(names[Health.UP])} of {count} up", note, link, bad=Health.DOWN in names)
 
 
 def _chart(hours: list[usage.Hour]) -> dict[str, Any]:

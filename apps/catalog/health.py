@@ -94,14 +94,18 @@ def _ask(question: _Question) -> ProbeResult:
 
 
 def remember(provider: Provider, *, result: ProbeResult) -> None:
-    """Write the outcome. Ill after `max_failures` failures in a row, well after one success; both are recorded."""
+    """Write the outcome. Ill after `max_failures` failures in a row, well after one success; both are recorded.
+
+    One that never answered is ill at its first failure: nothing speaks for it yet.
+    """
     with transaction.atomic():
         row = Provider.objects.select_for_update().filter(pk=provider.pk).first()
         if row is None:  # deleted while we asked
             return
         was_healthy, failures = row.is_healthy, row.consecutive_failures
         row.consecutive_failures = 0 if result.ok else failures + 1
-        row.is_healthy = result.ok or (was_healthy and row.consecutive_failures < row.max_failures)
+        spared = row.last_check_ms is not None and row.consecutive_failures < row.max_failures
+        row.is_healthy = result.ok or (was_healthy and spared)
         row.last_checked_at = timezone.now()
         row.last_check_ms = result.milliseconds
         row.last_check_message = result.message[:300]

@@ -35,6 +35,15 @@ class OnDisconnect(models.TextChoices):
     DRAIN = "drain", "Read it to the end"
 
 
+class Health(models.TextChoices):
+    """How a provider fares, as the checks found it. Failing: not yet so often that it counts as down."""
+
+    UNKNOWN = "unknown", "Not checked yet"
+    UP = "healthy", "Up"
+    FAILING = "failing", "Failing"
+    DOWN = "unhealthy", "Down"
+
+
 def _seconds(default: float) -> models.FloatField[float, float]:
     return models.FloatField(default=default, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)])
 
@@ -101,6 +110,15 @@ class Provider(models.Model):
         """
         if self.vendor != "simulated":
             guard.check_url(self.base_url, AllowedNetwork.objects.cidrs())
+
+    @property
+    def health(self) -> Health:
+        """`last_check_ms` is null until the first check has ended; `last_checked_at` is written when it begins."""
+        if not self.is_healthy:
+            return Health.DOWN
+        if self.last_check_ms is None:
+            return Health.UNKNOWN
+        return Health.FAILING if self.consecutive_failures else Health.UP
 
     @property
     def host(self) -> str:

@@ -57,7 +57,7 @@ def providers_overview() -> list[dict[str, Any]]:
             "protocol": row.protocol,
             "base_url": row.base_url,
             "enabled": row.is_enabled,
-            "healthy": row.is_healthy,
+            "health": row.health.value if row.is_enabled else "disabled",
             "last_checked_at": row.last_checked_at,
             "last_check_ms": row.last_check_ms,
             "last_check_message": row.last_check_message,

@@ -31,6 +31,13 @@ _MODEL_FIELDS = frozenset(
 _DEPLOYMENT_FIELDS = frozenset({"upstream_model", "priority", "weight", "is_enabled"})
 _CLOCK_GRACE = datetime.timedelta(minutes=1)  # forms know whole minutes
 _ERASED = {"ciphertext": "", "last_four": "", "fingerprint": "", "host": ""}
+_UNCHECKED = {
+    "is_healthy": True,
+    "consecutive_failures": 0,
+    "last_checked_at": None,
+    "last_check_ms": None,
+    "last_check_message": "",
+}
 _SHOWN_FROM_LENGTH = 12  # of a shorter secret four characters would give too much away
 
 
@@ -45,7 +52,10 @@ def create_provider(*, actor: Any, name: str, vendor: str, protocol: str, base_u
 
 
 def update_provider(provider: Provider, *, actor: Any, **changes: Any) -> Provider:
-    """Another vendor, scheme, host or port erases the credentials: no secret is sent where it was not meant to go."""
+    """Another vendor, scheme, host or port erases the credentials: no secret is sent where it was not meant to go.
+
+    It also forgets the health, which was another place's.
+    """
     with transaction.atomic():
         before = Provider.objects.select_for_update().get(pk=provider.pk).origin
         audit.amend(
@@ -57,6 +67,9 @@ def update_provider(provider: Provider, *, actor: Any, **changes: Any) -> Provid
             allowed=_PROVIDER_FIELDS,
         )
         if provider.origin != before:
+            for name, value in _UNCHECKED.items():
+                setattr(provider, name, value)
+            provider.save(update_fields=_UNCHECKED)
             for credential in provider.credentials.exclude(ciphertext="").select_for_update():
                 _amend_credential(credential, actor=actor, action="credential.erased", changes=_ERASED)
     return provider

@@ -45,14 +45,14 @@ class Detailed(OperatorView):
             "status": report.status,
             "checks": [msgspec.to_builtins(check) for check in report.checks],
             "process": process(),
-            "providers": {row["name"]: _health(row) for row in providers},
+            "providers": {row["name"]: row["health"] for row in providers},
         }
         return Response(told, status=200 if report.ready else 503)
 
 
 class Providers(OperatorView):
     def get(self, request: Request) -> Response:
-        return Response({"providers": [{**row, "health": _health(row)} for row in catalog.providers_overview()]})
+        return Response({"providers": catalog.providers_overview()})
 
 
 class Config(OperatorView):
@@ -129,11 +129,3 @@ def process() -> dict[str, Any]:
         "journal_lag_seconds": state.journal_lag,
         "loop_lag_seconds": state.loop_lag,
     }
-
-
-def _health(row: dict[str, Any]) -> str:
-    if not row["enabled"]:
-        return "disabled"
-    if row["last_checked_at"] is None:
-        return "unknown"
-    return "healthy" if row["healthy"] else "unhealthy"

@@ -194,11 +194,3 @@ def test_the_first_page_of_an_empty_house_leads_to_the_first_key(desk):
     assert "No calls yet" in text
     assert f'href="{desk.url("keys_key_add")}"' in text
     assert "No budget has been used" in text
-
-
-def test_a_provider_that_is_down_is_named_on_the_first_page(desk):
-    provider = factories.provider("Acme AI")
-    factories.provider("Elsewhere")
-    type(provider).objects.filter(pk=provider.pk).update(is_healthy=False)
-    card = next(card for card in desk.get("index").context["cards"] if card["title"] == "Providers")
-    assert (card["figure"], card["note"], card["bad"]) == ("1 of 2 up", "down: Acme AI", True)

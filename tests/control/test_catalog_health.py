@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from apps.audit import selectors as audit
 from apps.audit.models import Record
 from apps.catalog import health, services, tasks
-from apps.catalog.models import Provider
+from apps.catalog.models import Health, Provider
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +85,8 @@ def test_a_provider_falls_ill_after_its_failures_in_a_row_and_recovers_at_once(p
         health.check_provider(provider)
         told.append((Provider.objects.get().is_healthy, audit.revisions()["catalog"]))
 
+    check(200)
+    told.clear()
     before = audit.revisions()["catalog"]
     for status in (500, 200, 500, 503, 500, 200, 200):
         check(status)
@@ -102,6 +104,39 @@ def test_a_provider_falls_ill_after_its_failures_in_a_row_and_recovers_at_once(p
         ("provider.failed", "system"),
         ("provider.recovered", "system"),
     ]
+
+
+def test_one_that_never_answered_is_ill_at_its_first_failure(provider, vendor):
+    assert provider.health == Health.UNKNOWN
+    vendor.status = 500
+    health.check_provider(provider)
+    assert Provider.objects.get().health == provider.health == Health.DOWN
+    vendor.status = 200
+    health.check_provider(provider)
+    assert Provider.objects.get().health == Health.UP
+
+
+def test_the_scheduled_check_is_no_kinder_to_one_that_never_answered(provider, vendor):
+    vendor.status = 500
+    assert tasks.check_providers() == 1
+    assert Provider.objects.get().health == Health.DOWN
+
+
+def test_one_that_answered_before_is_failing_until_it_is_down(provider, vendor):
+    health.check_provider(provider)
+    vendor.status, found = 500, []
+    for _ in range(2):
+        health.check_provider(provider)
+        found.append(Provider.objects.get().health)
+    assert found == [Health.FAILING, Health.DOWN]
+
+
+def test_at_another_address_nothing_is_known_of_a_provider(provider, vendor):
+    vendor.status = 500
+    health.check_provider(provider)
+    services.update_provider(provider, actor=None, base_url="https://api.example.com/v1")
+    stored = Provider.objects.get()
+    assert (stored.health, stored.last_checked_at, stored.last_check_message) == (Health.UNKNOWN, None, "")
 
 
 def test_a_provider_that_nobody_runs_is_a_failure(provider, vendor):

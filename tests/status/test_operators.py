@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 
+from apps.catalog.models import Provider
 from apps.runtime.state import state
 from tests import factories
 
@@ -84,6 +85,23 @@ def test_providers_are_listed_with_their_health(operator: Client) -> None:
     (row,) = operator.get("/providers").json()["providers"]
     assert (row["name"], row["vendor"], row["health"]) == ("Main", "anthropic", "unknown")
     assert (row["credentials"], row["deployments"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ({}, "unknown"),
+        ({"last_check_ms": 3}, "healthy"),
+        ({"last_check_ms": 3, "consecutive_failures": 1}, "failing"),
+        ({"is_healthy": False, "last_check_ms": 3}, "unhealthy"),
+        ({"is_enabled": False}, "disabled"),
+    ],
+)
+def test_both_pages_tell_the_same_of_a_provider(found: dict[str, Any], told: str, operator: Client) -> None:
+    Provider.objects.filter(pk=factories.provider("Main").pk).update(**found)
+    (row,) = operator.get("/providers").json()["providers"]
+    assert row["health"] == told
+    assert operator.get("/health/detailed").json()["providers"] == {"Main": told}
 
 
 def test_the_lists_cost_a_fixed_number_of_queries(operator: Client, django_assert_num_queries: Any) -> None:

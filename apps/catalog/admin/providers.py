@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RadioFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
@@ -19,7 +19,7 @@ from apps.audit.pages import AuditedAdmin, Inline
 from apps.catalog import health, services
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import CredentialForm, DeploymentForm, ProviderForm
-from apps.catalog.models import AllowedNetwork, Credential, Deployment, Provider
+from apps.catalog.models import AllowedNetwork, Credential, Deployment, Health, Provider
 
 
 class CredentialInline(Inline):
@@ -88,11 +88,34 @@ def _save_credential(form: Any, *, actor: Any) -> None:
         services.set_secret(row, actor=actor, secret=secret)
 
 
+class HealthFilter(RadioFilter):
+    """By what `Provider.health` says."""
+
+    title = "health"
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in Health]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Provider]) -> QuerySet[Provider]:
+        checked = queryset.filter(is_healthy=True, last_check_ms__isnull=False)
+        match self.value():
+            case Health.UNKNOWN:
+                return queryset.filter(is_healthy=True, last_check_ms=None)
+            case Health.UP:
+                return checked.filter(consecutive_failures=0)
+            case Health.FAILING:
+                return checked.exclude(consecutive_failures=0)
+            case Health.DOWN:
+                return queryset.filter(is_healthy=False)
+        return queryset
+
+
 @admin.register(Provider)
 class ProviderAdmin(Switched):
     form = ProviderForm
     list_display = ["name", "vendor", "shown_health", "shown_state", "base_url", "deployments", "credentials"]
-    list_filter = [("vendor", ChoicesDropdownFilter), IS_ENABLED, ("is_healthy", BooleanRadioFilter)]
+    list_filter = [("vendor", ChoicesDropdownFilter), IS_ENABLED, HealthFilter]
     search_fields = ["name__istartswith", "base_url__icontains"]
     search_help_text = "Beginning of the name, or part of the address"
     inlines = [CredentialInline, DeploymentOfProvider]
@@ -133,10 +156,15 @@ class ProviderAdmin(Switched):
 
     @display(description="Health", ordering="is_healthy")
     def shown_health(self, provider: Provider) -> str:
-        if provider.last_checked_at is None:
-            return cells.badge("not checked yet")
-        state, tone = ("up", "good") if provider.is_healthy else ("down", "bad")
-        return cells.badge(f"{state} · {provider.last_check_ms or 0:,} ms", tone)
+        """Of a failure no milliseconds: how soon nobody answered tells nothing."""
+        match provider.health:
+            case Health.UP:
+                return cells.badge(f"up · {provider.last_check_ms:,} ms", "good")
+            case Health.FAILING:
+                return cells.badge(f"failing {provider.consecutive_failures} of {provider.max_failures}", "warn")
+            case Health.DOWN:
+                return cells.badge("down", "bad")
+        return cells.badge("not checked yet")
 
     @display(description="Last check")
     def shown_checked(self, provider: Provider) -> str:
