@@ -5,14 +5,13 @@ With them go the digests that are due to be made with another pepper.
 
 from __future__ import annotations
 
-from collections import deque
 from datetime import UTC, datetime
 
 from apps.keys import rotation, services
 from apps.keys.peppers import Outdated
 
 GRAIN_SECONDS = 60.0
-_MOST_OUTDATED = 100_000
+_BATCH = 500
 
 
 class Uses:
@@ -21,7 +20,7 @@ class Uses:
     def __init__(self) -> None:
         self._noted: dict[int, float] = {}
         self._pending: dict[int, tuple[float, str, str]] = {}
-        self._outdated: deque[Outdated] = deque(maxlen=_MOST_OUTDATED)
+        self._outdated: dict[Outdated, None] = {}  # as a set in order; bounded by the secrets there are
 
     def note(self, key_id: int, *, at: float, address: str, agent: bytes) -> None:
         """`at` in unix seconds; `agent` is the raw User-Agent."""
@@ -32,7 +31,7 @@ class Uses:
 
     def outdated(self, found: Outdated) -> None:
         """From any thread."""
-        self._outdated.append(found)
+        self._outdated[found] = None
 
     def flush(self) -> None:
         """Writes what is pending; raises what the database raises, and then keeps it."""
@@ -52,7 +51,10 @@ class Uses:
             self._noted.clear()
 
     def _make_anew(self) -> None:
-        """What fails comes again when its key is looked up again."""
-        due = [self._outdated.popleft() for _ in range(len(self._outdated))]
-        if due:
-            rotation.make_anew(due)
+        """What fails stays: its key is warm, and would not be looked up again."""
+        due = list(self._outdated)
+        for start in range(0, len(due), _BATCH):
+            batch = due[start : start + _BATCH]
+            rotation.make_anew(batch)
+            for each in batch:
+                self._outdated.pop(each, None)

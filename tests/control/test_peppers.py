@@ -9,7 +9,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from apps.audit import selectors as audit
@@ -114,6 +114,28 @@ def test_looking_up_writes_nothing(website, django_assert_num_queries):
     with django_assert_num_queries(4):  # two, and a transaction around them
         rotation.make_anew(noted._outdated)
     assert KeySecret.objects.get().pepper.version == 2
+
+
+def test_what_could_not_be_written_is_written_the_next_time(website, monkeypatch):
+    monkeypatch.setattr(uses, "_BATCH", 2)
+    issued = [factories.key(website) for _ in range(5)]
+    new = rotation.rotate_pepper()
+    noted = uses.Uses()
+    for each in issued:
+        selectors.principal(each.plaintext, outdated=noted.outdated)
+
+    def refused_once(execute, sql, params, many, context):
+        if sql.startswith("UPDATE") and not refused:
+            refused.append(sql)
+            raise OperationalError("database is locked")
+        return execute(sql, params, many, context)
+
+    refused: list[str] = []
+    with connection.execute_wrapper(refused_once), pytest.raises(OperationalError):
+        noted.flush()
+    noted.flush()
+    assert set(KeySecret.objects.values_list("pepper", flat=True)) == {new.pk}
+    assert run("retire-pepper") == "One pepper is left. Keys revoked: 0.\n"
 
 
 def test_a_secret_that_was_rotated_meanwhile_is_left_alone(website):
