@@ -6,12 +6,16 @@ unix seconds, durations seconds, money nano-USD.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, NoReturn
 
 import msgspec
 
 Scope = Literal["tenant", "project", "user", "key", "model"]
 Period = Literal["day", "week", "month"]
+
+_CUT = b"[removed]"
+_TELLING = 8  # characters from which a secret is no word
 
 
 class Secret:
@@ -32,8 +36,12 @@ class Secret:
         return self._value
 
     def cut_from(self, told: bytes) -> bytes:
-        """What a provider says, without the secret it was asked with: some repeat it in their errors."""
-        return told.replace(self._value.encode(), b"[removed]")
+        """What a provider says, without the secret it was asked with, however JSON spells it: some repeat it in their
+        errors. A short one stays: a local server takes any, and words as `token` are part of what everybody says."""
+        if len(self._value) < _TELLING:
+            return told
+        told = told.replace(self._value.encode(), _CUT)
+        return re.sub(b"".join(map(_spelt, self._value)), _CUT, told) if b"\\" in told else told
 
     def __repr__(self) -> str:
         return "Secret(•••)"
@@ -46,6 +54,13 @@ class Secret:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> NoReturn:
         raise TypeError("a secret cannot be copied")
+
+
+def _spelt(character: str) -> bytes:
+    """A pattern of a character and of its escapes in JSON."""
+    plain = re.escape(character).encode()
+    short = rb"|\\" + plain if character in '"\\/' else b""
+    return rb"(?:%b|\\u(?i:%04x)%b)" % (plain, ord(character), short)
 
 
 class PriceCard(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,7 +72,11 @@ async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Ans
     """One try. The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
     assert ctx.call is not None
     exchange = attempt.exchange = exchanges.open(
-        ctx.call, _target(ctx, attempt), request_id=ctx.public_request_id, created=int(ctx.started_at)
+        ctx.call,
+        _target(ctx, attempt),
+        request_id=ctx.public_request_id,
+        created=int(ctx.started_at),
+        cut=attempt.credential.secret.cut_from,
     )
     provider = attempt.deployment.provider
     vendor = providers.vendor(provider.vendor)
@@ -87,8 +91,7 @@ async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Ans
     )
     attempt.answered(answer)
     if answer.status != 200:
-        told = attempt.credential.secret.cut_from(await answer.read(MAX_ERROR_BYTES))
-        raise exchange.refuse(answer.status, answer.headers, told)
+        raise exchange.refuse(answer.status, answer.headers, await answer.read(MAX_ERROR_BYTES))
     if not ctx.call.stream:
         return Answered(attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES)))
     return Answered(attempt, answer, exchange, first=await _first_event(attempt, answer, exchange))
@@ -98,7 +101,7 @@ async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> 
     """Client bytes up to and with the first whole event: from here on the status is 200."""
     held = []
     while chunk := await answer.chunk():
-        held.append(exchange.feed(attempt.credential.secret.cut_from(chunk)))
+        held.append(exchange.feed(chunk))
         if exchange.seen.error is not None:
             raise exchange.seen.error
         if exchange.seen.started:

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from apps.domain import errors
+from apps.domain.protocols import refusal
 from tests.domain import grammar
 from tests.domain.anthropic_calls import FORMAT
 
@@ -16,7 +17,8 @@ def written(error):
 
 def read(status, body=b"", **headers):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return FORMAT.read_error(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return refusal.cleaned(FORMAT.read_error(status, named, raw), cut=bytes)
 
 
 def envelope(type_="invalid_request_error", message="why"):

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from apps.domain import errors
+from apps.domain.protocols import refusal
 from apps.domain.protocols.openai_chat import FORMAT
 
 LONG = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
@@ -21,7 +22,8 @@ def written(error: errors.GatewayError) -> tuple[int, str, str | None, dict[str,
 
 def read(status: int, body: bytes | dict = b"", **headers: str) -> errors.UpstreamError:
     raw = json.dumps(body).encode() if isinstance(body, dict) else body
-    return FORMAT.read_error(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return refusal.cleaned(FORMAT.read_error(status, named, raw), cut=bytes)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def rewritten(body: bytes, target: Target = TARGET) -> bytes:
 
 def relay(*pieces: bytes, **fields) -> tuple[bytes, Seen]:
     seen = Seen()
-    tap = DIALECT.tap(seen, call(**({"stream": True} | fields)), request_id="req_1")
+    tap = DIALECT.tap(seen, call(**({"stream": True} | fields)), request_id="req_1", cut=bytes)
     return b"".join(map(tap.feed, pieces)) + tap.close(), seen
 
 
@@ -172,7 +172,7 @@ def test_what_follows_a_row_of_like_frames_is_not_taken_for_one(last):
 
 def test_the_first_event_commits_and_comments_do_not():
     seen = Seen()
-    tap = DIALECT.tap(seen, call(stream=True), request_id="r")
+    tap = DIALECT.tap(seen, call(stream=True), request_id="r", cut=bytes)
     assert tap.feed(b": PROCESSING\n\n") == b": PROCESSING\n\n"
     assert not seen.started
     assert tap.feed(ROLE[:20]) == b""
@@ -183,7 +183,7 @@ def test_the_first_event_commits_and_comments_do_not():
 
 def test_comments_without_end_are_no_answer():
     seen = Seen()
-    tap = DIALECT.tap(seen, call(stream=True), request_id="r")
+    tap = DIALECT.tap(seen, call(stream=True), request_id="r", cut=bytes)
     comments = b": PROCESSING\n\n" * 5000
     for _ in range(sse.MAX_EVENT // len(comments) + 2):
         tap.feed(comments)

@@ -30,6 +30,20 @@ def test_it_is_cut_from_what_a_provider_says():
     assert SECRET.cut_from(b"nothing of it") == b"nothing of it"
 
 
+def test_it_is_cut_out_however_json_spells_it():
+    secret = Secret('a/b"c\\d.e+f', host="h")
+    for spelt in (rb"a/b\"c\\d.e+f", rb"a\/b\"c\\d.e\u002bf", rb"\u0061\u002Fb\u0022c\u005cd.e+f"):
+        assert secret.cut_from(b'{"key": "%b"}' % spelt) == b'{"key": "[removed]"}'
+    other = rb'{"key": "a\/b\"c\\dxe+f"}'
+    assert secret.cut_from(other) == other
+
+
+@pytest.mark.parametrize("word", ["", "EMPTY", "token", "message"])
+def test_a_word_that_serves_as_one_stays(word):
+    told = b'{"message": "no token", "EMPTY": "\\n"}'
+    assert Secret(word, host="h").cut_from(told) == told
+
+
 @pytest.mark.parametrize(
     "shown",
     [repr, str, ascii, "{}".format, "{!r}".format, "{0!s:>40}".format, lambda value: f"{value!r:>40}"],

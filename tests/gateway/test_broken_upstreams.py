@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socketserver
-import threading
-from collections.abc import Iterator
-
 import pytest
 
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames
+from tests.gateway.upstreams import EVENTS, upstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-START = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
-EVENTS = (
-    {"type": "message_start", "message": {**START, "usage": {"input_tokens": 5, "output_tokens": 1}}},
-    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
-    {"type": "content_block_stop", "index": 0},
-    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
-    {"type": "message_stop"},
-)
-STREAM = b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in EVENTS)
-
-
-@contextlib.contextmanager
-def upstream(*, head: bytes = b"", end: bytes = b"0\r\n\r\n") -> Iterator[str]:
-    """Answers each connection with one whole stream, `head` added to its headers and `end` as its last chunk."""
-
-    class Visit(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.recv(65536)
-            self.request.sendall(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
-                + head
-                + b"\r\n%x\r\n%b\r\n%b" % (len(STREAM), STREAM, end)
-            )
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Visit) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 def entries(gateway):

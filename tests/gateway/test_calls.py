@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from apps.catalog import services as catalog
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames
+from tests.gateway.upstreams import MESSAGE, STREAM, upstream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATHS = {ANTHROPIC: "anthropic_messages", OPENAI: "openai_chat"}
@@ -51,6 +53,21 @@ def test_every_dialect_with_every_upstream_answers_and_is_booked(gateway, simula
     assert entry.stream is stream
     assert entry.ttft_ms is None or entry.ttft_ms <= entry.latency_ms
     assert response.headers["request-id" if path == ANTHROPIC else "x-request-id"] == f"req_{entry.request_id.hex}"
+
+
+@pytest.mark.parametrize("answer", [MESSAGE, STREAM], ids=["whole", "stream"])
+@pytest.mark.parametrize("word", ["token", "message", "input_tokens"])
+def test_a_word_for_a_credential_changes_no_byte_of_an_answer_and_no_count(gateway, world, word, answer):
+    """Local servers take any."""
+    with upstream(answer) as url:
+        deployment = world.deploy("claude-local", upstream="m", url=url)
+        catalog.set_secret(deployment.provider.credentials.get(), actor=None, secret=word)
+        gateway.refresh()
+        response = ask(gateway, ANTHROPIC, model="claude-local", change={"stream": answer == STREAM})
+    assert response.content == answer
+    gateway.settle()
+    entry = Entry.objects.get()
+    assert (entry.usage_source, entry.in_fresh, entry.out_total) == ("provider", 5, 2)
 
 
 @pytest.mark.parametrize("prefix", ["", "/anthropic"])

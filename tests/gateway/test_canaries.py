@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import secrets
 import socketserver
@@ -36,7 +37,14 @@ BEHAVIOURS = (
     *("fine", "400", "401", "403", "404", "429", "500", "529", "leak", "overflow", "garbage", "html-200", "nousage"),
     *("dies-before-headers", "dies-after-3-chunks", "resets-after-3", "error-after-3", "tools", "thinking"),
 )
-ECHOES = ("400", "401", "403", "404", "429", "500", "529", "garbage", "stream-error", "header", "chunked-junk")
+ECHOES = (
+    *("400", "401", "403", "404", "429", "500", "529", "garbage", "stream-error", "header", "chunked-junk"),
+    *("json-error-200", "error-after-first-event"),
+)
+FIRST = {  # events, by the end of the path that they answer
+    "messages": 'data: {"type": "message_start", "message": {"id": "msg_1", "model": "m", "usage": {}}}',
+    "completions": 'data: {"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hi"}}]}',
+}
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -50,9 +58,9 @@ class Echo(socketserver.BaseRequestHandler):
         lines = [line.partition(": ") for line in head.splitlines()[1:]]
         key = next(value for name, _, value in lines if name.lower() in ("x-api-key", "authorization"))
         with contextlib.suppress(OSError):
-            self.request.sendall(self.answer(key.removeprefix("Bearer ")))
+            self.request.sendall(self.answer(key.removeprefix("Bearer "), path=head.split()[1]))
 
-    def answer(self, key: str) -> bytes:
+    def answer(self, key: str, *, path: str) -> bytes:
         kind: str = self.server.kind  # type: ignore[attr-defined]
         error = {"type": "error", "error": {"type": "invalid_request_error", "message": f"your key {key} is no good"}}
         headers, status, content = "content-type: application/json\r\n", "200 OK", json.dumps(error)
@@ -62,6 +70,9 @@ class Echo(socketserver.BaseRequestHandler):
             content = f"<p>{key}</p>"
         elif kind == "stream-error":
             headers, content = "content-type: text/event-stream\r\n", f"event: error\ndata: {json.dumps(error)}\n\n"
+        elif kind == "error-after-first-event":
+            headers = "content-type: text/event-stream\r\n"
+            content = f"{FIRST.get(path.rpartition('/')[2])}\n\nevent: error\ndata: {json.dumps(error)}\n\n"
         elif kind == "header":
             headers += f"request-id: {key}\r\nx-request-id: {key}\r\nretry-after: {key}\r\nanthropic-x: {key}\r\n"
             status = "400 Bad Request"
@@ -200,7 +211,9 @@ def test_secrets_turn_up_nowhere(sweep, gateway, world, monkeypatch, capfd):
             sweep.deploy(f"claude-{behaviour}")
             sweep.deploy(f"gpt-{behaviour}")
         for kind in ECHOES:
-            sweep.deploy(f"claude-echo-{kind}", url=stack.enter_context(echo(kind)))
+            url = stack.enter_context(echo(kind))
+            sweep.deploy(f"claude-echo-{kind}", url=url)
+            sweep.deploy(f"gpt-echo-{kind}", url=url)
         for row in Credential.objects.all():
             catalog.set_secret(row, actor=None, secret=CREDENTIAL)
         gateway.refresh()
@@ -209,6 +222,7 @@ def test_secrets_turn_up_nowhere(sweep, gateway, world, monkeypatch, capfd):
             sweep.call(f"gpt-{behaviour}")
         for kind in ECHOES:
             sweep.call(f"claude-echo-{kind}")
+            sweep.call(f"gpt-echo-{kind}")
         sweep.refusals()
         sweep.exceptions(monkeypatch)
         sweep.pages()
@@ -217,6 +231,10 @@ def test_secrets_turn_up_nowhere(sweep, gateway, world, monkeypatch, capfd):
         tasks.check_providers()
         gateway.settle()
     assert len(sweep.seen) > 200
+    without_key = [what for what, text in sweep.seen if "your key [removed] is no good" in text]
+    for model, path in itertools.product(("claude", "gpt"), (ANTHROPIC, OPENAI)):
+        assert f"{path} {model}-echo-json-error-200 False" in without_key
+        assert f"{path} {model}-echo-error-after-first-event True" in without_key
     told = {(what, *sweep.found_in(text)) for what, text in sweep.seen if sweep.found_in(text)}
     assert {each for each in told if each[1:] != ("prompt",) or not each[0].startswith("/v1/")} == set()  # its caller's
     logged = "".join(capfd.readouterr())

@@ -12,6 +12,9 @@ from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
 from apps.domain.tokens import TokenUsage
 
+Cut = Callable[[bytes], bytes]
+"""Takes out of what a provider says the credential that it was asked with. `bytes` takes nothing out."""
+
 
 class ClientCall(msgspec.Struct, kw_only=True):
     """What a client's body says, read once: enough to admit and route it; `wire` is the dialect's own reading."""
@@ -59,10 +62,11 @@ class Exchange(Protocol):
     seen: Seen
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
-        """The error that a non-200 answer stands for."""
+        """The error that a non-200 answer stands for. No error of an exchange holds a credential."""
 
     def answer(self, body: bytes) -> bytes:
-        """The client's answer to a call that does not stream. Raises UpstreamBroken on a garbled one."""
+        """The client's answer to a call that does not stream. Raises UpstreamBroken on a garbled one, another
+        UpstreamError on an error under status 200."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Client bytes for these upstream bytes, whichever way they are split.
@@ -109,5 +113,5 @@ class WireFormat(msgspec.Struct, frozen=True, kw_only=True):
     decoder: Callable[[], StreamDecoder]
     write_error: Callable[..., ErrorShape]  # (GatewayError, *, request_id: str) -> ErrorShape
     stream_error: Callable[..., bytes]  # (GatewayError, *, request_id: str) -> bytes, the dialect's last frames
-    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError
+    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError, not yet `refusal.cleaned`
     keepalive: bytes  # a frame that every client of the dialect skips

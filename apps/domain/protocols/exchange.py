@@ -7,30 +7,32 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from apps.domain import chat, errors, events
-from apps.domain.protocols import passthrough, registry, tool_names
-from apps.domain.protocols.contract import ClientCall, Exchange, Seen, Target, WireFormat
+from apps.domain.protocols import passthrough, refusal, registry, tool_names
+from apps.domain.protocols.contract import ClientCall, Cut, Exchange, Seen, Target, WireFormat
 from apps.domain.tokens import NOTHING
 
 
-def open(call: ClientCall, target: Target, *, request_id: str = "", created: int = 0) -> Exchange:
+def open(call: ClientCall, target: Target, *, request_id: str = "", created: int = 0, cut: Cut = bytes) -> Exchange:
     """Relays where `target` speaks the caller's dialect, translates where it does not.
 
-    `request_id` and `created` (unix seconds) are what the caller's frames carry. Raises InvalidRequest for a request
-    that the target cannot be asked.
+    `request_id` and `created` (unix seconds) are what the caller's frames carry; `cut` is for errors. Raises
+    InvalidRequest for a request that the target cannot be asked.
     """
     try:
-        return _open(call, target, request_id=request_id, created=created)
+        return _open(call, target, request_id=request_id, created=created, cut=cut)
     except RecursionError as error:
         raise errors.InvalidRequest("The request body is nested too deeply.") from error
 
 
-def _open(call: ClientCall, target: Target, *, request_id: str, created: int) -> Exchange:
+def _open(call: ClientCall, target: Target, *, request_id: str, created: int, cut: Cut) -> Exchange:
     client = registry.FORMATS[call.protocol]
     if call.protocol == target.protocol:
         dialect = registry.DIALECTS[call.protocol]
-        return passthrough.Passthrough(call, target, dialect=dialect, wire_format=client, request_id=request_id)
+        return passthrough.Passthrough(
+            call, target, dialect=dialect, wire_format=client, request_id=request_id, cut=cut
+        )
     upstream = registry.FORMATS[target.protocol]
-    return Translated(call, target, client=client, upstream=upstream, request_id=request_id, created=created)
+    return Translated(call, target, client=client, upstream=upstream, request_id=request_id, created=created, cut=cut)
 
 
 class Translated:
@@ -43,8 +45,9 @@ class Translated:
         *,
         client: WireFormat,
         upstream: WireFormat,
-        request_id: str = "",
-        created: int = 0,
+        request_id: str,
+        created: int,
+        cut: Cut,
     ) -> None:
         self.seen = Seen()
         asked = client.to_chat(call)
@@ -55,16 +58,23 @@ class Translated:
         self._upstream = upstream
         self._request_id = request_id
         self._created = created
+        self._cut = cut
         self._decoder = upstream.decoder()
         self._encoder = client.encoder(call=call, created=created)
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-        error = self._upstream.read_error(status, headers, body)
+        error = refusal.cleaned(self._upstream.read_error(status, headers, body), self._cut)
         error.body = None  # written in the other dialect
         return error
 
     def answer(self, body: bytes) -> bytes:
-        response = self._upstream.read_response(body)
+        try:
+            return self._translate(self._upstream.read_response(body))
+        except errors.UpstreamError as error:
+            refusal.cleaned(error, self._cut)
+            raise
+
+    def _translate(self, response: chat.ChatResponse) -> bytes:
         seen = self.seen
         seen.usage = response.usage if response.usage != NOTHING else None
         seen.stop_reason = response.stop_reason
@@ -112,7 +122,7 @@ class Translated:
         return b"".join(frames)
 
     def _fail(self, error: errors.GatewayError) -> bytes:
-        self.seen.error = error
+        self.seen.error = refusal.cleaned(error, self._cut)
         if not self.seen.started:
             return b""
         return self._client.stream_error(error, request_id=self._request_id)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from apps.domain import errors
-from apps.domain.protocols.contract import ClientCall, Seen, Target, WireFormat
+from apps.domain.protocols import refusal
+from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target, WireFormat
 
 
 class StreamTap(Protocol):
@@ -26,7 +27,8 @@ class Dialect(Protocol):
     def rewrite(self, call: ClientCall, target: Target) -> bytes:
         """The caller's body with the upstream's model name, and what else must be spliced in."""
 
-    def tap(self, seen: Seen, call: ClientCall, *, request_id: str) -> StreamTap: ...
+    def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> StreamTap:
+        """One whose errors, and the bytes of error events, are `refusal.cleaned` with `cut`."""
 
     def read_usage(self, body: bytes, seen: Seen) -> None:
         """Fills `seen` from an answer that came whole. Raises UpstreamBroken if it is no answer of the dialect."""
@@ -36,20 +38,25 @@ class Passthrough:
     """An `Exchange` that translates nothing."""
 
     def __init__(
-        self, call: ClientCall, target: Target, *, dialect: Dialect, wire_format: WireFormat, request_id: str = ""
+        self, call: ClientCall, target: Target, *, dialect: Dialect, wire_format: WireFormat, request_id: str, cut: Cut
     ) -> None:
         self.seen = Seen()
         self.body = dialect.rewrite(call, target)
         self._dialect = dialect
         self._read_error = wire_format.read_error
-        self._tap = dialect.tap(self.seen, call, request_id=request_id)
+        self._cut = cut
+        self._tap = dialect.tap(self.seen, call, request_id=request_id, cut=cut)
         self.feed = self._tap.feed  # one step less a chunk
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-        return self._read_error(status, headers, body)
+        return refusal.cleaned(self._read_error(status, headers, body), self._cut)
 
     def answer(self, body: bytes) -> bytes:
-        self._dialect.read_usage(body, self.seen)
+        try:
+            self._dialect.read_usage(body, self.seen)
+        except errors.UpstreamError as error:
+            refusal.cleaned(error, self._cut)
+            raise
         self.seen.started = self.seen.finished = True
         return body
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
 from apps.domain import credentials, errors
+from apps.domain.protocols.contract import Cut
 
 OVERFLOW = "context_length_exceeded"
 _KINDS = {400: "invalid_request", 402: "billing", 404: "not_found", 413: "too_large", 422: "invalid_request"}
@@ -23,6 +25,7 @@ _CREDENTIAL = re.compile(
     rb"|(?i:(?<=bearer )[^\s\"'\\,]{6,}|(?<=x-api-key: )[^\s\"'\\,]{6,}|(?<=api key provided: )[^\s\"'\\,]{6,})"
 )
 _CUT = b"[removed]"
+_Error = TypeVar("_Error", bound=errors.GatewayError)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +40,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told) -> errors.UpstreamError:
     """The error for an answer with this status. `headers` are read by lower-case names.
 
-    A refusal (4xx that is the request's fault) carries the body without credentials; one for an overlong prompt has
-    the code `context_length_exceeded`, whatever the provider called it.
+    A refusal (4xx that is the request's fault) carries the body; one for an overlong prompt has the code
+    `context_length_exceeded`, whatever the provider called it. All in the provider's words: see `cleaned`.
     """
-    message = scrub_text(told.message) or f"the provider answered with status {status}"
+    message = told.message or f"the provider answered with status {status}"
     wait = retry_after(headers)
     if status in (401, 402, 403):
         return errors.UpstreamAuth("the provider refused the gateway's credential", upstream_status=status)
@@ -80,14 +83,25 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def relayable(body: bytes) -> bytes | None:
-    """The body for a caller of the same dialect, without credentials; None if it is no JSON object."""
-    return scrub(body) if body.lstrip()[:1] == b"{" else None
+    """The body for a caller of the same dialect; None if it is no JSON object."""
+    return body if body.lstrip()[:1] == b"{" else None
 
 
-def scrub(body: bytes) -> bytes:
-    """The body with anything that looks like a credential cut out."""
-    return _CREDENTIAL.sub(_CUT, body)
+def cleaned(error: _Error, cut: Cut) -> _Error:
+    """The same error, and in nothing that it says a credential."""
+    error.message = _scrub_text(error.message, cut)
+    error.args = (error.message,)
+    error.param = error.param and _scrub_text(error.param, cut)
+    error.code = error.code and _scrub_text(error.code, cut)
+    if isinstance(error, errors.UpstreamError) and error.body is not None:
+        error.body = scrub(error.body, cut)
+    return error
 
 
-def scrub_text(text: str) -> str:
-    return scrub(text.encode("utf-8", "replace")).decode()
+def scrub(told: bytes, cut: Cut) -> bytes:
+    """What a provider says, without the credential it was asked with and anything that looks like one."""
+    return _CREDENTIAL.sub(_CUT, cut(told))
+
+
+def _scrub_text(text: str, cut: Cut) -> str:
+    return scrub(text.encode("utf-8", "replace"), cut).decode("utf-8", "replace")

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from apps.domain import errors, sse
-from apps.domain.protocols import passthrough, splice
+from apps.domain.protocols import passthrough, refusal, splice
 from apps.domain.protocols.anthropic_messages import error, names, response, stops, usage, wire
-from apps.domain.protocols.contract import ClientCall, Seen, Target
+from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 
 _OURS = b'"' + names.OUR_SIGNATURE.encode()
 # What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
@@ -74,8 +74,8 @@ class Anthropic:
         members: splice.Members = call.wire.members
         return members.edit(changes) if changes else call.body
 
-    def tap(self, seen: Seen, call: ClientCall, *, request_id: str) -> Tap:
-        return Tap(seen, request_id=request_id)
+    def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
+        return Tap(seen, request_id=request_id, cut=cut)
 
     def read_usage(self, body: bytes, seen: Seen) -> None:
         try:
@@ -95,9 +95,10 @@ class Anthropic:
 class Tap:
     """Watches a stream for its beginning, its totals and its end. Text in between is only measured."""
 
-    def __init__(self, seen: Seen, *, request_id: str) -> None:
+    def __init__(self, seen: Seen, *, request_id: str, cut: Cut) -> None:
         self._seen = seen
         self._request_id = request_id
+        self._cut = cut
         self._splitter = sse.Splitter()
         self._totals = usage.Totals()
         self._held = bytearray()
@@ -155,9 +156,11 @@ class Tap:
             length += len(event)
             if not seen.started or b"message_" in event or b"error" in event:
                 self._read(event)
-            if seen.error is not None or seen.finished:
+            if seen.error is not None:
+                return whole[: length - len(event)] + refusal.scrub(event, self._cut)
+            if seen.finished:
                 break
-        return whole if seen.error is None else whole[:length]
+        return whole
 
     def _read(self, event: bytes) -> None:
         name, data = sse.parse(event)
@@ -166,14 +169,14 @@ class Tap:
         try:
             watched = _watched.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self._refuse("is garbled")
+            self._refuse("is garbled", even_now=name == "error")
             return
-        self._note(watched.type or name, watched)
+        self._note("error" if name == "error" or watched.error else watched.type or name, watched)
 
     def _note(self, type_: str, watched: _Watched) -> None:
         seen = self._seen
         if type_ == "error":
-            seen.error = error.read_stream_error({"error": watched.error})
+            seen.error = refusal.cleaned(error.read_stream_error({"error": watched.error}), self._cut)
         elif type_ == "message_start":
             seen.started = True
             message = watched.message if isinstance(watched.message, dict) else {}
@@ -194,9 +197,9 @@ class Tap:
         self._totals.update(said)
         self._seen.usage = self._totals.usage
 
-    def _refuse(self, how: str) -> None:
+    def _refuse(self, how: str, *, even_now: bool = False) -> None:
         """Only before the beginning: later, garbage is the caller's to see as the provider sent it."""
-        if not self._seen.started:
+        if even_now or not self._seen.started:
             self._seen.error = errors.UpstreamBroken(f"the provider's answer {how}")
 
 

@@ -75,6 +75,14 @@ def read_stream_error(raw: Any) -> errors.UpstreamError:
     return error
 
 
+def within(chunk: Any, data: bytes, *, name: str) -> Any:
+    """What went wrong by a stream's event of this `name`, of which `data` was read as `chunk`; nothing, as a rule.
+
+    OpenAI's says it in `error`; others name the event so, or the object (vLLM), and then it is the whole.
+    """
+    return chunk.error or (msgspec.json.decode(data) if "error" in (name, chunk.object) else None)
+
+
 def _envelope(error: errors.GatewayError) -> dict[str, Any]:
     kind = error.kind
     if kind == "rate_limit":  # OpenAI's types say what there was too much of

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from apps.domain import sse
-from apps.domain.errors import UpstreamBroken
+from apps.domain.errors import UpstreamBroken, UpstreamError
 from apps.domain.protocols import refusal, splice
-from apps.domain.protocols.contract import ClientCall, Seen, Target
+from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
 
 _DELTA = b'"delta":{"content":"'
@@ -32,6 +32,7 @@ class _Chunk(msgspec.Struct):
     model: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None
+    object: Any = None
     error: Any = None
 
 
@@ -53,8 +54,8 @@ class Dialect:
             changes["stream_options"] = splice.edit(named, {"include_usage": b"true"})
         return members.edit(changes)
 
-    def tap(self, seen: Seen, call: ClientCall, *, request_id: str) -> Tap:
-        return Tap(seen, call, request_id=request_id)
+    def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
+        return Tap(seen, call, request_id=request_id, cut=cut)
 
     def read_usage(self, body: bytes, seen: Seen) -> None:
         try:
@@ -76,10 +77,11 @@ DIALECT = Dialect()
 class Tap:
     """Reads the events that matter (the first, finish reasons, usage, errors, the end) and lets the rest pass."""
 
-    def __init__(self, seen: Seen, call: ClientCall, *, request_id: str) -> None:
+    def __init__(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> None:
         self._seen = seen
         self._hide = not call.wants_usage
         self._request_id = request_id
+        self._cut = cut
         self._splitter = sse.Splitter()
         self._choices = call.choices
         self._stops = 0
@@ -158,7 +160,7 @@ class Tap:
     def _event(self, event: bytes) -> bytes:
         seen = self._seen
         seen.output_bytes += spoken(event)
-        data = sse.parse(event)[1]
+        name, data = sse.parse(event)
         if not data:
             return self._skip(event)
         if data.startswith(b"[DONE]"):
@@ -167,10 +169,12 @@ class Tap:
         try:
             chunk = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return event if seen.started else self._refuse(UpstreamBroken("the provider sent no chunk of a completion"))
+            if seen.started and name != "error":
+                return event
+            return self._refuse(UpstreamBroken("the provider sent no chunk of a completion"), event)
         _note(seen, chunk)
-        if chunk.error:
-            return self._refuse(error.read_stream_error(chunk.error), event)
+        if fault := error.within(chunk, data, name=name):
+            return self._refuse(error.read_stream_error(fault), event)
         seen.started = True
         self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
         if self._hide and chunk.usage and not chunk.choices:
@@ -182,7 +186,7 @@ class Tap:
         """A comment. Until the answer begins the gateway holds them, so there is an end to them."""
         self._silence += 0 if self._seen.started else len(event)
         if self._silence > sse.MAX_EVENT:
-            return self._refuse(UpstreamBroken("the provider's answer has no beginning"))
+            return self._refuse(UpstreamBroken("the provider's answer has no beginning"), event)
         return event
 
     def _last(self, rest: bytes) -> bytes:
@@ -196,10 +200,12 @@ class Tap:
             whole = False
         return self._event(rest) if whole else b""
 
-    def _refuse(self, fault: Any, event: bytes = b"") -> bytes:
+    def _refuse(self, fault: UpstreamError, event: bytes) -> bytes:
         """The upstream's own error event is one of the dialect's: it goes on, and the end behind it."""
-        self._seen.error = fault
-        return refusal.scrub(event) + error.DONE if self._seen.started else b""
+        self._seen.error = refusal.cleaned(fault, self._cut)
+        if not self._seen.started:
+            return b""
+        return refusal.scrub(event, self._cut).rstrip(b"\r\n") + b"\n\n" + error.DONE
 
     def _fail(self, rest: bytes) -> bytes:
         """The stream was cut. Of an event that is not whole nothing goes out."""
@@ -214,7 +220,7 @@ class Tap:
 def _matters(data: bytes) -> bool:
     """Whether there may be a finish reason, usage, an error or the end in it."""
     return (
-        b'"error"' in data
+        b"error" in data
         or b"[DONE]" in data
         or data.count(b'"finish_reason"') != data.count(b'"finish_reason":null')
         or data.count(b'"usage"') != data.count(b'"usage":null')

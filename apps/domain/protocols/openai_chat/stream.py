@@ -176,6 +176,7 @@ class _Chunk(msgspec.Struct):
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: Any = None
+    object: Any = None
     error: Any = None
 
 
@@ -238,7 +239,7 @@ class Decoder:
             return
         try:
             chunk = _decode(data)
-            fault = chunk.error or (msgspec.json.decode(data) if frame.event == "error" else None)
+            fault = error.within(chunk, data, name=frame.event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as garbled:
             raise UpstreamBroken("the provider sent a chunk that cannot be read") from garbled
         self._usage = chunk.usage or self._usage

@@ -1,0 +1,42 @@
+"""A provider of a few lines, which answers Anthropic's callers with the very bytes that a test knows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+
+START = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+EVENTS = (
+    {"type": "message_start", "message": {**START, "usage": {"input_tokens": 5, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+    {"type": "message_stop"},
+)
+MESSAGE = json.dumps(
+    {**START, "content": [{"type": "text", "text": "hi"}], "usage": {"input_tokens": 5, "output_tokens": 2}}
+).encode()
+STREAM = b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in EVENTS)
+
+
+@contextlib.contextmanager
+def upstream(answer: bytes = STREAM, *, head: bytes = b"", end: bytes = b"0\r\n\r\n") -> Iterator[str]:
+    """Answers each connection with one whole answer, `head` added to its headers and `end` as its last chunk."""
+
+    class Visit(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+                + head
+                + b"\r\n%x\r\n%b\r\n%b" % (len(answer), answer, end)
+            )
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Visit) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
