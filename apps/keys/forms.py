@@ -10,6 +10,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.audit.fields import SeveralField, WordsField
+from apps.keys import services
 from apps.keys.models import Endpoint, Key
 
 LIFETIMES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year", "": "For ever", "other": "Until …"}
@@ -33,7 +34,11 @@ class KeyForm(forms.ModelForm):
 
     def clean_expires_at(self) -> datetime.datetime | None:
         moment: datetime.datetime | None = self.cleaned_data["expires_at"]
-        if moment is not None and "expires_at" in self.changed_data and moment <= timezone.now():
+        if "expires_at" not in self.changed_data:
+            return moment
+        if services.has_expired(self.instance):
+            raise forms.ValidationError(services.EXPIRED)
+        if moment is not None and moment <= timezone.now():
             raise forms.ValidationError("This moment has passed.")
         return moment
 

@@ -23,6 +23,7 @@ from apps.keys import peppers
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
 
+EXPIRED = "This key has expired and stays that; issue another."
 MAXIMUM_OVERLAP = datetime.timedelta(days=30)
 _CHANGEABLE = frozenset({"name", "project", "models", "endpoints", "networks", "expires_at"})
 _GRAIN = datetime.timedelta(minutes=1)
@@ -83,7 +84,7 @@ def rotate(key: Key, *, actor: Any, overlap: datetime.timedelta = datetime.timed
     now = timezone.now()
     with transaction.atomic():
         stored = Key.objects.select_for_update().get(pk=key.pk)
-        if stored.revoked_at is not None or (stored.expires_at is not None and stored.expires_at <= now):
+        if stored.revoked_at is not None or has_expired(stored):
             raise ValidationError("A key that has been revoked or has expired stays that; issue another.")
         _retire_secrets(stored, now=now, until=now + overlap)
         old = {"public_id": stored.public_id, "last_four": stored.last_four}
@@ -97,21 +98,26 @@ def rotate(key: Key, *, actor: Any, overlap: datetime.timedelta = datetime.timed
 
 
 def update(key: Key, *, actor: Any, **changes: Any) -> Key:
-    """`name`, `project`, `models`, `endpoints`, `networks`, `expires_at`."""
+    """`name`, `project`, `models`, `endpoints`, `networks`, `expires_at`; the last not of a key that has expired."""
     for name in {"models", "endpoints", "networks"} & changes.keys():
         changes[name] = _listed(changes[name])
-    if "expires_at" in changes and changes["expires_at"] != key.expires_at:
-        _check_expiry(changes["expires_at"])
     with transaction.atomic():
+        stored = Key.objects.select_for_update().get(pk=key.pk)
+        if "expires_at" in changes and changes["expires_at"] != stored.expires_at:
+            _check_expiry(changes["expires_at"])
+            if has_expired(stored):
+                raise ValidationError({"expires_at": EXPIRED})
         amendment = audit.amend(
             key, actor=actor, action="key.updated", area=Area.KEYS, changes=changes, allowed=_CHANGEABLE
         )
         if amendment.revision is not None:
             _stamp(key, amendment.revision)
-        if "expires_at" in amendment.after:
-            key.expiry_recorded_at = None
-            key.save(update_fields=["expiry_recorded_at"])
     return key
+
+
+def has_expired(key: Key) -> bool:
+    """For good: whoever retires a pepper relies on it, and drops the digests of such keys."""
+    return key.expires_at is not None and key.expires_at <= timezone.now()
 
 
 def revoke(key: Key, *, actor: Any) -> None:

@@ -22,6 +22,7 @@ from apps.keys.models import Key, KeySecret
 from apps.tenants import services as tenants
 from apps.tenants.models import Membership
 from tests import factories
+from tests.control.desk import errors
 
 pytestmark = pytest.mark.django_db
 DAY = datetime.timedelta(days=1)
@@ -219,6 +220,30 @@ def test_a_change_is_recorded_numbered_and_validated(website, globex, alice):
     for name in ("tenant", "user", "public_id", "revoked_at", "revision"):
         with pytest.raises(TypeError, match=name):
             services.update(key, actor=alice, **{name: None})
+
+
+@pytest.mark.parametrize("later", [DAY * 9, None])
+def test_a_key_that_has_expired_stays_that(website, time_machine, later):
+    """Its digest may be gone: the pepper it hung on can be retired."""
+    key = issue(website, expires_at=timezone.now() + DAY).key
+    stale = Key.objects.get()
+    stale.expires_at = None  # as somebody's form left it
+    time_machine.move_to(timezone.now() + 2 * DAY)
+    for row in (key, stale):
+        with pytest.raises(ValidationError, match="issue another") as refused:
+            services.update(row, actor=None, expires_at=later and timezone.now() + later)
+        assert list(refused.value.message_dict) == ["expires_at"]
+    assert services.update(key, actor=None, name="renamed", expires_at=key.expires_at).name == "renamed"
+    assert Key.objects.get().expires_at == key.expires_at
+
+
+def test_a_key_that_has_expired_is_not_prolonged_in_the_admin(desk, website):
+    key = factories.key(website).key
+    Key.objects.update(expires_at=timezone.now() - DAY)
+    later = desk.send("keys_key_change", key.pk, expires_at_0="2099-12-31", expires_at_1="12:00")
+    for response in (later, desk.send("keys_key_change", key.pk, expires_at_0="", expires_at_1="")):
+        assert errors(response) == {"expires_at": [services.EXPIRED]}
+    assert desk.send("keys_key_change", key.pk, name="Museum").status_code == 302
 
 
 def test_a_key_can_be_renamed_after_its_model_was_disabled(website):
