@@ -1,8 +1,8 @@
 """Time limits of one answer.
 
-An upstream is late only while it is waited for; if it is the consumer that takes time, the whole is late when it asks for
-more. A limit is looked at when the ticker ticks, so it passes up to two ticks late, and a chunk costs two assignments
-and no clock.
+An upstream is late only while it is waited for; if it is the consumer that takes time, the whole is late when it asks
+for more. A limit is looked at when the ticker ticks, so it passes up to two ticks late, and a chunk costs two
+assignments and no clock.
 """
 
 from __future__ import annotations
