@@ -93,6 +93,8 @@ class Vault(KeyServer):
         self.keys[max(self.keys) + 1] = secrets.token_bytes(32)
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        if not headers.get("x-vault-token"):
+            return 400, {"errors": ["missing client token"]}
         if headers.get("x-vault-token") != self.token or headers.get("x-vault-namespace", "") != self.namespace:
             return 403, {"errors": ["permission denied"]}
         verbs: dict[tuple[str, str], Callable[[dict[str, str]], Reply]] = {

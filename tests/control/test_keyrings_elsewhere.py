@@ -198,6 +198,32 @@ def test_a_token_in_a_file_is_read_for_every_question(transit, settings, tmp_pat
     assert keyring.current().active() == 1
 
 
+def test_a_token_file_that_is_being_written_says_nothing_about_what_is_stored(transit, settings, tmp_path):
+    wrapped = keyring.current().wrap(KEY, context=CONTEXT)
+    settings.WEIR_VAULT_TOKEN_FILE = str(tmp_path / "token")
+    for content in (b"", b"\n", b"\xff"):
+        (tmp_path / "token").write_bytes(content)
+        with pytest.raises(KeyringUnavailable, match="WEIR_VAULT_TOKEN_FILE"):
+            keyring.current().unwrap(wrapped.text, version=1, context=CONTEXT)
+
+
+def test_a_400_that_is_not_about_the_text_says_nothing_about_what_is_stored(transit):
+    wrapped = keyring.current().wrap(KEY, context=CONTEXT)
+    transit.name = "another"
+    with pytest.raises(KeyringUnavailable, match="says 400 to decrypt"):
+        keyring.current().unwrap(wrapped.text, version=1, context=CONTEXT)
+
+
+def test_texts_that_vault_did_not_make_or_no_longer_opens_do_not_open(transit):
+    wrapped = keyring.current().wrap(KEY, context=CONTEXT)
+    transit.rotate()
+    transit.min_decryption_version = 2
+    for text in (wrapped.text, "v1.1.AAAA.AAAA", "vault:v9:AAAA", "vault:v2:%"):
+        with pytest.raises(KeyringRefused, match="does not open") as refused:
+            keyring.current().unwrap(text, version=1, context=CONTEXT)
+        assert not isinstance(refused.value, KeyringUnavailable)
+
+
 def test_mounts_names_and_namespaces_are_as_written(settings):
     with Vault(mount="team/transit", name="weir key") as server:
         server.namespace = "ns1/"

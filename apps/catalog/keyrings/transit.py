@@ -18,6 +18,9 @@ from django.conf import settings
 from apps.catalog.keyrings.ring import KeyringRefused, KeyringUnavailable, Wrapped
 from apps.outbound.authority import Authority, AuthorityUnreachable
 
+# What Vault says of a text: no such text, damaged or of another place, of a version that is no longer allowed.
+_DOES_NOT_OPEN = ("invalid ciphertext", "message authentication failed", "disallowed by policy")
+
 
 class TransitKeyring:
     def __init__(self, authority: Authority, *, mount: str, name: str, namespace: str = "") -> None:
@@ -53,7 +56,7 @@ class TransitKeyring:
             status, answer = self._authority.ask(method, path, headers=headers, body=body)
         except AuthorityUnreachable as error:
             raise KeyringUnavailable(f"WEIR_KEYRING: Vault does not answer ({error}).") from None
-        if verb == "decrypt" and status == 400:  # a wrong or damaged text, or a version that is no longer allowed
+        if verb == "decrypt" and status == 400 and _says_of_the_text(answer):
             raise KeyringRefused("WEIR_KEYRING: Vault does not open this.")
         if status != 200:
             raise KeyringUnavailable(f"WEIR_KEYRING: Vault at {self._authority.host} says {status} to {verb}.")
@@ -80,13 +83,25 @@ def read(address: str) -> TransitKeyring:
     return TransitKeyring(authority, mount=mount, name=name, namespace=namespace)
 
 
+def _says_of_the_text(answer: bytes) -> bool:
+    """Whether a 400 is about what was to be decrypted. Vault gives it for a missing token or key too."""
+    try:
+        told = " ".join(map(str, json.loads(answer)["errors"]))
+    except (ValueError, KeyError, TypeError):
+        return False
+    return any(words in told for words in _DOES_NOT_OPEN)
+
+
 def _token() -> str:
-    """Read for every question: an agent that renews tokens writes the file anew."""
+    """Read for every question: an agent that renews tokens empties the file and writes it anew."""
     if path := settings.WEIR_VAULT_TOKEN_FILE:
         try:
-            return Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
+            token = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
             raise KeyringUnavailable(f"WEIR_VAULT_TOKEN_FILE cannot be read ({type(error).__name__}).") from None
+        if not token:
+            raise KeyringUnavailable("WEIR_VAULT_TOKEN_FILE is empty.")
+        return token
     if not settings.WEIR_VAULT_TOKEN:
         raise KeyringUnavailable("WEIR_KEYRING: Vault wants a token: set WEIR_VAULT_TOKEN or WEIR_VAULT_TOKEN_FILE.")
     return str(settings.WEIR_VAULT_TOKEN)
