@@ -1,4 +1,4 @@
-"""Keys in the admin: issued, rotated and revoked by the services. A secret is shown once, on the page that made it."""
+"""Keys in the admin: issued, rotated and revoked by the services. A secret is shown once, on a page of its own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter
 from unfold.decorators import action, display
@@ -23,12 +23,13 @@ from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.panels import Panel, panel_of
-from apps.keys import services
+from apps.keys import handover, services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
 
 TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
+ENDED = ("revoked", "expired")
 SOON = datetime.timedelta(days=7)
 LONG = datetime.timedelta(days=90)
 MOST_COUNTED = 1_000
@@ -71,6 +72,10 @@ def state(key: Key, *, now: datetime.datetime) -> str:
     if key.expires_at is not None and key.expires_at <= now + SOON:
         return "expires soon"
     return "unused" if (key.last_used_at or key.created_at) <= now - LONG else "active"
+
+
+def works(key: Key, *, now: datetime.datetime) -> bool:
+    return state(key, now=now) not in ENDED
 
 
 @admin.register(Key)
@@ -186,15 +191,33 @@ class KeyAdmin(AuditedAdmin):
         request.issued = issued  # type: ignore[attr-defined]  # handed to response_add below, and to nobody else
 
     def response_add(self, request: HttpRequest, obj: Key, post_url_continue: str | None = None) -> HttpResponse:
-        return self._shown_once(request, request.issued, title="Key issued")  # type: ignore[attr-defined]
+        return self._hand_over(request, request.issued, title="Key issued")  # type: ignore[attr-defined]
 
-    def _shown_once(self, request: HttpRequest, issued: services.Issued, *, title: str) -> HttpResponse:
-        """The only page that ever holds the secret. It is not cached, and no message or session keeps it."""
-        key = issued.key
-        context = {"title": title, "object": key, "key": key, "plaintext": issued.plaintext}
-        context["base_url"] = settings.WEIR_BASE_URL
+    def _hand_over(self, request: HttpRequest, issued: services.Issued, *, title: str) -> HttpResponse:
+        return handover.send(request, issued, title=title, page=reverse("admin:keys_key_issued", args=[issued.key.pk]))
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.issued_view)
+        return [path("<int:object_id>/issued/", view, name="keys_key_issued"), *super().get_urls()]
+
+    def issued_view(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """The only page that ever holds the secret, the first time that it is looked at. It is not cached."""
+        if not (self.has_add_permission(request) or self.has_change_permission(request)):
+            raise PermissionDenied
+        key = self._wanted(object_id)
+        shown = handover.receive(request, key_id=key.pk)
+        context = {
+            "title": shown.title if shown is not None else "Shown already",
+            "object": key,
+            "key": key,
+            "plaintext": shown.plaintext if shown is not None else "",
+            "can_rotate": self.has_change_permission(request) and works(key, now=timezone.now()),
+            "base_url": settings.WEIR_BASE_URL,
+        }
         response = self._page(request, "issued", context)
         response["Cache-Control"] = "no-store"
+        if shown is not None:
+            handover.forget(response, page=request.path)
         return response
 
     def _page(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
@@ -214,7 +237,7 @@ class KeyAdmin(AuditedAdmin):
             except ValidationError as error:
                 form.add_error(None, error)
             else:
-                return self._shown_once(request, issued, title="Key rotated")
+                return self._hand_over(request, issued, title="Key rotated")
         return self._page(request, "rotate", {"title": f"Rotate {key.name}", "object": key, "key": key, "form": form})
 
     @action(description="Revoke", icon="block", permissions=["change"])
@@ -227,7 +250,7 @@ class KeyAdmin(AuditedAdmin):
             return HttpResponseRedirect(reverse("admin:keys_key_change", args=[object_id]))
         return self._page(request, "revoke", {"title": f"Revoke {key.name}", "object": key, "key": key, "form": form})
 
-    def _wanted(self, object_id: str) -> Key:
+    def _wanted(self, object_id: str | int) -> Key:
         key = Key.objects.select_related("tenant", "project").filter(pk=object_id).first()
         if key is None:
             raise Http404

@@ -114,6 +114,17 @@ def test_a_secret_is_copied_with_one_click(page: Page, house: House) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == secret
 
 
+def test_the_page_with_the_secret_loaded_again_shows_none_and_makes_no_other_key(page: Page, house: House) -> None:
+    secret = issue(page, house, "Reloaded")
+    for again in (page.reload, page.go_back, page.go_forward):
+        again()
+    expect(page.get_by_text("A key is shown once")).to_be_visible()
+    assert secret not in page.content()
+    assert call(house, secret).status_code == 200
+    page.goto(house.url("/admin/keys/key/?q=Reloaded"))
+    expect(page.locator("#result_list .data-row")).to_have_count(1)
+
+
 def test_choosing_a_vendor_fills_in_what_is_known_of_it(page: Page, house: House) -> None:
     page.goto(house.url("/admin/catalog/provider/add/"))
     address, protocol = page.locator("#id_base_url"), page.locator("#id_protocol")
