@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from apps.domain.errors import ClientGone, GatewayError
+from apps.gateway import refusals
 
 if TYPE_CHECKING:
     from apps.domain.limits.decision import Decision
@@ -56,6 +57,7 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
         await ctx.send({"type": "http.response.body", "body": frame})
         return
     shape = ctx.wire.write_error(error, request_id=ctx.public_request_id)
+    refusals.note(ctx, error, status=shape.status)
     headers: HeaderList = [(name.encode(), value.encode()) for name, value in shape.headers]
     if shape.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body will not be read

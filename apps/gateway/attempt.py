@@ -111,6 +111,11 @@ class Attempt:
         """The upstream's own terminator was seen."""
         return self.exchange is not None and self.exchange.seen.finished
 
+    @property
+    def is_journalled(self) -> bool:
+        """So there will be a row of it in the ledger."""
+        return self._intent is not None
+
     async def reserve(self) -> None:
         """The most this try can cost, held in every budget or in none. Raises BudgetExhausted."""
         if self.card is None:

@@ -23,7 +23,9 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
     Raises AuthenticationFailed (no key, malformed, unknown, expired, revoked, inactive tenant or project) or
     PermissionDenied (endpoint or network outside the key's scope).
     """
-    key = _presented(ctx)
+    key = ctx.presented_key()
+    if not key:
+        raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
     principal = configuration.known(key) or await configuration.look_up(key)
     snapshot = configuration.snapshot
     if principal is None or not _alive(principal) or _suspended(principal, snapshot):
@@ -35,16 +37,6 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
     configuration.uses.note(
         principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b"")
     )
-
-
-def _presented(ctx: RequestContext) -> str:
-    """The key from `x-api-key` or `Authorization: Bearer`; Claude Code's key helper sends it in both."""
-    raw = ctx.headers.get(b"x-api-key")
-    if not raw:
-        scheme, _, raw = ctx.headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not raw:
-            raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
-    return raw.strip().decode("latin-1")
 
 
 def _alive(principal: Principal) -> bool:

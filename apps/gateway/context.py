@@ -96,6 +96,15 @@ class RequestContext:
         self.attempts.clear()
         self.task = None
 
+    def presented_key(self) -> str:
+        """From `x-api-key` or `Authorization: Bearer`; Claude Code's key helper sends it in both. "" without one."""
+        raw = self.headers.get(b"x-api-key")
+        if not raw:
+            scheme, _, raw = self.headers.get(b"authorization", b"").partition(b" ")
+            if scheme.lower() != b"bearer":
+                return ""
+        return raw.strip().decode("latin-1")
+
     def header(self, name: bytes) -> str:
         """A request header as text; "" when absent. Raises ClientError when it is not ASCII."""
         try:

@@ -1,0 +1,71 @@
+"""One log line for each refusal that is in no ledger row, found by the id its caller has. Bounded: a flood of bad
+keys must not fill a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from apps.domain import keys
+
+if TYPE_CHECKING:
+    from apps.domain.errors import GatewayError
+    from apps.gateway.context import RequestContext
+
+log = structlog.get_logger(__name__)
+
+MOST_A_SECOND = 50
+_MAX_MODEL = 200
+
+
+class _Told:
+    """How many lines this second has had, and how many were left out of it."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.lines = 0
+        self.left_out = 0
+
+    def admits(self) -> bool:
+        """On the event loop, which tells at the second's end what was left out."""
+        now = time.monotonic()
+        if now >= self.until:
+            self.until, self.lines = now + 1.0, 0
+        self.lines += 1
+        if self.lines <= MOST_A_SECOND:
+            return True
+        self.left_out += 1
+        if self.left_out == 1:
+            asyncio.get_running_loop().call_later(self.until - now, self.tell)
+        return False
+
+    def tell(self) -> None:
+        log.warning("call.refused_unlisted", count=self.left_out, reason=f"more than {MOST_A_SECOND} refusals a second")
+        self.left_out = 0
+
+
+_told = _Told()
+
+
+def note(ctx: RequestContext, error: GatewayError, *, status: int) -> None:
+    """`status` as the caller got it. Neither the body nor the message, which may quote it."""
+    if any(attempt.is_journalled for attempt in ctx.attempts) or not _told.admits():
+        return
+    who: dict[str, Any] = {"public_id": keys.public_id(ctx.presented_key())}
+    if ctx.principal is not None:
+        who["tenant_id"] = ctx.principal.tenant_id
+    if ctx.call is not None:
+        who["model"] = ctx.call.model[:_MAX_MODEL]
+    log.info(
+        "call.refused",
+        request_id=ctx.public_request_id,
+        dialect=ctx.wire.name,
+        endpoint=ctx.endpoint,
+        kind=error.kind,
+        code=error.code,
+        status=status,
+        **who,
+    )
