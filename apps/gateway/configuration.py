@@ -1,7 +1,8 @@
 """The current snapshot and the keys that are warm: what the data plane knows of the control plane.
 
 A door: the only room that reads the catalog, tenants, keys and rules. A poller asks for the revisions once a second
-(a tiny query in a thread of its own) and rebuilds what changed; whatever fails, the last good snapshot stays.
+(a tiny query in a thread of its own), forgets keys that changed at once and rebuilds the snapshot meanwhile; whatever
+fails, the last good snapshot stays.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from apps.runtime.state import state
 from apps.tenants import selectors as tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 log = structlog.get_logger(__name__)
 
@@ -53,16 +54,17 @@ class Configuration:
         self._keys_revisions: dict[str, int] = {}  # of what is warm; a snapshot that fails does not hold it back
         self.uses = uses.Uses()
         self._uses_flushed = time.monotonic()
-        self._refresher = DatabaseThread("configuration")
+        self._changes = DatabaseThread("changes")  # a revocation waits for nobody: none of the others is as quick
+        self._compiler = DatabaseThread("snapshot")
         self._look_ups = DatabaseThread("look-ups")
-        self._noting = DatabaseThread("last-uses")  # may wait for a writer, and a revocation must not wait with it
-        self._flushing: asyncio.Task[None] | None = None
+        self._noting = DatabaseThread("last-uses")
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poller: asyncio.Task[None] | None = None
 
     async def verify(self) -> None:
         """Refuses to go on under a keyring that cannot open what is sealed."""
-        await self._refresher.ask(canary.verify)
-        await self._refresher.ask(peppers.warm)
+        await self._compiler.ask(canary.verify)
+        await self._compiler.ask(peppers.warm)
 
     async def start(self) -> None:
         """Loads the first snapshot. Raises what the database raises: without a configuration nothing can be served."""
@@ -70,14 +72,15 @@ class Configuration:
         self._poller = asyncio.create_task(self._poll(), name="weir-configuration")
 
     async def close(self) -> None:
-        if self._poller is not None:
-            self._poller.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._poller
+        for task in (self._poller, *self._tasks.values()):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         try:
             await self._noting.ask(self.uses.flush)
         finally:
-            for thread in (self._refresher, self._look_ups, self._noting):
+            for thread in (self._changes, self._compiler, self._look_ups, self._noting):
                 await thread.close()
 
     # --- keys ------------------------------------------------------------------------------------------------
@@ -105,48 +108,52 @@ class Configuration:
         while True:
             await asyncio.sleep(settings.WEIR_REFRESH_SECONDS)
             try:
-                await self.refresh()
-                self._flush_uses_if_due()
+                current = await self._forget_keys()
             except Exception:
                 log.exception("configuration.refresh_failed", revision=self.snapshot.revision)
+                continue
+            self._begin("configuration.refresh_failed", self._take_up, current)
+            if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
+                self._uses_flushed = time.monotonic()
+                self._begin("configuration.uses_not_written", self._noting.ask, self.uses.flush)
 
     async def refresh(self) -> None:
         """Take up what has changed since the last time."""
-        current = await self._refresher.ask(audit.revisions)
-        await self._forget_keys(current)
-        changed = _changed(self._revisions, current)
-        if self.snapshot.revision >= 0 and not changed:
-            state.snapshot_at = time.time()
-            return
-        if self.snapshot.revision < 0 or changed - {"keys"}:
-            self.snapshot = await self._refresher.ask(_compile, sum(current.values()))
+        await self._take_up(await self._forget_keys())
+
+    async def _forget_keys(self) -> dict[str, int]:
+        """Once for each change: what is looked up from now on has it. Returns the revisions."""
+        current = await self._changes.ask(audit.revisions)
+        changed = _changed(self._keys_revisions, current)
+        if changed.intersection(_CLEARS_KEYS):
+            self.keyring.clear()
+        elif "keys" in changed:
+            stale = await self._changes.ask(key_selectors.changed_since, self._keys_revisions.get("keys", 0))
+            self.keyring.forget(stale)
+        self._keys_revisions = current
+        return current
+
+    async def _take_up(self, current: dict[str, int]) -> None:
+        """A snapshot of these revisions or later ones. It may take long: a keyring is asked, a catalog is large."""
+        if self.snapshot.revision < 0 or _changed(self._revisions, current) - {"keys"}:
+            self.snapshot = await self._compiler.ask(_compile, sum(current.values()))
             self._on_change()
         self._revisions = current
         state.snapshot_revision = self.snapshot.revision
         state.snapshot_at = time.time()
 
-    async def _forget_keys(self, current: dict[str, int]) -> None:
-        """Once for each change: what is looked up from now on has it."""
-        changed = _changed(self._keys_revisions, current)
-        if changed.intersection(_CLEARS_KEYS):
-            self.keyring.clear()
-        elif "keys" in changed:
-            stale = await self._refresher.ask(key_selectors.changed_since, self._keys_revisions.get("keys", 0))
-            self.keyring.forget(stale)
-        self._keys_revisions = current
+    def _begin(self, failed: str, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Something that the poller does not wait for. Not twice at a time; `failed` is the event if it fails."""
+        if failed not in self._tasks:
+            self._tasks[failed] = asyncio.create_task(self._logged(failed, work, *arguments))
 
-    def _flush_uses_if_due(self) -> None:
-        if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS and self._flushing is None:
-            self._uses_flushed = time.monotonic()
-            self._flushing = asyncio.create_task(self._flush_uses())
-
-    async def _flush_uses(self) -> None:
+    async def _logged(self, failed: str, work: Callable[..., Awaitable[None]], *arguments: object) -> None:
         try:
-            await self._noting.ask(self.uses.flush)
+            await work(*arguments)
         except Exception:
-            log.exception("configuration.uses_not_written")
+            log.exception(failed, revision=self.snapshot.revision)
         finally:
-            self._flushing = None
+            del self._tasks[failed]
 
 
 def _changed(before: dict[str, int], after: dict[str, int]) -> set[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from apps.catalog import data_keys as remembered
@@ -14,6 +17,7 @@ from apps.keys import rotation as peppers
 from apps.keys.models import KeySecret
 from tests.control.key_servers import Vault
 from tests.gateway.calls import ANTHROPIC, ask
+from tests.servers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -121,6 +125,29 @@ def test_a_snapshot_that_fails_does_not_make_keys_cold_again_and_again(gateway, 
             gateway.refresh()
         assert status(gateway) == 200
     assert gateway.look_ups() == 2
+
+
+def test_a_revoked_key_is_refused_in_two_seconds_though_a_snapshot_takes_longer(gateway, world, monkeypatch):
+    assert status(gateway) == 200
+    compile_snapshot, begun, go = configuration._compile, threading.Event(), threading.Event()
+
+    def slow(revision):
+        begun.set()
+        go.wait(30)
+        return compile_snapshot(revision)
+
+    monkeypatch.setattr(configuration, "_compile", slow)
+    world.touch_catalog()
+    assert begun.wait(10)
+    before = gateway.engine.configuration.snapshot
+    world.revoke()
+    deadline = time.monotonic() + 2.0
+    while status(gateway) == 200:
+        assert time.monotonic() < deadline, "the revoked key still works"
+        time.sleep(0.05)
+    assert gateway.engine.configuration.snapshot is before
+    go.set()
+    until(lambda: gateway.engine.configuration.snapshot is not before)
 
 
 def test_a_gateway_that_has_met_no_key_yet_checks_them_while_the_keyring_is_away(gateway, world, settings):
