@@ -23,22 +23,29 @@ if PROFILE not in ("embedded", "production"):
 PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
 SECRET_FILES: dict[str, Path] = {}  # by variable, those that were read
+_missing: dict[str, None] = {}  # in order; told all at once, by `refuse_missing`
 UNDER_MAKE: bool = "MAKELEVEL" in os.environ
 
 
-def text(name: str, default: str | None) -> str:
-    """A plain setting. `default` None: it must be given. Raises ImproperlyConfigured naming the variable."""
+def text(name: str, default: str) -> str:
+    """A plain setting."""
     value: str = _env.str(name, "")
-    if value:
-        return value
-    if default is None:
-        raise ImproperlyConfigured(f"Set {name}.")
-    return default
+    return value or default
 
 
 def embedded(name: str, default: str) -> str:
     """A setting whose default suits one machine only, so that production must name it."""
-    return text(name, None if PRODUCTION else default)
+    value = text(name, "")
+    if not value and PRODUCTION:
+        _missing[name] = None
+    return value or default
+
+
+def refuse_missing() -> None:
+    """After the last setting. Raises ImproperlyConfigured naming all that production must have and has not."""
+    if _missing:
+        named = ", ".join(_missing)
+        raise ImproperlyConfigured(f"WEIR_PROFILE=production also needs: {named}. See docs/production.md.")
 
 
 def number(name: str, default: float) -> float:
@@ -85,11 +92,19 @@ def secret(name: str, *, required: bool = True) -> str:
         return str(value)
     if path := _env.str(f"{name}_FILE", ""):
         SECRET_FILES[f"{name}_FILE"] = Path(path)
-        return Path(path).read_text(encoding="utf-8").strip()
+        return _read(Path(path), variable=f"{name}_FILE")
     if PRODUCTION and required:
-        raise ImproperlyConfigured(f"Set {name} or {name}_FILE.")
+        _missing[f"{name} or {name}_FILE"] = None
+        return ""
     own = VAR_DIR / "secrets" / name.lower()
     return _made_once(own) if required or (own.exists() and not PRODUCTION) else ""
+
+
+def _read(path: Path, *, variable: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(f"{variable}: {path} cannot be read: {error.strerror}.") from None
 
 
 def private_folder(path: Path) -> Path:

@@ -130,7 +130,8 @@ class DrainingServer(Server):
     def _tell(self) -> None:
         """Clients that keep their connections are asked to make the next one, elsewhere."""
         self._told = True
-        log().info("server.draining", seconds=self._prestop, in_flight=state.in_flight)
+        limits = {"prestop_seconds": self._prestop, "drain_seconds": self._drain}
+        log().info("server.draining", in_flight=state.in_flight, **limits)
         self.config.encoded_headers.append(_CLOSE)
         self.server_state.default_headers = [*self.server_state.default_headers, _CLOSE]
 
@@ -195,8 +196,13 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
     import django
     from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
 
-    django.setup()
+    try:
+        django.setup()
+    except ImproperlyConfigured as error:
+        print(f"gateway_site.server: {error}", file=sys.stderr)
+        return 1
     raise_limits()
     app = "gateway_site.asgi:application"
     config = configuration(app, host=given.host, port=given.port, proxies=settings.WEIR_TRUSTED_PROXIES)

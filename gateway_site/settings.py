@@ -57,7 +57,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "gateway_site.static.WholeFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -168,6 +168,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_CALLABLE = "gateway_site.admin.locked"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_SENSITIVE_PARAMETERS: list[str] = []  # passwords are cut always; who was locked out, and from where, is to be seen
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 if env.PRODUCTION:
@@ -205,6 +206,7 @@ WEIR_TRUSTED_PROXIES = env.words("WEIR_TRUSTED_PROXIES", [])
 WEIR_REPLICA = env.text("WEIR_REPLICA", "")
 WEIR_PRIVATE_NETWORKS = env.words("WEIR_PRIVATE_NETWORKS", [])
 TESTING = "pytest" in sys.modules
+env.refuse_missing()
 
 # --- logs: one JSON object a line, or a console for people -----------------------------------------------------
 LOGGING = logs.configure(

@@ -63,3 +63,28 @@ def test_what_the_database_url_says_of_the_connection_is_kept(tmp_path):
 def test_limits_of_statements_can_be_left_to_the_server(tmp_path):
     given = database(tmp_path, DATABASE_URL="postgres://u:p@h/n", WEIR_STATEMENT_SECONDS="0")
     assert "options" not in given["OPTIONS"]
+
+
+@pytest.mark.parametrize("command", [["-m", "gateway_site.server"], ["manage.py", "migrate"]])
+def test_all_that_production_lacks_is_named_at_once_and_without_a_traceback(tmp_path, command):
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "DATABASE_"))}
+    surroundings |= {
+        "WEIR_VAR": str(tmp_path),
+        "WEIR_PROFILE": "production",
+        "WEIR_KEYRING": "a-keyring-of-24-letters!",
+    }
+    surroundings.pop("DJANGO_SETTINGS_MODULE", None)
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=tree.ROOT, env=surroundings, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "WEIR_SECRET_KEY or WEIR_SECRET_KEY_FILE, DATABASE_URL, WEIR_OPERATOR_TOKEN or" in line
+    assert "WEIR_KEYRING" not in line
+
+
+def test_a_secrets_file_that_is_not_there_is_named(tmp_path):
+    ended = start(tmp_path, WEIR_SECRET_KEY_FILE=str(tmp_path / "gone"))
+    assert ended.returncode == 1
+    told = f"WEIR_SECRET_KEY_FILE: {tmp_path / 'gone'} cannot be read: No such file or directory."
+    assert ended.stderr.rstrip().endswith(told)
