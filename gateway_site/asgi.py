@@ -29,7 +29,9 @@ async def no_websocket(scope: Any, receive: Any, send: Any) -> None:
 
 
 def _is_program(scope: Any) -> bool:
-    return any(b"json" in value for name, value in scope["headers"] if name in (b"accept", b"content-type"))
+    """Every browser that asks for a page says that it takes HTML; curl takes anything."""
+    headers = dict(scope["headers"])
+    return b"text/html" not in headers.get(b"accept", b"") or b"json" in headers.get(b"content-type", b"")
 
 
 def _has_page(path: str, *, method: str) -> bool:

@@ -55,6 +55,7 @@ def test_models_are_missed_in_the_dialect_of_the_asker(gateway):
     [
         ("POST", "/responses", {"content-type": "application/json"}),
         ("GET", "/nowhere", {"accept": "application/json"}),
+        ("GET", "/nowhere", {"accept": "*/*"}),
         ("POST", "/", {"content-type": "application/json"}),
     ],
 )
