@@ -26,16 +26,8 @@ _WHERE = {"request_id", "attempt", "method", "path", "endpoint", "dialect", "mod
 _WHERE |= {"credential", "upstream_model", "client", "area", "target", "limit", "budget", "scope"}
 _OUTCOME = {"status", "upstream_status", "outcome", "kind", "code", "error", "message", "reason", "stream"}
 _MEASURES = {"tokens", "in_tokens", "out_tokens", "cost", "bytes", "count", "rows", "age", "lag", "retry_after"}
-_MEASURES |= {
-    "seconds",
-    "prestop_seconds",
-    "drain_seconds",
-    "milliseconds",
-    "duration_ms",
-    "first_byte_ms",
-    "in_flight",
-    "revision",
-}
+_MEASURES |= {"seconds", "milliseconds", "duration_ms", "first_byte_ms", "in_flight", "revision"}
+_MEASURES |= {"prestop_seconds", "drain_seconds"}
 _PROCESS = {"phase", "signal", "host", "port", "pid", "version", "journal", "task", "task_id", "queue", "schedule"}
 FIELDS = frozenset(_RECORD | _WHO | _WHERE | _OUTCOME | _MEASURES | _PROCESS)
 _MAX_TEXT = 4_096

@@ -201,8 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         django.setup()
     except ImproperlyConfigured as error:
-        print(f"gateway_site.server: {error}", file=sys.stderr)
-        return 1
+        parser.exit(1, f"gateway_site.server: {error}\n")
     raise_limits()
     app = "gateway_site.asgi:application"
     config = configuration(app, host=given.host, port=given.port, proxies=settings.WEIR_TRUSTED_PROXIES)
