@@ -109,6 +109,11 @@ def forget() -> None:
     _away_until = 0.0
 
 
+def sweep() -> None:
+    """Drop what has expired, but for what is kept in case the keyring is away."""
+    _memory.sweep()
+
+
 def keep(rows: Iterable[DataKey]) -> None:
     """Drop what was opened of any other row: it is gone, and so must its key be."""
     kept = {row.pk.hex for row in rows}
@@ -127,7 +132,7 @@ def _first(tenant_id: int | None, purpose: Purpose) -> DataKey:
 
 
 class Memory(Generic[Name, Value]):
-    """Plaintexts, for a while: what was used longest ago goes first when there are too many."""
+    """Plaintexts, for a while: what was put in longest ago goes first when there are too many."""
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
@@ -140,17 +145,21 @@ class Memory(Generic[Name, Value]):
     def get(self, name: Name) -> Value | None:
         with self._lock:
             found = self._values.get(name)
-            if found is None:
-                return None
-            if found[0] > time.monotonic():
-                return found[1]
-            del self._values[name]
-            return None
+            return found[1] if found is not None and found[0] > time.monotonic() else None
 
     def put(self, name: Name, value: Value) -> None:
         with self._lock:
+            self._values.pop(name, None)  # to the end: what expires first stands first
             self._values[name] = (time.monotonic() + REMEMBERED_SECONDS, value)
             while len(self._values) > self._capacity:
+                self._values.popitem(last=False)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Drop what has expired; nobody may ever ask for it again."""
+        now = time.monotonic()
+        with self._lock:
+            while self._values and next(iter(self._values.values()))[0] <= now:
                 self._values.popitem(last=False)
 
     def clear(self) -> None:

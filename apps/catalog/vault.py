@@ -85,6 +85,12 @@ def forget() -> None:
     data_keys.forget()
 
 
+def sweep() -> None:
+    """Drop the plaintexts whose time has passed. For processes that live long."""
+    _memory.sweep()
+    data_keys.sweep()
+
+
 def _open(pair: tuple[str, bytes], *, rows: dict[str, DataKey], opened: dict[str, bytes | None]) -> str | None:
     text, data = pair
     name = sealing.name_of(text)

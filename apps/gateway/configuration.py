@@ -19,7 +19,7 @@ import structlog
 from django.conf import settings
 
 from apps.audit import selectors as audit
-from apps.catalog import canary
+from apps.catalog import canary, vault
 from apps.catalog import selectors as catalog
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
@@ -107,6 +107,7 @@ class Configuration:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(settings.WEIR_REFRESH_SECONDS)
+            vault.sweep()
             try:
                 current = await self._forget_keys()
             except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from django.conf import settings
@@ -111,6 +112,27 @@ def test_an_opened_text_is_forgotten_after_a_while(monkeypatch, django_assert_nu
     for _ in range(2):
         with django_assert_num_queries(1):
             assert vault.open_all(texts) == [SECRET]
+
+
+def test_what_has_expired_is_dropped_though_nobody_asks_for_it(monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    memory = data_keys.Memory(capacity=10)
+    memory.put("first", 1)
+    memory.put("again", 2)
+    now += data_keys.REMEMBERED_SECONDS / 2
+    memory.put("first", 3)  # anew, and so after the other
+    now += data_keys.REMEMBERED_SECONDS / 2
+    assert memory.get("again") is None
+    memory.put("later", 4)
+    assert (len(memory), memory.get("first")) == (2, 3)
+    now += data_keys.REMEMBERED_SECONDS
+    vault._memory.put(("a", b""), "text")
+    memory.sweep()
+    assert len(memory) == 0
+    now += data_keys.REMEMBERED_SECONDS
+    vault.sweep()
+    assert len(vault._memory) == 0
 
 
 def test_the_memory_is_bounded(monkeypatch):

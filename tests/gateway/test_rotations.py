@@ -11,6 +11,7 @@ from apps.catalog import data_keys as remembered
 from apps.catalog import keyring, vault
 from apps.catalog import rotation as data_keys
 from apps.catalog.models import Credential
+from apps.catalog.places import place_of
 from apps.gateway import configuration
 from apps.keys import peppers as peppers_in_use
 from apps.keys import rotation as peppers
@@ -148,6 +149,14 @@ def test_a_revoked_key_is_refused_in_two_seconds_though_a_snapshot_takes_longer(
     assert gateway.engine.configuration.snapshot is before
     go.set()
     until(lambda: gateway.engine.configuration.snapshot is not before)
+
+
+def test_a_gateway_drops_plaintexts_when_their_time_has_passed(gateway, world, monkeypatch):
+    monkeypatch.setattr(remembered, "REMEMBERED_SECONDS", 0.5)
+    vault.forget()
+    texts = [(row.ciphertext, place_of(row)) for row in Credential.objects.all()]
+    assert None not in vault.open_all(texts)
+    until(lambda: len(vault._memory) == len(remembered._memory) == 0)
 
 
 def test_a_gateway_that_has_met_no_key_yet_checks_them_while_the_keyring_is_away(gateway, world, settings):
