@@ -30,6 +30,7 @@ from apps.tenants.models import Project, Tenant
 
 TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
 ENDED = ("revoked", "expired")
+SENSELESS = {"revoked": ("rotate", "revoke"), "expired": ("rotate",)}
 SOON = datetime.timedelta(days=7)
 LONG = datetime.timedelta(days=90)
 MOST_COUNTED = 1_000
@@ -95,11 +96,11 @@ class KeyAdmin(AuditedAdmin):
     confined = ("Confined to", {"fields": ["models", "endpoints", "networks"], "classes": ["collapse"]})
     add_fieldsets = [(None, {"fields": ["name", "project", "user", "lifetime", "expires_at"]}), confined]
     fieldsets = [
-        (None, {"fields": ["name", "tenant", "project", "user", "expires_at"]}),
+        (None, {"fields": ["standing", "name", "tenant", "project", "user", "expires_at"]}),
         ("Confined to", {"fields": ["models", "endpoints", "networks"]}),
-        ("State", {"fields": ["shown_key", "shown_state", "used", "issued", "secrets"]}),
+        ("Uses and secrets", {"fields": ["shown_key", "used", "issued", "secrets"]}),
     ]
-    readonly_fields = ["tenant", "user", "shown_key", "shown_state", "used", "issued", "secrets"]
+    readonly_fields = ["standing", "tenant", "user", "shown_key", "used", "issued", "secrets"]
 
     class Media:
         js = ["admin/lifetime.js"]
@@ -124,6 +125,17 @@ class KeyAdmin(AuditedAdmin):
             context |= {"show_save_and_continue": False, "show_save_and_add_another": False}
         return super().render_change_form(request, context, *args, **options)
 
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A revoked key is looked at, and stays as it was."""
+        is_over = isinstance(obj, Key) and obj.revoked_at is not None
+        return not is_over and super().has_change_permission(request, obj)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """What can be done to a key in its state."""
+        key = self.get_object(request, str(object_id))
+        senseless = SENSELESS.get(state(key, now=timezone.now()), ()) if key is not None else ()
+        return [offered for offered in super().get_actions_detail(request, object_id) if offered.path not in senseless]
+
     # --- columns -----------------------------------------------------------------------------------------------
 
     @display(description="Key")
@@ -134,6 +146,16 @@ class KeyAdmin(AuditedAdmin):
     def shown_state(self, key: Key) -> str:
         found = state(key, now=timezone.now())
         return cells.badge(found, TONES[found])
+
+    @display(description="State")
+    def standing(self, key: Key) -> str:
+        """First on the key's page, with the moment of an end that has come."""
+        since = key.revoked_at or (None if works(key, now=timezone.now()) else key.expires_at)
+        return (
+            self.shown_state(key)
+            if since is None
+            else cells.lines([self.shown_state(key), f"since {cells.utc(since)}"])
+        )
 
     @display(description="Project", ordering="project")
     def shown_project(self, key: Key) -> str:

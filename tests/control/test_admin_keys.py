@@ -209,6 +209,25 @@ def test_a_revoked_key_is_not_rotated_and_the_reason_is_told(desk, key):
     assert KeySecret.objects.count() == 1
 
 
+def offered(desk, key) -> set[str]:
+    """What the key's page has buttons and links for."""
+    text = desk.text("keys_key_change", key.pk)
+    links = {page for page in ("rotate", "revoke") if f'"{desk.url(f"keys_key_{page}", key.pk)}"' in text}
+    return links | ({"save"} if 'name="_save"' in text else set())
+
+
+def test_what_cannot_be_done_to_a_key_is_not_offered_and_its_end_stands_first(desk, key):
+    assert offered(desk, key) == {"save", "rotate", "revoke"}
+    past = timezone.now() - HOUR
+    Key.objects.filter(pk=key.pk).update(expires_at=past)
+    assert offered(desk, key) == {"save", "revoke"}
+    Key.objects.filter(pk=key.pk).update(revoked_at=past)
+    assert offered(desk, key) == set()
+    form = desk.text("keys_key_change", key.pk).partition('id="key_form"')[2]
+    assert 0 < form.index(f"since {past:%Y-%m-%d %H:%M:%S} UTC") < form.index("Laptop")
+    assert desk.client.post(desk.url("keys_key_change", key.pk), {"name": "Desktop"}).status_code == 403
+
+
 def test_revoking_needs_the_keys_name(desk, key):
     response = desk.send("keys_key_revoke", key.pk, typed="laptop")
     assert list(response.context["form"].errors) == ["typed"]
