@@ -21,20 +21,18 @@ def dollars(amount: int) -> Decimal:
 
 
 def text(amount: int) -> str:
-    """`$1,234.50`; with as many more digits as the first two that count for less than a cent: `$0.00042`."""
-    sign, size = ("-", -amount) if amount < 0 else ("", amount)
-    if size == 0 or size >= _CENT:
-        return f"{sign}${Decimal(size) / NANO:,.2f}"
-    return f"{sign}${_small(size)}"
+    """`$1,234.50`; with as many more digits as the first two that count for less than a cent: `$0.00042`.
+
+    Rounded half up, away from zero: `$0.000585` is `$0.00059`.
+    """
+    size = abs(amount)
+    places = 2 if size == 0 or size >= _CENT else min(9, 11 - len(str(size)))
+    step: int = 10 ** (9 - places)
+    rounded = (size + step // 2) // step * step
+    return exact(rounded if amount >= 0 else -rounded)
 
 
 def exact(amount: int) -> str:
-    """Nothing rounded away, two decimals or more: `$0.125`, `$3.00`. For prices."""
-    whole, _, rest = f"{Decimal(amount) / NANO:,.9f}".partition(".")
-    return f"${whole}.{rest.rstrip('0').ljust(2, '0')}"
-
-
-def _small(size: int) -> str:
-    digits = f"{size:09d}"
-    first = len(digits) - len(digits.lstrip("0"))
-    return "0." + digits[: first + 2].rstrip("0")
+    """Nothing rounded away, two decimals or more: `$0.125`, `$3.00`. For prices, and for the page of one call."""
+    whole, _, rest = f"{Decimal(abs(amount)) / NANO:,.9f}".partition(".")
+    return f"{'-' if amount < 0 else ''}${whole}.{rest.rstrip('0').ljust(2, '0')}"

@@ -71,7 +71,12 @@ class Key(orm.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} (weir_{self.public_id}…)"
+        return f"{self.name} ({self.prefix})"
+
+    @property
+    def prefix(self) -> str:
+        """What tells keys of one name apart: the public beginning of the newest secret."""
+        return f"weir_{self.public_id}…"
 
     def clean(self) -> None:
         """A key stays within its project, the project within its tenant, its user among the tenant's members."""

@@ -76,9 +76,10 @@ class RuleAdmin(AuditedAdmin):
 
     @display(description="Subject")
     def shown_subject(self, rule: Any) -> str:
+        if rule.scope == "key":
+            return cells.lines([rule.subject.name, cells.code(rule.subject.prefix)])
         narrowed = rule.scope in ("user", "model") and rule.tenant is not None
-        subject = rule.subject.name if rule.scope == "key" else rule.subject
-        return f"{subject} in {rule.tenant}" if narrowed else str(subject)
+        return f"{rule.subject} in {rule.tenant}" if narrowed else str(rule.subject)
 
     @display(description="State", ordering="is_enabled")
     def shown_state(self, rule: Any) -> str:

@@ -131,6 +131,22 @@ def test_the_page_shows_how_the_cost_came_about(desk, call):
         assert shown in text, shown
 
 
+def test_the_page_shows_one_amount_of_one_call_whichever_way_it_is_told(desk, call):
+    page = desk.text("usage_entry_change", call(cost=585_000).pk)
+    assert page.count("$0.000585") >= 3  # cost, charged to budgets, attempts
+    assert "$0.00058<" not in page.replace("$0.000585", "")
+    assert "$0.00058 " not in page
+    assert "$0.00059" in desk.text("usage_entry_changelist")
+
+
+def test_keys_of_one_name_are_told_apart_in_the_ledger(desk, call, website):
+    keys = [factories.key(website, name="Laptop").key for _ in range(2)]
+    for key in keys:
+        call(key_id=key.pk)
+    text = desk.text("usage_entry_changelist")
+    assert all(key.prefix in text for key in keys)
+
+
 def test_a_call_without_a_price_is_never_shown_as_free(desk, call):
     entry = call(card=None)
     text = desk.text("usage_entry_change", entry.pk)

@@ -153,6 +153,16 @@ def test_rules_are_switched_from_their_lists(desk, acme):
     assert actions(by=desk.user) == ["budget.updated"] * 2 + ["limit.updated"] * 2
 
 
+def test_keys_of_one_name_are_told_apart(desk, website):
+    keys = [factories.key(website, name="Laptop").key for _ in range(2)]
+    for key in keys:
+        quotas.create_budget(actor=None, key=key, amount=DOLLAR, period="month")
+        quotas.create_limit(actor=None, key=key, concurrency=1)
+    for page in ("quotas_budget_changelist", "quotas_limit_changelist"):
+        text = desk.text(page)
+        assert all(key.prefix in text for key in keys), page
+
+
 def test_rules_are_found_by_their_subject(desk, acme, globex):
     mine = quotas.create_budget(actor=None, tenant=acme, amount=DOLLAR, period="month")
     quotas.create_budget(actor=None, tenant=globex, amount=DOLLAR, period="month")

@@ -20,10 +20,24 @@ from apps.domain import money
         (1_234_567_890_000, "$1,234.57"),
         (-5_000_000_000, "-$5.00"),
         (-1_230, "-$0.0000012"),
+        (585_000, "$0.00059"),
+        (-585_000, "-$0.00059"),
+        (584_999, "$0.00058"),
+        (9_950_000, "$0.01"),
+        (25_000_000, "$0.03"),
+        (24_999_999, "$0.02"),
+        (999_995_000_000, "$1,000.00"),
     ],
 )
-def test_an_amount_shows_cents_or_its_first_two_digits(amount, text):
+def test_an_amount_shows_cents_or_its_first_two_digits_rounded_half_up(amount, text):
     assert money.text(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [(585_000, "$0.000585"), (1, "$0.000000001"), (0, "$0.00"), (-3_000_000_000, "-$3.00")]
+)
+def test_an_exact_amount_loses_nothing(amount, text):
+    assert money.exact(amount) == text
 
 
 def test_dollars_and_nano_dollars_are_the_same_both_ways():

@@ -107,7 +107,8 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @display(description="Key")
     def shown_key(self, entry: Entry) -> str:
-        return entry.key.name if entry.key is not None else cells.NOTHING
+        key = entry.key
+        return cells.NOTHING if key is None else cells.lines([key.name, cells.code(key.prefix)])
 
     @display(description="Answer")
     def shown_answer(self, entry: Entry) -> str:
@@ -148,7 +149,7 @@ class EntryAdmin(ReadOnlyAdmin):
                     row.attempt,
                     "this one" if row.pk == entry.pk else cells.link(_page(row), row.get_kind_display()),
                     row.get_status_display(),
-                    _cost(row),
+                    _cost(row, write=money.exact),
                 )
                 for row in rows
             ],
@@ -175,8 +176,8 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @display(description="Charged to budgets")
     def shown_budget(self, entry: Entry) -> str:
-        over = f", {money.text(entry.overrun_nano)} more than was reserved" if entry.overrun_nano else ""
-        return f"{money.text(entry.high_nano)} (reserved {money.text(entry.reserved_nano)}{over})"
+        over = f", {money.exact(entry.overrun_nano)} more than was reserved" if entry.overrun_nano else ""
+        return f"{money.exact(entry.high_nano)} (reserved {money.exact(entry.reserved_nano)}{over})"
 
     @display(description="Budgets")
     def windows_charged(self, entry: Entry) -> str:

@@ -65,7 +65,8 @@ class HourlyRollupAdmin(ReadOnlyAdmin):
 
     @display(description="Key")
     def shown_key(self, rollup: HourlyRollup) -> str:
-        return rollup.key.name if rollup.key is not None else cells.NOTHING
+        key = rollup.key
+        return cells.NOTHING if key is None else cells.lines([key.name, cells.code(key.prefix)])
 
     @display(description="Tokens in → out")
     def tokens(self, rollup: HourlyRollup) -> str:
