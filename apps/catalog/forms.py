@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 from django import forms
+from django.urls import reverse
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
 
 from apps.audit.fields import DollarsField, SeveralField, WordsField, offer_also
@@ -29,6 +31,11 @@ TIMEOUTS = {
     "idle_timeout": ("Silence, seconds", "The longest pause within an answer."),
     "total_timeout": ("In all, seconds", "The longest that the provider may take with a whole answer."),
 }
+
+ADDRESS = (
+    "Without the endpoint's own path. Another host erases the secrets of the credentials. A private address needs its "
+    'network opened: <a class="weir-link" href="{}" target="_blank">Allowed networks</a>.'
+)
 
 
 def _vendors() -> str:
@@ -61,7 +68,6 @@ class ProviderForm(forms.ModelForm):
             **{name: label for name, (label, _) in TIMEOUTS.items()},
         }
         help_texts = {
-            "base_url": "Without the endpoint's own path. Another host erases the secrets of the credentials.",
             "is_enabled": "No calls go to a disabled provider.",
             "on_disconnect": "Read to the end, its tokens are known exactly; cancelled, they are estimated.",
             **{name: help_text for name, (_, help_text) in TIMEOUTS.items()},
@@ -73,6 +79,7 @@ class ProviderForm(forms.ModelForm):
             self.fields["vendor"].widget.attrs["data-vendors"] = _vendors()
         if "base_url" in self.fields:
             self.fields["base_url"].required = False
+            self.fields["base_url"].help_text = format_html(ADDRESS, reverse("admin:catalog_allowednetwork_changelist"))
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

@@ -41,6 +41,7 @@ _COMPATIBLE = ipaddress.ip_network("::/96")
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _NUMBER = re.compile(r"(0[xX][0-9A-Fa-f]*|[0-9]+)")
 _LOOPBACK = ipaddress.ip_address("127.0.0.1")
+WHERE = "under Routing → Allowed networks"  # as the admin's menu has it
 
 
 class AddressRefused(OSError, ValueError):
@@ -73,7 +74,7 @@ class Guard:
         if address is not None:
             self.check_address(address, encrypted=target.scheme == "https")
         elif target.scheme != "https" and not self._opened:
-            raise AddressRefused("Plain http is only for addresses in an opened private network.")
+            raise AddressRefused(f"Plain http is only for addresses in a private network that was opened {WHERE}.")
         return target
 
     def check_address(self, address: Address | str, *, encrypted: bool) -> None:
@@ -86,9 +87,9 @@ class Guard:
         if all(self._is_opened(face) for face in faces):
             return
         if not all(_is_public(face) or self._is_opened(face) for face in faces):
-            raise AddressRefused(f"{address} is not a public address and its network has not been opened.")
+            raise AddressRefused(f"{address} is not a public address, and its network has not been opened {WHERE}.")
         if not encrypted:
-            raise AddressRefused("Plain http is only for addresses in an opened private network.")
+            raise AddressRefused(f"Plain http is only for addresses in a private network that was opened {WHERE}.")
 
     def _is_opened(self, address: Address) -> bool:
         return any(address in network for network in self._opened)

@@ -74,6 +74,15 @@ def test_what_a_provider_cannot_be_is_told_at_its_field(wrong, field, desk):
     assert not Provider.objects.exists()
 
 
+def test_where_a_private_network_is_opened_is_told_and_linked(desk):
+    at = {"protocol": "openai_chat", "base_url": "http://10.1.2.3/v1"}
+    response = desk.send("catalog_provider_add", name="Own", vendor="openai_compatible", **at)
+    (told,) = errors(response)["base_url"]
+    assert told.startswith("10.1.2.3 ")
+    assert "Routing → Allowed networks" in told
+    assert f'href="{desk.url("catalog_allowednetwork_changelist")}" target="_blank"' in response.content.decode()
+
+
 def test_a_change_is_recorded(desk, provider):
     assert desk.send("catalog_provider_change", provider.pk, tags="eu", idle_timeout="30").status_code == 302
     record = Record.objects.latest("pk")
