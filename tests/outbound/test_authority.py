@@ -9,6 +9,7 @@ import time
 import pytest
 
 from apps.outbound.authority import Authority, AuthorityUnreachable
+from tests.servers import until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 
@@ -80,17 +81,29 @@ def test_no_proxy_from_the_environment_hears_of_it(monkeypatch):
     [
         ((b"",), 30.0),
         ((b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n", *[b"x"] * 900), 0.05),
+        ((b"HTTP/1.1 200 OK\r\n", *[b"x-drip: drip\r\n"] * 900), 0.05),
         ((b"HTTP/1.1 200 OK\r\n\r\n", *[b"x" * 65536] * 8), 0.0),
         ((b"what?\r\n\r\n",), 0.0),
     ],
-    ids=["silent", "trickling", "endless", "no http"],
+    ids=["silent", "trickling", "dripping head", "endless", "no http"],
 )
 def test_what_is_no_answer_in_time_is_given_up(pieces, pause):
     with Raw(*pieces, pause=pause) as server:
         started = time.monotonic()
         with pytest.raises(AuthorityUnreachable, match=r"127\.0\.0\.1"):
             ask(server.url, seconds=0.3)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 5
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name == "authority"])
+
+
+def test_names_that_are_not_found_in_time_are_given_up(monkeypatch):
+    found = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found.wait(30) and [])
+    started = time.monotonic()
+    with pytest.raises(AuthorityUnreachable, match="TimeoutError"):
+        ask("https://vault.example.org", seconds=0.3)
+    assert time.monotonic() - started < 5
+    found.set()
 
 
 def test_a_server_that_is_not_there_is_told():
