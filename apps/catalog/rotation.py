@@ -134,7 +134,7 @@ def tenants_with_keys() -> list[int | None]:
 def rotate_dek(tenant_id: int | None, *, actor: Any = None) -> Resealed:
     """Give a tenant (None: the platform) another data key, and delete the old one once nothing is under it.
 
-    What a killed run began is finished; only then would the next run make yet another key. Raises KeyringRefused.
+    What a killed run began is finished; only then does the next run make yet another key. Raises KeyringRefused.
     """
     row = _next(tenant_id, actor=actor)
     if row is None:
@@ -152,12 +152,12 @@ def rotate_dek(tenant_id: int | None, *, actor: Any = None) -> Resealed:
 
 def _next(tenant_id: int | None, *, actor: Any) -> DataKey | None:
     """The key to move to. None: there is nothing to move."""
-    rows = list(data_keys.of(tenant_id))
-    if len(rows) != 1:
-        return rows[0] if rows else None
+    newest = data_keys.of(tenant_id).first()
+    if newest is None or _is_unfinished(newest):
+        return newest
     try:
         with transaction.atomic():
-            row = data_keys.make(tenant_id, purpose=Purpose.CREDENTIALS, version=rows[0].version + 1)
+            row = data_keys.make(tenant_id, purpose=Purpose.CREDENTIALS, version=newest.version + 1)
             audit.record(
                 actor=actor,
                 action="data_key.made",
@@ -168,6 +168,16 @@ def _next(tenant_id: int | None, *, actor: Any) -> DataKey | None:
     except IntegrityError:  # another run was first
         return data_keys.of(tenant_id).first()
     return row
+
+
+def _is_unfinished(row: DataKey) -> bool:
+    """Whether something is left to do for the run that made it. What does not open keeps its key, and is nothing."""
+    older = list(_older(row))
+    if any(not _sealed_under([key]).exists() for key in older):
+        return True
+    waiting = _sealed_under(older).select_related("provider")
+    texts = vault.open_all([(credential.ciphertext, place_of(credential)) for credential in waiting])
+    return any(text is not None for text in texts)
 
 
 def _older(row: DataKey) -> QuerySet[DataKey]:

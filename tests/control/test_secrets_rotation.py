@@ -183,6 +183,22 @@ def test_a_credential_that_does_not_open_keeps_its_key_and_is_named(credentials,
     assert vault.open_one(good.ciphertext, place=place_of(good)) == SECRET
 
 
+def test_a_credential_that_does_not_open_holds_no_later_change_back(credentials, acme):
+    good = factories.credential(tenant=acme)
+    bad = credentials[1]
+    Credential.objects.filter(pk=bad.pk).update(ciphertext=bad.ciphertext[:-4] + "AAAA")
+    for newest in (2, 3, 4):
+        vault.forget()
+        assert rotation.rotate_dek(acme.pk) == (1, (bad.pk,))
+        assert sorted(DataKey.objects.filter(tenant=acme).values_list("version", flat=True)) == [1, newest]
+        good.refresh_from_db()
+        assert good.ciphertext.split(".")[1] == DataKey.objects.get(tenant=acme, version=newest).pk.hex
+    services.set_secret(Credential.objects.get(pk=bad.pk), actor=None, secret=SECRET)
+    assert rotation.rotate_dek(acme.pk).left == ()
+    assert DataKey.objects.filter(tenant=acme).count() == 1
+    assert opened() == [SECRET] * 3
+
+
 def test_an_unknown_tenant_is_told(db):
     with pytest.raises(CommandError, match="no tenant “nobody”"):
         run("rotate-dek", "--tenant", "nobody")
