@@ -55,6 +55,24 @@ def test_everything_that_is_wrong_is_named(tmp_path):
     }
 
 
+ASK = """
+import django
+django.setup()
+from django.conf import settings
+from django.test import Client
+for path in ("/metrics", "/config"):
+    asked = {"HTTP_HOST": "weir.example.org", "HTTP_AUTHORIZATION": f"Bearer {settings.WEIR_OPERATOR_TOKEN}"}
+    print(Client().get(path, **asked).status_code)
+"""
+
+
+def test_prometheus_may_ask_a_process_itself_without_tls(tmp_path):
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+    variables = plain | PRODUCTION | {"WEIR_VAR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "gateway_site.settings"}
+    told = subprocess.check_output([sys.executable, "-c", ASK], cwd=ROOT, env=variables, text=True, timeout=60)
+    assert told.split() == ["200", "301"]
+
+
 def test_the_embedded_profile_is_not_for_deployment(tmp_path):
     status, found = check(tmp_path, WEIR_PROFILE="embedded")
     assert status == 1
