@@ -77,6 +77,10 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
     context = chromium.new_context(viewport=SIZE, color_scheme=colours)
     page = context.new_page()
     sign_in(page, card["base_url"], user=card["admin_user"], password=card["admin_password"])
+    for provider in (1, 2):  # the schedule may not have come to them yet
+        page.goto(f"{card['base_url']}/admin/catalog/provider/{provider}/change/")
+        page.click("text=Test connection")
+        page.wait_for_selector("text=Test again")
     for name, path in PAGES.items():
         page.goto(card["base_url"] + path, wait_until="networkidle")
         page.screenshot(path=target / f"{name}-{colours}.png")
