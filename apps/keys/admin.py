@@ -273,10 +273,10 @@ class KeyAdmin(AuditedAdmin):
         return self._page(request, "revoke", {"title": f"Revoke {key.name}", "object": key, "key": key, "form": form})
 
     def _wanted(self, object_id: str | int) -> Key:
-        key = Key.objects.select_related("tenant", "project").filter(pk=object_id).first()
-        if key is None:
-            raise Http404
-        return key
+        try:
+            return Key.objects.select_related("tenant", "project").get(pk=object_id)
+        except (Key.DoesNotExist, ValueError):
+            raise Http404 from None
 
     @admin.action(description="Revoke: calls stop within two seconds, for good", permissions=["change"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:

@@ -263,6 +263,7 @@ def test_a_key_is_never_deleted_and_the_reason_is_told(desk, key):
 @pytest.mark.parametrize("page", ["keys_key_rotate", "keys_key_revoke", "keys_key_change"])
 def test_a_key_that_is_not_there_is_not_found(page, desk):
     assert desk.get(page, 987_654).status_code in (302, 404)
+    assert desk.get(page, "no-number").status_code in (302, 404)
 
 
 # --- finding -----------------------------------------------------------------------------------------------------
