@@ -77,11 +77,11 @@ def _asked(row: DataKey) -> bytes:
     try:
         key = row.open(keyring.current())
     except KeyringUnavailable as error:
+        _away_until = time.monotonic() + AWAY_SECONDS
         spare = _spare.get(row.pk.hex)
         if spare is None:
             raise
-        _away_until = time.monotonic() + AWAY_SECONDS
-        log.warning("keyring.away", reason=str(error), data_key=row.pk.hex)
+        log.warning("keyring.away", reason=str(error), target=row.pk.hex)
         return spare
     except KeyringRefused:
         _spare.pop(row.pk.hex, None)
@@ -89,6 +89,11 @@ def _asked(row: DataKey) -> bytes:
     _away_until = 0.0
     _spare[row.pk.hex] = key
     return key
+
+
+def is_out_of_reach(row: DataKey) -> bool:
+    """Whether opening it would be asking a keyring that has just not answered."""
+    return time.monotonic() < _away_until and row.pk.hex not in _spare
 
 
 def opened_or_none(row: DataKey | None) -> bytes | None:

@@ -100,7 +100,7 @@ def remember(provider: Provider, *, result: ProbeResult) -> None:
     """
     with transaction.atomic():
         row = Provider.objects.select_for_update().filter(pk=provider.pk).first()
-        if row is None:  # deleted while we asked
+        if row is None or row.origin != provider.origin:  # deleted, or moved, while we asked
             return
         was_healthy, failures = row.is_healthy, row.consecutive_failures
         row.consecutive_failures = 0 if result.ok else failures + 1

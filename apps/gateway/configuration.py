@@ -113,6 +113,8 @@ class Configuration:
             except Exception:
                 log.exception("configuration.refresh_failed", revision=self.snapshot.revision)
                 continue
+            if recalled := self.uses.recalled():
+                self.keyring.forget(recalled)
             self._begin("configuration.refresh_failed", self._take_up, current)
             if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
                 self._uses_flushed = time.monotonic()
@@ -164,7 +166,7 @@ def _changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
 def _principal(key: str, seen: uses.Uses) -> Principal | None:
     """One key with what restrains it and its user."""
     try:
-        principal = key_selectors.principal(key, outdated=seen.outdated)
+        principal = key_selectors.principal(key, outdated=seen.outdated, missed=seen.missed)
     except Exception as error:
         log.exception("configuration.look_up_failed")
         raise errors.Unavailable("keys cannot be checked right now", retry_after=1) from error

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hmac
 from collections.abc import Callable
 
 from django.db.models import Exists, OuterRef, Q, Subquery
 
+from apps.catalog import data_keys
 from apps.catalog.keyrings.ring import KeyringUnavailable
 from apps.domain import keys as format_of_keys
 from apps.domain.snapshot import Principal
@@ -17,11 +17,17 @@ from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Membership
 
 
-def principal(key: str, *, outdated: Callable[[peppers.Outdated], None] | None = None) -> Principal | None:
+def principal(
+    key: str,
+    *,
+    outdated: Callable[[peppers.Outdated], None] | None = None,
+    missed: Callable[[str], None] | None = None,
+) -> Principal | None:
     """Who presents this key; None where it is no key of ours, or its user is shut off or has left the tenant.
 
     Expired and revoked keys are returned with their times. One query; none for what is not even shaped like a key.
-    `outdated` is told of a digest that was made with an old pepper, which costs another query.
+    `outdated` is told of a digest that was made with an old pepper, which costs another query; `missed` of the public
+    id of a key whose new digest cannot be made while the keyring is away.
     """
     public_id = format_of_keys.public_id(key)
     if public_id is None:
@@ -34,13 +40,19 @@ def principal(key: str, *, outdated: Callable[[peppers.Outdated], None] | None =
     if secret is None or not hmac.compare_digest(bytes(secret.digest), peppers.digest(key, pepper=secret.pepper)):
         return None
     if outdated is not None and secret.newest_pepper not in (None, secret.pepper_id):
-        with contextlib.suppress(KeyringUnavailable):  # the key is good; it can move another time
+        try:
             outdated(_outdated(secret, key))
+        except KeyringUnavailable:  # the key is good all the same
+            if missed is not None:
+                missed(public_id)
     return _principal(secret, secret.key)
 
 
 def _outdated(secret: KeySecret, key: str) -> peppers.Outdated:
+    """Raises KeyringUnavailable, at once where it is known to be away."""
     pepper = peppers.newest()
+    if data_keys.is_out_of_reach(pepper):
+        raise KeyringUnavailable("the keyring has just not answered")
     return peppers.Outdated(secret.pk, bytes(secret.digest), peppers.digest(key, pepper=pepper), pepper.pk)
 
 

@@ -5,9 +5,11 @@ With them go the digests that are due to be made with another pepper.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 
-from apps.keys import rotation, services
+from apps.catalog.keyrings.ring import KeyringUnavailable
+from apps.keys import peppers, rotation, services
 from apps.keys.peppers import Outdated
 
 GRAIN_SECONDS = 60.0
@@ -21,6 +23,8 @@ class Uses:
         self._noted: dict[int, float] = {}
         self._pending: dict[int, tuple[float, str, str]] = {}
         self._outdated: dict[Outdated, None] = {}  # as a set in order; bounded by the secrets there are
+        self._missed: dict[str, None] = {}
+        self._recalled: dict[str, None] = {}
 
     def note(self, key_id: int, *, at: float, address: str, agent: bytes) -> None:
         """`at` in unix seconds; `agent` is the raw User-Agent."""
@@ -32,6 +36,14 @@ class Uses:
     def outdated(self, found: Outdated) -> None:
         """From any thread."""
         self._outdated[found] = None
+
+    def missed(self, public_id: str) -> None:
+        """Its new digest could not be made. From any thread."""
+        self._missed[public_id] = None
+
+    def recalled(self) -> list[str]:
+        """Keys that are to be looked up again, now that their new digests can be made. On the event loop."""
+        return [self._recalled.popitem()[0] for _ in range(len(self._recalled))]
 
     def flush(self) -> None:
         """Writes what is pending; raises what the database raises, and then keeps it."""
@@ -47,6 +59,7 @@ class Uses:
             self._pending = {**pending, **self._pending}
             raise
         self._make_anew()
+        self._recall()
         if len(self._noted) > 100_000:
             self._noted.clear()
 
@@ -58,3 +71,11 @@ class Uses:
             rotation.make_anew(batch)
             for each in batch:
                 self._outdated.pop(each, None)
+
+    def _recall(self) -> None:
+        """A warm key would not be looked up again by itself."""
+        if not self._missed:
+            return
+        with contextlib.suppress(KeyringUnavailable):
+            peppers.warm()
+            self._recalled |= {self._missed.popitem()[0]: None for _ in range(len(self._missed))}

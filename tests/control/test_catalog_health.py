@@ -16,6 +16,7 @@ from apps.audit import selectors as audit
 from apps.audit.models import Record
 from apps.catalog import health, services, tasks
 from apps.catalog.models import Health, Provider
+from apps.outbound.probe import ProbeResult
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +105,15 @@ def test_a_provider_falls_ill_after_its_failures_in_a_row_and_recovers_at_once(p
         ("provider.failed", "system"),
         ("provider.recovered", "system"),
     ]
+
+
+def test_what_was_asked_of_an_old_address_says_nothing_of_the_new_one(provider, vendor):
+    asked = Provider.objects.get()
+    services.update_provider(provider, actor=None, base_url=vendor.url.replace("127.0.0.1", "localhost"))
+    failed = ProbeResult(ok=False, status=0, milliseconds=3, message="The provider refused the connection.")
+    health.remember(asked, result=failed)
+    stored = Provider.objects.get()
+    assert (stored.is_healthy, stored.health) == (True, Health.UNKNOWN)
 
 
 def test_one_that_never_answered_is_ill_at_its_first_failure(provider, vendor):

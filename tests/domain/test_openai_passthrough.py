@@ -284,3 +284,17 @@ def test_a_whole_answer_is_read_for_its_usage():
 def test_a_body_that_is_no_answer_is_the_providers_fault(body):
     with pytest.raises(errors.UpstreamBroken):
         DIALECT.read_usage(body, Seen())
+
+
+@pytest.mark.parametrize("begun", [b"", ROLE], ids=["at first", "later"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"object":"error","message":"\xff"}\n\n',
+        b'data: {"object":"error","code":1e999}\n\n',
+        b'event: error\ndata: {"message":"\xff"}\n\n',
+    ],
+)
+def test_an_error_that_cannot_be_read_is_an_error_of_the_providers(begun, event):
+    _, seen = relay(*filter(None, (begun, event)))
+    assert isinstance(seen.error, errors.UpstreamBroken)

@@ -173,7 +173,11 @@ class Tap:
                 return event
             return self._refuse(UpstreamBroken("the provider sent no chunk of a completion"), event)
         _note(seen, chunk)
-        if fault := error.within(chunk, data, name=name):
+        try:
+            fault = error.within(chunk, data, name=name)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._refuse(UpstreamBroken("the provider's error cannot be read"), event)
+        if fault:
             return self._refuse(error.read_stream_error(fault), event)
         seen.started = True
         self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
