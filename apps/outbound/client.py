@@ -53,7 +53,7 @@ class Answer:
             raise timeout from None
         except Exception as error:
             # aiohttp's reader keeps the error, whose frames would keep the call: only the collector could part them.
-            raise faults.translate(error) from error.with_traceback(None)
+            raise deadline.fault() or faults.translate(error) from error.with_traceback(None)
         finally:
             deadline.is_waiting = False
         deadline.is_begun = True

@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Self
 
+import httpx2
 import pytest
 import pytest_asyncio
 
@@ -147,3 +149,39 @@ async def test_a_caller_with_a_limit_of_its_own_is_obeyed_too(outbound: Outbound
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await read(outbound, upstream, Timeouts(first_byte=5))
+
+
+class Swallowing(httpx2.AsyncByteStream, httpx2.AsyncBaseTransport):
+    """A transport, and the body of its answers, that makes an error of its own of a cancellation."""
+
+    def __init__(self, *, answers: bool) -> None:
+        self._answers = answers
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if not self._answers:
+            await self._wait()
+        return httpx2.Response(200, stream=self)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await self._wait()
+        raise StopAsyncIteration
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            raise OSError("interrupted") from None
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["head", "body"])
+async def test_a_passed_limit_is_told_though_the_transport_makes_another_error_of_it(answers: bool) -> None:
+    outbound = Outbound(private_networks=["127.0.0.0/8"], transport=Swallowing(answers=answers))
+    with pytest.raises(errors.UpstreamTimeout):
+        await read(outbound, Upstream(port=9), Timeouts(first_byte=0.1))
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await outbound.close()
