@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # However long a body takes, no part of it may take longer.
 PART_SECONDS = 60.0
-# Most calls are over by then; those that are are not worth a task of their own to watch them.
+# Most calls outlive this; those that do not are not worth a task of their own to watch them.
 GRACE_SECONDS = 0.1
 # A provider that bills to the end anyway is heard out, within reason.
 DRAIN_SECONDS = 120.0
