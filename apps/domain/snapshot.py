@@ -13,6 +13,7 @@ import msgspec
 
 Scope = Literal["tenant", "project", "user", "key", "model"]
 Period = Literal["day", "week", "month"]
+Outage = Literal["lease", "open", "closed"]
 
 _CUT = b"[removed]"
 _TELLING = 8  # characters from which a secret is no word
@@ -185,7 +186,8 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`models` is keyed by name and by alias. `tenants` and `projects` hold the ids of active ones with their rules;
-    `model_rules` is keyed by (model id, tenant id or None for everyone)."""
+    `model_rules` is keyed by (model id, tenant id or None for everyone). `on_outage` says of the tenants for whom it
+    is not "lease" what they get while what restrains them cannot be counted."""
 
     revision: int
     compiled_at: float
@@ -193,5 +195,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tenants: dict[int, Rules]
     projects: dict[int, Rules]
     model_rules: dict[tuple[int, int | None], Rules] = {}
+    on_outage: dict[int, Outage] = {}
     private_networks: tuple[str, ...] = ()  # CIDRs an admin opened to provider addresses
     cors_origins: frozenset[str] = frozenset()

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils.text import slugify
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from apps.audit import cells
 from apps.audit.fields import TimezoneField
@@ -48,9 +49,10 @@ class TenantForm(SluggedForm):
 
     class Meta:
         model = Tenant
-        fields = ["name", "slug", "timezone", "is_active"]
-        labels = {"is_active": "Active"}
+        fields = ["name", "slug", "timezone", "is_active", "on_outage"]
+        labels = {"is_active": "Active", "on_outage": "While limits or budgets cannot be counted"}
         help_texts = {"slug": SLUG_HELP, "is_active": "The keys of an inactive tenant are refused."}
+        widgets = {"on_outage": UnfoldAdminRadioSelectWidget}
 
 
 class MembershipForm(Lasting, forms.ModelForm):

@@ -19,6 +19,14 @@ class TenantQuerySet(TenantScoped):
     tenant_path = ""
 
 
+class Outage(models.TextChoices):
+    """What a call gets while the shared counters or the ledger's database cannot be asked."""
+
+    LEASE = "lease", "Go on with what each process holds: its share of limits, its slice of budgets."
+    OPEN = "open", "Let all calls pass: they are recorded, but limits and budgets may be exceeded."
+    CLOSED = "closed", "Refuse calls that a limit or a budget restrains, until it can be counted again."
+
+
 class Tenant(models.Model):
     """A customer: whose keys, budgets and usage are nobody else's. `timezone` is where its budget days begin."""
 
@@ -26,12 +34,16 @@ class Tenant(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     is_active = models.BooleanField(default=True)
     timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
+    on_outage = models.CharField(max_length=8, choices=Outage, default=Outage.LEASE, db_default=Outage.LEASE)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(on_outage__in=Outage.values), name="tenant_on_outage_known")
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.domain.snapshot import Outage
 from apps.tenants.models import Membership, Project, Role, Tenant
 
 
-def active_tenants() -> frozenset[int]:
-    """Ids. One query."""
-    return frozenset(Tenant.objects.filter(is_active=True).values_list("pk", flat=True))
+def active_tenants() -> dict[int, Outage]:
+    """Ids, each with what it gets in an outage. One query."""
+    return dict(Tenant.objects.filter(is_active=True).order_by().values_list("pk", "on_outage"))
 
 
 def active_projects() -> frozenset[int]:

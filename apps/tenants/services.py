@@ -16,7 +16,7 @@ from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.tenants.models import Membership, Project, Role, Tenant
 
-_TENANT_FIELDS = frozenset({"name", "slug", "timezone", "is_active"})
+_TENANT_FIELDS = frozenset({"name", "slug", "timezone", "is_active", "on_outage"})
 _PROJECT_FIELDS = frozenset({"name", "slug", "is_active"})
 
 
@@ -33,7 +33,7 @@ def create_tenant(
 
 
 def update_tenant(tenant: Tenant, *, actor: Any, **changes: Any) -> Tenant:
-    """`name`, `slug`, `timezone`, `is_active`. Raises ValidationError."""
+    """`name`, `slug`, `timezone`, `is_active`, `on_outage`. Raises ValidationError."""
     return _amend_tenant(tenant, actor=actor, action="tenant.updated", changes=changes)
 
 

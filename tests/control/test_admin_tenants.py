@@ -6,7 +6,7 @@ import pytest
 
 from apps.audit.models import Record
 from apps.quotas import services as quotas
-from apps.tenants.models import Membership, Project, Tenant
+from apps.tenants.models import Membership, Outage, Project, Tenant
 from apps.usage import ledger
 from tests import factories
 from tests.control.desk import Desk, errors
@@ -44,6 +44,15 @@ def test_a_tenant_is_added_with_its_projects_and_members(desk):
     )
     assert actions(by=desk.user) == ["tenant.created", "project.created", "member.added"]
     assert Record.objects.get(action="member.added").area == "accounts"
+
+
+def test_the_outage_policy_is_chosen_among_sentences(desk, acme):
+    page = desk.text("tenants_tenant_change", acme.pk)
+    assert all(sentence in page for sentence in Outage.labels)
+    assert desk.send("tenants_tenant_change", acme.pk, on_outage="open").status_code == 302
+    acme.refresh_from_db()
+    assert acme.on_outage == "open"
+    assert actions(by=desk.user) == ["tenant.updated"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from apps.accounts import services as accounts
 from apps.audit import selectors as audit
 from apps.audit.models import Record
+from apps.gateway.configuration import _compile
 from apps.tenants import selectors, services
 from apps.tenants.models import Membership, Project, Role, Tenant
 from tests import factories
@@ -88,14 +89,28 @@ def test_active_ids_leave_out_what_was_shut_off(acme, globex, website, django_as
     idle, foreign = factories.project(acme), factories.project(globex)
     services.deactivate_project(idle, actor=None)
     with django_assert_num_queries(2):
-        assert selectors.active_tenants() == {acme.pk, globex.pk}
+        assert selectors.active_tenants() == {acme.pk: "lease", globex.pk: "lease"}
         assert selectors.active_projects() == {website.pk, foreign.pk}
     services.deactivate_tenant(globex, actor=None)
-    assert selectors.active_tenants() == {acme.pk}
+    assert selectors.active_tenants() == {acme.pk: "lease"}
     assert selectors.active_projects() == {website.pk}
     services.activate_tenant(globex, actor=None)
     services.activate_project(idle, actor=None)
     assert selectors.active_projects() == {website.pk, foreign.pk, idle.pk}
+
+
+def test_what_a_tenant_gets_in_an_outage_is_recorded_and_told_to_the_gateway(acme, globex):
+    services.update_tenant(acme, actor=None, on_outage="closed")
+    assert Record.objects.latest("pk").after["on_outage"] == "closed"
+    assert selectors.active_tenants() == {acme.pk: "closed", globex.pk: "lease"}
+    assert _compile(1).on_outage == {acme.pk: "closed"}
+
+
+def test_an_unknown_outage_policy_is_refused_by_service_and_database(acme):
+    with pytest.raises(ValidationError):
+        services.update_tenant(acme, actor=None, on_outage="panic")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Tenant.objects.filter(pk=acme.pk).update(on_outage="panic")
 
 
 def test_a_role_is_told_per_tenant(acme, globex, alice, bob, charlie, operator):
