@@ -48,6 +48,12 @@ def refuse_missing() -> None:
         raise ImproperlyConfigured(f"WEIR_PROFILE=production also needs: {named}. See docs/production.md.")
 
 
+def refuse_faults(armed: str, *, meant: bool) -> None:
+    """Raises ImproperlyConfigured where people work, unless breaking this process is meant."""
+    if armed and PRODUCTION and not meant:
+        raise ImproperlyConfigured("WEIR_FAILPOINT breaks this process on purpose; production needs WEIR_FAULTS=1 too.")
+
+
 def number(name: str, default: float) -> float:
     """Raises ImproperlyConfigured naming the variable."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from apps.runtime import failpoints
 from gateway_site import env, logs
 
 BASE_DIR = env.BASE_DIR
@@ -207,6 +208,9 @@ WEIR_TRUSTED_PROXIES = env.words("WEIR_TRUSTED_PROXIES", [])
 WEIR_REPLICA = env.text("WEIR_REPLICA", "")
 WEIR_PRIVATE_NETWORKS = env.words("WEIR_PRIVATE_NETWORKS", [])
 TESTING = "pytest" in sys.modules
+WEIR_FAILPOINT = env.text("WEIR_FAILPOINT", "")
+env.refuse_faults(WEIR_FAILPOINT, meant=env.flag("WEIR_FAULTS", False))
+failpoints.arm(WEIR_FAILPOINT)
 env.refuse_missing()
 
 # --- logs: one JSON object a line, or a console for people -----------------------------------------------------

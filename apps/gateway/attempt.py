@@ -12,6 +12,7 @@ from apps.domain import errors, estimate, pricing, settlement
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
 from apps.quotas.leases import LeaseBook
+from apps.runtime.failpoints import failpoint
 from apps.usage import recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
@@ -136,6 +137,7 @@ class Attempt:
         """Journals that the upstream is about to be called. Raises Unavailable when the journal cannot be written."""
         self._intent = self._record()
         await self._accounts.journal.intent(self._intent)
+        failpoint("attempt.intended")
         self._sent = True
 
     def answered(self, answer: Answer) -> None:
@@ -152,6 +154,7 @@ class Attempt:
         """Journals how far a stream has come."""
         assert self.exchange is not None
         seen = self.exchange.seen
+        failpoint("attempt.checkpoint")
         self._accounts.journal.checkpoint(
             self._ctx.request_id, self.number, estimate.output_tokens(seen.output_bytes), seen.response_id or ""
         )
@@ -185,7 +188,9 @@ class Attempt:
         verdict = self._judge(declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0)
         self.cost, self.usage = verdict.cost, verdict.usage
         self._give_back(verdict.high)
+        failpoint("settle.before_journal")
         self._accounts.journal.outcome(self._outcome(verdict, failure))
+        failpoint("settle.after_journal")
 
     def _give_back(self, amount: int) -> None:
         if self._hold is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apps.domain import errors
 from apps.gateway import answers
+from apps.runtime.failpoints import failpoint
 
 if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
@@ -45,6 +46,7 @@ async def _begin(ctx: RequestContext, first: bytes) -> None:
     ctx.committed = True
     await ctx.send({"type": "http.response.start", "status": 200, "headers": headers})
     await ctx.send({"type": "http.response.body", "body": first, "more_body": True})
+    failpoint("relay.begun")
 
 
 async def _pump(ctx: RequestContext, answered: Answered, pulse: _Pulse) -> None:

@@ -23,6 +23,7 @@ from apps.domain.limits import budget as periods
 from apps.domain.snapshot import Budget
 from apps.quotas import replicas, windows
 from apps.quotas.slices import Hold, Slice
+from apps.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -211,7 +212,9 @@ class LeaseBook:
                 count = replicas.count() if self.shared else None
                 question = partial(windows.acquire, asks, replica=self.name, epoch=epoch, now=now, replicas=count)
                 try:
-                    return await self._ask(question)
+                    grants = await self._ask(question)
+                    failpoint("lease.granted")
+                    return grants
                 except windows.Fenced:
                     self._start_anew()
         except (DatabaseError, InterfaceError) as error:

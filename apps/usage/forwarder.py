@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 
 from django.db import close_old_connections, connection
 
+from apps.runtime.failpoints import failpoint
 from apps.runtime.state import state
 from apps.usage import ledger, pages, partitions, recovery
 from apps.usage.journal import Journal
@@ -118,6 +119,7 @@ class Forwarder:
         state.journal_lag = max(0.0, time.time() - batch[0].at)
         outcomes = [outcome for page in batch for outcome in page.outcomes]
         _, refused = ledger.post_each(outcomes)
+        failpoint("forward.after_commit")
         for outcome in refused:
             self._journal.refuse(outcome)
         self._rows = len(outcomes)

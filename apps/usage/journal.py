@@ -21,6 +21,7 @@ from django.conf import settings
 
 from apps.domain import errors
 from apps.quotas import replicas
+from apps.runtime.failpoints import failpoint
 from apps.usage import pages
 from apps.usage.records import Checkpoint, Intent, Outcome
 
@@ -190,6 +191,10 @@ class Journal:
                 closed.append(raw)
             elif kind == _REFUSED:
                 self._file.refuse(bytes(raw))
+        if opened.intents:
+            failpoint("journal.intent.before_commit")
+        if closed:
+            failpoint("journal.outcome.before_commit")
         if opened.intents or opened.checkpoints or closed:
             page = self._file.append(
                 at=time.time(),
@@ -198,6 +203,10 @@ class Journal:
             )
             if closed:
                 self.last_closed = page
+        if opened.intents:
+            failpoint("journal.intent.after_commit")
+        if closed:
+            failpoint("journal.outcome.after_commit")
         self._note(group)
         self._resolve([future for *_, future in group if future is not None], None)
         if closed:

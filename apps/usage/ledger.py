@@ -18,6 +18,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from apps.domain import ids
 from apps.quotas import windows
+from apps.runtime.failpoints import failpoint
 from apps.usage import partitions
 from apps.usage.models import Kind
 from apps.usage.records import Outcome
@@ -93,6 +94,7 @@ def _post(batch: dict[UUID, Outcome]) -> set[UUID]:
         for entry in new
         for window_id, lease_id in zip(batch[entry].intent.windows, batch[entry].intent.leases, strict=True)
     )
+    failpoint("forward.before_commit")
     return new
 
 

@@ -18,6 +18,7 @@ from uuid import UUID
 
 import msgspec
 
+from apps.runtime.failpoints import failpoint
 from apps.usage.records import Checkpoint, Intent, Outcome
 
 Attempt = tuple[UUID, int]
@@ -71,6 +72,7 @@ class File:
         """Drops the pages up to that one; `opened` is what of them is still open."""
         with self._transaction():
             self.append(at=at, opened=opened, closed=None)
+            failpoint("journal.cut")
             self._database.execute("DELETE FROM page WHERE id <= ?", (through,))
 
     def refuse(self, outcome: bytes) -> None:

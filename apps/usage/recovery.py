@@ -20,6 +20,7 @@ from django.db import Error, connection
 from apps.domain import pricing
 from apps.domain.tokens import TokenUsage
 from apps.quotas import windows
+from apps.runtime.failpoints import failpoint
 from apps.usage import ledger, pages
 from apps.usage.records import Checkpoint, Intent, Outcome
 
@@ -91,6 +92,7 @@ def _replay(path: Path) -> Recovered:
             through = batch[-1].id
         lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
         has_refused = file.has_refused()
+    failpoint("recover.before_retire")
     freed = windows.retire(path.stem)
     if has_refused:
         path.rename(path.with_suffix(".refused"))

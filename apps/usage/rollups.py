@@ -14,6 +14,7 @@ from django.db.models import Max
 from django.db.models.functions import TruncHour
 
 from apps.domain import ids
+from apps.runtime.failpoints import failpoint
 from apps.usage.models import NOT_ERRORS, Entry, Kind, State, Watermark
 
 NAME = "rollups"
@@ -64,6 +65,7 @@ def roll_up() -> int:
     hours = _hours(fresh)
     for hour in hours:
         compute(hour)
+        failpoint("rollup.between_hours")
     Watermark.objects.filter(name=NAME).update(at=newest)
     return len(hours)
 
