@@ -18,23 +18,63 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
-UNSAFE_BUT_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
+# What would be lost with the machine only: a server that is killed has all that it committed.
+UNSAFE_BUT_FAST = ("fsync=off", "full_page_writes=off", "max_connections=200")
 
 
 class NotAvailable(RuntimeError):
     """Neither a wheel nor an installed server."""
 
 
+class Server:
+    """One child process that may be ended in any way and started again on the same files. In a session of its own, so
+    that Ctrl-C reaches the test run first and the server outlives the tests."""
+
+    def __init__(self, command: Sequence[str | Path], *, log: Path, ready: str, user: str | None) -> None:
+        """`ready` is what its log says when it takes connections."""
+        self._command = command
+        self._log = log
+        self._ready = ready
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it takes connections. Raises RuntimeError if it never does."""
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command, stdout=output, stderr=subprocess.STDOUT, user=self._user, start_new_session=True, cwd="/"
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while self._ready not in _text(self._log):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.end(signal.SIGKILL)
+                raise RuntimeError(f"{self._command!r} did not start:\n{_text(self._log)}")
+            time.sleep(0.02)
+
+    def end(self, how: signal.Signals) -> None:
+        """Returns when it is gone; one that was gone already does no harm."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
 @dataclass(frozen=True)
 class Service:
     name: str
     url: str
+    server: Server
 
 
 @contextlib.contextmanager
@@ -57,10 +97,11 @@ def postgresql() -> Iterator[Service]:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user)
         options = [part for option in (*UNSAFE_BUT_FAST, f"port={port}") for part in ("-c", option)]
         command = [programs / "postgres", "-D", data, "-k", folder, "-h", "127.0.0.1", *options]
-        with _running(command, log=folder / "log", stop=signal.SIGINT, user=user) as process:
-            _wait(lambda: "ready to accept" in _text(folder / "log"), process=process, log=folder / "log")
-            version = subprocess.check_output([programs / "postgres", "--version"], text=True).split()[2]
-            yield Service(name=f"PostgreSQL {version}", url=f"postgres://weir:{_text(word)}@127.0.0.1:{port}/postgres")
+        version = subprocess.check_output([programs / "postgres", "--version"], text=True).split()[2]
+        server = Server(command, log=folder / "log", ready="ready to accept", user=user)
+        url = f"postgres://weir:{_text(word)}@127.0.0.1:{port}/postgres"
+        with _running(server, stop=signal.SIGINT):
+            yield Service(name=f"PostgreSQL {version}", url=url, server=server)
 
 
 @contextlib.contextmanager
@@ -70,11 +111,11 @@ def valkey() -> Iterator[Service]:
     with _folder() as folder:
         port = free_port()
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        with _running([*command, "--dir", folder], log=folder / "log", stop=signal.SIGTERM, user=None) as process:
-            _wait(lambda: "Ready to accept" in _text(folder / "log"), process=process, log=folder / "log")
-            answer = subprocess.check_output([program, "--version"], text=True).split()
-            version = next(word[2:] for word in answer if word.startswith("v="))
-            yield Service(name=f"{program.name} {version}", url=f"redis://127.0.0.1:{port}/0")
+        answer = subprocess.check_output([program, "--version"], text=True).split()
+        version = next(word[2:] for word in answer if word.startswith("v="))
+        server = Server([*command, "--dir", folder], log=folder / "log", ready="Ready to accept", user=None)
+        with _running(server, stop=signal.SIGTERM):
+            yield Service(name=f"{program.name} {version}", url=f"redis://127.0.0.1:{port}/0", server=server)
 
 
 def free_port() -> int:
@@ -124,31 +165,12 @@ def _valkey_program() -> Path:
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[str | Path], *, log: Path, stop: signal.Signals, user: str | None
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Its own session, so that Ctrl-C reaches the test run first and the server outlives the tests."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, user=user, start_new_session=True, cwd="/"
-        )
-        try:
-            yield process
-        finally:
-            process.send_signal(stop)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait(ready: Callable[[], bool], *, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} did not start:\n{_text(log)}")
-        time.sleep(0.02)
+def _running(server: Server, *, stop: signal.Signals) -> Iterator[None]:
+    server.start()
+    try:
+        yield
+    finally:
+        server.end(stop)
 
 
 def _text(log: Path) -> str:
