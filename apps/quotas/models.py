@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.utils import timezone as clock
 
 from apps.tenants.models import validate_timezone
@@ -104,24 +105,39 @@ class Period(models.TextChoices):
     DAY = "day", "Daily"
     WEEK = "week", "Weekly"
     MONTH = "month", "Monthly"
+    FIXED = "fixed", "Fixed period"
 
 
 class Budget(Rule):
-    """Nano-USD a period. `timezone` empty: the tenant's, where there is one, else UTC."""
+    """Nano-USD a period. `timezone` empty: the tenant's, where there is one, else UTC.
+
+    `overdraft`: how far calls in flight may take a period past `amount` in the worst case. A fixed period is one only,
+    from the beginning of `starts_on` to the end of `ends_on`; before and after it there is no money.
+    """
 
     amount = models.BigIntegerField(validators=[MinValueValidator(0)], help_text="nano-USD")
+    overdraft = models.BigIntegerField(default=0, db_default=0, validators=[MinValueValidator(0)], help_text="nano-USD")
     period = models.CharField(max_length=8, choices=Period, default=Period.MONTH)
+    starts_on = models.DateField("first day", null=True, blank=True)
+    ends_on = models.DateField("last day", null=True, blank=True)
     timezone = models.CharField("time zone", max_length=64, blank=True, validators=[validate_timezone])
 
     class Meta(Rule.Meta):
         constraints = [
             *Rule.Meta.constraints,
             models.CheckConstraint(condition=Q(amount__gte=0), name="budget_amount_not_negative"),
+            models.CheckConstraint(condition=Q(overdraft__gte=0), name="budget_overdraft_not_negative"),
             models.CheckConstraint(condition=Q(period__in=Period.values), name="budget_period_known"),
+            models.CheckConstraint(
+                condition=(~Q(period=Period.FIXED) & Q(starts_on__isnull=True, ends_on__isnull=True))
+                | Q(period=Period.FIXED, starts_on__isnull=False, ends_on__isnull=False, ends_on__gte=F("starts_on")),
+                name="budget_fixed_has_days",
+            ),
         ]
 
     def clean(self) -> None:
         super().clean()
+        self._clean_days()
         stored = Budget.objects.filter(pk=self.pk).first()
         if stored is None:
             return
@@ -130,12 +146,23 @@ class Budget(Rule):
         if any(getattr(stored, f"{name}_id") != getattr(self, f"{name}_id") for name in ("tenant", *NARROW)):
             raise ValidationError("Spending was counted for this subject: make another budget.")
 
+    def _clean_days(self) -> None:
+        if self.period != Period.FIXED:
+            if self.starts_on is not None or self.ends_on is not None:
+                raise ValidationError({"period": "Only a fixed period has a first and a last day."})
+        elif self.starts_on is None or self.ends_on is None:
+            raise ValidationError({"starts_on": "A fixed period needs a first and a last day."})
+        elif self.ends_on < self.starts_on:
+            raise ValidationError({"ends_on": "The last day is before the first."})
+
 
 class BudgetWindow(models.Model):
     """One period of one budget; a new row each period, never reset.
 
-    `settled` is spent for sure or charged at its upper bound; `held` is what processes hold on leases, so that
-    settled + held is at most `limit` but for usage over its reservation, which is recorded whole.
+    `settled` is spent for sure or charged at its upper bound; `held` and `credit` are what processes hold on leases of
+    the amount and of the overdraft. `overrun` is what was booked beyond any lease, as the provider has billed it;
+    `ceiling` the greatest amount and overdraft together that were in force. Always
+    settled + held + credit <= ceiling + overrun.
     """
 
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="windows")
@@ -144,6 +171,9 @@ class BudgetWindow(models.Model):
     limit = models.BigIntegerField()
     settled = models.BigIntegerField(default=0)
     held = models.BigIntegerField(default=0)
+    credit = models.BigIntegerField(default=0, db_default=0)
+    overrun = models.BigIntegerField(default=0, db_default=0)
+    ceiling = models.BigIntegerField(default=0, db_default=0)
     wanted_at = models.DateTimeField(null=True)  # when a replica was last refused what others hold
 
     class Meta:
@@ -153,6 +183,8 @@ class BudgetWindow(models.Model):
             models.UniqueConstraint(fields=["budget", "starts"], name="window_unique"),
             models.CheckConstraint(condition=Q(settled__gte=0), name="window_settled_not_negative"),
             models.CheckConstraint(condition=Q(held__gte=0), name="window_held_not_negative"),
+            models.CheckConstraint(condition=Q(credit__gte=0), name="window_credit_not_negative"),
+            models.CheckConstraint(condition=Q(overrun__gte=0), name="window_overrun_not_negative"),
             models.CheckConstraint(condition=Q(ends__gt=F("starts")), name="window_ends_after_start"),
         ]
 
@@ -180,13 +212,15 @@ class Replica(models.Model):
 
 
 class Lease(models.Model):
-    """What a replica may spend of a window without asking again: `granted - settled` is outstanding."""
+    """What a replica may spend of a window without asking again: `granted - settled` is outstanding. `credit`, of the
+    overdraft, is for what calls cost more than expected; as it is spent it becomes granted."""
 
     window = models.ForeignKey(BudgetWindow, on_delete=models.CASCADE, related_name="leases")
     replica = models.ForeignKey(Replica, on_delete=models.CASCADE, related_name="leases")
     epoch = models.PositiveIntegerField()
     granted = models.BigIntegerField(default=0)
     settled = models.BigIntegerField(default=0)
+    credit = models.BigIntegerField(default=0, db_default=0)
     is_open = models.BooleanField("open", default=True)
 
     class Meta:
@@ -195,7 +229,32 @@ class Lease(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["window", "replica", "epoch"], name="lease_unique"),
             models.CheckConstraint(condition=Q(granted__gte=F("settled")), name="lease_covers_what_it_settled"),
+            models.CheckConstraint(condition=Q(credit__gte=0), name="lease_credit_not_negative"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.replica} of {self.window}"
+
+
+class Gap(models.Model):
+    """What a lease had left when it was written off with its process's disk: more may have been spent than is recorded,
+    but no more than the open gaps. Nobody is charged for it. Closed when the journal turns up after all.
+
+    `replica` and `lease` are the name and the id of rows that are gone.
+    """
+
+    replica = models.CharField(max_length=120)
+    lease = models.BigIntegerField()
+    window = models.ForeignKey(BudgetWindow, on_delete=models.CASCADE, related_name="gaps")
+    amount = models.BigIntegerField()
+    noticed_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        constraints = [models.CheckConstraint(condition=Q(amount__gt=0), name="gap_of_something")]
+        indexes = [models.Index(fields=["replica"], name="gap_replica", condition=Q(closed_at__isnull=True))]
 
     def __str__(self) -> str:
         return f"{self.replica} of {self.window}"

@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import F, Value
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Now
 
 from apps.domain.limits import budget as periods
 from apps.domain.snapshot import Budget as BudgetRule
-from apps.quotas.models import Budget, BudgetWindow, Lease, Replica
+from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
 
 # With several processes nobody takes more than this part of what is left, so that nobody has to be refused for it.
 SHARE = 20
@@ -200,7 +200,11 @@ def release(keeps: Mapping[int, int]) -> set[int]:
 
 @transaction.atomic
 def retire(replica: str) -> int:
-    """Frees all that a dead replica's leases have outstanding, once its journal is in the ledger. Returns how much."""
+    """Frees all that a dead replica's leases have left, once its journal is in the ledger. Returns how much.
+
+    Of one that was written off before, the gaps are closed: all is known now.
+    """
+    Gap.objects.filter(replica=replica, closed_at=None).update(closed_at=Now())
     found = Replica.objects.select_for_update().filter(name=replica).first()
     if found is None:
         return 0
@@ -225,35 +229,33 @@ def close(leases: Sequence[Lease]) -> dict[int, int]:
     return rests
 
 
-def charge(charges: Iterable[tuple[int, int, int]]) -> None:
+def charge(charges: Iterable[tuple[int, int | None, int]]) -> None:
     """Books what newly recorded entries cost: (window, lease, amount). In a transaction.
 
     An open lease pays first. What exceeds it is booked all the same, as the provider has billed it. A negative amount
-    is a correction: it goes back to the lease while that is open.
+    is a correction: it goes back to the lease while that is open. Lease None: the window itself pays.
     """
-    amounts: dict[int, int] = {}
-    owners: dict[int, int] = {}
+    amounts: dict[tuple[int, int | None], int] = {}
     for window_id, lease_id, amount in charges:
-        amounts[lease_id] = amounts.get(lease_id, 0) + amount
-        owners[lease_id] = window_id
+        amounts[window_id, lease_id] = amounts.get((window_id, lease_id), 0) + amount
     if not amounts:
         return
-    windows = _locked(owners.values())
-    leases = {lease.pk: lease for lease in Lease.objects.filter(pk__in=amounts, is_open=True)}
+    windows = _locked(window_id for window_id, _ in amounts)
+    named = [lease_id for _, lease_id in amounts if lease_id is not None]
+    leases = {lease.pk: lease for lease in Lease.objects.filter(pk__in=named, is_open=True)}
     paid = []
     moved = {window_id: [0, 0] for window_id in windows}
-    for lease_id, window_id in owners.items():
+    for (window_id, lease_id), amount in amounts.items():
         if window_id not in windows:  # its budget was deleted
             continue
-        amount = amounts[lease_id]
         moved[window_id][0] += amount
-        if lease := leases.get(lease_id):
+        if lease_id is not None and (lease := leases.get(lease_id)):
             covered = min(amount, lease.granted - lease.settled)
             moved[window_id][1] += covered
             paid.append((max(0, amount - covered), amount, lease_id))
     with connection.cursor() as cursor:
         cursor.executemany(_PAY_FROM_LEASE, paid)
-        cursor.executemany(_BOOK, [(*amounts, window_id) for window_id, amounts in sorted(moved.items())])
+        cursor.executemany(_BOOK, [(*sums, window_id) for window_id, sums in sorted(moved.items())])
 
 
 def _locked(window_ids: Iterable[int]) -> dict[int, BudgetWindow]:
@@ -261,20 +263,44 @@ def _locked(window_ids: Iterable[int]) -> dict[int, BudgetWindow]:
     return {window.pk: window for window in rows}
 
 
-def reap() -> dict[str, int]:
-    """Fences replicas that have not been heard of; frees the leases of those that have been fenced for long.
+def fence() -> list[str]:
+    """Raises the epoch of replicas that have not been heard of: they get no more leases. Returns their names.
 
-    In between, what they hold stays held: they may only have been paused. Returns the amounts freed by replica, which
-    nobody can account for until the replica's journal turns up.
+    What they hold stays held, as they may only have been paused.
     """
-    freed = {}
-    for replica in Replica.objects.filter(heartbeat__lt=Now() - DEAD_AFTER):
-        with transaction.atomic():
-            silent = Replica.objects.filter(pk=replica.pk, heartbeat__lt=Now() - DEAD_AFTER)
-            silent.filter(fenced_at=None).update(epoch=F("epoch") + 1, fenced_at=Now())
-            if silent.filter(fenced_at__lt=Now() - QUARANTINE).exists():
-                leases = Lease.objects.filter(replica=replica, is_open=True)
-                if rest := sum(close(list(leases)).values()):
-                    freed[replica.name] = rest
-                silent.delete()
-    return freed
+    fenced = []
+    for replica in Replica.objects.filter(fenced_at=None, heartbeat__lt=Now() - DEAD_AFTER):
+        silent = Replica.objects.filter(pk=replica.pk, fenced_at=None, heartbeat__lt=Now() - DEAD_AFTER)
+        if silent.update(epoch=F("epoch") + 1, fenced_at=Now()):
+            fenced.append(replica.name)
+    return fenced
+
+
+def overdue() -> list[str]:
+    """The names of replicas that have been fenced for the whole quarantine."""
+    return list(_overdue().values_list("name", flat=True))
+
+
+def _overdue() -> QuerySet[Replica]:
+    return Replica.objects.filter(fenced_at__lt=Now() - QUARANTINE, heartbeat__lt=Now() - DEAD_AFTER)
+
+
+@transaction.atomic
+def write_off(replica: str, *, at_once: bool = False) -> int:
+    """Frees what the leases of an overdue replica have left and records it as gaps: nobody can account for it until the
+    replica's journal turns up. Returns how much; 0 too if the replica has come back.
+
+    `at_once`: somebody says that the process and its disk are gone, so no quarantine is waited for.
+    """
+    found = (Replica.objects if at_once else _overdue()).select_for_update().filter(name=replica).first()
+    if found is None:
+        return 0
+    leases = list(Lease.objects.filter(replica=found, is_open=True))
+    rests = close(leases)
+    Gap.objects.bulk_create(
+        Gap(replica=replica, lease=lease.pk, window_id=lease.window_id, amount=rests[lease.pk])
+        for lease in leases
+        if rests.get(lease.pk, 0) > 0
+    )
+    found.delete()
+    return sum(rests.values())

@@ -23,5 +23,8 @@ def ensure_partitions() -> None:
 
 @shared_task
 def reap_replicas() -> None:
-    for replica, amount in windows.reap().items():
+    for replica in windows.fence():
+        log.warning("replica %s was not heard of and gets no more leases", replica)
+    for replica in windows.overdue():
+        amount = windows.write_off(replica)
         log.warning("replica %s never came back: %d nano-USD of its leases freed", replica, amount)

@@ -16,7 +16,7 @@ from apps.domain import errors
 from apps.quotas import services as quotas
 from apps.quotas import windows
 from apps.quotas.leases import Hold, LeaseBook
-from apps.quotas.models import Budget, BudgetWindow, Lease, Replica
+from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
 from apps.tenants import services as tenants
 from apps.usage import ledger
 from tests import factories
@@ -319,7 +319,7 @@ def test_a_replica_that_was_taken_for_dead_starts_anew_under_a_new_epoch(acme):
 
 def _fence(name: str) -> None:
     Replica.objects.filter(name=name).update(heartbeat=datetime(2020, 1, 1, tzinfo=UTC))
-    assert windows.reap() == {}
+    assert windows.fence() == [name]
     assert Replica.objects.get(name=name).fenced_at is not None
 
 
@@ -328,11 +328,22 @@ def test_the_leases_of_a_dead_replica_are_freed_after_the_quarantine_and_not_bef
     ask = windows.Ask(rule=rule(found), need=60, demand=60, unit=60)
     windows.acquire([ask], replica="dead", epoch=windows.register("dead"), now=NOW, replicas=2)
     _fence("dead")
-    assert windows.reap() == {}
+    assert windows.overdue() == []
+    assert windows.write_off("dead") == 0
     assert standing(found) == (0, 60)
     Replica.objects.filter(name="dead").update(fenced_at=datetime(2020, 1, 1, tzinfo=UTC))
-    assert windows.reap() == {"dead": 60}
+    assert windows.overdue() == ["dead"]
+    assert windows.write_off("dead") == 60
     assert standing(found) == (0, 0)
+    assert list(Gap.objects.values_list("replica", "amount", "closed_at")) == [("dead", 60, None)]
+
+
+def test_a_gap_is_closed_when_the_journal_turns_up_after_all(acme):
+    ask = windows.Ask(rule=rule(budget(100, tenant=acme)), need=60, demand=60, unit=60)
+    windows.acquire([ask], replica="dead", epoch=windows.register("dead"), now=NOW, replicas=2)
+    assert windows.write_off("dead", at_once=True) == 60
+    windows.retire("dead")
+    assert Gap.objects.get().closed_at is not None
 
 
 def test_a_late_outcome_of_a_lease_that_is_gone_is_still_counted(acme):
