@@ -136,7 +136,11 @@ class Attempt:
     async def intend(self) -> None:
         """Journals that the upstream is about to be called. Raises Unavailable when the journal cannot be written."""
         self._intent = self._record()
-        await self._accounts.journal.intent(self._intent)
+        try:
+            await self._accounts.journal.intent(self._intent)
+        except errors.Unavailable:
+            self._intent = None  # it was not written, so there is nothing to close
+            raise
         failpoint("attempt.intended")
         self._sent = True
 

@@ -19,6 +19,7 @@ class ProcessState:
         self.snapshot_revision: int | None = None
         self.snapshot_at: float | None = None
         self.journal_lag = 0.0
+        self.storage_full = False
         self.loop_lag = 0.0
 
     def begin_drain(self) -> None:

@@ -59,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def run() -> Report:
     """Every check, in the caller's thread: a statement on the database, a round trip to Redis where there is one."""
-    checks = [configuration(), database()]
+    checks = [configuration(), storage(), database()]
     if settings.REDIS_URL:
         checks.append(redis_server())
     return Report(tuple(checks), draining=state.draining)
@@ -71,6 +71,12 @@ def configuration() -> Check:
         return Check(name="configuration", ok=False, vital=True, message="not loaded yet")
     fresh = age <= STALE_SECONDS
     return Check(name="configuration", ok=fresh, vital=True, message="" if fresh else f"{age:.0f} s old")
+
+
+def storage() -> Check:
+    """Of this process's journal: other replicas may lie on other disks, so this one is not for new calls."""
+    full = state.storage_full
+    return Check(name="storage", ok=not full, vital=True, message="the disk is full" if full else "")
 
 
 def database() -> Check:

@@ -24,6 +24,7 @@ class RuntimeCollector(Collector):
             ("weir_snapshot_revision", state.snapshot_revision, "Revision of the configuration in use."),
             ("weir_snapshot_age_seconds", state.snapshot_age, "Since the configuration was last known to be current."),
             ("weir_journal_lag_seconds", state.journal_lag, "Age of the oldest record that the ledger lacks."),
+            ("weir_storage_full", float(state.storage_full), "1 while new calls are refused for want of disk."),
             ("weir_loop_lag_seconds", state.loop_lag, "How late the event loop ran its last tick."),
         ):
             if value is not None:

@@ -23,6 +23,7 @@ from apps.domain import errors
 from apps.quotas import replicas
 from apps.runtime.failpoints import failpoint
 from apps.usage import pages
+from apps.usage.ballast import Ballast
 from apps.usage.records import Checkpoint, Intent, Outcome
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Journal:
         self.last_closed = 0
         self._lock: pages.Lock | None = None
         self._file: pages.File | None = None
+        self._ballast: Ballast | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -150,19 +152,28 @@ class Journal:
         if self._lock is None:
             raise OSError(f"{self.path.name} belongs to a living process")
         self._file = pages.File(self.path, power_safe=settings.WEIR_DURABILITY == "power")
+        size = settings.WEIR_BALLAST_MB * 1024 * 1024
+        self._ballast = Ballast(pages.ballast(self.path), size=size, probe=self._file.probe)
+        self._ballast.look()
 
     def _run(self) -> None:
+        assert self._ballast is not None
         give_up_at: float | None = None
         while give_up_at is None or (self._carried and time.monotonic() < give_up_at):
+            forwarded = self._forwarded  # all that was said before this number is gathered now
             group = self._gather()
             if any(item[0] == _STOP for item in group):
                 give_up_at = time.monotonic() + _LAST_TRIES_SECONDS
+            if self._ballast.is_full:
+                group = self._refused(group, self._ballast.refusal())
             try:
                 self._write(group)
-                self._cut_if_due(idle=not group)
-            except sqlite3.Error as error:
-                log.error("the journal cannot be written: %s", error)
+            except Exception as error:
+                # Whatever it is, the thread has to live, or calls would wait for it for ever.
                 self._carry(group, error)
+            else:
+                self._cut_if_due(through=forwarded, idle=not group)
+            self._ballast.look()
         self._shut()
 
     def _gather(self) -> list[_Item]:
@@ -180,6 +191,7 @@ class Journal:
         assert self._file is not None
         opened = pages.Opened([], [])
         closed: list[msgspec.Raw] = []
+        refused: list[msgspec.Raw] = []
         for kind, key, raw, _ in group:
             if raw is None:
                 continue
@@ -190,7 +202,9 @@ class Journal:
             elif kind == _OUTCOME:
                 closed.append(raw)
             elif kind == _REFUSED:
-                self._file.refuse(bytes(raw))
+                refused.append(raw)
+        if refused:
+            self._file.refuse(refused)
         if opened.intents:
             failpoint("journal.intent.before_commit")
         if closed:
@@ -224,23 +238,36 @@ class Journal:
             elif kind == _CHECKPOINT and key in self._open:
                 self._open[key] = (self._open[key][0], raw)
 
-    def _cut_if_due(self, *, idle: bool) -> None:
+    def _cut_if_due(self, *, through: int, idle: bool) -> None:
         assert self._file is not None
-        if self._forwarded - self._cut < (1 if idle else _CUT_PAGES):
+        if through - self._cut < (1 if idle else _CUT_PAGES):
             return
         still = pages.Opened(
             [intent for intent, _ in self._open.values()],
             [(*key, checkpoint) for key, (_, checkpoint) in self._open.items() if checkpoint is not None],
         )
-        through = self._forwarded
-        self._file.cut(through=through, at=time.time(), opened=pages.encoder.encode(still) if self._open else None)
-        self._cut = through
+        try:
+            self._file.cut(through=through, at=time.time(), opened=pages.encoder.encode(still) if self._open else None)
+        except Exception as error:
+            log.error("the journal cannot be cut: %s", error)
+        else:
+            self._cut = through
 
     def _carry(self, group: list[_Item], error: Exception) -> None:
         """Intents fail: their calls are not made. What has happened is written as soon as that is possible."""
-        refusal = errors.Unavailable(f"the journal cannot be written: {error}", retry_after=1)
+        assert self._ballast is not None
+        if self._ballast.give_up(error):
+            refusal = self._ballast.refusal()
+        else:
+            log.error("the journal cannot be written: %s", error)
+            refusal = errors.Unavailable(f"the journal cannot be written: {error}", retry_after=1)
+        left = self._refused(group, refusal)
+        self._carried = [item for item in left if item[0] in (_CHECKPOINT, _OUTCOME, _FLUSH, _REFUSED)]
+
+    def _refused(self, group: list[_Item], refusal: errors.Unavailable) -> list[_Item]:
+        """The group without its intents, which fail."""
         self._resolve([future for kind, _, _, future in group if kind == _INTENT and future is not None], refusal)
-        self._carried = [item for item in group if item[0] in (_CHECKPOINT, _OUTCOME, _FLUSH, _REFUSED)]
+        return [item for item in group if item[0] != _INTENT]
 
     def _resolve(self, futures: list[asyncio.Future[None]], error: Exception | None) -> None:
         assert self._loop is not None
@@ -250,9 +277,11 @@ class Journal:
     def _shut(self) -> None:
         assert self._file is not None
         assert self._lock is not None
+        assert self._ballast is not None
         is_done = not (self._open or self._carried) and self._forwarded >= self.last_closed
         is_done = is_done and not self._file.has_refused()
         self._file.close()
+        self._ballast.remove()
         if is_done:
             pages.remove(self.path)
             self._lock.remove()

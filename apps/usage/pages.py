@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 from uuid import UUID
@@ -27,6 +27,11 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS page (id INTEGER PRIMARY KEY, at REAL NOT NULL, opened BLOB, closed BLOB);
 CREATE TABLE IF NOT EXISTS refused (id INTEGER PRIMARY KEY, outcome BLOB NOT NULL);
 """
+
+
+UNREADABLE, REFUSED = ".unreadable", ".refused"
+_PARTS = ("", "-wal", "-shm")
+_PROBE_BYTES = 64 * 1024
 
 
 class Opened(msgspec.Struct, array_like=True):
@@ -75,9 +80,20 @@ class File:
             failpoint("journal.cut")
             self._database.execute("DELETE FROM page WHERE id <= ?", (through,))
 
-    def refuse(self, outcome: bytes) -> None:
-        """Puts aside an encoded outcome that the ledger will never take, for a person to look at."""
-        self._database.execute("INSERT INTO refused (outcome) VALUES (?)", (outcome,))
+    def refuse(self, outcomes: Iterable[bytes | msgspec.Raw]) -> None:
+        """Puts aside encoded outcomes that the ledger will never take, for a person to look at. Twice is once."""
+        rows = [(bytes(outcome),) for outcome in outcomes]
+        with self._transaction():
+            self._database.executemany(
+                "INSERT INTO refused (outcome) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM refused WHERE outcome = ?1)",
+                rows,
+            )
+
+    def probe(self) -> None:
+        """Writes and takes back. Raises sqlite3.Error where there is no room."""
+        with self._transaction():
+            cursor = self._database.execute("INSERT INTO page (at, opened) VALUES (0, zeroblob(?))", (_PROBE_BYTES,))
+            self._database.execute("DELETE FROM page WHERE id = ?", (cursor.lastrowid,))
 
     def closed(self, *, after: int, limit: int) -> list[Page]:
         """Pages with outcomes, oldest first, until they hold `limit` outcomes or more."""
@@ -161,10 +177,22 @@ class Lock:
         self.release()
 
 
+def ballast(journal: Path) -> Path:
+    """What its process holds for bad times."""
+    return journal.with_suffix(".ballast")
+
+
 def remove(journal: Path) -> None:
     """Deletes a journal that has nothing left to say."""
-    for suffix in ("", "-wal", "-shm"):
-        journal.with_name(journal.name + suffix).unlink(missing_ok=True)
+    for part in _PARTS:
+        journal.with_name(journal.name + part).unlink(missing_ok=True)
+
+
+def set_aside(journal: Path, suffix: str) -> None:
+    """For a person to look at, under another suffix."""
+    for part in _PARTS:
+        with contextlib.suppress(FileNotFoundError):
+            journal.with_name(journal.name + part).rename(journal.with_name(journal.stem + suffix + part))
 
 
 def journals(directory: Path) -> list[Path]:

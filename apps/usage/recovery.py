@@ -64,19 +64,23 @@ def _recover(directory: Path) -> Recovered:
 def adopt(directory: Path) -> Recovered:
     """Raises DatabaseError or sqlite3.Error; what was not recorded then stays in its journal."""
     found = Recovered()
+    failure: sqlite3.OperationalError | None = None
     for path in pages.journals(directory):
         lock = pages.Lock.take(path)
         if lock is None:
             continue
         try:
+            pages.ballast(path).unlink(missing_ok=True)  # so that there is room for what follows
             found += _replay(path)
+        except sqlite3.OperationalError as error:
+            failure = error  # of this file, perhaps for now; the others are not to wait for it
         except (msgspec.DecodeError, sqlite3.DatabaseError) as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
             log.error("journal %s cannot be read and is set aside: %s", path.stem, error)
-            path.rename(path.with_suffix(".unreadable"))
+            pages.set_aside(path, pages.UNREADABLE)
         finally:
             lock.release() if path.exists() else lock.remove()
+    if failure is not None:
+        raise failure
     return found
 
 
@@ -95,7 +99,7 @@ def _replay(path: Path) -> Recovered:
     failpoint("recover.before_retire")
     freed = windows.retire(path.stem)
     if has_refused:
-        path.rename(path.with_suffix(".refused"))
+        pages.set_aside(path, pages.REFUSED)
     else:
         pages.remove(path)
     log.warning("journal %s: %d posted, %d unconfirmed, %d nano-USD freed", path.stem, posted, lost, freed)
@@ -104,8 +108,8 @@ def _replay(path: Path) -> Recovered:
 
 def _post(outcomes: list[Outcome], file: pages.File) -> int:
     new, refused = ledger.post_each(outcomes)
-    for outcome in refused:
-        file.refuse(pages.encoder.encode(outcome))
+    if refused:
+        file.refuse(pages.encoder.encode(outcome) for outcome in refused)
     return len(new)
 
 

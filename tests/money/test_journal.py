@@ -16,24 +16,7 @@ from apps.usage.journal import Journal
 from apps.usage.models import Entry
 from tests.money.books import in_thread
 from tests.money.calls import intent, outcome
-
-
-def play(scenario, journal: Journal):
-    async def run():
-        await journal.start()
-        try:
-            return await scenario(journal)
-        finally:
-            await journal.close()
-
-    return asyncio.run(run())
-
-
-def attempts(journal: Journal):
-    file = pages.File(journal.path)
-    found = file.open_attempts()
-    file.close()
-    return found
+from tests.money.journals import attempts, play
 
 
 def test_an_intent_that_is_acknowledged_is_in_the_file(folder):
@@ -155,25 +138,6 @@ def test_what_the_ledger_will_never_take_is_put_aside_and_kept(folder, transacti
     file.close()
     assert asyncio.run(recovery.recover(folder)).posted == 0
     assert [path.name for path in folder.iterdir()] == ["a.refused"]
-
-
-def test_a_full_disk_fails_the_call_before_it_is_made_and_loses_no_outcome(folder):
-    async def scenario(journal: Journal) -> None:
-        before = intent()
-        await journal.intent(before)
-        pages_now = journal._file._database.execute("PRAGMA page_count").fetchone()[0]
-        journal._file._database.execute(f"PRAGMA max_page_count={pages_now}")
-        large = intent(user_agent="x" * 100_000)
-        with pytest.raises(errors.Unavailable):
-            await journal.intent(large)
-        journal.outcome(outcome(before, error_code="y" * 100_000))
-        await asyncio.sleep(0.05)
-        journal._file._database.execute("PRAGMA max_page_count=1000000")
-        await journal.flush()
-        assert attempts(journal) == []
-        await journal.intent(intent())
-
-    play(scenario, Journal(folder, name="a"))
 
 
 def test_a_second_process_cannot_open_the_same_journal(folder):
