@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +60,14 @@ def seeded(var: Path, *, simulator_url: str) -> str:
     return str(json.loads(done.stdout.splitlines()[-1])["key"])
 
 
-def start_gateway(server: str, *, var: Path, key: str) -> Gateway:
-    """Under `server`, on the books in `var`. They are locked: one gateway at a time."""
+def start_gateway(
+    server: str, *, var: Path, key: str, log: Path | None = None, settings: Mapping[str, str] | None = None
+) -> Gateway:
+    """Under `server`, on the books in `var`. They are locked: one gateway at a time. `log`: a file elsewhere."""
     process = start_process(
-        [sys.executable, "-m", *SERVERS[server]], ready=READY, log=var / f"{server}.log", env=environment(var)
+        [sys.executable, "-m", *SERVERS[server]],
+        ready=READY,
+        log=log or var / f"{server}.log",
+        env={**environment(var), **(settings or {})},
     )
     return Gateway(base_url=f"http://{process.announced}", key=key, var=var, process=process)
