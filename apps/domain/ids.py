@@ -1,7 +1,7 @@
 """Identifiers that sort by time: one value is primary key, partition key and idempotency key at once.
 
 A request's id is a UUIDv7 (RFC 9562) whose 12 `rand_a` bits are zero; a ledger entry's id is the request's with the
-attempt (8 bits) and the kind of entry (4 bits) written there. So the same attempt and kind always make the same id.
+attempt (8 bits) and a slot (4 bits) written there. So the same attempt and slot always make the same id.
 """
 
 from __future__ import annotations
@@ -17,11 +17,26 @@ MAX_ATTEMPT = 0xFF
 
 
 class EntryKind(enum.IntEnum):
-    """What a ledger row says about an attempt. Corrections number on from CORRECTION (up to 15 in all)."""
+    """What a ledger row says about an attempt. The amounts of the last two are differences."""
 
     POST = 1
     UNCONFIRMED = 2
     CORRECTION = 3
+    REPRICE = 4
+
+
+class Slot(enum.IntEnum):
+    """Where an attempt's rows are kept apart. First is a post or an unconfirmed: the primary key lets in one of them.
+
+    A resolution is the correction of an unconfirmed; repricings number on from REPRICE to LAST_SLOT.
+    """
+
+    FIRST = 1
+    RESOLUTION = 2
+    REPRICE = 3
+
+
+LAST_SLOT = 0xF
 
 
 def request_id(*, now_ms: int, random_bits: int) -> uuid.UUID:
@@ -29,11 +44,22 @@ def request_id(*, now_ms: int, random_bits: int) -> uuid.UUID:
     return uuid.UUID(int=(now_ms << 80) | _VERSION_7 | _VARIANT | (random_bits & _RANDOM))
 
 
-def entry_id(request: uuid.UUID, *, attempt: int, kind: int) -> uuid.UUID:
-    """`attempt` counts from 1. Raises ValueError outside 8 bits of attempt or 4 bits of kind."""
-    if not 0 <= attempt <= MAX_ATTEMPT or not 0 <= kind <= 0xF:
-        raise ValueError("attempt or kind out of range")
-    return uuid.UUID(int=(request.int & ~_SLOT) | (attempt << 68) | (kind << 64))
+def entry_id(request: uuid.UUID, *, attempt: int, slot: int = Slot.FIRST) -> uuid.UUID:
+    """`attempt` counts from 1. Raises ValueError outside 8 bits of attempt or 4 bits of slot."""
+    if not 0 <= attempt <= MAX_ATTEMPT or not 0 <= slot <= LAST_SLOT:
+        raise ValueError("attempt or slot out of range")
+    return uuid.UUID(int=(request.int & ~_SLOT) | (attempt << 68) | (slot << 64))
+
+
+def in_slot(entry: uuid.UUID, *, slot: int) -> uuid.UUID:
+    """Another entry of the same attempt. Raises ValueError outside 4 bits."""
+    if not 0 <= slot <= LAST_SLOT:
+        raise ValueError("slot out of range")
+    return uuid.UUID(int=(entry.int & ~(LAST_SLOT << 64)) | (slot << 64))
+
+
+def slot_of(entry: uuid.UUID) -> int:
+    return (entry.int >> 64) & LAST_SLOT
 
 
 def request_of(identifier: uuid.UUID) -> uuid.UUID:
@@ -42,7 +68,7 @@ def request_of(identifier: uuid.UUID) -> uuid.UUID:
 
 
 def entries_of(request: uuid.UUID) -> tuple[uuid.UUID, uuid.UUID]:
-    """The least and the greatest id that an entry of the request can have."""
+    """The least and the greatest id that an entry of the request can have. Others of its millisecond lie between."""
     return request, uuid.UUID(int=request.int | _SLOT)
 
 

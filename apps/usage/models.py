@@ -11,11 +11,15 @@ from apps.domain.ids import EntryKind
 
 
 class Kind(models.IntegerChoices):
-    """See `domain.ids.EntryKind`. A correction's amounts are differences, so that sums stay true."""
+    """See `domain.ids.EntryKind`. What a correction or a repricing holds are differences, so that sums stay true.
+
+    A correction closes an unconfirmed. A repricing's `error_code` says what was wrong: see `reprice`.
+    """
 
     POST = EntryKind.POST.value, "Post"
     UNCONFIRMED = EntryKind.UNCONFIRMED.value, "Unconfirmed"
     CORRECTION = EntryKind.CORRECTION.value, "Correction"
+    REPRICE = EntryKind.REPRICE.value, "Repriced"
 
 
 class State(models.TextChoices):
@@ -25,10 +29,11 @@ class State(models.TextChoices):
 
 
 class Source(models.TextChoices):
-    """Where the counters came from."""
+    """Where the counters came from. None: there are none, so that no price says what it cost."""
 
     PROVIDER = "provider", "Provider"
     ESTIMATED = "estimated", "Estimated"
+    PERSON = "person", "Person"
     NONE = "none", "None"
 
 
@@ -65,7 +70,7 @@ def _amount() -> models.BigIntegerField:
 class Entry(models.Model):
     """What one attempt of one call used and cost. Money is nano-USD, token counters are disjoint, times are UTC.
 
-    The id is made of request, attempt and kind, so the same outcome can only be recorded once. Budgets are charged
+    The id is made of request, attempt and slot, so the same outcome can only be recorded once. Budgets are charged
     `high_nano`; it differs from `cost_nano` while the truth is not known. `price_version` null: it had no price.
     On PostgreSQL the table is partitioned by month (see `partitions`); the database refuses updates and deletes.
     """
@@ -130,6 +135,7 @@ class Entry(models.Model):
             models.Index(fields=["key", "id"], name="entry_by_key"),
             models.Index(fields=["settled_at"], name="entry_by_settlement"),
             models.Index(fields=["id"], condition=Q(state="unconfirmed"), name="entry_unconfirmed"),
+            models.Index(fields=["id"], condition=Q(kind=Kind.CORRECTION.value), name="entry_correction"),
             models.Index(fields=["id"], condition=IS_ERROR, name="entry_failed"),
             models.Index(fields=["id"], condition=Q(price_version=None), name="entry_unpriced"),
         ]

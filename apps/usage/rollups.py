@@ -15,7 +15,7 @@ from django.db.models.functions import TruncHour
 
 from apps.domain import ids
 from apps.runtime.failpoints import failpoint
-from apps.usage.models import NOT_ERRORS, Entry, Kind, State, Watermark
+from apps.usage.models import NOT_ERRORS, Entry, Kind, Source, Watermark
 
 NAME = "rollups"
 HOUR = timedelta(hours=1)
@@ -25,20 +25,33 @@ OVERLAP = timedelta(minutes=10)
 GROUP = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id")
 COUNTERS = (
     "in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total", "out_reasoning",
-    "cost_nano", "low_nano", "high_nano", "latency_ms",
+    "cost_nano", "low_nano", "high_nano",
 )  # fmt: skip
+# What repricings say of attempts that had no price at all.
+UNPRICED = "unpriced"
 _IS_CALL = f"kind < {Kind.CORRECTION.value}"
 _IS_ERROR = "status NOT IN ({})".format(", ".join(f"'{status.value}'" for status in NOT_ERRORS))
 _HAS_TOKENS = "in_fresh + in_cache_read + in_cache_write_5m + in_cache_write_1h + out_total > 0"
-_COUNTS = {
-    "calls": _IS_CALL,
-    "errors": f"{_IS_CALL} AND {_IS_ERROR}",
-    "unconfirmed": f"state = '{State.UNCONFIRMED.value}'",
-    "unpriced": f"{_IS_CALL} AND price_version IS NULL AND {_HAS_TOKENS}",
-}
+_IS_COUNTED = (
+    f"(kind = {Kind.POST.value} AND {_HAS_TOKENS}"
+    f" OR kind = {Kind.CORRECTION.value} AND usage_source <> '{Source.NONE.value}')"
+)
+
+
+def _count(condition: str, *, less: str = "FALSE") -> str:
+    return f"SUM(CASE WHEN {condition} THEN 1 WHEN {less} THEN -1 ELSE 0 END)"
+
+
+# An attempt is a call once, with the outcome and the latency of its first entry; what follows only moves amounts.
 SUMS = {
-    **{name: f"SUM(CASE WHEN {condition} THEN 1 ELSE 0 END)" for name, condition in _COUNTS.items()},
+    "calls": _count(_IS_CALL),
+    "errors": _count(f"{_IS_CALL} AND {_IS_ERROR}"),
+    "unconfirmed": _count(f"kind = {Kind.UNCONFIRMED.value}", less=f"kind = {Kind.CORRECTION.value}"),
+    "unpriced": _count(
+        f"price_version IS NULL AND {_IS_COUNTED}", less=f"kind = {Kind.REPRICE.value} AND error_code = '{UNPRICED}'"
+    ),
     **{name: f"SUM({name})" for name in COUNTERS},
+    "latency_ms": f"SUM(CASE WHEN {_IS_CALL} THEN latency_ms ELSE 0 END)",
 }
 _ROLL_UP = """
 INSERT INTO usage_hourlyrollup (hour, {group}, {names})

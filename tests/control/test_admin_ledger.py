@@ -80,8 +80,8 @@ def test_a_call_is_found_by_its_trace_and_by_the_providers_id(desk, call):
 def test_ids_of_a_request_embrace_its_entries():
     request = ids.request_id(now_ms=1_700_000_000_000, random_bits=7)
     first, last = ids.entries_of(request)
-    for attempt, kind in ((1, 1), (255, 15)):
-        entry = ids.entry_id(request, attempt=attempt, kind=kind)
+    for attempt, slot in ((1, 1), (255, 15)):
+        entry = ids.entry_id(request, attempt=attempt, slot=slot)
         assert first <= entry <= last
         assert ids.request_of(entry) == request
     assert ids.request_of(request) == request

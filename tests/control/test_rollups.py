@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from apps.domain import ids
 from apps.usage import ledger, rollups, selectors, tasks
-from apps.usage.models import Entry, HourlyRollup, Watermark
+from apps.usage.models import Entry, HourlyRollup, Kind, Watermark
 from tests.money.calls import intent, outcome
 
 pytestmark = pytest.mark.django_db
@@ -37,16 +37,22 @@ def grouped() -> dict[tuple, tuple]:
     found: dict[tuple, list[int]] = {}
     for entry in Entry.objects.all():
         hour = datetime.fromtimestamp(ids.milliseconds(entry.pk) / 1000, UTC).replace(minute=0, second=0, microsecond=0)
-        sums = found.setdefault((hour, *(getattr(entry, name) for name in rollups.GROUP)), [0] * 14)
+        sums = found.setdefault((hour, *(getattr(entry, name) for name in rollups.GROUP)), [0] * len(rollups.SUMS))
         has_tokens = entry.in_fresh + entry.in_cache_read + entry.out_total > 0
-        counts = [
-            entry.kind < 3,
-            entry.kind < 3 and entry.status not in ("ok", "client_gone"),
-            entry.state == "unconfirmed",
-            entry.kind < 3 and entry.price_version is None and has_tokens,
-        ]
-        for index, value in enumerate([*counts, *(getattr(entry, name) for name in rollups.COUNTERS)]):
-            sums[index] += value
+        is_call = entry.kind in (Kind.POST, Kind.UNCONFIRMED)
+        told = (entry.kind == Kind.POST and has_tokens) or (
+            entry.kind == Kind.CORRECTION and entry.usage_source != "none"
+        )
+        counts = {
+            "calls": is_call,
+            "errors": is_call and entry.status not in ("ok", "client_gone"),
+            "unconfirmed": (entry.kind == Kind.UNCONFIRMED) - (entry.kind == Kind.CORRECTION),
+            "unpriced": (told and entry.price_version is None)
+            - (entry.kind == Kind.REPRICE and entry.error_code == "unpriced"),
+            "latency_ms": entry.latency_ms * is_call,
+        }
+        for index, name in enumerate(rollups.SUMS):
+            sums[index] += counts[name] if name in counts else getattr(entry, name)
     return {key: tuple(sums) for key, sums in found.items()}
 
 

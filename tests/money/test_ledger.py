@@ -42,7 +42,7 @@ def test_a_row_says_all_that_the_outcome_said():
     told = outcome(meant, cost=700, latency_ms=900, ttft_ms=200, stop_reason="end_turn", trail=("a: taken",))
     (entry_id,) = ledger.post([told])
     row = Entry.objects.get(pk=entry_id)
-    assert entry_id == ids.entry_id(meant.request_id, attempt=1, kind=1)
+    assert entry_id == ids.entry_id(meant.request_id, attempt=1, slot=1)
     assert (row.tenant_id, row.project_id, row.user_id, row.key_id) == (11, 12, 13, 14)
     assert (row.model_id, row.provider_id, row.deployment_id, row.credential) == (15, 16, 17, "main")
     assert (row.model_name, row.upstream_model, row.endpoint) == ("claude", "claude-4", "/v1/messages")
