@@ -54,7 +54,8 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
         return
     if ctx.committed:
         frame = ctx.wire.stream_error(error, request_id=ctx.public_request_id)
-        await ctx.send({"type": "http.response.body", "body": frame})
+        cut = b"\n\n" if ctx.midway else b""  # ends the event that was cut, so that the error's stands alone
+        await ctx.send({"type": "http.response.body", "body": cut + frame})
         return
     shape = ctx.wire.write_error(error, request_id=ctx.public_request_id)
     refusals.note(ctx, error, status=shape.status)

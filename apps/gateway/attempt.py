@@ -113,6 +113,11 @@ class Attempt:
         return self.exchange is not None and self.exchange.seen.finished
 
     @property
+    def received(self) -> int:
+        """Bytes of the upstream's answer so far."""
+        return self.answer.received if self.answer is not None else 0
+
+    @property
     def is_journalled(self) -> bool:
         """So there will be a row of it in the ledger."""
         return self._intent is not None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from apps.domain import ids
-from apps.domain.errors import ClientError
+from apps.domain.errors import ClientError, GatewayError
 from apps.domain.limits.decision import Decision
 from apps.domain.protocols.contract import ClientCall, WireFormat
 from apps.domain.snapshot import Budget, Model, Principal, Snapshot
@@ -38,9 +38,11 @@ class RequestContext:
         "call",
         "committed",
         "decision",
+        "ended",
         "endpoint",
         "gone",
         "headers",
+        "midway",
         "model",
         "parts",
         "principal",
@@ -51,7 +53,6 @@ class RequestContext:
         "scope",
         "send",
         "snapshot",
-        "stalled",
         "started",
         "started_at",
         "task",
@@ -86,7 +87,14 @@ class RequestContext:
         self.committed = False  # the status line is out
         self.parts = 0  # of the body, that have come in
         self.gone = False  # the client has left
-        self.stalled = False  # the client has stopped sending
+        self.midway = False  # what has gone out ends inside an event
+        self.ended: GatewayError | None = None  # why the call was stopped
+
+    def end(self, reason: GatewayError) -> None:
+        """Stops the call and tells its caller why; the first reason holds."""
+        if self.ended is None and self.task is not None:
+            self.ended = reason
+            self.task.cancel()
 
     def forget(self) -> None:
         """Lets go of what refers back to this object. Left to the collector, a call's hundred objects cost it 40 µs,
@@ -94,7 +102,7 @@ class RequestContext:
         for attempt in self.attempts:
             attempt.forget()
         self.attempts.clear()
-        self.task = None
+        self.task = self.ended = None
 
     def presented_key(self) -> str:
         """From `x-api-key` or `Authorization: Bearer`; Claude Code's key helper sends it in both. "" without one."""

@@ -20,7 +20,10 @@ PART_SECONDS = 60.0
 GRACE_SECONDS = 0.1
 # A provider that bills to the end anyway is heard out, within reason.
 DRAIN_SECONDS = 120.0
+DRAIN_BYTES = 32 * 1024 * 1024
 MAX_DRAINS = 64
+
+_GONE = "client closed the connection"
 
 
 class Watch:
@@ -36,7 +39,7 @@ class Watch:
         self._parts = 0
         self._is_armed = False
         self._task: asyncio.Task[None] | None = None
-        self._drain: asyncio.TimerHandle | None = None
+        self._drain: _Drain | None = None
         ticker.add(self)
 
     def arm(self) -> None:
@@ -48,9 +51,7 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
         if self._drain is not None:
-            self._drain.cancel()
-            self._drain = None
-            state.draining_calls -= 1
+            self._drain.stop()
 
     def tick(self, now: float) -> None:
         """The first one after a part of the body, or after the whole, begins the time that is given."""
@@ -64,8 +65,7 @@ class Watch:
             if self._is_armed:
                 self._task = asyncio.create_task(self._wait())
             else:
-                self._ctx.stalled = True
-                self._stop()
+                self._ctx.end(errors.BodyTooSlow(f"no more of the request body came for {PART_SECONDS:.0f} s"))
 
     async def _wait(self) -> None:
         while (await self._ctx.receive())["type"] != "http.disconnect":
@@ -74,10 +74,9 @@ class Watch:
             return
         self._ctx.gone = True
         if self._may_drain():
-            state.draining_calls += 1
-            self._drain = asyncio.get_running_loop().call_later(DRAIN_SECONDS, self._stop)
+            self._drain = _Drain(self._ctx, self._ticker)
         else:
-            self._stop()
+            self._ctx.end(errors.ClientGone(_GONE))
 
     def _has_all(self) -> bool:
         """OpenAI's SDK hangs up on `[DONE]`, a moment before the upstream's body ends: that call was served."""
@@ -89,17 +88,31 @@ class Watch:
         wants = bool(attempts) and attempts[-1].deployment.provider.on_disconnect == "drain"
         return wants and state.draining_calls < MAX_DRAINS
 
-    def _stop(self) -> None:
-        if self._ctx.task is not None:
-            self._ctx.task.cancel()
+
+class _Drain:
+    """Hears a provider out to whom nobody listens any more, for so long and so many bytes. Until it is stopped."""
+
+    __slots__ = ("_ctx", "_due", "_most", "_ticker")
+
+    def __init__(self, ctx: RequestContext, ticker: Ticker) -> None:
+        self._ctx = ctx
+        self._ticker = ticker
+        self._due = asyncio.get_running_loop().time() + DRAIN_SECONDS
+        self._most = ctx.attempts[-1].received + DRAIN_BYTES
+        state.draining_calls += 1
+        ticker.add(self)
+
+    def stop(self) -> None:
+        self._ticker.discard(self)
+        state.draining_calls -= 1
+
+    def tick(self, now: float) -> None:
+        if now >= self._due or self._ctx.attempts[-1].received > self._most:
+            self._ctx.end(errors.ClientGone(_GONE))
 
 
 def explain(ctx: RequestContext) -> errors.GatewayError:
-    """Why the call's task was cancelled: the client left or sends no more, or the server is going down."""
+    """Why the call's task was cancelled: what it was ended for, or the server is going down."""
     if ctx.task is not None:
         ctx.task.uncancel()
-    if ctx.gone:
-        return errors.ClientGone("client closed the connection")
-    if ctx.stalled:
-        return errors.BodyTooSlow(f"no more of the request body came for {PART_SECONDS:.0f} s")
-    return errors.Unavailable("the gateway is shutting down", retry_after=1)
+    return ctx.ended or errors.Unavailable("the gateway is shutting down", retry_after=1)

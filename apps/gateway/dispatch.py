@@ -43,7 +43,7 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
             return await _ask(ctx, attempt, outbound)
         except errors.UpstreamError as error:
             await attempt.abandon(error)
-            if not error.retryable:
+            if not error.retryable or ctx.gone:  # nobody is left to try another for
                 raise
             failure = error
     assert failure is not None

@@ -31,14 +31,14 @@ async def relay(ctx: RequestContext, answered: Answered, ticker: Ticker) -> None
     try:
         await _pump(ctx, answered, pulse)
     except errors.UpstreamError:
-        if answered.attempt.is_finished:  # the whole answer is out, only the connection did not end well
-            await ctx.send({"type": "http.response.body", "body": answered.exchange.close()})
-            return
-        await _finish_frame(ctx, pulse)
-        raise
+        if not answered.attempt.is_finished:
+            raise
+        # The whole answer is out, only the connection did not end well.
+        await ctx.send({"type": "http.response.body", "body": answered.exchange.close()})
     finally:
         ticker.discard(pulse)
         pulse.stop()
+        ctx.midway = not pulse.between_events
 
 
 async def _begin(ctx: RequestContext, first: bytes) -> None:
@@ -60,12 +60,6 @@ async def _pump(ctx: RequestContext, answered: Answered, pulse: _Pulse) -> None:
         if seen.error is not None:
             break
     await send({"type": "http.response.body", "body": exchange.close()})
-
-
-async def _finish_frame(ctx: RequestContext, pulse: _Pulse) -> None:
-    """An answer cut inside an event: end that event, so that the error frame after it stands alone."""
-    if not pulse.between_events:
-        await ctx.send({"type": "http.response.body", "body": b"\n\n", "more_body": True})
 
 
 class _Pulse:

@@ -18,7 +18,7 @@ from apps.domain.snapshot import Timeouts
 from apps.outbound import faults
 from apps.outbound.deadline import Deadline
 from apps.outbound.pool import Pool, made_connection
-from apps.outbound.transport import reader
+from apps.outbound.transport import Body, reader
 from apps.runtime.ticker import Ticker
 
 # A kept-alive connection that is lost so soon after a request was written had been closed before it. Later than that
@@ -40,6 +40,11 @@ class Answer:
         self._deadline = deadline
         self._pool = pool
         self._finished = False
+
+    @property
+    def received(self) -> int:
+        """Bytes of the body that have come in, taken or not; 0 where the transport does not count them."""
+        return self._body.received if isinstance(self._body, Body) else 0
 
     async def chunk(self) -> bytes:
         """What has arrived of the body, nothing held back; b"" at its end. Raises UpstreamTimeout, UpstreamBroken."""

@@ -64,6 +64,10 @@ class Body(httpx2.AsyncByteStream):
         self._response = response
         self.readany = response.content.readany
 
+    @property
+    def received(self) -> int:
+        return self._response.content.total_bytes
+
     def __aiter__(self) -> Self:
         return self
 
