@@ -41,6 +41,12 @@ def unprotect(connection: Any) -> None:
     _run(connection, _POSTGRESQL_OFF if connection.vendor == "postgresql" else _SQLITE_OFF)
 
 
+def names(connection: Any) -> list[str]:
+    """Of the triggers."""
+    actions = ("", "_truncate") if connection.vendor == "postgresql" else ("_update", "_delete")
+    return [f"{TABLE}_refuse{action}" for action in actions]
+
+
 def _run(connection: Any, statements: tuple[str, ...]) -> None:
     with connection.cursor() as cursor:
         for statement in statements:

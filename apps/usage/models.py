@@ -148,16 +148,9 @@ class Entry(models.Model):
         return self.price_version is None and bool(self.in_fresh or self.out_total or self.in_cache_read)
 
 
-class HourlyRollup(models.Model):
-    """Sums of the entries of one hour (of their requests' arrival), recomputed whole, never added to."""
+class Sums(models.Model):
+    """What entries come to; see `rollups.SUMS`."""
 
-    hour = models.DateTimeField()
-    tenant = _names("tenants.Tenant")
-    project = _names("tenants.Project")
-    user = _names(settings.AUTH_USER_MODEL, null=True)
-    key = _names("keys.Key", null=True)
-    model = _names("catalog.Model", null=True)
-    provider = _names("catalog.Provider", null=True)
     calls = _amount()
     errors = _amount()
     unconfirmed = _amount()
@@ -174,6 +167,85 @@ class HourlyRollup(models.Model):
     latency_ms = _amount()
 
     class Meta:
+        abstract = True
+
+
+class SealedMonth(Sums):
+    """What a month's rows came to before they were dropped. Rows that came later are sealed under the next number.
+
+    `digest` chains those of its hours. Not finished: on SQLite, some of its hours are still in the ledger.
+    """
+
+    month = models.DateTimeField()
+    number = models.PositiveSmallIntegerField()
+    rows = _amount()
+    rows_posted = _amount()
+    rows_unconfirmed = _amount()
+    rows_corrected = _amount()
+    rows_repriced = _amount()
+    digest = models.CharField(max_length=64, blank=True)
+    began_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-month", "-number"]
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["month", "number"], name="sealed_month_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}, {self.number}"
+
+
+class SealedHour(models.Model):
+    """Which rows an hour had: their ids, 16 bytes each, and a digest of ids and amounts, so that one of them that is
+    sent again is known."""
+
+    seal = models.ForeignKey(SealedMonth, on_delete=models.PROTECT, related_name="hours")
+    hour = models.DateTimeField(db_index=True)
+    rows = models.PositiveIntegerField()
+    ids = models.BinaryField()
+    digest = models.BinaryField(max_length=32)
+
+    class Meta:
+        ordering = ["id"]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00}"
+
+
+class SealedWindow(models.Model):
+    """What the rows charged to a budget window, by its id: it may be gone with its budget."""
+
+    seal = models.ForeignKey(SealedMonth, on_delete=models.PROTECT, related_name="windows")
+    window = models.BigIntegerField()
+    high_nano = _amount()
+
+    class Meta:
+        ordering = ["window"]
+        default_permissions = ()
+        constraints = [models.UniqueConstraint(fields=["window", "seal"], name="sealed_window_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.seal}: window {self.window}"
+
+
+class HourlyRollup(Sums):
+    """Sums of the entries of one hour (of their requests' arrival), recomputed whole, never added to.
+
+    With a `seal` they are of entries that were dropped, and stay as they are; entries that came later have others.
+    """
+
+    hour = models.DateTimeField()
+    tenant = _names("tenants.Tenant")
+    project = _names("tenants.Project")
+    user = _names(settings.AUTH_USER_MODEL, null=True)
+    key = _names("keys.Key", null=True)
+    model = _names("catalog.Model", null=True)
+    provider = _names("catalog.Provider", null=True)
+    seal = models.ForeignKey(SealedMonth, on_delete=models.PROTECT, null=True, db_index=False, related_name="rollups")
+
+    class Meta:
         ordering = ["-hour"]
         default_permissions = ("view",)
         constraints = [
@@ -185,7 +257,8 @@ class HourlyRollup(models.Model):
                 Coalesce("key_id", 0),
                 Coalesce("model_id", 0),
                 Coalesce("provider_id", 0),
-                name="rollup_unique",
+                Coalesce("seal_id", 0),
+                name="rollup_unique_but_for_seals",
             ),
         ]
         indexes = [
@@ -195,10 +268,32 @@ class HourlyRollup(models.Model):
             models.Index(fields=["user", "hour"], name="rollup_by_user"),
             models.Index(fields=["key", "hour"], name="rollup_by_key"),
             models.Index(fields=["cost_nano"], name="rollup_by_cost"),
+            models.Index(fields=["seal"], condition=Q(seal__isnull=False), name="rollup_sealed"),
         ]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:00} {self.tenant}"
+
+
+class OpenAttempt(models.Model):
+    """An attempt that runs somewhere, where WEIR_FIRST_BYTE_GATE=database: what is known of it if its process is lost
+    with its disk. The id is that of its first ledger entry, whose posting removes it.
+
+    `replica` is the name of the journal that has it too; `intent` is encoded as there.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    request_id = models.UUIDField()
+    attempt = models.PositiveSmallIntegerField()
+    replica = models.CharField(max_length=120, db_index=True)
+    intent = models.BinaryField()
+    started_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.request_id}, {self.attempt}"
 
 
 class Watermark(models.Model):
@@ -208,6 +303,40 @@ class Watermark(models.Model):
     at = models.DateTimeField(null=True)
 
     class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Verification(models.Model):
+    """What came of checking the books. `findings` are those of `books.verify`; `failure` says why there are none."""
+
+    began_at = models.DateTimeField()
+    seconds = models.FloatField(default=0)
+    is_quick = models.BooleanField("quick")
+    checked = _amount()
+    violations = _amount()
+    findings = models.JSONField(default=list)
+    failure = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.began_at:%Y-%m-%d %H:%M}"
+
+
+class Figure(models.Model):
+    """A number that a scrape of the metrics asks for, counted in the background."""
+
+    name = models.CharField(max_length=40)
+    tenant = _names("tenants.Tenant", null=True)
+    value = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["name", "tenant"]
         default_permissions = ()
 
     def __str__(self) -> str:

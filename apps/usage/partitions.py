@@ -23,12 +23,12 @@ _NO_PARTITION = "23514"
 
 def ensure(now: datetime, *, months_ahead: int = MONTHS_AHEAD) -> list[str]:
     """Makes the month of `now`, the one before it (late rows) and those ahead. Returns the names of new ones."""
-    return _make(_months(_before(_month(now)), count=months_ahead + 2))
+    return _make(_months(_before(month_of(now)), count=months_ahead + 2))
 
 
 def cover(entries: list[UUID]) -> list[str]:
     """Makes the months of these entry ids. Returns the names of new ones."""
-    return _make(sorted({_month(_moment(entry)) for entry in entries}))
+    return _make(sorted({month_of(moment_of(entry)) for entry in entries}))
 
 
 def is_missing(error: Exception) -> bool:
@@ -38,7 +38,23 @@ def is_missing(error: Exception) -> bool:
 
 def bounds(month: datetime) -> tuple[UUID, UUID]:
     """The first id of the month and the first that is not in it."""
-    return _floor(month), _floor(_after(month))
+    return _floor(month), _floor(after(month))
+
+
+def name_of(month: datetime) -> str:
+    return f"{TABLE}_{month:%Y_%m}"
+
+
+def month_of(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def after(month: datetime) -> datetime:
+    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+
+
+def moment_of(entry: UUID) -> datetime:
+    return datetime.fromtimestamp(ids.milliseconds(entry) / 1000, UTC)
 
 
 def create_parent(schema_editor: Any, model: Any) -> None:
@@ -60,7 +76,7 @@ def _make(months: list[datetime]) -> list[str]:
 
 def _make_one(month: datetime) -> str | None:
     """Made apart and then attached, which does not keep readers and writers out as PARTITION OF would."""
-    name = f"{TABLE}_{month:%Y_%m}"
+    name = name_of(month)
     low, high = bounds(month)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
@@ -77,17 +93,9 @@ def _months(first: datetime, *, count: int) -> list[datetime]:
         month = first
         for _ in range(count):
             yield month
-            month = _after(month)
+            month = after(month)
 
     return list(run())
-
-
-def _month(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def _after(month: datetime) -> datetime:
-    return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
 
 
 def _before(month: datetime) -> datetime:
@@ -96,7 +104,3 @@ def _before(month: datetime) -> datetime:
 
 def _floor(moment: datetime) -> UUID:
     return ids.floor(int(moment.timestamp()) * 1000)
-
-
-def _moment(entry: UUID) -> datetime:
-    return datetime.fromtimestamp(ids.milliseconds(entry) / 1000, UTC)

@@ -57,7 +57,7 @@ _ROLL_UP = """
 INSERT INTO usage_hourlyrollup (hour, {group}, {names})
 SELECT %s, {group}, {sums} FROM usage_entry WHERE id >= %s AND id < %s GROUP BY {group}
 ON CONFLICT (hour, tenant_id, project_id, COALESCE(user_id, 0), COALESCE(key_id, 0), COALESCE(model_id, 0),
-    COALESCE(provider_id, 0))
+    COALESCE(provider_id, 0), COALESCE(seal_id, 0))
 DO UPDATE SET {updates}
 """.format(
     group=", ".join(GROUP),
@@ -75,7 +75,7 @@ def roll_up() -> int:
     newest = fresh.aggregate(newest=Max("settled_at"))["newest"]
     if newest is None:
         return 0
-    hours = _hours(fresh)
+    hours = hours_of(fresh)
     for hour in hours:
         compute(hour)
         failpoint("rollup.between_hours")
@@ -101,7 +101,7 @@ def hour_of(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def _hours(fresh: Any) -> list[datetime]:
+def hours_of(fresh: Any) -> list[datetime]:
     """Where the entries may belong: a late attempt can begin in the hour after its request's."""
     begun = (
         fresh.order_by().annotate(hour=TruncHour("started_at", tzinfo=UTC)).values_list("hour", flat=True).distinct()
