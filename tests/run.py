@@ -28,6 +28,7 @@ from tests import services
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 STORELESS = frozenset({"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser"})
+FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 
@@ -136,12 +137,13 @@ def main(asked: list[str]) -> int:
     print(f"order: SEED={seed}")
     tally = Tally()
     storeless = [name for name in names if name in STORELESS]
-    stored = [name for name in names if name not in STORELESS]
+    stored = [name for name in names if name not in STORELESS | {FAULTS}]
     run_pass("no store", names=storeless, variables={}, seed=seed, tally=tally)
     if stored:
         with servers() as variables:
             run_pass("PostgreSQL and Redis", names=stored, variables=variables, seed=seed, tally=tally)
         run_pass("SQLite, no Redis", names=stored, variables={}, seed=seed, tally=tally)
+    run_pass("faults", names=[name for name in names if name == FAULTS], variables={}, seed=seed, tally=tally)
     print(f"\norder: SEED={seed}")
     for line in tally.lines():
         print(line)

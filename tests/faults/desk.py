@@ -1,0 +1,216 @@
+"""The operator's desk: a process beside the gateways, with a way of its own to the database that no fault lies on.
+
+    python -m tests.faults.desk
+
+A line of JSON on standard input, {"do": name, "with": {…}}, is answered by one on standard output: {"told": …}, or
+{"failed": traceback}. The public functions below are what can be done. `None` for an actor: the system itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import traceback
+from typing import Any
+
+import django
+
+PRICE = {
+    "input": 3_000_000_000,
+    "output": 15_000_000_000,
+    "cache_read": 300_000_000,
+    "cache_write_5m": 3_750_000_000,
+    "cache_write_1h": 6_000_000_000,
+}
+MODELS = {  # the name callers use: the dialect of its upstream. Two deployments each, so that there is a second try.
+    "claude": "anthropic_messages",
+    "gpt": "openai_chat",
+}
+MAX_OUTPUT = 400
+TIMEOUTS = {"connect_timeout": 2.0, "first_byte_timeout": 1.5, "idle_timeout": 1.5, "total_timeout": 30.0}
+
+
+def seed(*, simulator_url: str) -> None:
+    """Migrates, and makes what all tenants call."""
+    from django.core.management import call_command
+
+    from apps.catalog import services as catalog
+
+    call_command("migrate", verbosity=0)
+    catalog.allow_network(actor=None, cidr="127.0.0.0/8")
+    for name, protocol in MODELS.items():
+        model = catalog.create_model(actor=None, name=name, display_name=name, max_output_tokens=MAX_OUTPUT)
+        for priority in (0, 1):
+            provider = catalog.create_provider(
+                actor=None,
+                name=f"{name} {priority}",
+                vendor="simulated",
+                protocol=protocol,
+                base_url=simulator_url,
+                **TIMEOUTS,
+            )
+            catalog.create_credential(
+                provider, actor=None, alias="main", secret=f"simulated-credential-{name}-{priority}"
+            )
+            deployment = catalog.create_deployment(
+                model, actor=None, provider=provider, upstream_model=f"{name}-simulated", priority=priority
+            )
+            catalog.set_price(deployment, actor=None, **PRICE)
+
+
+def tenant(*, name: str, budgets: list[dict[str, Any]], keys: int = 2, **fields: Any) -> dict[str, Any]:
+    """A tenant with a project, a user and keys. A budget is {"of": tenant | project | user | key | model, "amount", …}.
+
+    Returns {"id", "keys": [[id, plaintext]], "budgets": [ids]}.
+    """
+    from apps.accounts import services as accounts
+    from apps.catalog.models import Model
+    from apps.keys import services as key_services
+    from apps.quotas import services as quotas
+    from apps.tenants import services as tenants
+
+    owner = accounts.create_user(actor=None, username=f"owner-{name}")
+    made = tenants.create_tenant(actor=None, name=name, owner=owner, **fields)
+    project = tenants.create_project(made, actor=None, name="all")
+    issued = [
+        key_services.issue(actor=None, tenant=made, project=project, user=owner, name=f"{name} {number}")
+        for number in range(keys)
+    ]
+    subjects = {
+        "tenant": {"tenant": made},
+        "project": {"project": project},
+        "user": {"user": owner},
+        "key": {"key": issued[0].key},
+        "model": {"model": Model.objects.get(name="claude"), "tenant": made},
+    }
+    ids = [
+        quotas.create_budget(actor=None, **subjects[budget["of"]], **{k: v for k, v in budget.items() if k != "of"}).pk
+        for budget in budgets
+    ]
+    return {"id": made.pk, "keys": [[one.key.pk, one.plaintext] for one in issued], "budgets": ids}
+
+
+def revoke(*, key: int) -> None:
+    from apps.keys import services
+    from apps.keys.models import Key
+
+    services.revoke(Key.objects.get(pk=key), actor=None)
+
+
+def set_amount(*, budget: int, amount: int) -> None:
+    from apps.quotas import services
+    from apps.quotas.models import Budget
+
+    services.update_budget(Budget.objects.get(pk=budget), actor=None, amount=amount)
+
+
+def set_prices(*, factor: int) -> None:
+    """From now on every deployment costs so many times what it cost at first."""
+    from apps.catalog import services
+    from apps.catalog.models import Deployment
+
+    for deployment in Deployment.objects.all():
+        services.set_price(deployment, actor=None, **{name: value * factor for name, value in PRICE.items()})
+
+
+def set_limit(*, tenant: int, **limits: int) -> None:
+    from apps.quotas import services
+    from apps.tenants.models import Tenant
+
+    services.create_limit(actor=None, tenant=Tenant.objects.get(pk=tenant), **limits)
+
+
+def disconnects(*, policy: str) -> None:
+    """What every provider's calls do when the client leaves: cancel or drain."""
+    from apps.catalog import services
+    from apps.catalog.models import Provider
+
+    for provider in Provider.objects.all():
+        services.update_provider(provider, actor=None, on_disconnect=policy)
+
+
+def books(*, tenant: int, budgets: list[int]) -> dict[str, Any]:
+    """All that the database says of one tenant's money: see `tests.faults.books`."""
+    from apps.catalog.models import Price
+    from apps.quotas.models import BudgetWindow, Gap, Lease
+    from apps.usage.models import Entry
+
+    windows = BudgetWindow.objects.filter(budget__in=budgets)
+    return {
+        "entries": list(Entry.objects.filter(tenant_id=tenant).order_by("id").values()),
+        "windows": list(windows.values()),
+        "leases": list(Lease.objects.filter(window__in=windows).values()),
+        "gaps": list(Gap.objects.filter(window__in=windows).values()),
+        "prices": list(Price.objects.values()),
+    }
+
+
+def replicas() -> list[dict[str, Any]]:
+    from apps.quotas.models import Replica
+
+    return list(Replica.objects.values())
+
+
+def silence(*, name: str = "") -> int:
+    """Lets the replicas whose names begin so, as far as the database can tell, have been silent for an hour."""
+    from django.db.models.functions import Now
+
+    from apps.quotas.models import Replica
+
+    silent = Replica.objects.filter(name__startswith=name)
+    silent.exclude(fenced_at=None).update(fenced_at=Now() - datetime.timedelta(hours=1))
+    return silent.update(heartbeat=Now() - datetime.timedelta(hours=1))
+
+
+def recover(*, folder: str) -> list[int]:
+    """Takes over every journal there that nobody holds, as a gateway does when it starts."""
+    import asyncio
+
+    from apps.usage import recovery
+
+    found = asyncio.run(recovery.recover(folder))
+    return [found.journals, found.posted, found.unconfirmed]
+
+
+def roll_up() -> int:
+    from apps.usage import rollups
+
+    return rollups.roll_up()
+
+
+def run(*, command: str, arguments: list[str]) -> dict[str, Any]:
+    """A management command: its exit status and what it wrote."""
+    import io
+
+    from django.core.management import call_command
+
+    out = io.StringIO()
+    try:
+        call_command(command, *arguments, stdout=out, stderr=out)
+    except SystemExit as ended:
+        return {"status": ended.code or 0, "output": out.getvalue()}
+    return {"status": 0, "output": out.getvalue()}
+
+
+def main() -> None:
+    from django.db import close_old_connections
+
+    django.setup()
+    _say({"ready": "desk"})
+    for line in sys.stdin:
+        order = json.loads(line)
+        close_old_connections()
+        try:
+            _say({"told": globals()[order["do"]](**order["with"])})
+        except Exception:
+            _say({"failed": traceback.format_exc()})
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer, default=str) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
