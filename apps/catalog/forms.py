@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.urls import reverse
 from django.utils.html import format_html
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
 
 from apps.audit.fields import DollarsField, SeveralField, WordsField, offer_also
 from apps.audit.forms import Lasting
@@ -153,6 +153,13 @@ class DeploymentForm(Lasting, forms.ModelForm):
 class PriceForm(forms.ModelForm):
     """Prices in dollars per million tokens."""
 
+    is_correction = forms.BooleanField(
+        label="Corrects the past",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Then it may begin in the past, or when another one does, whose place it takes. "
+        "“manage.py reprice” books what that changes of calls that have been billed.",
+    )
     input = DollarsField(label="Input, $")
     output = DollarsField(label="Output, $")
     cache_read = DollarsField(label="Cache read, $", required=False, help_text="Empty: as input.")
@@ -163,7 +170,9 @@ class PriceForm(forms.ModelForm):
         model = Price
         fields = ["deployment", "effective_from", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h"]
         labels = {"effective_from": "In force from (UTC)"}
-        help_texts = {"effective_from": "Now or later; only a deployment's first price may begin in the past."}
+        help_texts = {
+            "effective_from": "Now or later; a deployment's first price, or a correction, may begin in the past."
+        }
 
     def clean(self) -> dict[str, Any]:
         """Model validation sees what will be saved."""

@@ -229,7 +229,7 @@ def _price() -> models.BigIntegerField[int, int]:
 class Price(models.Model):
     """Nano-USD per million tokens, from a moment on. Its id is the price version that ledger rows carry.
 
-    Never edited: a correction is a new row.
+    Never edited: a correction is a new row. Of two that begin at one moment the later one, by id, is in force.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="prices")
@@ -242,9 +242,9 @@ class Price(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        ordering = ["deployment", "-effective_from"]
+        ordering = ["deployment", "-effective_from", "-id"]
+        indexes = [models.Index(fields=["deployment", "effective_from"], name="price_by_moment")]
         constraints = [
-            models.UniqueConstraint(fields=["deployment", "effective_from"], name="price_moment_unique"),
             models.CheckConstraint(
                 condition=models.Q(**{f"{price}__gte": 0 for price in PRICES}), name="price_not_negative"
             ),

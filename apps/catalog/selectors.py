@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -189,11 +190,27 @@ def _price_cards(now: int) -> dict[int, list[snapshot.PriceCard]]:
     """By deployment: the card in force and those to come. History stays in the database."""
     moment = datetime.datetime.fromtimestamp(now, tz=datetime.UTC)
     later = Price.objects.filter(
-        deployment=OuterRef("deployment"), effective_from__gt=OuterRef("effective_from"), effective_from__lte=moment
+        Q(effective_from__gt=OuterRef("effective_from"), effective_from__lte=moment)
+        | Q(effective_from=OuterRef("effective_from"), pk__gt=OuterRef("pk")),
+        deployment=OuterRef("deployment"),
     )
-    rows = Price.objects.filter(~Exists(later), deployment__is_enabled=True).order_by("deployment", "effective_from")
+    return _cards(Price.objects.filter(~Exists(later), deployment__is_enabled=True))
+
+
+def price_history(deployments: Collection[int]) -> dict[int, list[snapshot.PriceCard]]:
+    """By deployment, all its cards in the order in which the later one holds; see `pricing.card_at`."""
+    return _cards(Price.objects.filter(deployment__in=deployments))
+
+
+def price_card(version: int) -> snapshot.PriceCard | None:
+    found = _cards(Price.objects.filter(pk=version))
+    return next((card for cards in found.values() for card in cards), None)
+
+
+def _cards(rows: QuerySet[Price]) -> dict[int, list[snapshot.PriceCard]]:
     found: dict[int, list[snapshot.PriceCard]] = defaultdict(list)
-    for pk, deployment, effective_from, *amounts in rows.values_list("pk", "deployment", "effective_from", *PRICES):
+    ordered = rows.order_by("deployment", "effective_from", "pk")
+    for pk, deployment, effective_from, *amounts in ordered.values_list("pk", "deployment", "effective_from", *PRICES):
         terms: dict[str, Any] = dict(zip(PRICES, amounts, strict=True))
         card = snapshot.PriceCard(version=pk, effective_from=int(effective_from.timestamp()), **terms)
         found[deployment].append(card)

@@ -222,18 +222,23 @@ def set_price(
     cache_read: int | None = None,
     cache_write_5m: int | None = None,
     cache_write_1h: int | None = None,
+    is_correction: bool = False,
 ) -> Price:
     """A price from a moment on, now by default; nano-USD per million tokens. What is left out costs as `input`.
 
-    Prices in force are never edited, and what has been billed is never priced again: a price may lie in the past only
-    if it is the deployment's first.
+    Prices in force are never edited. One that begins in the past is the deployment's first, or a correction, entered
+    late or in the place of one that was wrong: it is in force from its moment to the next price's, and `manage.py
+    reprice` books what that changes of calls that have been billed.
     """
     now = timezone.now()
     moment = effective_from or now
     with transaction.atomic():
         Deployment.objects.select_for_update().get(pk=deployment.pk)
-        if moment < now - _CLOCK_GRACE and deployment.prices.exists():
-            raise ValidationError({"effective_from": "A new price begins now or later."})
+        others = deployment.prices.all()
+        if not is_correction and moment < now - _CLOCK_GRACE and others.exists():
+            raise ValidationError({"effective_from": "A new price begins now or later, unless it is a correction."})
+        if not is_correction and others.filter(effective_from=moment).exists():
+            raise ValidationError({"effective_from": "A price of this moment exists; another one is a correction."})
         price = Price(
             deployment=deployment,
             effective_from=moment,
@@ -243,7 +248,8 @@ def set_price(
             cache_write_5m=input if cache_write_5m is None else cache_write_5m,
             cache_write_1h=input if cache_write_1h is None else cache_write_1h,
         )
-        audit.add(price, actor=actor, action="price.set", area=Area.CATALOG)
+        action = "price.corrected" if is_correction else "price.set"
+        audit.add(price, actor=actor, action=action, area=Area.CATALOG)
     return price
 
 

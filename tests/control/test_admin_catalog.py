@@ -357,6 +357,18 @@ def test_what_a_price_cannot_be_is_told_at_its_field(wrong, field, desk):
     assert Price.objects.count() == 1
 
 
+def test_a_past_price_is_corrected_by_another_one(desk):
+    wrong = factories.price(effective_from=timezone.now() - datetime.timedelta(days=3), input=10**9)
+    began = {"effective_from_0": f"{wrong.effective_from:%Y-%m-%d}", "effective_from_1": "00:00:00"}
+    assert errors(new_price(desk, wrong.deployment, **began))
+    assert new_price(desk, wrong.deployment, **began, is_correction="on").status_code == 302
+    right = Price.objects.latest("pk")
+    assert right.effective_from.date() == wrong.effective_from.date()
+    assert actions(by=desk.user) == ["price.corrected"]
+    factories.price(wrong.deployment, effective_from=wrong.effective_from, is_correction=True)
+    assert desk.text("catalog_price_changelist").count("in force<") == 1
+
+
 def test_a_price_that_is_set_cannot_be_edited(desk):
     price = factories.price()
     assert 'name="input"' not in desk.text("catalog_price_change", price.pk)

@@ -14,6 +14,7 @@ from apps.audit import selectors as audit
 from apps.audit.models import Record
 from apps.catalog import selectors, services
 from apps.catalog.models import Deployment, Model, Price
+from apps.domain import pricing
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +125,24 @@ def test_two_prices_do_not_begin_at_one_moment():
     first = factories.price(effective_from=moment)
     with pytest.raises(ValidationError):
         factories.price(first.deployment, effective_from=moment)
+
+
+def test_a_correction_begins_in_the_past_or_in_the_place_of_another():
+    past = timezone.now() - datetime.timedelta(days=30)
+    wrong = factories.price(effective_from=past, input=3)
+    right = factories.price(wrong.deployment, effective_from=past, input=2, is_correction=True)
+    late = factories.price(
+        wrong.deployment, effective_from=past + datetime.timedelta(days=1), input=5, is_correction=True
+    )
+    assert Record.objects.latest("id").action == "price.corrected"
+    cards = selectors.price_history([wrong.deployment_id])[wrong.deployment_id]
+    assert [card.version for card in cards] == [wrong.pk, right.pk, late.pk]
+    begins = int(past.timestamp())
+    assert pricing.card_at(tuple(cards), begins + 60) == selectors.price_card(right.pk)
+    assert pricing.card_at(tuple(cards), begins + 86_400 + 60) == selectors.price_card(late.pk)
+    assert pricing.card_at(tuple(cards), begins - 60) is None
+    wrong.refresh_from_db()
+    assert wrong.input == 3
 
 
 @pytest.mark.parametrize("name", ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h"])

@@ -140,6 +140,9 @@ def test_the_price_in_force_and_those_to_come_are_told_and_history_is_not():
         assert pricing.card_at(cards, int(moment.timestamp())).version == price.pk
     assert [card.version for card in told(now - datetime.timedelta(days=1))] == [old.pk, current.pk, coming.pk]
     assert [card.version for card in told(now + datetime.timedelta(days=1))] == [coming.pk]
+    for of in (old, current, coming):
+        factories.price(deployment, input=9, effective_from=of.effective_from, is_correction=True)
+    assert [card.input for card in told(now)] == [9, 9]
 
 
 def test_a_secret_that_does_not_open_is_left_out_and_logged_and_breaks_nothing(capfd):

@@ -116,7 +116,7 @@ class DeploymentAdmin(Switched):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
         rows: QuerySet[Deployment] = super().get_queryset(request)
         current = Price.objects.filter(deployment=OuterRef("pk"), effective_from__lte=timezone.now())
-        newest = current.order_by("-effective_from")
+        newest = current.order_by("-effective_from", "-pk")
         return rows.select_related("model", "provider").annotate(
             input_price=Subquery(newest.values("input")[:1]), output_price=Subquery(newest.values("output")[:1])
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Max, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
@@ -52,7 +52,7 @@ class PriceInline(Priced, Inline):
     model = Price
     fields = ["shown_from", *AMOUNTS]
     readonly_fields = fields
-    ordering = ["-effective_from"]
+    ordering = ["-effective_from", "-id"]
     show_change_link = True
     per_page = 50
 
@@ -79,7 +79,7 @@ class PriceAdmin(Priced, AuditedAdmin):
     autocomplete_fields = ["deployment"]
     nothing_yet = "Without a price, calls are counted in tokens only and budgets do not move."
     fieldsets = [
-        (None, {"fields": ["deployment", "effective_from"]}),
+        (None, {"fields": ["deployment", "effective_from", "is_correction"]}),
         (
             "Prices",
             {
@@ -92,8 +92,7 @@ class PriceAdmin(Priced, AuditedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         rows: QuerySet[Price] = super().get_queryset(request)
         siblings = Price.objects.filter(deployment=OuterRef("deployment"), effective_from__lte=timezone.now())
-        newest = siblings.order_by().values("deployment").annotate(newest=Max("effective_from")).values("newest")
-        return rows.annotate(newest=Subquery(newest))
+        return rows.annotate(newest=Subquery(siblings.order_by("-effective_from", "-pk").values("pk")[:1]))
 
     def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> Any:
         if obj is None:
@@ -110,7 +109,7 @@ class PriceAdmin(Priced, AuditedAdmin):
     def in_force(self, price: Any) -> str:
         if price.effective_from > timezone.now():
             return cells.badge("to come", "info")
-        return cells.badge("in force", "good") if price.effective_from == price.newest else cells.badge("past")
+        return cells.badge("in force", "good") if price.pk == price.newest else cells.badge("past")
 
     @display(description="Price version")
     def version(self, price: Price) -> int:
@@ -130,6 +129,7 @@ class PriceAdmin(Priced, AuditedAdmin):
             cache_read=obj.cache_read,
             cache_write_5m=obj.cache_write_5m,
             cache_write_1h=obj.cache_write_1h,
+            is_correction=form.cleaned_data["is_correction"],
         )
         obj.pk, obj._state.adding = price.pk, False
 
