@@ -32,6 +32,7 @@ NAMES = frozenset(
         "lease.granted",  # committed, and this process has not heard of it
         "recover.before_retire",  # all is posted, the leases are not freed
         "rollup.between_hours",
+        "seal.between_hours",  # SQLite: some hours of the month are sealed
     }
 )
 _ACTIONS = ("kill", "stop", "raise", "sleep")

@@ -1,0 +1,220 @@
+"""A month of the ledger that nobody needs row by row any more: its totals are kept and its rows dropped.
+
+What stays: the month's rollups and their totals, what was charged to each budget window, and of each hour the ids of
+its rows with a digest of what they said. So budgets still add up, and an outcome that is delivered once more, years
+later, is still known. One that is new is recorded: it lies in a partition of its own until that is sealed in turn.
+
+PostgreSQL drops the month's partition in the transaction that writes the totals; SQLite deletes hour by hour, each in
+the transaction that adds the hour's totals. Whenever it is killed, the books are true, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import OperationalError, connection, transaction
+from django.db.models import Count, F, Q, Sum
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from apps.domain import ids
+from apps.runtime.failpoints import failpoint
+from apps.usage import append_only, charges, partitions, rollups
+from apps.usage.models import Entry, HourlyRollup, Kind, SealedHour, SealedMonth, SealedWindow
+
+ID_BYTES = 16
+# Sooner than so long after its request no row is sealed, so younger ones need not be looked for.
+YOUNG = timedelta(days=27)
+_HASHED = ("id", "kind", "cost_nano", "low_nano", "high_nano")
+_LOCK = 0x5345414C
+# Less than PostgreSQL waits before it takes a wait for a deadlock: who must give way is this one, not the traffic.
+_LOCK_MILLISECONDS = 500
+_TRIES = 60
+_PAUSE_SECONDS = 1.0
+_LOCK_NOT_AVAILABLE = "55P03"
+_COUNTS = {
+    "rows_posted": Count("pk", filter=Q(kind=Kind.POST)),
+    "rows_unconfirmed": Count("pk", filter=Q(kind=Kind.UNCONFIRMED)),
+    "rows_corrected": Count("pk", filter=Q(kind=Kind.CORRECTION)),
+    "rows_repriced": Count("pk", filter=Q(kind=Kind.REPRICE)),
+}
+
+
+class Refused(Exception):
+    """Why a month cannot be sealed now."""
+
+
+class Hour(NamedTuple):
+    """What is kept of an hour's rows: their ids one after another, and a digest of ids and amounts."""
+
+    rows: int
+    ids: bytes
+    digest: bytes
+
+
+def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -> SealedMonth | None:
+    """Seals what the ledger has of the month; None: nothing. `exported`: digests of the hours as they were written out.
+
+    Raises Refused, and DatabaseError; then nothing, or on SQLite some hours, are sealed.
+    """
+    _refuse_if_open(month)
+    if connection.vendor == "postgresql":
+        with transaction.atomic():
+            _lock(month)
+            if hours := occupied_hours(month):
+                _seal_hours(month, hours, exported)
+                _drop(month)
+    else:
+        for hour in occupied_hours(month):
+            with transaction.atomic():
+                _seal_hours(month, [hour], exported)
+                _delete(hour)
+            failpoint("seal.between_hours")
+    SealedMonth.objects.filter(month=month, finished_at=None).update(finished_at=Now())
+    return SealedMonth.objects.filter(month=month).order_by("-number").first()
+
+
+def known(entries: Iterable[UUID]) -> set[UUID]:
+    """Those of the ids that were sealed. No query unless one is weeks old."""
+    border = int((timezone.now() - YOUNG).timestamp() * 1000)
+    old = [entry for entry in entries if ids.milliseconds(entry) < border]
+    if not old:
+        return set()
+    hours = SealedHour.objects.filter(hour__in={_hour(entry) for entry in old})
+    sealed = {identifier for hour in hours for identifier in ids_in(hour)}
+    return {entry for entry in old if entry.bytes in sealed}
+
+
+def ids_in(hour: SealedHour) -> set[bytes]:
+    packed = bytes(hour.ids)
+    return {packed[start : start + ID_BYTES] for start in range(0, len(packed), ID_BYTES)}
+
+
+def digest_of(hour: datetime) -> Hour:
+    """Of the ledger's rows, in the order of their ids."""
+    digest, packed = hashlib.sha256(), bytearray()
+    for entry, *amounts in entries(hour, hour + rollups.HOUR).values_list(*_HASHED).iterator(chunk_size=5000):
+        packed += entry.bytes
+        digest.update(f"{entry.hex} {' '.join(map(str, amounts))}\n".encode())
+    return Hour(len(packed) // ID_BYTES, bytes(packed), digest.digest())
+
+
+def chained(before: bytes, hour: bytes) -> bytes:
+    """The digest of a month up to and with an hour."""
+    return hashlib.sha256(before + hour).digest()
+
+
+def entries(first: datetime, end: datetime) -> Any:
+    """Those of a span of hours, oldest first."""
+    low, high = (ids.floor(int(moment.timestamp()) * 1000) for moment in (first, end))
+    return Entry.objects.filter(id__gte=low, id__lt=high).order_by("id")
+
+
+def occupied_hours(month: datetime) -> list[datetime]:
+    """Those of which the ledger has rows, found along the primary key."""
+    found, hour, end = [], month, partitions.after(month)
+    while (first := entries(hour, end).values_list("pk", flat=True).first()) is not None:
+        found.append(_hour(first))
+        hour = found[-1] + rollups.HOUR
+    return found
+
+
+def _hour(entry: UUID) -> datetime:
+    return rollups.hour_of(partitions.moment_of(entry))
+
+
+# --- one transaction ------------------------------------------------------------------------------------------------
+
+
+def _seal_hours(month: datetime, hours: list[datetime], exported: Mapping[datetime, bytes] | None) -> SealedMonth:
+    """Adds the hours to the month's totals."""
+    sealed = _under_way(month)
+    for hour in hours:
+        kept = digest_of(hour)
+        if exported is not None and exported.get(hour) != kept.digest:
+            raise Refused(f"rows of {hour:%Y-%m-%d %H:00} came after they were written out: write them out again")
+        _seal_hour(sealed, hour, kept)
+    sealed.save()
+    return sealed
+
+
+def _under_way(month: datetime) -> SealedMonth:
+    """On SQLite the month that a run before this one did not finish; else a new number of the month."""
+    latest = SealedMonth.objects.filter(month=month).order_by("-number").first()
+    if latest is not None and latest.finished_at is None:
+        return latest
+    return SealedMonth.objects.create(month=month, number=latest.number + 1 if latest is not None else 1)
+
+
+def _seal_hour(sealed: SealedMonth, hour: datetime, kept: Hour) -> None:
+    rollups.compute(hour)
+    live = HourlyRollup.objects.filter(hour=hour, seal=None)
+    totals = live.aggregate(**{name: Sum(name) for name in rollups.SUMS})
+    if totals["unconfirmed"]:
+        raise Refused(_open(totals["unconfirmed"]))
+    live.update(seal=sealed)
+    for name, amount in totals.items():
+        setattr(sealed, name, getattr(sealed, name) + amount)
+    for name, number in entries(hour, hour + rollups.HOUR).order_by().aggregate(**_COUNTS).items():
+        setattr(sealed, name, getattr(sealed, name) + number)
+    sealed.rows += kept.rows
+    sealed.digest = chained(bytes.fromhex(sealed.digest), kept.digest).hex()
+    SealedHour.objects.create(seal=sealed, hour=hour, rows=kept.rows, ids=kept.ids, digest=kept.digest)
+    for window, amount in charges.by_window(rollups.bounds(hour)).items():
+        row, _ = SealedWindow.objects.get_or_create(seal=sealed, window=window)
+        SealedWindow.objects.filter(pk=row.pk).update(high_nano=F("high_nano") + amount)
+
+
+def _refuse_if_open(month: datetime) -> None:
+    """An unconfirmed call needs its row for as long as nobody knows what it cost."""
+    counts = entries(month, partitions.after(month)).order_by().aggregate(**_COUNTS)
+    if left := counts["rows_unconfirmed"] - counts["rows_corrected"]:
+        raise Refused(_open(left))
+
+
+def _open(number: int) -> str:
+    return f"nobody knows yet what {number} of its calls cost: see manage.py ledger_unconfirmed"
+
+
+# --- what the databases do differently ------------------------------------------------------------------------------
+
+
+def _lock(month: datetime) -> None:
+    """Nobody else seals, and nobody adds a row to the month; rows of other months come and go."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [partitions.name_of(month)])
+        if cursor.fetchone()[0]:
+            cursor.execute(f"LOCK TABLE {partitions.name_of(month)} IN SHARE MODE")
+
+
+def _drop(month: datetime) -> None:
+    """For a moment nobody can use the ledger, so whoever is at it is waited for briefly, and again after a pause.
+
+    Raises OperationalError when that has not helped for a minute.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
+                cursor.execute(f"DROP TABLE {partitions.name_of(month)}")
+                cursor.execute("SET LOCAL lock_timeout = 0")
+            return
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _LOCK_NOT_AVAILABLE or not tries_left:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _delete(hour: datetime) -> None:
+    """SQLite's triggers come off and go on again within the transaction, so nobody ever sees the ledger without."""
+    low, high = rollups.bounds(hour)
+    append_only.unprotect(connection)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DELETE FROM {partitions.TABLE} WHERE id >= %s AND id < %s", [low, high])  # noqa: S608
+    append_only.protect(connection)
