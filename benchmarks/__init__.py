@@ -6,7 +6,7 @@
     hold.py      idle open streams                    memory.py      resident memory and processor time
     wire.py      the calls, as bytes                  figures.py     medians, percentiles, ratios, targets
     bare.py      the relay that does nothing more     report.py      table, var/bench/latest.json, RESULTS.md
-    seed.py      limits and budgets on four levels
+    seed.py      limits and budgets on four levels     unaccounted.py  Weir without its books
 
 Everything listens on loopback, is started here and stopped by its process id.
 """

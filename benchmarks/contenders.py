@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import servers
@@ -16,6 +17,7 @@ from benchmarks.servers import HOST, Cores, Server
 from benchmarks.wire import Dialect, Pair
 
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+Environment = Callable[[Path], dict[str, str]]  # of the folder for its files, the variables it runs with
 BARE_KEY = "bare-key"
 EVERY_PAIR: tuple[Pair, ...] = ("anthropic→anthropic", "openai→openai", "anthropic→openai")
 SAME_DIALECT = EVERY_PAIR[:2]
@@ -43,6 +45,7 @@ class Contender:
     start: Callable[[Path, Cores, Server], contextlib.AbstractContextManager[Up]]
     missing: str = ""
     holds: bool = False  # whether idle streams are held open at it, to see what they cost
+    ledger: Environment | None = None  # of its database, where what it was asked is booked
 
 
 @contextlib.contextmanager
@@ -68,23 +71,49 @@ def _bare(folder: Path, cores: Cores, provider: Server, *arguments: str) -> Iter
         yield Up(port=server.port, key=BARE_KEY, pid=server.pid, headers={})
 
 
+def weir(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractContextManager[Up]:
+    return _weir("weir", embedded, folder, cores, provider)
+
+
+def unaccounted(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractContextManager[Up]:
+    return _weir("off", partial(embedded, name="off"), folder, cores, provider, module="benchmarks.unaccounted")
+
+
+def production(*, database: str = "", redis: str = "", missing: str = "") -> Contender:
+    """Weir as replicas run it: PostgreSQL and Redis at these addresses, on the provider's side of the machine."""
+
+    def environment(folder: Path) -> dict[str, str]:
+        return embedded(folder, name="weir-pg") | {"DATABASE_URL": database, "REDIS_URL": redis}
+
+    start = partial(_weir, "weir-pg", environment)
+    return Contender("weir-pg", EVERY_PAIR[:1], start, missing=missing, ledger=environment)
+
+
 @contextlib.contextmanager
-def weir(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
+def _weir(
+    name: str,
+    environment: Environment,
+    folder: Path,
+    cores: Cores,
+    provider: Server,
+    *,
+    module: str = "gateway_site.server",
+) -> Iterator[Up]:
     """The same database each time it is started; a fresh one the first time."""
-    card = folder / "weir.json"
-    environment = weirs_environment(folder)
+    card = folder / f"{name}.json"
+    variables = environment(folder)
     if not card.exists():
-        card.write_text(seed("--simulator", provider.url, environment=environment))
+        card.write_text(seed("--simulator", provider.url, environment=variables))
     port = servers.free_port()
-    command = [sys.executable, "-m", "gateway_site.server", "--host", HOST, "--port", str(port)]
-    with started(command, port=port, log=folder / "weir.log", cores=cores, environment=environment) as server:
+    command = [sys.executable, "-m", module, "--host", HOST, "--port", str(port)]
+    with started(command, port=port, log=folder / f"{name}.log", cores=cores, environment=variables) as server:
         yield Up(port=server.port, key=json.loads(card.read_text())["key"], pid=server.pid, headers={})
 
 
-def weirs_environment(folder: Path) -> dict[str, str]:
-    """Embedded: SQLite, no Redis, whatever the shell that runs the benchmark has set."""
-    kept = {name: value for name, value in os.environ.items() if name not in OURS and not name.startswith("WEIR_")}
-    return kept | {"WEIR_VAR": str(folder / "var"), "WEIR_DRAIN_SECONDS": "5"}
+def embedded(folder: Path, *, name: str = "weir") -> dict[str, str]:
+    """SQLite, no Redis, whatever the shell that runs the benchmark has set."""
+    kept = {each: value for each, value in os.environ.items() if each not in OURS and not each.startswith("WEIR_")}
+    return kept | {"WEIR_VAR": str(folder / f"var-{name}"), "WEIR_DRAIN_SECONDS": "5"}
 
 
 def seed(*arguments: str, environment: dict[str, str]) -> str:
@@ -111,5 +140,6 @@ OWN = (
     Contender("direct", SAME_DIALECT, direct),
     Contender("bare", SAME_DIALECT, bare, holds=True),
     Contender("stock", SAME_DIALECT[:1], stock),
-    Contender("weir", EVERY_PAIR, weir, holds=True),
+    Contender("weir", EVERY_PAIR, weir, holds=True, ledger=embedded),
+    Contender("off", EVERY_PAIR[:1], unaccounted),
 )

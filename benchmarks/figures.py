@@ -9,8 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.wire import Mode, Pair
+from benchmarks.wire import EVENTS, LONG_EVENTS, Mode, Pair
 
+UNNOTICED_US = 0.5
+BOOKED = ("weir", "weir-pg")
+BOOKS = {"books_p50_ms": "p50_ms", "books_p99_ms": "p99_ms", "books_core_ms": "processor_ms"}
 QUIET = 0.85  # of its core, which a relay with 32 busy callers uses when nobody else wants it
 
 Row = dict[str, Any]  # as it is written to JSON
@@ -107,7 +110,8 @@ def compare(rows: Sequence[Row]) -> None:
     """Adds, where both sides were measured, `ratio_to_bare` (calls/s), `core_ratio_to_bare` and `added_ms`.
 
     The second is what the first would be if nothing else ran on the machine: calls a second of the gateway's own
-    processor time. `added_ms` is the median latency above direct.
+    processor time. `added_ms` is the median latency above direct. Of an edition that keeps books, `books_p50_ms`,
+    `books_p99_ms` and `books_core_ms` are what it has above the one that keeps none.
     """
     for row in rows:
         alike = [other for other in rows if _likeness(other) == _likeness(row)]
@@ -120,6 +124,24 @@ def compare(rows: Sequence[Row]) -> None:
             row["core_ratio_to_bare"] = round(bare["processor_ms"] / row["processor_ms"], 3)
         if direct and direct["p50_ms"] is not None and row["p50_ms"] is not None:
             row["added_ms"] = round(row["p50_ms"] - direct["p50_ms"], 3)
+        off = find(alike, "off", row["mode"])
+        if off and row["name"] in BOOKED:
+            for difference, figure in BOOKS.items():
+                if off[figure] is not None and row[figure] is not None:
+                    row[difference] = round(row[figure] - off[figure], 4)
+
+
+def event_us(rows: Sequence[Row], name: str) -> float | None:
+    """Microseconds of core that an event of a stream costs, from streams of two lengths."""
+    found = [find(rows, name, mode) for mode in ("stream", "long")]
+    known = [row["processor_ms"] for row in found if row and row["processor_ms"] is not None]
+    return (known[1] - known[0]) * 1000 / (LONG_EVENTS - EVENTS) if len(known) == 2 else None
+
+
+def books_event_us(rows: Sequence[Row], name: str) -> float | None:
+    """What of it is accounting's."""
+    on, off = event_us(rows, name), event_us(rows, "off")
+    return on - off if on is not None and off is not None else None
 
 
 def is_quiet(rows: Iterable[Row], *, connections: int) -> bool | None:
@@ -145,13 +167,28 @@ def targets(rows: Sequence[Row], *, connections: int) -> list[Target]:
     quiet = is_quiet(rows, connections=connections) is not False
     ratio, by = ("ratio_to_bare", "") if quiet else ("core_ratio_to_bare", ", by core time")
     calls, streams = (find(rows, "weir", mode, connections) for mode in ("call", "stream"))
+    replicated = find(rows, "weir-pg", "call", connections)
+    alone, with_services = (find(rows, name, "call", 1) for name in BOOKED)
     idle = find(rows, "weir", "idle")
+    many = [row for row in rows if row["connections"] == connections]
     return [
         _target(f"at least 60 % of the bare relay's calls/s{by}", calls, ratio, least=0.60, unit="%"),
+        _target(f"the same with PostgreSQL and Redis: at least 50 %{by}", replicated, ratio, least=0.50, unit="%"),
         _target(f"at least 70 % of the bare relay's streams/s{by}", streams, ratio, least=0.70, unit="%"),
+        _target("accounting: at most 0.3 ms at the median of a call", alone, "books_p50_ms", most=0.3, unit="ms"),
+        _target(
+            "the same with PostgreSQL and Redis: at most 1 ms", with_services, "books_p50_ms", most=1, unit="ms"
+        ),
+        _event_target("accounting: nothing an event of a stream", books_event_us(many, "weir"), streams),
         _target("at most 160 MB resident after the run", calls, "rss_mb", most=160, unit="MB"),
         _target("at most 40 KB for an idle stream", idle, "kb_per_stream", most=40, unit="KB"),
     ]
+
+
+def _event_target(words: str, value: float | None, row: Row | None) -> Target:
+    """Nothing, as far as the difference of four medians can tell."""
+    reached = None if value is None or row is None else bool(row["valid"]) and value <= UNNOTICED_US
+    return Target(words, value=value, reached=reached, unit="µs")
 
 
 def _target(

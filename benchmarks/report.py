@@ -15,9 +15,11 @@ from typing import Any
 from benchmarks import figures
 from benchmarks.figures import Row, Target
 from benchmarks.servers import Cores
+from benchmarks.wire import EVENTS, LONG_EVENTS
 
 HEADLINE = "anthropic→anthropic"
 NAMES = ("direct", "bare", "weir", "litellm", "portkey")
+MODES = ("call", "stream", "idle")
 MANY = 32
 COLUMNS = (
     ("who", "name"),
@@ -40,6 +42,16 @@ IDLE_COLUMNS = (
     ("p50 ms", "p50_ms"),
     ("p99 ms", "p99_ms"),
 )
+BOOKS_COLUMNS = (
+    ("who", "name"),
+    ("what", "mode"),
+    ("connections", "connections"),
+    ("p50 ms", "p50_ms"),
+    ("p99 ms", "p99_ms"),
+    ("accounting, p50 ms", "books_p50_ms"),
+    ("accounting, p99 ms", "books_p99_ms"),
+    ("accounting, core ms", "books_core_ms"),
+)
 SHARES = frozenset({"ratio_to_bare", "core_ratio_to_bare", "busy"})
 PRIVATE = frozenset({"output", "results"})  # options that name places on this machine
 
@@ -52,18 +64,18 @@ class Outcome:
     missing: dict[str, str]
     cores: Cores
     options: dict[str, Any]
-    ledger: dict[str, int | None]
+    ledgers: dict[str, dict[str, int | None]]
     burst: int
     seconds: float = 0.0
 
     @property
     def headline(self) -> list[Row]:
-        return [row for row in self.rows if row["pair"] == HEADLINE and row["name"] in NAMES]
+        return [row for row in self.rows if _is_headline(row)]
 
     @property
     def others(self) -> list[Row]:
-        """Other pairs of dialects, and the bare relay on the stock transport."""
-        return [row for row in self.rows if row["pair"] != HEADLINE or row["name"] not in NAMES]
+        """Other pairs of dialects, longer streams, the bare relay on the stock transport, other editions of Weir."""
+        return [row for row in self.rows if not _is_headline(row)]
 
     @property
     def quiet(self) -> bool:
@@ -72,14 +84,18 @@ class Outcome:
 
     @property
     def targets(self) -> list[Target]:
-        return figures.targets(self.headline, connections=MANY)
+        return figures.targets([row for row in self.rows if row["pair"] == HEADLINE], connections=MANY)
+
+
+def _is_headline(row: Row) -> bool:
+    return row["pair"] == HEADLINE and row["name"] in NAMES and row["mode"] in MODES
 
 
 def write(outcome: Outcome, *, folder: Path, results: Path) -> None:
     """Prints the report and writes both files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "latest.json").write_text(json.dumps(document(outcome), indent=2, ensure_ascii=False) + "\n")
-    text = "\n".join(lines(outcome)) + "\n"
+    text = "\n".join(lines(outcome)).rstrip() + "\n"
     results.write_text(text)
     print("\n" + text, flush=True)
 
@@ -92,7 +108,8 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "missing": outcome.missing,
         "targets": [vars(target) for target in outcome.targets],
         "quiet": outcome.quiet,
-        "ledger": outcome.ledger,
+        "ledger": outcome.ledgers["weir"],
+        "ledgers": outcome.ledgers,
         "machine": machine(outcome.cores),
         "options": {name: value for name, value in outcome.options.items() if name not in PRIVATE},
         "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -126,6 +143,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
                 if (row["mode"], row["connections"], row["pair"]) == (mode, connections, HEADLINE)
             ]
             yield from _section(f"{title}, {some}", rows, COLUMNS, missing=outcome.missing)
+    yield from _books(outcome.rows)
     idle = [row for row in outcome.headline if row["mode"] == "idle"]
     yield from _section("Idle open streams", idle, IDLE_COLUMNS, missing={})
     for pair in dict.fromkeys(row["pair"] for row in outcome.others if row["pair"] != HEADLINE):
@@ -133,7 +151,8 @@ def lines(outcome: Outcome) -> Iterator[str]:
             rows = [row for row in outcome.others if (row["pair"], row["mode"]) == (pair, mode)]
             yield from _section(f"{pair}, {mode}, {MANY} connections", rows, COLUMNS, missing={})
     yield from _invalid(outcome.rows)
-    yield from _ledger(outcome.ledger)
+    for name, ledger in outcome.ledgers.items():
+        yield from _ledger(name, ledger)
 
 
 def _preamble(outcome: Outcome) -> Iterator[str]:
@@ -150,7 +169,10 @@ def _preamble(outcome: Outcome) -> Iterator[str]:
     yield (
         "*direct*: the load generator calls the provider itself. *bare*: Uvicorn, Channels' router and the gateway's "
         "transport, a key looked up in a dict, nothing else; *stock*: the same on httpx_aiohttp's own transport. "
-        "*weir*: authentication, limits and budgets on four levels, journal and ledger on, SQLite, no Redis. "
+        "*weir*: authentication, limits and budgets on four levels, journal and ledger on, SQLite, no Redis; "
+        "*weir-pg*: the same with limits in Valkey and the ledger in PostgreSQL, which is durable (`fsync` and "
+        "`synchronous_commit` on) while Valkey saves nothing, both beside the provider; *off*: *weir* without leases, "
+        "journal and ledger, which no setting of the product gives. "
         "*litellm*: master key, no database. *portkey*: no keys, no ledger. *added* is the median above direct; *core "
         "busy* is how much of its core the gateway used, *by core time* compares calls a second of that time; "
         "*resident* is after all rounds."
@@ -176,7 +198,9 @@ def _targets(targets: Sequence[Target]) -> Iterator[str]:
 def _quantity(target: Target) -> str:
     if target.value is None:
         return "–"
-    return f"{target.value:.0%}" if target.unit == "%" else f"{target.value:.1f} {target.unit}"
+    if target.unit == "%":
+        return f"{target.value:.0%}"
+    return f"{target.value:.2f} {target.unit}" if target.value < 10 else f"{target.value:.1f} {target.unit}"
 
 
 def _section(
@@ -225,11 +249,32 @@ def _invalid(rows: Sequence[Row]) -> Iterator[str]:
     yield ""
 
 
-def _ledger(ledger: dict[str, int | None]) -> Iterator[str]:
+def _books(rows: Sequence[Row]) -> Iterator[str]:
+    kept = [row for row in rows if "books_p50_ms" in row and row["mode"] in MODES]
+    yield from _section("What accounting costs: above *off*", kept, BOOKS_COLUMNS, missing={})
+    many = [row for row in rows if row["connections"] == MANY and row["pair"] == HEADLINE]
+    events = {name: figures.event_us(many, name) for name in ("weir", "off")}
+    if any(value is None for value in events.values()):
+        return
+    rates = {
+        row["name"]: row["rps"] * LONG_EVENTS
+        for row in many
+        if row["mode"] == "long" and row["name"] in events and row["rps"]
+    }
+    said = ", ".join(f"*{name}* {value:.2f} µs" for name, value in events.items())
+    yield (
+        f"An event of a stream costs {said} of core, from streams of {EVENTS} and of {LONG_EVENTS} events; of the "
+        f"longer ones, *weir* relays {rates.get('weir', 0):,.0f} events/s, *off* {rates.get('off', 0):,.0f}."
+    )
+    yield ""
+
+
+def _ledger(name: str, ledger: dict[str, int | None]) -> Iterator[str]:
     answered, ok, other = ledger["answered"], ledger["ok"], ledger["other"]
     verdict = "one row a call" if answered == ok else "**these should be equal**"
     dollars = (ledger["cost_nano"] or 0) / 10**9
     yield (
-        f"Weir's callers saw {answered:,} complete answers and its ledger holds {ok:,} of them, {verdict}; {other:,} "
-        f"rows are of streams that the benchmark cut off. In all they cost {dollars:,.2f} simulated dollars."
+        f"The callers of *{name}* saw {answered:,} complete answers and its ledger holds {ok:,} of them, {verdict}; "
+        f"{other:,} rows are of streams that the benchmark cut off. In all they cost {dollars:,.2f} simulated dollars."
     )
+    yield ""

@@ -22,17 +22,20 @@ from benchmarks.contenders import Contender
 from benchmarks.figures import Cell
 from benchmarks.session import Session
 from benchmarks.wire import Mode
+from tests import services
 
 HEADLINE = "anthropic→anthropic"
 ONE, MANY = 1, 32
 MODES: tuple[Mode, ...] = ("call", "stream")
+LONG_STREAMS = ("weir", "off")  # what an event costs shows by streams of two lengths
+IDLE_ROUNDS = 3  # memory hardly differs from one to the next
 BURST = 1  # each event of the provider in a packet of its own, as in life
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="a window of measurement")
+    parser.add_argument("--seconds", type=float, default=1.2, help="a window of measurement")
     parser.add_argument("--streams", type=int, default=500, help="held open to see what each costs")
     parser.add_argument("--output", type=Path, default=servers.ROOT / "var" / "bench", help="where latest.json goes")
     parser.add_argument("--results", type=Path, default=servers.ROOT / "benchmarks" / "RESULTS.md")
@@ -51,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
 async def measure(options: argparse.Namespace) -> report.Outcome:
     cores = servers.Cores.of_this_machine()
     cores.take_other_side()
-    present = (*contenders.OWN, *rivals.present())
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
+        present = (*contenders.OWN, production(stack), *rivals.present())
         provider = stack.enter_context(servers.simulator(log=folder / "simulator.log", burst=BURST))
         session = Session(folder=folder, cores=cores, provider=provider, seconds=options.seconds)
         missing = session.start([each for each in present if not each.missing])
@@ -66,15 +69,26 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
             memory = await session.memory()
         finally:
             session.stop()
-        for number in range(options.rounds):
-            print(f"idle streams, round {number + 1} of {options.rounds}", flush=True)
+        for number in range(min(options.rounds, IDLE_ROUNDS)):
+            print(f"idle streams, round {number + 1}", flush=True)
             for contender in rotated([each for each in racing if each.holds], turn=number):
                 await session.idle(contender, streams=options.streams)
         rows = [figures.row(cell, samples, rss_mb=memory.get(cell.name)) for cell, samples in session.samples.items()]
         figures.compare(rows)
+        ledgers = {each.name: session.ledger(each) for each in racing if each.ledger is not None}
         return report.Outcome(
-            rows=rows, missing=missing, cores=cores, options=vars(options), ledger=session.ledger(), burst=BURST
+            rows=rows, missing=missing, cores=cores, options=vars(options), ledgers=ledgers, burst=BURST
         )
+
+
+def production(stack: contextlib.ExitStack) -> Contender:
+    """Weir on services of the benchmark's own, up until the stack closes."""
+    try:
+        database = stack.enter_context(services.postgresql(is_durable=True))
+        redis = stack.enter_context(services.valkey())
+    except services.NotAvailable as reason:
+        return contenders.production(missing=str(reason))
+    return contenders.production(database=database.url, redis=redis.url)
 
 
 async def one_round(session: Session, racing: list[Contender], *, turn: int) -> None:
@@ -85,6 +99,8 @@ async def one_round(session: Session, racing: list[Contender], *, turn: int) -> 
                 fit = [each for each in racing if pair in each.pairs and (each.name != "stock" or connections == MANY)]
                 for contender in rotated(fit, turn=turn):
                     await session.load(Cell(contender.name, mode, connections, pair))
+    for contender in rotated([each for each in racing if each.name in LONG_STREAMS], turn=turn):
+        await session.load(Cell(contender.name, "long", MANY))
 
 
 def rotated(items: list[Contender], *, turn: int) -> list[Contender]:

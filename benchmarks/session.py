@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 from dataclasses import dataclass, field
@@ -21,14 +22,14 @@ OPENING_SECONDS = 60.0
 
 @dataclass
 class Session:
-    """`samples` in the order of the first round. `answered` are Weir's complete answers, warm-ups included."""
+    """`samples` in the order of the first round. `answered`: complete answers of each, warm-ups included."""
 
     folder: Path
     cores: Cores
     provider: Server
     seconds: float
     samples: dict[Cell, list[Sample]] = field(default_factory=dict)
-    answered: int = 0
+    answered: collections.Counter[str] = field(default_factory=collections.Counter)
     _up: dict[str, Up] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -55,6 +56,7 @@ class Session:
         """One window of one cell."""
         up = self._up[cell.name]
         dialect, model = wire.PAIRS[cell.pair]
+        model = wire.LONG_MODEL if cell.mode == "long" else model
         call = wire.call(dialect, cell.mode, model=model, key=up.key, extra=up.headers.get(dialect, ()))
         used: list[float | None] = []
 
@@ -67,7 +69,7 @@ class Session:
         busy = (after - before) / tally.seconds if before is not None and after is not None else None
         sample = Sample(tally.rate, tally.latencies, tally.first_bytes, busy=busy, errors=tally.errors)
         self.samples.setdefault(cell, []).append(sample)
-        self._count(cell.name, load.answered)
+        self.answered[cell.name] += load.answered
         if up.pid is not None:
             await servers.settle(up.pid, processor=memory.processor_seconds)
 
@@ -86,7 +88,7 @@ class Session:
             stream = wire.call("anthropic", "stream", model="claude-53", key=up.key, extra=extra)
             warm_up = Load(stream, host=HOST, port=up.port, connections=32)
             await warm_up.run(seconds=IDLE_WARM_UP_SECONDS / 2, warm_up=IDLE_WARM_UP_SECONDS / 2)
-            self._count(contender.name, warm_up.answered)
+            self.answered[contender.name] += warm_up.answered
             await servers.settle(up.pid, processor=memory.processor_seconds)
             before = memory.resident_kb(up.pid)
             call = wire.call("anthropic", "idle", model=wire.IDLE_MODEL, key=up.key, extra=extra)
@@ -98,14 +100,11 @@ class Session:
         sample = Sample(opened / result.seconds, result.waits, errors=result.errors, extra=measured)
         self.samples.setdefault(Cell(contender.name, "idle", streams), []).append(sample)
 
-    def ledger(self) -> dict[str, int | None]:
-        """What Weir's ledger holds beside what its callers have seen; every server is down by now."""
-        counted = contenders.seed("--count", environment=contenders.weirs_environment(self.folder))
-        return {"answered": self.answered, **json.loads(counted)}
+    def ledger(self, contender: Contender) -> dict[str, int | None]:
+        """What its ledger holds beside what its callers have seen; every gateway is down by now."""
+        assert contender.ledger is not None
+        counted = contenders.seed("--count", environment=contender.ledger(self.folder))
+        return {"answered": self.answered[contender.name], **json.loads(counted)}
 
     def _enter(self, contender: Contender, *, stack: contextlib.ExitStack) -> Up:
         return stack.enter_context(contender.start(self.folder, self.cores, self.provider))
-
-    def _count(self, name: str, answered: int) -> None:
-        if name == "weir":
-            self.answered += answered

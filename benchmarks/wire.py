@@ -8,19 +8,22 @@ from typing import Any, Literal
 import msgspec
 
 Dialect = Literal["anthropic", "openai"]
-Mode = Literal["call", "stream", "idle"]
+Mode = Literal["call", "stream", "long", "idle"]
 Pair = Literal["anthropic→anthropic", "openai→openai", "anthropic→openai"]  # client's dialect → upstream's
 
 EVENTS = 53
+LONG_EVENTS = 253
 PATHS: dict[Dialect, str] = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
 LAST_EVENTS: dict[Dialect, bytes] = {"anthropic": b"event: message_stop", "openai": b"data: [DONE]"}
 IDLE_MODEL = "claude-stall-after-2"
+LONG_MODEL = "claude-tokens-247"  # and six events around them
 # Callers' names: where they are served, and under which name. The words in it are the simulator's script.
 MODELS: dict[str, tuple[Dialect, str]] = {
     "claude-53": ("anthropic", "claude-53"),
     "gpt-53": ("openai", "gpt-53"),
     "claude-translated-53": ("openai", "gpt-53"),
     IDLE_MODEL: ("anthropic", IDLE_MODEL),
+    LONG_MODEL: ("anthropic", LONG_MODEL),
 }
 PAIRS: dict[Pair, tuple[Dialect, str]] = {
     "anthropic→anthropic": ("anthropic", "claude-53"),

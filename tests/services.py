@@ -25,7 +25,7 @@ from pathlib import Path
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 # What would be lost with the machine only: a server that is killed has all that it committed.
-UNSAFE_BUT_FAST = ("fsync=off", "full_page_writes=off", "max_connections=200")
+UNSAFE_BUT_FAST = ("fsync=off", "full_page_writes=off")
 
 
 class NotAvailable(RuntimeError):
@@ -78,7 +78,7 @@ class Service:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[Service]:
+def postgresql(*, is_durable: bool = False) -> Iterator[Service]:
     """A cluster of its own, with a password of its own. PostgreSQL refuses root, so root runs it as `nobody`."""
     user = "nobody" if os.geteuid() == 0 else None
     with _folder() as folder:
@@ -95,7 +95,8 @@ def postgresql() -> Iterator[Service]:
         initialise = [programs / "initdb", "-D", data, "-U", "weir", "-A", "scram-sha-256", f"--pwfile={word}"]
         command = [*initialise, "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user)
-        options = [part for option in (*UNSAFE_BUT_FAST, f"port={port}") for part in ("-c", option)]
+        settings = ("max_connections=200", *(() if is_durable else UNSAFE_BUT_FAST))
+        options = [part for option in (*settings, f"port={port}") for part in ("-c", option)]
         command = [programs / "postgres", "-D", data, "-k", folder, "-h", "127.0.0.1", *options]
         version = subprocess.check_output([programs / "postgres", "--version"], text=True).split()[2]
         server = Server(command, log=folder / "log", ready="ready to accept", user=user)

@@ -102,3 +102,21 @@ def test_the_machine_is_quiet_when_the_bare_relay_has_its_core_to_itself():
     assert figures.is_quiet([busy], connections=32) is True
     assert figures.is_quiet([busy, robbed], connections=32) is False
     assert figures.is_quiet([], connections=32) is None
+
+
+def test_what_accounting_costs_is_told_above_the_edition_that_keeps_no_books():
+    weir, _ = rows(weir=500.0, off=1000.0)
+    assert weir["books_p50_ms"] == 1.0
+    assert weir["books_core_ms"] == pytest.approx(0.95)
+
+
+def test_what_an_event_costs_shows_by_streams_of_two_lengths():
+    made = [
+        figures.row(Cell(name, mode, 32), [Sample(1000.0, [1.0], busy=busy)], rss_mb=None)
+        for name, mode, busy in (
+            ("weir", "stream", 0.5), ("weir", "long", 0.9), ("off", "stream", 0.4), ("off", "long", 0.7)
+        )
+    ]  # fmt: skip
+    assert figures.event_us(made, "weir") == pytest.approx(2.0)
+    assert figures.books_event_us(made, "weir") == pytest.approx(0.5)
+    assert figures.books_event_us(made[:2], "weir") is None

@@ -15,7 +15,7 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
     command = [sys.executable, "-m", "benchmarks.run", "--rounds", "1", "--seconds", "0.1", "--streams", "5"]
     command += ["--output", str(tmp_path), "--results", str(tmp_path / "RESULTS.md")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
-    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads((tmp_path / "latest.json").read_text(encoding="utf-8"))
     runs = {(run["name"], run["mode"], run["connections"]): run for run in document["runs"]}
@@ -31,13 +31,18 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
     assert {(row["name"], row["pair"]) for row in document["others"]} >= {
         ("weir", "anthropic→openai"),
         ("stock", "anthropic→anthropic"),
+        ("off", "anthropic→anthropic"),
+        ("weir-pg", "anthropic→anthropic"),
     }
     assert document["missing"] == {"litellm": "not installed", "portkey": "not installed"}
     assert document["ledger"]["answered"] == document["ledger"]["ok"] > 0
     assert document["ledger"]["other"] == 5
+    assert document["ledgers"]["weir-pg"]["answered"] == document["ledgers"]["weir-pg"]["ok"] > 0
+    assert all(target["value"] is not None for target in document["targets"])
 
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "litellm | not installed" in text
+    assert "What accounting costs" in text
     assert len(re.findall(r"reached|missed|not measured", text)) >= 4
     assert str(tmp_path) not in text
     assert os.uname().nodename not in text
