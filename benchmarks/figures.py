@@ -176,9 +176,7 @@ def targets(rows: Sequence[Row], *, connections: int) -> list[Target]:
         _target(f"the same with PostgreSQL and Redis: at least 50 %{by}", replicated, ratio, least=0.50, unit="%"),
         _target(f"at least 70 % of the bare relay's streams/s{by}", streams, ratio, least=0.70, unit="%"),
         _target("accounting: at most 0.3 ms at the median of a call", alone, "books_p50_ms", most=0.3, unit="ms"),
-        _target(
-            "the same with PostgreSQL and Redis: at most 1 ms", with_services, "books_p50_ms", most=1, unit="ms"
-        ),
+        _target("the same with PostgreSQL and Redis: at most 1 ms", with_services, "books_p50_ms", most=1, unit="ms"),
         _event_target("accounting: nothing an event of a stream", books_event_us(many, "weir"), streams),
         _target("at most 160 MB resident after the run", calls, "rss_mb", most=160, unit="MB"),
         _target("at most 40 KB for an idle stream", idle, "kb_per_stream", most=40, unit="KB"),
