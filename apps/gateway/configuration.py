@@ -27,7 +27,7 @@ from apps.gateway.keyring import Keyring
 from apps.keys import peppers, uses
 from apps.keys import selectors as key_selectors
 from apps.quotas import selectors as quotas
-from apps.runtime.database import DatabaseThread
+from apps.runtime.database import LONG_PATIENCE_SECONDS, DatabaseThread
 from apps.runtime.state import state
 from apps.tenants import selectors as tenants
 
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 # A change here may alter what any cached principal may do, so all of them are looked up again.
 _CLEARS_KEYS = ("accounts", "quotas")
+_NOT_IN_SNAPSHOT = {"keys", "usage"}
 _USES_FLUSH_SECONDS = 30.0
 EMPTY = Snapshot(revision=-1, compiled_at=0.0, models={}, tenants={}, projects={})
 
@@ -55,9 +56,9 @@ class Configuration:
         self.uses = uses.Uses()
         self._uses_flushed = time.monotonic()
         self._changes = DatabaseThread("changes")  # a revocation waits for nobody: none of the others is as quick
-        self._compiler = DatabaseThread("snapshot")
+        self._compiler = DatabaseThread("snapshot", patience_seconds=LONG_PATIENCE_SECONDS)
         self._look_ups = DatabaseThread("look-ups")
-        self._noting = DatabaseThread("last-uses")
+        self._noting = DatabaseThread("last-uses", patience_seconds=LONG_PATIENCE_SECONDS)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._poller: asyncio.Task[None] | None = None
 
@@ -138,7 +139,7 @@ class Configuration:
 
     async def _take_up(self, current: dict[str, int]) -> None:
         """A snapshot of these revisions or later ones. It may take long: a keyring is asked, a catalog is large."""
-        if self.snapshot.revision < 0 or _changed(self._revisions, current) - {"keys"}:
+        if self.snapshot.revision < 0 or _changed(self._revisions, current) - _NOT_IN_SNAPSHOT:
             self.snapshot = await self._compiler.ask(_compile, sum(current.values()))
             self._on_change()
         self._revisions = current

@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 
 from django.db import close_old_connections, connection
 
+from apps.runtime.database import LONG_PATIENCE_SECONDS, patience
 from apps.runtime.failpoints import failpoint
 from apps.runtime.state import state
 from apps.usage import ledger, pages, partitions, recovery
@@ -94,9 +95,10 @@ class Forwarder:
             self._closing.wait(pause)
         self._journal.on_outcomes.clear()
         try:
-            close_old_connections()
-            more = self._forward(reader)
-            chores.run()
+            with patience(LONG_PATIENCE_SECONDS):
+                close_old_connections()
+                more = self._forward(reader)
+                chores.run()
             self._failures = 0
         except Exception as error:
             # Whatever it is, the journal keeps what happened and the thread has to live.

@@ -2,16 +2,19 @@
 
     python -m tests.faults.nursery
 
-An order is a line of JSON on standard input: {"port", "log", "failpoint", "journal"} is answered with {"pid"}, and
-{"collect": pid} with {"status"} once that child has ended (-n: killed by signal n). The settings are those of the
-environment that the nursery was started in. A child runs what `python -m gateway_site.server` runs.
+An order is a line of JSON on standard input: {"port", "log", "failpoint", "journal", "clock"} is answered with {"pid"},
+and {"collect": pid} with {"status"} once that child has ended (-n: killed by signal n). The settings are those of the
+environment that the nursery was started in. A child runs what `python -m gateway_site.server` runs, by a clock that is
+so many seconds ahead of the machine's, and that SIGUSR2 sets back by as many.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
 from typing import Any
 
 
@@ -49,11 +52,31 @@ def _serve(order: dict[str, Any]) -> int:
     failpoints.arm(order["failpoint"])
     if order["journal"]:
         settings.WEIR_JOURNAL_DIR = order["journal"]
+    if order.get("clock"):
+        _wind(order["clock"])
     try:
         return server.main(["--port", str(order["port"])])
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _wind(seconds: float) -> None:
+    """Sets the wall clock of this process, and only that: the monotonic one has never been set."""
+    import time_machine
+
+    def by(amount: float) -> time_machine.travel:
+        traveller = time_machine.travel(time.time() + amount, tick=True)
+        traveller.start()
+        return traveller
+
+    travellers = [by(seconds)]
+
+    def back(*_: object) -> None:
+        travellers.pop().stop()
+        travellers.append(by(-seconds))
+
+    signal.signal(signal.SIGUSR2, back)
 
 
 def _say(answer: dict[str, Any]) -> None:

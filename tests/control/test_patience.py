@@ -1,0 +1,58 @@
+"""A database that says nothing any more is given up."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from django.db import OperationalError, connection
+
+from apps.runtime.database import DatabaseThread
+
+pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no network away")
+
+
+def _nothing_said() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute("SELECT pg_sleep(60)")
+
+
+def _something() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 42")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_question_ends_when_patience_does_and_the_next_one_is_answered():
+    async def ask() -> tuple[float, int]:
+        thread = DatabaseThread("test", patience_seconds=0.3)
+        try:
+            begin = time.monotonic()
+            with pytest.raises(OperationalError):
+                await thread.ask(_nothing_said)
+            return time.monotonic() - begin, await thread.ask(_something)
+        finally:
+            await thread.close()
+
+    took, answer = asyncio.run(ask())
+    assert 0.3 <= took < 20
+    assert answer == 42
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_answered_in_time_is_cut_by_nobody():
+    async def ask() -> list[int]:
+        thread = DatabaseThread("test", patience_seconds=0.05)
+        try:
+            answers = []
+            for _ in range(5):
+                answers.append(await thread.ask(_something))
+                await asyncio.sleep(0.1)
+            return answers
+        finally:
+            await thread.close()
+
+    assert asyncio.run(ask()) == [42] * 5
