@@ -13,6 +13,7 @@
     │   ├── BodyTooLarge           413
     │   ├── RateLimited            429  a limit of the gateway's own
     │   ├── BudgetExhausted        429  a budget is spent, or has not so much left
+    │   │   └── BudgetHeld         429  it is not spent, but promised to calls in flight
     │   └── ClientGone             499  nobody is left to answer; never rendered
     ├── UpstreamError              the provider's doing
     │   ├── UpstreamRefused        4xx  our translation or the caller's content; not retried
@@ -130,7 +131,15 @@ class BudgetExhausted(ClientError):
     kind = "billing"
     status = 429
     code = "insufficient_quota"
-    should_retry = False
+    should_retry: bool | None = False
+
+
+class BudgetHeld(BudgetExhausted):
+    """As a passed limit to clients: it is worth asking again."""
+
+    kind = "rate_limit"
+    code = "budget_reserved"
+    should_retry = None
 
 
 class ClientGone(ClientError):

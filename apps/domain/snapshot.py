@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 Scope = Literal["tenant", "project", "user", "key", "model"]
-Period = Literal["day", "week", "month"]
+Period = Literal["day", "week", "month", "fixed"]
 Outage = Literal["lease", "open", "closed"]
 
 _CUT = b"[removed]"
@@ -147,7 +147,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """`amount` a `period`, whose borders fall in `timezone`. `subject` is for messages: "key weir_…"."""
+    """`amount` a `period`, whose borders fall in `timezone`; `days` are those of a fixed one. `overdraft`: how far
+    calls in flight may go beyond the amount in the worst case. `subject` is for messages: "key weir_…"."""
 
     id: int
     scope: Scope
@@ -155,6 +156,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     period: Period
     timezone: str
     subject: str = ""
+    overdraft: int = 0
+    days: tuple[int, int] | None = None
 
 
 class Rules(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Budgets in memory: this process spends from leases, and asks the database only when they run short.
 
 Everything that counts money here is synchronous and runs on the event loop, so nothing can come between a check and
-its taking. The database is asked in a thread of its own, one question at a time.
+its taking.
 """
 
 from __future__ import annotations
@@ -10,26 +10,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import TypeVar
 
+import msgspec
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
 from apps.domain import errors
-from apps.domain.limits import budget as periods
 from apps.domain.snapshot import Budget
 from apps.quotas import replicas, windows
+from apps.quotas.authority import AWAY, Authority, boottime
+from apps.quotas.shortage import Call, Short, ahead, extension, refuse_outside
 from apps.quotas.slices import Hold, Slice
-from apps.runtime.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 BEAT_SECONDS = 5.0
-# A process that is refused because others hold what is left asks for it back, and waits so long for it.
+# A process that is refused because others hold what is left asks for it back, and waits so long for it. So does a call
+# for others that are in flight here.
 RECALL_SECONDS = 1.5
 RECALL_POLL_SECONDS = 0.1
 RECALL_LOOK_SECONDS = 0.5
@@ -41,30 +40,28 @@ IDLE_SECONDS_ALONE = 30.0
 _TRIES = 8
 
 
-class _Short(Exception):
-    """These slices do not suffice, as far as this process knows."""
-
-    def __init__(self, refusal: errors.BudgetExhausted, slices: list[Slice]) -> None:
-        super().__init__(refusal)
-        self.refusal = refusal
-        self.slices = slices
-
-
 class LeaseBook:
     """`name` is the journal's, so that whoever recovers that may free these leases. `shared`: other processes spend
-    the same budgets; if not, a lease is everything that remains."""
+    the same budgets; if not, a lease is everything that remains. `clock` counts while the machine is suspended."""
 
-    def __init__(self, name: str | None = None, *, shared: bool | None = None) -> None:
+    def __init__(
+        self, name: str | None = None, *, shared: bool | None = None, clock: Callable[[], float] = boottime
+    ) -> None:
         self.name = name or replicas.name()
         self.shared = bool(settings.REDIS_URL) if shared is None else shared
+        self._clock = clock
+        self._authority = Authority(self.name, shared=self.shared, on_fenced=self._retire_all, clock=clock)
         self._slices: dict[int, Slice] = {}  # by budget
         self._retired: list[Slice] = []
         self._waiting: dict[int, int] = {}
-        self._epoch: int | None = None
         self._lock = asyncio.Lock()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leases")
         self._beating: asyncio.Task[None] | None = None
         self._fetching: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_cut_off(self) -> bool:
+        """The database did not answer when it was last asked."""
+        return self._authority.is_away
 
     async def start(self) -> None:
         """Begins the heartbeat. Needs no database: that is asked when it answers."""
@@ -77,25 +74,34 @@ class LeaseBook:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._retire(self._slices)
+        self._retire_all()
+        known = [found.lease_id for found in self._retired]
         try:
-            if self._epoch is not None:
-                await self._give_back(self._retired)
-                await self._ask(partial(windows.depart, self.name))
-        except (DatabaseError, InterfaceError):
+            await self._give_back(self._retired)
+            await self._authority.depart(known=known)
+        except AWAY:
             log.warning("leases stay open until this journal is recovered", exc_info=True)
-        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: connection.close())
-        self._thread.shutdown()
+        await self._authority.close()
 
     # --- the path of a call ------------------------------------------------------------------------------------
 
-    async def reserve(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold:
-        """`amount` on every budget or on none. `now` in unix seconds.
+    async def reserve(self, budgets: Sequence[Budget], *, amount: int, now: float, expected: int | None = None) -> Hold:
+        """`amount` on every budget or on none, of which `expected` (all of it, if None) will likely be spent. `now` in
+        unix seconds.
 
         Does not wait while the leases suffice. Raises BudgetExhausted, or Unavailable if the database cannot say.
         """
-        hold = self._take(budgets, amount=amount, now=now)
-        return hold if hold is not None else await self._fetch_and_take(budgets, amount=amount, now=now)
+        if expected is None:
+            expected = amount
+        hold = self._take(budgets, amount, expected, now)
+        if hold is not None:
+            return hold
+        return await self._fetch_and_take(budgets, Call(amount, expected, now))
+
+    def let_pass(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold:
+        """A reservation that may exceed what is held, on as many of the budgets as are known in this process."""
+        known = [found for budget in budgets if (found := self._current(budget, now)) is not None]
+        return _taken(known, amount=amount, expected=amount, now=now)
 
     def settle(self, hold: Hold, *, amount: int) -> None:
         """`amount` is what the budgets are charged: the outcome's `high`. A second call changes nothing."""
@@ -104,6 +110,7 @@ class LeaseBook:
         hold.is_open = False
         for found in hold.slices:
             found.reserved -= hold.amount
+            found.expected -= hold.expected
             found.spent += amount
 
     def extend(self, hold: Hold, *, amount: int) -> bool:
@@ -112,155 +119,155 @@ class LeaseBook:
             return False
         for found in hold.slices:
             found.reserved += amount
+            found.expected += amount
         hold.amount += amount
+        hold.expected += amount
         return True
 
-    def _take(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold | None:
+    async def extend_by_asking(self, hold: Hold, *, amount: int) -> bool:
+        """As `extend`, from what the database has if the leases are short. Raises Unavailable if it cannot say."""
+        async with self._lock:
+            short = {found.lease_id: found for found in hold.slices if found.free < amount}
+            if short and hold.is_open:
+                asks = [extension(found, amount) for found in short.values()]
+                within = max(found.starts for found in hold.slices)
+                for grant in await self._authority.acquire(asks, now=within):
+                    if (found := short.get(grant.lease_id)) is not None:
+                        found.take_up(grant, found.rule)
+        return self.extend(hold, amount=amount)
+
+    def _take(self, budgets: Sequence[Budget], amount: int, expected: int, now: float) -> Hold | None:
+        if budgets and self._clock() > self._authority.trusted_until:
+            return None  # somebody may have given away what this process holds
         slices = []
         for budget in budgets:
-            found = self._slices.get(budget.id, _UNKNOWN)
+            found = self._slices.get(budget.id)
+            if found is None:
+                return None
+            of_amount = found.granted - found.spent
             if (
-                found.granted - found.spent - found.reserved < amount
+                of_amount + found.credit - found.reserved < amount
+                or of_amount - found.expected < expected
                 or not found.starts <= now < found.ends
-                or found.amount != budget.amount
+                or (found.rule is not budget and not found.agrees(budget))
             ):
                 return None
             slices.append(found)
-        for found in slices:
-            found.reserved += amount
-            found.used_at = now
-            if self.shared and found.granted - found.spent - found.reserved < found.chunk // 2:
-                self._prefetch(found, budgets, amount=amount, now=now)
-        return Hold(amount, slices)
+        hold = _taken(slices, amount=amount, expected=expected, now=now)
+        if self.shared:
+            for found in slices:
+                if min(found.free, found.granted - found.spent - found.expected) < found.chunk // 2:
+                    self._prefetch(found, budgets, Call(amount, expected, now))
+        return hold
+
+    def _current(self, budget: Budget, now: float) -> Slice | None:
+        found = self._slices.get(budget.id)
+        return found if found is not None and found.starts <= now < found.ends else None
 
     # --- short of money ----------------------------------------------------------------------------------------
 
-    async def _fetch_and_take(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold:
-        """A refusal is put off while other processes may still return what they do not need."""
+    async def _fetch_and_take(self, budgets: Sequence[Budget], call: Call) -> Hold:
+        """A refusal is put off while others may still return what they do not need."""
+        refuse_outside(budgets, now=call.now)
         give_up_at = time.monotonic() + RECALL_SECONDS
-        with self._counted(budgets, amount=amount):
+        with self._counted(budgets, amount=call.amount):
             while True:
                 try:
-                    return await self._try_to_take(budgets, amount=amount, now=now)
-                except _Short as short:
-                    if not any(found.elsewhere for found in short.slices):
-                        raise short.refusal from None
+                    return await self._try_to_take(budgets, call)
+                except Short as short:
+                    if not short.may_end:
+                        raise short.refusal() from None
                     if time.monotonic() > give_up_at:
                         for found in short.slices:
-                            found.refuse(found.refused_need, seconds=REFUSED_SECONDS, elsewhere=False)
-                        raise short.refusal from None
+                            found.refuse(found.refused_need, seconds=REFUSED_SECONDS, may_return=False)
+                        raise short.refusal() from None
                 await asyncio.sleep(RECALL_POLL_SECONDS)
 
-    async def _try_to_take(self, budgets: Sequence[Budget], *, amount: int, now: float) -> Hold:
-        self._refuse_if_spent(budgets, amount=amount, now=now)
+    async def _try_to_take(self, budgets: Sequence[Budget], call: Call) -> Hold:
+        self._refuse_if_spent(budgets, call)
         async with self._lock:
             for _ in range(_TRIES):
-                hold = self._take(budgets, amount=amount, now=now)
+                hold = self._take(budgets, call.amount, call.expected, call.now)
                 if hold is not None:
                     return hold
-                self._refuse_if_spent(budgets, amount=amount, now=now)
-                gone = await _to_its_end(self._acquire(budgets, amount=amount, now=now))
+                self._refuse_if_spent(budgets, call)
+                gone = await _to_its_end(self._acquire(budgets, call))
                 budgets = [budget for budget in budgets if budget.id not in gone]
         raise errors.Unavailable("budgets are contended", retry_after=1)
 
-    def _refuse_if_spent(self, budgets: Sequence[Budget], *, amount: int, now: float) -> None:
-        """Raises _Short, with the refusal of the budget that is longest to wait for."""
+    def _refuse_if_spent(self, budgets: Sequence[Budget], call: Call) -> None:
+        """Raises Short."""
+        asked_at = time.monotonic()
         spent = [
-            (found, budget)
+            found
             for budget in budgets
-            if (found := self._slices.get(budget.id)) is not None
-            and found.starts <= now < found.ends
-            and found.amount == budget.amount
-            and 0 < found.refused_need <= amount - found.free
-            and time.monotonic() < found.refused_until
+            if (found := self._current(budget, call.now)) is not None
+            and found.agrees(budget)
+            and 0 < found.refused_need <= found.lacks(amount=call.amount, expected=call.expected)[0]
+            and asked_at < found.refused_until
         ]
         if spent:
-            found, budget = max(spent, key=lambda pair: pair[0].ends)
-            message = periods.refusal(budget, cost=amount, left=found.free + found.rest, ends=found.ends)
-            never = amount > budget.amount > 0  # then it is as large again, and not enough again
-            refusal = errors.BudgetExhausted(message, retry_after=None if never else max(1.0, found.ends - now))
-            raise _Short(refusal, [short for short, _ in spent])
+            raise Short(spent, call)
 
-    async def _acquire(self, budgets: Sequence[Budget], *, amount: int, now: float) -> set[int]:
+    async def _acquire(self, budgets: Sequence[Budget], call: Call) -> set[int]:
         """Enlarges the leases that are too small. Returns the budgets that are switched off by now."""
-        asks = [ask for budget in budgets if (ask := self._ask_for(budget, amount=amount, now=now)) is not None]
-        needs = {ask.rule.id: ask.need for ask in asks}
-        for grant in await self._acquired(asks, now=now):
-            self._enter(grant, need=needs.pop(grant.budget_id))
-        self._retire(needs)
-        return set(needs)
+        asks = {budget.id: ask for budget in budgets if (ask := self._ask_for(budget, call)) is not None}
+        for grant in await self._authority.acquire([*asks.values()], now=call.now):
+            self._enter(grant, asks.pop(grant.budget_id))
+        self._retire(asks)
+        return set(asks)
 
-    def _ask_for(self, budget: Budget, *, amount: int, now: float) -> windows.Ask | None:
+    def _ask_for(self, budget: Budget, call: Call) -> windows.Ask | None:
         """What to ask of one budget; None if its lease suffices."""
         found = self._slices.get(budget.id)
         keep = None
-        if found is not None and not found.starts <= now < found.ends:
+        if found is not None and not found.starts <= call.now < found.ends:
             self._retire([budget.id])
             found = None
-        elif found is not None and found.amount != budget.amount:
-            found.granted = keep = found.committed  # nobody takes from it while it is returned
-        free = 0 if found is None else found.free
-        if free >= amount and keep is None and found is not None:
+        elif found is not None and not found.agrees(budget):
+            found.shrink()
+            keep = found.keep
+        waiting = max(call.amount, self._waiting.get(budget.id, 0))
+        ask = ahead(budget, call, demand=waiting)
+        if found is None:
+            return ask
+        need, lent = found.lacks(amount=call.amount, expected=call.expected)
+        if need <= 0 and keep is None:
             return None
-        demand = max(amount, self._waiting.get(budget.id, 0)) - free
-        return windows.Ask(rule=budget, need=amount - free, demand=demand, unit=amount, keep=keep)
+        return msgspec.structs.replace(ask, need=need, credit=lent, demand=waiting - found.free, keep=keep)
 
-    async def _acquired(self, asks: list[windows.Ask], *, now: float) -> list[windows.Grant]:
-        try:
-            for _ in range(2):
-                epoch = await self._registered()
-                count = replicas.count() if self.shared else None
-                question = partial(windows.acquire, asks, replica=self.name, epoch=epoch, now=now, replicas=count)
-                try:
-                    grants = await self._ask(question)
-                    failpoint("lease.granted")
-                    return grants
-                except windows.Fenced:
-                    self._start_anew()
-        except (DatabaseError, InterfaceError) as error:
-            raise errors.Unavailable(
-                "the ledger cannot be reached", code="ledger_unavailable", retry_after=1
-            ) from error
-        raise errors.Unavailable("this replica was fenced", retry_after=1)
-
-    def _enter(self, grant: windows.Grant, *, need: int) -> None:
+    def _enter(self, grant: windows.Grant, ask: windows.Ask, *, is_ahead: bool = False) -> None:
         found = self._slices.get(grant.budget_id)
         if found is None or found.lease_id != grant.lease_id:
             if found is not None:
                 self._retired.append(found)
-            found = self._slices[grant.budget_id] = self._taken_up(grant)
-        found.starts, found.ends, found.amount = grant.starts, grant.ends, grant.amount
-        found.granted = grant.granted
-        found.chunk = grant.added
-        found.rest = grant.rest
+            found = self._slices[grant.budget_id] = self._taken_up(grant, ask.rule)
+        found.take_up(grant, ask.rule)
         found.used_at = time.time()
         found.refused_need = 0
-        if grant.added < need:
-            patience = RECALL_POLL_SECONDS if grant.elsewhere else REFUSED_SECONDS
-            found.refuse(need, seconds=patience, elsewhere=grant.elsewhere)
+        if not is_ahead and sum(grant.added) < ask.need:
+            may_return = any(grant.away) or found.reserved > 0
+            patience = RECALL_POLL_SECONDS if any(grant.away) else REFUSED_SECONDS
+            found.refuse(ask.need, seconds=patience, may_return=may_return)
 
-    def _taken_up(self, grant: windows.Grant) -> Slice:
+    def _taken_up(self, grant: windows.Grant, rule: Budget) -> Slice:
         """A lease may come back, as when a call of yesterday is late: what was spent of it stays spent."""
         for found in self._retired:
             if found.lease_id == grant.lease_id:
                 self._retired.remove(found)
                 return found
-        return Slice(grant)
+        return Slice(grant, rule)
 
-    def _prefetch(self, low: Slice, budgets: Sequence[Budget], *, amount: int, now: float) -> None:
+    def _prefetch(self, low: Slice, budgets: Sequence[Budget], call: Call) -> None:
         """Asks for more while there is still some, so that no call has to wait for it."""
         low.chunk = 0
-        wanted = [budget for budget in budgets if self._slices.get(budget.id) is low]
+        asks = {budget.id: ahead(budget, call) for budget in budgets if self._slices.get(budget.id) is low}
 
         async def fetch() -> None:
             async with self._lock:
-                asks = [
-                    windows.Ask(rule=budget, need=amount, demand=amount, unit=amount)
-                    for budget in wanted
-                    if self._slices.get(budget.id) is low
-                ]
-                for grant in await self._acquired(asks, now=now) if asks else ():
-                    self._enter(grant, need=0)
+                if any(self._slices.get(budget_id) is low for budget_id in asks):
+                    for grant in await self._authority.acquire([*asks.values()], now=call.now):
+                        self._enter(grant, asks[grant.budget_id], is_ahead=True)
 
         task = asyncio.create_task(fetch())
         self._fetching.add(task)
@@ -291,29 +298,27 @@ class LeaseBook:
             try:
                 if time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + BEAT_SECONDS
-                    epoch = await self._registered()
-                    replicas.heard(await self._ask(partial(windows.beat, self.name, epoch=epoch)))
+                    await self._authority.beat()
                     await self._tidy(time.time())
                 if self.shared:
                     await self._return_what_is_wanted()
             except windows.Fenced:
                 log.warning("this replica was taken for dead; its leases are retired")
-                self._start_anew()
             except Exception as error:
                 # Whatever it is, without a heartbeat this process is taken for dead.
                 log.warning("no heartbeat: %s", error)
             await asyncio.sleep(RECALL_LOOK_SECONDS if self.shared else BEAT_SECONDS)
 
     async def _return_what_is_wanted(self) -> None:
-        if not any(found.free > 0 for found in self._slices.values()):
+        if not any(found.is_idle for found in self._slices.values()):
             return
-        wanted = await self._ask(partial(windows.wanted, self.name))
+        wanted = await self._authority.wanted()
         async with self._lock:
             await self._return_free([found for found in self._slices.values() if found.lease_id in wanted])
 
     async def _return_free(self, slices: Sequence[Slice]) -> None:
         for found in slices:
-            found.granted = min(found.granted, found.committed)  # nobody takes from it while it is returned
+            found.shrink()
         if slices:
             await self._give_back(slices)
 
@@ -322,12 +327,11 @@ class LeaseBook:
         async with self._lock:
             self._retire([budget_id for budget_id, found in self._slices.items() if now >= found.ends])
             patience = IDLE_SECONDS_SHARED if self.shared else IDLE_SECONDS_ALONE
-            idle = [found for found in self._slices.values() if found.free > 0 and now - found.used_at > patience]
+            idle = [found for found in self._slices.values() if found.is_idle and now - found.used_at > patience]
             await self._return_free([*idle, *self._retired])
 
     async def _give_back(self, slices: Sequence[Slice]) -> None:
-        keeps = {found.lease_id: found.committed for found in slices}
-        closed = await self._ask(partial(windows.release, keeps))
+        closed = await self._authority.release({found.lease_id: found.keep for found in slices})
         self._retired = [found for found in self._retired if found.lease_id not in closed or found.reserved]
 
     def _retire(self, budget_ids: Iterable[int]) -> None:
@@ -335,17 +339,8 @@ class LeaseBook:
             if (found := self._slices.pop(budget_id, None)) is not None:
                 self._retired.append(found)
 
-    def _start_anew(self) -> None:
-        self._epoch = None
+    def _retire_all(self) -> None:
         self._retire(self._slices)
-
-    async def _registered(self) -> int:
-        if self._epoch is None:
-            self._epoch = await self._ask(partial(windows.register, self.name))
-        return self._epoch
-
-    async def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _in_thread, question)
 
 
 async def _to_its_end(work: Coroutine[None, None, Answer]) -> Answer:
@@ -358,14 +353,9 @@ async def _to_its_end(work: Coroutine[None, None, Answer]) -> Answer:
         raise
 
 
-def _in_thread(question: Callable[[], Answer]) -> Answer:
-    close_old_connections()
-    try:
-        return question()
-    finally:
-        close_old_connections()
-
-
-_UNKNOWN = Slice(
-    windows.Grant(budget_id=0, window_id=0, lease_id=0, starts=0, ends=0, amount=0, granted=0, added=0, rest=0)
-)
+def _taken(slices: list[Slice], *, amount: int, expected: int, now: float) -> Hold:
+    for found in slices:
+        found.reserved += amount
+        found.expected += expected
+        found.used_at = now
+    return Hold(amount, expected, slices)

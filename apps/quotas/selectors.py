@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import NullIf
 
 from apps.domain import snapshot
+from apps.domain.limits import budget as periods
 from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
 
 ModelKey = tuple[int, int | None]
@@ -100,13 +101,20 @@ def _limit(row: Limit) -> snapshot.Limit:
 
 
 def _budget(row: Budget) -> snapshot.Budget:
+    timezone = row.timezone or _home(row)
+    days = None
+    if row.starts_on is not None and row.ends_on is not None:
+        span = periods.days(row.starts_on, row.ends_on, timezone=timezone)
+        days = (span.starts, span.ends)
     return snapshot.Budget(
         id=row.pk,
         scope=row.scope,  # type: ignore[arg-type]
         amount=row.amount,
         period=row.period,  # type: ignore[arg-type]
-        timezone=row.timezone or _home(row),
+        timezone=timezone,
         subject=f"{row.scope} {row.subject}",
+        overdraft=row.overdraft,
+        days=days,
     )
 
 

@@ -9,7 +9,7 @@ from apps.audit.models import Area
 from apps.quotas.models import Budget, Limit, Rule
 
 _LIMIT_FIELDS = frozenset({"requests_per_minute", "tokens_per_minute", "concurrency", "is_enabled"})
-_BUDGET_FIELDS = frozenset({"amount", "timezone", "is_enabled"})
+_BUDGET_FIELDS = frozenset({"amount", "overdraft", "starts_on", "ends_on", "timezone", "is_enabled"})
 
 
 def create_limit(*, actor: Any, **fields: Any) -> Limit:

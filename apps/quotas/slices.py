@@ -4,58 +4,110 @@ from __future__ import annotations
 
 import time
 
+from apps.domain.limits.credit import Keep, Room, kept, lacking
+from apps.domain.snapshot import Budget
 from apps.quotas.windows import Grant
 
 
 class Slice:
-    """What this process may spend of one window: `granted`, of which `spent` is gone and `reserved` promised.
+    """What this process may spend of one window: `granted` of its amount and `credit` of its overdraft.
 
-    `rest` is what nobody held of the window when the database was last asked.
+    `spent` is gone; `reserved` is promised to calls, of which `expected` will likely be spent. `rest` is what nobody
+    held of both when the database was last asked, `away` what other processes did. `rule` are the terms it was granted
+    under.
     """
 
     __slots__ = (
-        "amount", "chunk", "elsewhere", "ends", "granted", "lease_id", "refused_need", "refused_until", "reserved",
-        "rest", "spent", "starts", "used_at", "window_id",
+        "away", "chunk", "credit", "ends", "expected", "granted", "lease_id", "may_return", "refused_need",
+        "refused_until", "reserved", "rest", "rule", "spent", "starts", "used_at", "window_id",
     )  # fmt: skip
 
-    def __init__(self, grant: Grant) -> None:
+    def __init__(self, grant: Grant, rule: Budget) -> None:
         self.window_id = grant.window_id
         self.lease_id = grant.lease_id
+        self.rule = rule
         self.starts = grant.starts
         self.ends = grant.ends
-        self.amount = grant.amount
         self.granted = 0
+        self.credit = 0
         self.chunk = 0
         self.spent = grant.settled
         self.reserved = 0
-        self.rest = 0
+        self.expected = 0
+        self.rest = self.away = Room(0, 0)
         self.used_at = 0.0
         self.refused_need = 0
         self.refused_until = 0.0
-        self.elsewhere = False
+        self.may_return = False
 
     @property
     def free(self) -> int:
-        return self.granted - self.spent - self.reserved
+        """What calls may cost in the worst case that begin now."""
+        return self.granted + self.credit - self.spent - self.reserved
 
     @property
-    def committed(self) -> int:
-        return self.spent + self.reserved
+    def keep(self) -> Keep:
+        return Keep(self.spent + self.expected, self.spent + self.reserved)
 
-    def refuse(self, need: int, *, seconds: float, elsewhere: bool) -> None:
-        """Remember for so long that `need` more is not to be had; `elsewhere`: other processes have some of it."""
+    def lacks(self, *, amount: int, expected: int) -> tuple[int, int]:
+        """What is missing for a call, and how much of that may be of the overdraft."""
+        return lacking(granted=self.granted, credit=self.credit, keep=self.keep, most=amount, expected=expected)
+
+    def could_serve(self, *, amount: int, expected: int) -> bool:
+        """Whether there is money for a call that is only promised to others: to calls here, or to other processes."""
+        lent = self.credit + self.rest.credit + self.away.credit
+        return expected <= self.left and amount <= self.left + lent
+
+    @property
+    def left(self) -> int:
+        """What is not spent of the window's amount, as far as this process knows."""
+        return self.granted - self.spent + self.rest.amount + self.away.amount
+
+    @property
+    def promised(self) -> int:
+        """What calls here and other processes hold."""
+        return self.reserved + sum(self.away)
+
+    @property
+    def is_idle(self) -> bool:
+        """There is something that could be given back."""
+        return kept(granted=self.granted, credit=self.credit, keep=self.keep) != (self.granted, self.credit)
+
+    def agrees(self, rule: Budget) -> bool:
+        """Whether it was granted under these terms; remembers the rule, which is made anew with every snapshot."""
+        mine = self.rule
+        if (mine.amount, mine.overdraft, mine.days) != (rule.amount, rule.overdraft, rule.days):
+            return False
+        self.rule = rule
+        return True
+
+    def shrink(self) -> None:
+        """Nobody takes any more from what is about to be given back."""
+        self.granted, self.credit = kept(granted=self.granted, credit=self.credit, keep=self.keep)
+
+    def take_up(self, grant: Grant, rule: Budget) -> None:
+        """Where the lease stands by the database."""
+        self.rule = rule
+        self.starts, self.ends = grant.starts, grant.ends
+        self.granted, self.credit = grant.granted, grant.credit
+        self.chunk, self.rest, self.away = grant.added.amount, grant.rest, grant.away
+
+    def refuse(self, need: int, *, seconds: float, may_return: bool) -> None:
+        """Remember for so long that `need` more is not to be had; `may_return`: others have some of it."""
         self.refused_need = need
         self.refused_until = time.monotonic() + seconds
-        self.elsewhere = elsewhere
+        self.may_return = may_return
 
 
 class Hold:
-    """A reservation on every window of a call. `windows` and `leases` go into the intent."""
+    """A reservation on every window of a call: `amount` at worst, `expected` of it. `windows` and `leases` go into the
+    intent."""
 
-    __slots__ = ("amount", "is_open", "slices")
+    __slots__ = ("amount", "expected", "is_open", "slices")
 
-    def __init__(self, amount: int, slices: list[Slice]) -> None:
+    def __init__(self, amount: int, expected: int, slices: list[Slice]) -> None:
         self.amount = amount
+        self.expected = expected
         self.slices = slices
         self.is_open = True
 

@@ -1,30 +1,37 @@
 """The database's half of budgets: windows and leases, changed in short transactions. Synchronous.
 
 The rule that keeps them true: whoever changes a window or one of its leases holds the window's row lock, and windows
-are locked in the order of their ids. `held` is always the sum of what open leases have outstanding.
+are locked in the order of their ids. `held` is always the sum of what open leases have outstanding, `credit` that of
+their credit, and settled + held + credit is at most ceiling + overrun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 from django.db import connection, transaction
-from django.db.models import F, QuerySet, Value
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from apps.domain.limits import budget as periods
+from apps.domain.limits import credit
+from apps.domain.limits.credit import Keep, Room
 from apps.domain.snapshot import Budget as BudgetRule
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
 
-# With several processes nobody takes more than this part of what is left, so that nobody has to be refused for it.
-SHARE = 20
 DEAD_AFTER = timedelta(seconds=60)
 QUARANTINE = timedelta(minutes=10)
 WANTED_FOR = timedelta(seconds=2)
-_PAY_FROM_LEASE = "UPDATE quotas_lease SET granted = granted + %s, settled = settled + %s WHERE id = %s"
-_BOOK = "UPDATE quotas_budgetwindow SET settled = settled + %s, held = held - %s WHERE id = %s"
+_PAY_FROM_LEASE = (
+    "UPDATE quotas_lease SET granted = granted + %s, settled = settled + %s, credit = credit - %s WHERE id = %s"
+)
+_BOOK = (
+    "UPDATE quotas_budgetwindow SET settled = settled + %s, held = held - %s, credit = credit - %s,"
+    " overrun = overrun + %s WHERE id = %s"
+)
 
 
 class Fenced(Exception):
@@ -32,31 +39,34 @@ class Fenced(Exception):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """`need`: the least that helps, in addition to what is granted; `demand`: what all who wait would like; `unit`:
-    one reservation. `keep`: give back first what exceeds this (spent and reserved)."""
+    """`need`, `credit`, `demand`, `unit`, `unit_credit`: see `credit.Wish`, in addition to what the lease has. `keep`:
+    give back first what exceeds this."""
 
     rule: BudgetRule
     need: int
     demand: int
     unit: int
-    keep: int | None = None
+    credit: int = 0
+    unit_credit: int = 0
+    keep: Keep | None = None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a lease stands. `granted` is all that it ever got, of which `settled` is in the ledger; `added` what it got
-    now, `rest` what nobody holds. `elsewhere`: other replicas hold some of what was needed and not to be had."""
+    """Where a lease stands. `granted` is all that it ever got, of which `settled` is in the ledger, and `credit` what
+    it has of the overdraft; `added` what it got now, `rest` what nobody holds, `away` what other replicas do.
+    """
 
     budget_id: int
     window_id: int
     lease_id: int
     starts: int
     ends: int
-    amount: int
     granted: int
-    added: int
-    rest: int
-    settled: int = 0
-    elsewhere: bool = False
+    credit: int
+    settled: int
+    added: Room
+    rest: Room
+    away: Room
 
 
 def register(name: str) -> int:
@@ -85,56 +95,56 @@ def acquire(asks: Sequence[Ask], *, replica: str, epoch: int, now: float, replic
     if not beat_row.update(heartbeat=Now()):  # also locks the row, so that a reaper waits
         raise Fenced
     replica_id = beat_row.values_list("pk", flat=True).get()
-    amounts = dict(
-        Budget.objects.filter(pk__in=[ask.rule.id for ask in asks], is_enabled=True).values_list("pk", "amount")
-    )
-    live = sorted((ask for ask in asks if ask.rule.id in amounts), key=lambda ask: ask.rule.id)
-    current = {ask.rule.id: _window_id(ask.rule, now=now, amount=amounts[ask.rule.id]) for ask in live}
+    live = _in_force(asks)
+    current = {ask.rule.id: _window_id(ask.rule, now=now) for ask in live}
     locked = _locked(current.values())
-    return [
-        _grant(
-            ask, locked[current[ask.rule.id]], amount=amounts[ask.rule.id], owner=(replica_id, epoch), shared=replicas
-        )
-        for ask in live
-    ]
+    owner = (replica_id, epoch)
+    return [_grant(ask, locked[current[ask.rule.id]], owner=owner, replicas=replicas) for ask in live]
 
 
-def _window_id(rule: BudgetRule, *, now: float, amount: int) -> int:
+def _in_force(asks: Sequence[Ask]) -> list[Ask]:
+    """Under the terms of this moment: who asks may not have heard of them yet."""
+    budgets = Budget.objects.filter(pk__in=[ask.rule.id for ask in asks], is_enabled=True)
+    terms = {row.pop("pk"): row for row in budgets.values("pk", "amount", "overdraft")}
+    replace = msgspec.structs.replace
+    live = [replace(ask, rule=replace(ask.rule, **terms[ask.rule.id])) for ask in asks if ask.rule.id in terms]
+    return sorted(live, key=lambda ask: ask.rule.id)
+
+
+def _window_id(rule: BudgetRule, *, now: float) -> int:
     """The window in force. It lasts to its end even if the time zone has changed, so that no money comes twice."""
     moment = datetime.fromtimestamp(now, UTC)
-    found = BudgetWindow.objects.filter(budget=rule.id, starts__lte=moment, ends__gt=moment)
+    windows = BudgetWindow.objects.filter(budget=rule.id)
+    found = windows if rule.days is not None else windows.filter(starts__lte=moment, ends__gt=moment)
     window_id = found.values_list("pk", flat=True).first()
     if window_id is not None:
         return window_id
-    span = periods.span(rule.period, timezone=rule.timezone, now=now)
+    span = periods.span_of(rule, now=now)
     starts, ends = (datetime.fromtimestamp(border, UTC) for border in (span.starts, span.ends))
-    earlier = BudgetWindow.objects.filter(budget=rule.id, ends__gt=starts, ends__lte=moment)
-    last = earlier.order_by("-ends").values_list("ends", flat=True).first()
-    window, _ = BudgetWindow.objects.get_or_create(
-        budget_id=rule.id, starts=last or starts, defaults={"ends": ends, "limit": amount}
-    )
+    last = windows.filter(ends__gt=starts, ends__lte=moment).order_by("-ends").values_list("ends", flat=True).first()
+    defaults = {"ends": ends, "limit": rule.amount, "ceiling": rule.amount + rule.overdraft}
+    window, _ = BudgetWindow.objects.get_or_create(budget_id=rule.id, starts=last or starts, defaults=defaults)
     return window.pk
 
 
-def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int], shared: int | None) -> Grant:
+def _grant(ask: Ask, window: BudgetWindow, *, owner: tuple[int, int], replicas: int | None) -> Grant:
+    """Of a window whose row is locked."""
     replica_id, epoch = owner
     lease, _ = Lease.objects.get_or_create(window=window, replica_id=replica_id, epoch=epoch)
+    _obey(ask.rule, window)
     if ask.keep is not None:
         _give_back(lease, window, keep=ask.keep)
-    rest = amount - window.settled - window.held
-    chunk = _chunk(ask, remainder=rest, replicas=shared)
-    if chunk and not (
-        BudgetWindow.objects.filter(pk=window.pk, settled__lte=Value(amount - chunk) - F("held")).update(
-            held=F("held") + chunk, limit=amount
+    left = _room(ask.rule, window)
+    wish = credit.Wish(ask.need, ask.credit, ask.demand, ask.unit, ask.unit_credit)
+    got = credit.share_out(wish, left, replicas=replicas)
+    if any(got):
+        Lease.objects.filter(pk=lease.pk).update(
+            granted=F("granted") + got.amount, credit=F("credit") + got.credit, is_open=True
         )
-    ):
-        chunk = 0
-    if chunk:
-        Lease.objects.filter(pk=lease.pk).update(granted=F("granted") + chunk, is_open=True)
-    elif window.limit != amount:
-        BudgetWindow.objects.filter(pk=window.pk).update(limit=amount)
-    elsewhere = chunk < ask.need and window.held > lease.granted - lease.settled
-    if elsewhere:
+        taken = {"held": F("held") + got.amount, "credit": F("credit") + got.credit}
+        BudgetWindow.objects.filter(pk=window.pk).update(**taken)
+    away = Room(max(0, window.held - lease.granted + lease.settled), max(0, window.credit - lease.credit))
+    if sum(got) < ask.need and any(away):
         BudgetWindow.objects.filter(pk=window.pk).update(wanted_at=Now())
     return Grant(
         budget_id=ask.rule.id,
@@ -142,37 +152,56 @@ def _grant(ask: Ask, window: BudgetWindow, *, amount: int, owner: tuple[int, int
         lease_id=lease.pk,
         starts=int(window.starts.timestamp()),
         ends=int(window.ends.timestamp()),
-        amount=amount,
-        granted=lease.granted + chunk,
-        added=chunk,
-        rest=rest - chunk,
+        granted=lease.granted + got.amount,
+        credit=lease.credit + got.credit,
         settled=lease.settled,
-        elsewhere=elsewhere,
+        added=got,
+        rest=Room(left.amount - got.amount, left.credit - got.credit),
+        away=away,
     )
 
 
-def _chunk(ask: Ask, *, remainder: int, replicas: int | None) -> int:
-    """Whole reservations, so that several processes do not each strand a part of one."""
-    if replicas is None:
-        return max(0, remainder)
-    if remainder < ask.need or remainder <= 0:
-        return 0
-    wish = max(ask.demand, remainder // SHARE // max(1, replicas))
-    if ask.unit <= 0:
-        return min(remainder, wish)
-    more = (min(remainder, wish) - ask.need) // ask.unit
-    return ask.need + max(0, more) * ask.unit
+def _obey(rule: BudgetRule, window: BudgetWindow) -> None:
+    """The terms as they are now: another amount, or other days of a fixed period."""
+    changes: dict[str, Any] = {}
+    if window.limit != rule.amount:
+        changes["limit"] = rule.amount
+    if window.ceiling < rule.amount + rule.overdraft:
+        changes["ceiling"] = rule.amount + rule.overdraft
+    if rule.days is not None:
+        for name, border in zip(("starts", "ends"), rule.days, strict=True):
+            if getattr(window, name).timestamp() != border:
+                changes[name] = datetime.fromtimestamp(border, UTC)
+    if changes:
+        BudgetWindow.objects.filter(pk=window.pk).update(**changes)
+        for name, value in changes.items():
+            setattr(window, name, value)
 
 
-def _give_back(lease: Lease, window: BudgetWindow, *, keep: int) -> None:
+def _room(rule: BudgetRule, window: BudgetWindow) -> Room:
+    return credit.room(
+        amount=rule.amount,
+        overdraft=rule.overdraft,
+        settled=window.settled,
+        held=window.held,
+        credit=window.credit,
+    )
+
+
+def _give_back(lease: Lease, window: BudgetWindow, *, keep: Keep) -> int:
     """Returns to the window what the lease has beyond `keep`. Absolute, so doing it twice does no harm."""
-    rest = lease.granted - max(keep, lease.settled)
-    if rest <= 0 or not lease.is_open:
-        return
-    lease.granted -= rest
-    window.held -= rest
-    Lease.objects.filter(pk=lease.pk).update(granted=lease.granted)
-    BudgetWindow.objects.filter(pk=window.pk).update(held=window.held)
+    if not lease.is_open:
+        return 0
+    least = Keep(max(keep.expected, lease.settled), max(keep.most, lease.settled))
+    left = credit.kept(granted=lease.granted, credit=lease.credit, keep=least)
+    freed, unlent = lease.granted - left.amount, lease.credit - left.credit
+    if freed or unlent:
+        lease.granted, lease.credit = left
+        window.held -= freed
+        window.credit -= unlent
+        Lease.objects.filter(pk=lease.pk).update(granted=lease.granted, credit=lease.credit)
+        BudgetWindow.objects.filter(pk=window.pk).update(held=window.held, credit=window.credit)
+    return freed + unlent
 
 
 def wanted(replica: str) -> set[int]:
@@ -182,7 +211,7 @@ def wanted(replica: str) -> set[int]:
 
 
 @transaction.atomic
-def release(keeps: Mapping[int, int]) -> set[int]:
+def release(keeps: Mapping[int, Keep]) -> set[int]:
     """Gives back what leases (by id) have beyond what is to be kept. One that has nothing outstanding is closed.
 
     Returns those that are closed or gone.
@@ -192,7 +221,7 @@ def release(keeps: Mapping[int, int]) -> set[int]:
     closed = set(keeps) - set(owners)
     for lease in Lease.objects.filter(pk__in=owners):
         _give_back(lease, windows[lease.window_id], keep=keeps[lease.pk])
-        if lease.granted == lease.settled:
+        if lease.granted == lease.settled and not lease.credit:
             Lease.objects.filter(pk=lease.pk).update(is_open=False)
             closed.add(lease.pk)
     return closed
@@ -213,8 +242,13 @@ def retire(replica: str) -> int:
     return freed
 
 
-def depart(replica: str) -> None:
-    """A clean end: forgets the replica unless a lease of it is still open."""
+@transaction.atomic
+def depart(replica: str, *, known: Collection[int]) -> None:
+    """A clean end: forgets the replica unless one of the leases that it knew is still open.
+
+    One that it never heard of, as the answer was lost, has nothing in it.
+    """
+    close(list(Lease.objects.filter(replica__name=replica, is_open=True).exclude(pk__in=known)))
     Replica.objects.filter(name=replica).exclude(leases__is_open=True).delete()
 
 
@@ -223,8 +257,7 @@ def close(leases: Sequence[Lease]) -> dict[int, int]:
     windows = _locked(lease.window_id for lease in leases)
     rests = {}
     for lease in Lease.objects.filter(pk__in=[lease.pk for lease in leases], is_open=True):
-        rests[lease.pk] = lease.granted - lease.settled
-        _give_back(lease, windows[lease.window_id], keep=lease.settled)
+        rests[lease.pk] = _give_back(lease, windows[lease.window_id], keep=Keep(0, 0))
         Lease.objects.filter(pk=lease.pk).update(is_open=False)
     return rests
 
@@ -232,30 +265,33 @@ def close(leases: Sequence[Lease]) -> dict[int, int]:
 def charge(charges: Iterable[tuple[int, int | None, int]]) -> None:
     """Books what newly recorded entries cost: (window, lease, amount). In a transaction.
 
-    An open lease pays first. What exceeds it is booked all the same, as the provider has billed it. A negative amount
-    is a correction: it goes back to the lease while that is open. Lease None: the window itself pays.
+    An open lease pays first, then its credit, which is granted thereby. What exceeds both is an overrun: it is booked
+    all the same, as the provider has billed it. A negative amount is a correction: it goes back to the lease while that
+    is open. Lease 0 is none: the call was let pass while nobody could be asked.
     """
-    amounts: dict[tuple[int, int | None], int] = {}
+    amounts: dict[tuple[int, int], int] = {}
     for window_id, lease_id, amount in charges:
         amounts[window_id, lease_id] = amounts.get((window_id, lease_id), 0) + amount
     if not amounts:
         return
-    windows = _locked(window_id for window_id, _ in amounts)
-    named = [lease_id for _, lease_id in amounts if lease_id is not None]
-    leases = {lease.pk: lease for lease in Lease.objects.filter(pk__in=named, is_open=True)}
+    moved = {window_id: [0, 0, 0, 0] for window_id in _locked(window_id for window_id, _ in amounts)}
+    leases = Lease.objects.filter(pk__in=[lease_id for _, lease_id in amounts], is_open=True)
+    open_leases = {lease.pk: lease for lease in leases}
     paid = []
-    moved = {window_id: [0, 0] for window_id in windows}
     for (window_id, lease_id), amount in amounts.items():
-        if window_id not in windows:  # its budget was deleted
+        if window_id not in moved:  # its budget was deleted
             continue
-        moved[window_id][0] += amount
-        if lease_id is not None and (lease := leases.get(lease_id)):
+        covered = borrowed = 0
+        lease = open_leases.get(lease_id)
+        if lease is not None:
             covered = min(amount, lease.granted - lease.settled)
-            moved[window_id][1] += covered
-            paid.append((max(0, amount - covered), amount, lease_id))
+            borrowed = min(amount - covered, lease.credit)
+            paid.append((amount - covered, amount, borrowed, lease_id))
+        change = (amount, covered, borrowed, max(0, amount - covered - borrowed))
+        moved[window_id] = [have + more for have, more in zip(moved[window_id], change, strict=True)]
     with connection.cursor() as cursor:
         cursor.executemany(_PAY_FROM_LEASE, paid)
-        cursor.executemany(_BOOK, [(*sums, window_id) for window_id, sums in sorted(moved.items())])
+        cursor.executemany(_BOOK, [(*changes, window_id) for window_id, changes in sorted(moved.items())])
 
 
 def _locked(window_ids: Iterable[int]) -> dict[int, BudgetWindow]:

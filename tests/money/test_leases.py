@@ -311,7 +311,7 @@ def test_a_replica_that_was_taken_for_dead_starts_anew_under_a_new_epoch(acme):
         await in_thread(_fence, "one")
         with pytest.raises(errors.BudgetExhausted):  # all is still held by the lease of the old epoch
             await book.reserve(rules, amount=100, now=NOW)
-        assert book._epoch == 2
+        assert book._authority.epoch == 2
         book.settle(first, amount=10)
 
     run(scenario, LeaseBook("one", shared=False))

@@ -9,6 +9,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from apps.domain import ids
+from apps.domain.limits.credit import Keep
 from apps.quotas import windows
 from apps.quotas.models import BudgetWindow, Lease
 from apps.usage import ledger
@@ -144,7 +145,8 @@ def test_counters_equal_the_rows_whatever_replicas_do(acme, seed):
             posted.append(spent)
             ledger.post([spent] * dice.randint(1, 3))
         elif action < 0.9:
-            windows.release({grant.lease_id: Lease.objects.get(pk=grant.lease_id).settled + dice.randint(0, 30)})
+            least = Lease.objects.get(pk=grant.lease_id).settled + dice.randint(0, 30)
+            windows.release({grant.lease_id: Keep(least, least)})
         else:
             windows.retire(name)
             del grants[name]
@@ -159,4 +161,5 @@ def _check(found, *, overrun: int, spent: int) -> None:
     outstanding = sum(lease.granted - lease.settled for lease in Lease.objects.filter(window=row, is_open=True))
     assert row.settled == spent == sum(Entry.objects.values_list("high_nano", flat=True))
     assert row.held == outstanding
-    assert row.settled + row.held <= row.limit + overrun
+    assert row.overrun == overrun
+    assert row.settled + row.held <= row.ceiling + overrun

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
 
 from apps.domain import errors
+from apps.quotas import leases
 from apps.quotas.leases import LeaseBook
 from tests.money.books import at_once, budget, rule, run
 
@@ -18,7 +21,7 @@ def test_a_refusal_says_when_the_budget_is_full_again(acme):
     rules = [rule(monthly), rule(daily)]
 
     async def scenario(book: LeaseBook) -> errors.BudgetExhausted:
-        await book.reserve(rules, amount=10, now=NOW)
+        book.settle(await book.reserve(rules, amount=10, now=NOW), amount=10)
         with pytest.raises(errors.BudgetExhausted) as caught:
             await book.reserve(rules, amount=10, now=NOW)
         return caught.value
@@ -46,6 +49,34 @@ def test_a_call_too_dear_for_what_is_left_is_told_what_is_left(acme, shared):
     assert dear.retry_after == datetime(2026, 12, 1, tzinfo=UTC).timestamp() - NOW
     assert "$0.0000001 is all of the monthly budget" in too_dear.message
     assert too_dear.retry_after is None
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_calls_in_flight_hold_is_waited_for_and_then_refused_as_held_and_not_as_spent(acme, shared):
+    rules = [rule(budget(2_000_000_000, tenant=acme, period="day"))]
+
+    async def scenario(book: LeaseBook) -> errors.BudgetHeld:
+        await book.reserve(rules, amount=1_500_000_000, now=NOW)
+        began = time.monotonic()
+        with pytest.raises(errors.BudgetHeld) as caught:
+            await book.reserve(rules, amount=600_000_000, now=NOW)
+        assert time.monotonic() - began > leases.RECALL_SECONDS
+        return caught.value
+
+    refused = run(scenario, LeaseBook("one", shared=shared))
+    assert refused.message.startswith("$1.50 of the daily budget of this tenant are reserved by calls in flight")
+    assert (refused.code, refused.retry_after, refused.should_retry) == ("budget_reserved", 2.0, None)
+
+
+def test_a_call_that_waits_for_others_passes_when_one_of_them_ends(acme):
+    rules = [rule(budget(100, tenant=acme))]
+
+    async def scenario(book: LeaseBook) -> None:
+        first = await book.reserve(rules, amount=80, now=NOW)
+        asyncio.get_running_loop().call_later(0.3, lambda: book.settle(first, amount=10))
+        await book.reserve(rules, amount=90, now=NOW)
+
+    run(scenario, LeaseBook("one", shared=False))
 
 
 def test_a_refusal_is_repeated_without_asking_again(acme):
