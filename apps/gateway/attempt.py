@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from django.conf import settings
+
 from apps.domain import errors, estimate, pricing, settlement
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
 from apps.quotas.leases import LeaseBook
 from apps.runtime.failpoints import failpoint
-from apps.usage import recovery
+from apps.usage import gate, recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
 from apps.usage.records import Intent, Outcome, Status
@@ -27,12 +29,14 @@ if TYPE_CHECKING:
 
 
 class Accounts:
-    """Leases, journal and forwarder of this process."""
+    """Leases, journal and forwarder of this process, and where it has one, the gate before its clients."""
 
     def __init__(self) -> None:
         self.leases = LeaseBook()
         self.journal = Journal()
         self.forwarder = Forwarder(self.journal)
+        is_gated = settings.WEIR_FIRST_BYTE_GATE == "database"
+        self.gate = gate.Gate(self.journal.name) if is_gated else None
 
     async def start(self) -> None:
         """Adopts what a killed predecessor left behind, then opens the books."""
@@ -40,8 +44,12 @@ class Accounts:
         await self.journal.start()
         await self.leases.start()
         await self.forwarder.start()
+        if self.gate is not None:
+            await self.gate.start()
 
     async def close(self) -> None:
+        if self.gate is not None:
+            await self.gate.close()
         await self.forwarder.close()
         await self.leases.close()
         await self.journal.close()
@@ -73,6 +81,7 @@ class Attempt:
         "exchange",
         "first_byte_seconds",
         "number",
+        "passage",
         "reserved",
         "started",
         "upstream_status",
@@ -91,6 +100,7 @@ class Attempt:
         self.deployment, self.credential, self.card = candidate
         self.exchange: Exchange | None = None
         self.answer: Answer | None = None
+        self.passage: gate.Passage | None = None  # to be open before its client gets a byte
         self.reserved = 0
         self.cost = 0
         self.usage: TokenUsage | None = None
@@ -139,13 +149,18 @@ class Attempt:
             )
 
     async def intend(self) -> None:
-        """Journals that the upstream is about to be called. Raises Unavailable when the journal cannot be written."""
+        """Journals that the upstream is about to be called. Raises Unavailable when that cannot be written down."""
+        first_byte_gate = self._accounts.gate
+        if first_byte_gate is not None and first_byte_gate.is_shut:
+            raise gate.refusal()
         self._intent = self._record()
         try:
             await self._accounts.journal.intent(self._intent)
         except errors.Unavailable:
             self._intent = None  # it was not written, so there is nothing to close
             raise
+        if first_byte_gate is not None:
+            self.passage = first_byte_gate.put(self._intent)
         failpoint("attempt.intended")
         self._sent = True
 
@@ -196,6 +211,8 @@ class Attempt:
             self._sent = False
         verdict = self._judge(declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0)
         self.cost, self.usage = verdict.cost, verdict.usage
+        if self.passage is not None:
+            self.passage.end()
         self._give_back(verdict.high)
         failpoint("settle.before_journal")
         self._accounts.journal.outcome(self._outcome(verdict, failure))
@@ -249,6 +266,7 @@ class Attempt:
             reserved=self.reserved,
             windows=self._hold.windows if self._hold is not None else (),
             leases=self._hold.leases if self._hold is not None else (),
+            gated=self._accounts.gate is not None,
             trace_id=ctx.trace_id,
             client_address=client[0] if client else "",
             user_agent=ctx.headers.get(b"user-agent", b"")[:200].decode("latin-1"),

@@ -40,7 +40,10 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
     for candidate in candidates:
         attempt = await accounts.open(ctx, candidate)
         try:
-            return await _ask(ctx, attempt, outbound)
+            answered = await _ask(ctx, attempt, outbound)
+            if attempt.passage is not None:
+                await attempt.passage.open()
+            return answered
         except errors.UpstreamError as error:
             await attempt.abandon(error)
             if not error.retryable or ctx.gone:  # nobody is left to try another for

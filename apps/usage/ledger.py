@@ -21,7 +21,7 @@ from apps.domain import ids
 from apps.quotas import windows
 from apps.runtime.failpoints import failpoint
 from apps.usage import partitions, rows
-from apps.usage.models import Entry, Kind
+from apps.usage.models import Entry, Kind, OpenAttempt
 from apps.usage.records import Outcome
 
 log = logging.getLogger(__name__)
@@ -97,6 +97,8 @@ def _post(batch: dict[UUID, Outcome]) -> set[UUID]:
         new |= late
         charges += differences
     windows.charge(charges)
+    if gated := [entry for entry in ordered if batch[entry].intent.gated]:
+        OpenAttempt.objects.filter(pk__in=gated).delete()
     failpoint("forward.before_commit")
     return new
 

@@ -43,7 +43,7 @@ class Opened(msgspec.Struct, array_like=True):
 
 encoder = msgspec.msgpack.Encoder()
 _opened = msgspec.msgpack.Decoder(Opened)
-_intent = msgspec.msgpack.Decoder(Intent)
+intent_decoder = msgspec.msgpack.Decoder(Intent)
 _checkpoint = msgspec.msgpack.Decoder(Checkpoint)
 _outcomes = msgspec.msgpack.Decoder(list[Outcome])
 
@@ -143,7 +143,7 @@ class File:
 
 def _read_opened(opened: Opened, found: dict[Attempt, tuple[Intent, Checkpoint | None]]) -> None:
     for raw in opened.intents:
-        intent = _intent.decode(raw)
+        intent = intent_decoder.decode(raw)
         found[intent.request_id, intent.attempt] = (intent, None)
     for request_id, attempt, raw in opened.checkpoints:
         if (request_id, attempt) in found:

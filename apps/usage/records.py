@@ -29,7 +29,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt, before its upstream sees a byte. Journalled and awaited.
 
     `attempt` counts from 1. `started_at` is unix seconds; `card` the price in force then; `input_tokens` the estimate;
-    `reserved` nano-USD; `windows` and `leases` are those of the Hold.
+    `reserved` nano-USD; `windows` and `leases` are those of the Hold; `gated`: the database may know of it too.
     """
 
     request_id: UUID
@@ -54,6 +54,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reserved: int = 0
     windows: tuple[int, ...] = ()
     leases: tuple[int, ...] = ()
+    gated: bool = False
     queue_ms: int = 0
     trace_id: str = ""
     client_address: str = ""
