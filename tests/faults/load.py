@@ -84,11 +84,12 @@ class Load:
     async def call(self, ask: Ask) -> Said:
         said = Said(ask)
         for _ in range(self.tries):
+            said.code = ""
             try:
                 await self._call(ask, said)
             except aiohttp.ClientConnectorError as error:  # nothing was sent
                 said.code = type(error).__name__
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
                 continue
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 said.code = type(error).__name__

@@ -51,7 +51,8 @@ class Proxy:
         self._do(self._later(self.flows.clear))
 
     def swallow(self) -> None:
-        """Half open: what is sent on the connections there are goes nowhere, for ever, and nobody is told."""
+        """Half open: what is sent on the connections there are goes nowhere, and nobody is told. `heal` resets them,
+        as the system does with a peer that has been silent for too long."""
         self._do(self._later(lambda: [pair.swallow() for pair in self._pairs]))
 
     def reset(self) -> None:
@@ -66,6 +67,7 @@ class Proxy:
     def heal(self) -> None:
         self.delay_seconds, self.bytes_per_second = 0.0, 0
         self._do(self._later(self.flows.set))
+        self._do(self._later(lambda: [pair.reset() for pair in list(self._pairs) if pair.swallows]))
         if not self._server.is_serving():
             self._server = self._do(asyncio.start_server(self._serve, "127.0.0.1", self.port))
 
@@ -90,10 +92,9 @@ class Proxy:
             return
         pair = _Pair(self, here=(reader, writer), there=there)
         self._pairs.add(pair)
-        try:
+        with contextlib.suppress(asyncio.CancelledError):  # only when the proxy is closed
             await pair.run()
-        finally:
-            self._pairs.discard(pair)
+        self._pairs.discard(pair)
 
     async def _end(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
@@ -111,7 +112,7 @@ class _Pair:
     def __init__(self, proxy: Proxy, *, here: _End, there: _End) -> None:
         self._proxy = proxy
         self._ends = (here, there)
-        self._swallows = False
+        self.swallows = False
 
     async def run(self) -> None:
         (here, answer), (there, question) = self._ends
@@ -122,7 +123,7 @@ class _Pair:
                 writer.transport.abort()
 
     def swallow(self) -> None:
-        self._swallows = True
+        self.swallows = True
 
     def reset(self) -> None:
         for _, writer in self._ends:
@@ -131,14 +132,18 @@ class _Pair:
             writer.transport.abort()
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        """An end is passed on as what it is, an end or a reset."""
+        try:
             while chunk := await source.read(CHUNK):
                 await self._wait(len(chunk))
-                if not self._swallows:
+                if not self.swallows:
                     sink.write(chunk)
                     await sink.drain()
-            if not self._swallows and sink.can_write_eof():
+            if not self.swallows and sink.can_write_eof():
                 sink.write_eof()
+        except OSError:
+            if not self.swallows:
+                self.reset()
 
     async def _wait(self, size: int) -> None:
         await self._proxy.flows.wait()

@@ -176,6 +176,10 @@ def test_a_half_open_connection_hears_nothing_ever_and_a_new_one_works(echo):
             said(client, within=0.1)
         with dial(echo) as fresh:
             assert said(fresh) == b"hello"
+            echo.heal()
+            assert said(fresh) == b"hello"
+        with pytest.raises(ConnectionResetError):
+            client.recv(1024)
 
 
 def test_a_reset_ends_what_is_open_and_nothing_else(echo):
