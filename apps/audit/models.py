@@ -7,13 +7,14 @@ from django.utils import timezone
 
 
 class Area(models.TextChoices):
-    """The parts of the configuration that processes refresh separately."""
+    """The parts of the configuration that processes refresh separately; and usage, which is none of it."""
 
     ACCOUNTS = "accounts", "Accounts"
     TENANTS = "tenants", "Tenants"
     CATALOG = "catalog", "Catalog"
     KEYS = "keys", "Keys"
     QUOTAS = "quotas", "Quotas"
+    USAGE = "usage", "Usage"
 
 
 class Record(models.Model):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Exists, Func, OuterRef, Q, QuerySet, Sum, UUIDField
 
 from apps.domain import ids
 from apps.usage import rollups
-from apps.usage.models import Entry, HourlyRollup, Kind, Watermark
+from apps.usage.models import Entry, HourlyRollup, Kind, State, Watermark
 
 _TOTALS = ("calls", "errors", "unconfirmed", "unpriced", "cost_nano", "low_nano", "high_nano")
 
@@ -30,6 +31,16 @@ class Totals(NamedTuple):
 class Hour(NamedTuple):
     starts: datetime
     totals: Totals
+
+
+class Doubt(NamedTuple):
+    """What a tenant's unconfirmed attempts may have cost, in nano-USD."""
+
+    tenant_id: int
+    count: int
+    low: int
+    estimate: int
+    high: int
 
 
 class Overview(NamedTuple):
@@ -97,6 +108,39 @@ def spent(now: datetime, *, days: int, **subject: int) -> Totals:
     )
 
 
+def unconfirmed(**subject: int) -> QuerySet[Entry]:
+    """The attempts whose cost nobody knows yet, oldest first; page by `pk`. `subject` as in `spent`.
+
+    Along the partial index of unconfirmed entries, with a look at the primary key for the correction of each.
+    """
+    return Entry.objects.filter(is_open(), kind=Kind.UNCONFIRMED, **subject).order_by("pk")
+
+
+def is_open() -> Q:
+    """The condition that an entry is an unconfirmed one that nothing has corrected."""
+    correction = Entry.objects.filter(pk=_Sibling(ids.Slot.RESOLUTION), kind=Kind.CORRECTION)
+    return Q(~Exists(correction), state=State.UNCONFIRMED)
+
+
+def is_unpriced() -> Q:
+    """The condition that an entry's tokens had no price, nor were given one since."""
+    repriced = Entry.objects.filter(pk=_Sibling(ids.Slot.REPRICE), kind=Kind.REPRICE)
+    return Q(Q(in_fresh__gt=0) | Q(out_total__gt=0), ~Exists(repriced), price_version=None)
+
+
+def unconfirmed_of(request: UUID) -> list[Entry]:
+    """Of one request, resolved or not."""
+    entries = Entry.objects.filter(id__range=ids.entries_of(request), request_id=request, kind=Kind.UNCONFIRMED)
+    return list(entries.order_by("pk"))
+
+
+def doubts(**subject: int) -> list[Doubt]:
+    """The totals of `unconfirmed`, by tenant."""
+    sums = (Count("pk"), Sum("low_nano"), Sum("cost_nano"), Sum("high_nano"))
+    rows = unconfirmed(**subject).order_by("tenant_id").values_list("tenant_id").annotate(*sums)
+    return [Doubt(*row) for row in rows]
+
+
 def latest(count: int) -> list[Entry]:
     """The newest entries with their tenants; one query, by the primary key."""
     return list(Entry.objects.select_related("tenant").order_by("-id")[:count])
@@ -118,3 +162,22 @@ def _live(hour: datetime) -> Totals:
         cursor.execute(query, rollups.bounds(hour))
         row: tuple[Any, ...] = cursor.fetchone()
     return Totals(*(int(value) for value in row))
+
+
+class _Sibling(Func):
+    """The id in another slot of the attempt of the entry outside: the sixteenth hexadecimal digit."""
+
+    output_field = UUIDField()
+
+    def __init__(self, slot: int) -> None:
+        super().__init__(OuterRef("pk"))
+        self.extra["digit"] = f"{slot:x}"
+
+    def as_postgresql(self, *arguments: Any, **options: Any) -> Any:
+        return self.as_sql(
+            *arguments, template="overlay(%(expressions)s::text placing '%(digit)s' from 18)::uuid", **options
+        )
+
+    def as_sqlite(self, *arguments: Any, **options: Any) -> Any:
+        template = "substr(%(expressions)s, 1, 15) || '%(digit)s' || substr(%(expressions)s, 17)"
+        return self.as_sql(*arguments, template=f"({template})", **options)
