@@ -31,6 +31,7 @@ NAMES = frozenset(
         "forward.after_commit",  # the journal does not know yet
         "lease.granted",  # committed, and this process has not heard of it
         "recover.before_retire",  # all is posted, the leases are not freed
+        "reap.before_write_off",  # what ran is unconfirmed, the leases are not freed
         "rollup.between_hours",
         "seal.between_hours",  # SQLite: some hours of the month are sealed
     }

@@ -22,6 +22,7 @@ from apps.domain.tokens import TokenUsage
 from apps.quotas import windows
 from apps.runtime.failpoints import failpoint
 from apps.usage import ledger, pages
+from apps.usage.models import OpenAttempt
 from apps.usage.records import Checkpoint, Intent, Outcome
 
 log = logging.getLogger(__name__)
@@ -96,6 +97,7 @@ def _replay(path: Path) -> Recovered:
             through = batch[-1].id
         lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
         has_refused = file.has_refused()
+    OpenAttempt.objects.filter(replica=path.stem).delete()  # all that was open there is in the ledger now
     failpoint("recover.before_retire")
     freed = windows.retire(path.stem)
     if has_refused:

@@ -1,0 +1,35 @@
+"""`manage.py replica_lost NAME`: somebody knows that a gateway process will not come back, and its disk neither."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from apps.domain import money
+from apps.quotas.models import Replica
+from apps.usage import reaper
+
+
+class Command(BaseCommand):
+    help = (
+        "Give up a gateway process that is gone with its disk, without waiting for the quarantine: what is known to"
+        " have run there becomes unconfirmed, its leases are freed, and what they had left is recorded as a gap."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", metavar="NAME", help="As its journal is called; see `manage.py journals`.")
+        parser.add_argument("--yes", action="store_true", help="Do not ask.")
+
+    def handle(self, *args: Any, name: str, yes: bool, **options: Any) -> None:
+        if not yes and input(f"Will {name} and its disk never come back? [y/N] ").strip().lower() != "y":
+            raise CommandError("Nothing was done.")
+        try:
+            lost = reaper.declare_lost(name)
+        except reaper.Alive:
+            raise CommandError(f"{name} was heard of less than a minute ago: it lives. Stop it first.") from None
+        except Replica.DoesNotExist:
+            known = ", ".join(Replica.objects.values_list("name", flat=True)) or "none"
+            raise CommandError(f"There is no replica {name}. Known are: {known}.") from None
+        self.stdout.write(f"{lost.unconfirmed} calls are unconfirmed; the gap is {money.exact(lost.gap)}.")

@@ -1,0 +1,92 @@
+"""What becomes of a process that is gone with its disk: nobody will ever read its journal.
+
+What the database knows to have run there (see `gate`) is booked as unconfirmed; then its leases are freed, and what
+they had left is recorded as gaps. Every step may be repeated, and may be the last one before this process is killed.
+Should the journal turn up after all, its outcomes correct the unconfirmed, and the gaps are closed.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+
+from apps.quotas import windows
+from apps.quotas.models import Replica
+from apps.runtime.failpoints import failpoint
+from apps.usage import ledger, pages, recovery
+from apps.usage.models import Entry, OpenAttempt
+from apps.usage.records import Intent
+
+log = logging.getLogger(__name__)
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """`unconfirmed` entries were made, `gap` nano-USD of leases were freed that nobody can account for."""
+
+    replica: str
+    unconfirmed: int
+    gap: int
+
+
+class Alive(Exception):
+    """It was heard of a moment ago."""
+
+
+def reap() -> list[Lost]:
+    """Fences who is silent and gives up who has been fenced for the whole quarantine. For a schedule."""
+    for name in windows.fence():
+        log.warning("replica %s was not heard of and gets no more leases", name)
+    _sweep()
+    return [_give_up(name, at_once=False) for name in (*windows.overdue(), *_unknown())]
+
+
+def declare_lost(replica: str) -> Lost:
+    """Now, as somebody says that the process and its disk are gone. Raises Alive, and Replica.DoesNotExist."""
+    found = Replica.objects.filter(name=replica)
+    if found.filter(heartbeat__gte=Now() - windows.DEAD_AFTER).exists():
+        raise Alive(replica)
+    if not found.exists() and not OpenAttempt.objects.filter(replica=replica).exists():
+        raise Replica.DoesNotExist(replica)
+    return _give_up(replica, at_once=True)
+
+
+def _give_up(replica: str, *, at_once: bool) -> Lost:
+    """The entries first: as long as the leases are open, they pay for them."""
+    unconfirmed = 0
+    after = None
+    while rows := _open(replica, after=after):
+        new = ledger.post([recovery.unconfirmed(intent, None) for row in rows if (intent := _intent(row)) is not None])
+        unconfirmed += len(new)
+        after = rows[-1].pk
+    failpoint("reap.before_write_off")
+    lost = Lost(replica, unconfirmed, windows.write_off(replica, at_once=at_once))
+    log.warning("replica %s never came back: %d unconfirmed, a gap of %d nano-USD", *msgspec.structs.astuple(lost))
+    return lost
+
+
+def _open(replica: str, *, after: object) -> list[OpenAttempt]:
+    rows = OpenAttempt.objects.filter(replica=replica).order_by("pk")
+    return list((rows if after is None else rows.filter(pk__gt=after))[: ledger.BATCH])
+
+
+def _intent(row: OpenAttempt) -> Intent | None:
+    try:
+        return pages.intent_decoder.decode(bytes(row.intent))
+    except msgspec.DecodeError as error:
+        log.error("the intent of request %s cannot be read: %s", row.request_id, error)
+        return None
+
+
+def _sweep() -> None:
+    """Rows that came after their outcomes, from a gate that was killed before it took them away."""
+    OpenAttempt.objects.filter(Exists(Entry.objects.filter(pk=OuterRef("pk")))).delete()
+
+
+def _unknown() -> list[str]:
+    """Whose rows are old, and who is no replica any more: its clean end, or a write-off, came before them."""
+    old = OpenAttempt.objects.filter(started_at__lt=Now() - windows.QUARANTINE)
+    named = old.exclude(replica__in=Replica.objects.values("name"))
+    return list(named.order_by().values_list("replica", flat=True).distinct())
