@@ -21,6 +21,7 @@ from django.conf import settings
 
 from apps.domain import errors
 from apps.quotas import replicas
+from apps.runtime import clock
 from apps.runtime.failpoints import failpoint
 from apps.usage import pages
 from apps.usage.ballast import Ballast
@@ -99,8 +100,10 @@ class Journal:
             self._due = self._loop.call_soon(self._hand_over)
         return future
 
-    def checkpoint(self, request_id: UUID, attempt: int, output_tokens: int, response_id: str = "") -> None:
-        record = Checkpoint(at=time.time(), output_tokens=output_tokens, response_id=response_id)
+    def checkpoint(
+        self, request_id: UUID, attempt: int, output_tokens: int, response_id: str = "", *, reserved: int = 0
+    ) -> None:
+        record = Checkpoint(at=clock.now(), output_tokens=output_tokens, response_id=response_id, reserved=reserved)
         self._say((_CHECKPOINT, (request_id, attempt), _encoded(record), None))
 
     def outcome(self, record: Outcome) -> None:

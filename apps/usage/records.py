@@ -62,11 +62,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How far a stream has come: tokens out by our own count, the provider's id for the answer."""
+    """How far a stream has come: tokens out by our own count, the provider's id for the answer. `reserved`: what is
+    reserved for it now, in nano-USD, if that is more than its intent says."""
 
     at: float
     output_tokens: int
     response_id: str = ""
+    reserved: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
