@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-
 import pytest
-from django.utils import timezone
 
 from apps.audit.models import Record
 from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, Provider
