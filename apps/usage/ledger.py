@@ -20,7 +20,7 @@ from django.db import DataError, IntegrityError, transaction
 from apps.domain import ids
 from apps.quotas import windows
 from apps.runtime.failpoints import failpoint
-from apps.usage import partitions, rows
+from apps.usage import partitions, rows, sealing
 from apps.usage.models import Entry, Kind, OpenAttempt
 from apps.usage.records import Outcome
 
@@ -89,6 +89,8 @@ def append(fields: Sequence[Mapping[str, Any]]) -> set[UUID]:
 @transaction.atomic
 def _post(batch: dict[UUID, Outcome]) -> set[UUID]:
     ordered = sorted(batch, key=_INTEGER)
+    if sealed := sealing.known(ordered):  # sent once more, long after
+        ordered = [entry for entry in ordered if entry not in sealed]
     new = rows.insert([rows.of_outcome(entry, batch[entry]) for entry in ordered])
     charges = [charge for entry in new for charge in _charges(batch[entry], amount=rows.most(batch[entry]))]
     # What is left was sent before, or is late.

@@ -23,7 +23,7 @@ _NO_PARTITION = "23514"
 
 def ensure(now: datetime, *, months_ahead: int = MONTHS_AHEAD) -> list[str]:
     """Makes the month of `now`, the one before it (late rows) and those ahead. Returns the names of new ones."""
-    return _make(_months(_before(month_of(now)), count=months_ahead + 2))
+    return _make(_months(before(month_of(now)), count=months_ahead + 2))
 
 
 def cover(entries: list[UUID]) -> list[str]:
@@ -51,6 +51,10 @@ def month_of(moment: datetime) -> datetime:
 
 def after(month: datetime) -> datetime:
     return month.replace(year=month.year + month.month // 12, month=month.month % 12 + 1)
+
+
+def before(month: datetime) -> datetime:
+    return month.replace(year=month.year - (month.month == 1), month=(month.month - 2) % 12 + 1)
 
 
 def moment_of(entry: UUID) -> datetime:
@@ -96,10 +100,6 @@ def _months(first: datetime, *, count: int) -> list[datetime]:
             month = after(month)
 
     return list(run())
-
-
-def _before(month: datetime) -> datetime:
-    return month.replace(year=month.year - (month.month == 1), month=(month.month - 2) % 12 + 1)
 
 
 def _floor(moment: datetime) -> UUID:

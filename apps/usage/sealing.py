@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -58,7 +58,7 @@ class Hour(NamedTuple):
 
 
 def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -> SealedMonth | None:
-    """Seals what the ledger has of the month; None: nothing. `exported`: digests of the hours as they were written out.
+    """Seals what the ledger has of the month; None: nothing, ever. `exported`: digests of the hours as written out.
 
     Raises Refused, and DatabaseError; then nothing, or on SQLite some hours, are sealed.
     """
@@ -79,12 +79,12 @@ def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -
     return SealedMonth.objects.filter(month=month).order_by("-number").first()
 
 
-def known(entries: Iterable[UUID]) -> set[UUID]:
-    """Those of the ids that were sealed. No query unless one is weeks old."""
+def known(entries: Sequence[UUID]) -> set[UUID]:
+    """Those that were sealed, of ids in their order. No query unless the oldest is weeks old."""
     border = int((timezone.now() - YOUNG).timestamp() * 1000)
-    old = [entry for entry in entries if ids.milliseconds(entry) < border]
-    if not old:
+    if not entries or ids.milliseconds(entries[0]) >= border:
         return set()
+    old = [entry for entry in entries if ids.milliseconds(entry) < border]
     hours = SealedHour.objects.filter(hour__in={_hour(entry) for entry in old})
     sealed = {identifier for hour in hours for identifier in ids_in(hour)}
     return {entry for entry in old if entry.bytes in sealed}
@@ -124,6 +124,15 @@ def occupied_hours(month: datetime) -> list[datetime]:
     return found
 
 
+def occupied_months(end: datetime) -> list[datetime]:
+    """Those before `end` of which the ledger has rows, oldest first."""
+    found, month = [], datetime.fromtimestamp(0, UTC)
+    while (first := entries(month, end).values_list("pk", flat=True).first()) is not None:
+        found.append(partitions.month_of(partitions.moment_of(first)))
+        month = partitions.after(found[-1])
+    return found
+
+
 def _hour(entry: UUID) -> datetime:
     return rollups.hour_of(partitions.moment_of(entry))
 
@@ -133,7 +142,7 @@ def _hour(entry: UUID) -> datetime:
 
 def _seal_hours(month: datetime, hours: list[datetime], exported: Mapping[datetime, bytes] | None) -> SealedMonth:
     """Adds the hours to the month's totals."""
-    sealed = _under_way(month)
+    sealed = _under_way(month, hours)
     for hour in hours:
         kept = digest_of(hour)
         if exported is not None and exported.get(hour) != kept.digest:
@@ -143,10 +152,10 @@ def _seal_hours(month: datetime, hours: list[datetime], exported: Mapping[dateti
     return sealed
 
 
-def _under_way(month: datetime) -> SealedMonth:
-    """On SQLite the month that a run before this one did not finish; else a new number of the month."""
+def _under_way(month: datetime, hours: list[datetime]) -> SealedMonth:
+    """On SQLite the month that a run before this one did not finish, unless it has these hours; else a new number."""
     latest = SealedMonth.objects.filter(month=month).order_by("-number").first()
-    if latest is not None and latest.finished_at is None:
+    if latest is not None and latest.finished_at is None and not latest.hours.filter(hour__in=hours).exists():
         return latest
     return SealedMonth.objects.create(month=month, number=latest.number + 1 if latest is not None else 1)
 
@@ -187,6 +196,7 @@ def _open(number: int) -> str:
 def _lock(month: datetime) -> None:
     """Nobody else seals, and nobody adds a row to the month; rows of other months come and go."""
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [partitions.name_of(month)])
         if cursor.fetchone()[0]:

@@ -81,10 +81,14 @@ class Books:
         """Calls of several hours, with a second attempt, a void one, a doubt and one that was resolved."""
         calls = [self.call(at=self.at + timedelta(minutes=20 * count)) for count in range(12)]
         failed = self.call(state="void", cost=0, usage=TokenUsage(), usage_source="none", status="upstream_error")
-        doubt = self.doubt()
-        ledger.post([*calls, failed, self.again(failed, state="settled"), self.doubt(), doubt])
-        ledger.post([self.resolved(doubt)])
+        self.doubts = [self.doubt(), self.doubt()]
+        ledger.post([*calls, failed, self.again(failed, state="settled"), *self.doubts])
+        ledger.post([self.resolved(self.doubts[0])])
         settle()
+
+    def settled(self) -> int:
+        self.window.refresh_from_db()
+        return self.window.settled
 
 
 def settle() -> None:

@@ -81,6 +81,7 @@ def snapshot() -> Iterator[None]:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             # Before the first query, which is when the snapshot is taken.
+            cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute(f"LOCK TABLE {partitions.TABLE} IN ACCESS SHARE MODE")
             yield
     else:
