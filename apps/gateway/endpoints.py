@@ -23,14 +23,28 @@ log = structlog.get_logger(__name__)
 Endpoint = Callable[..., Awaitable[None]]
 
 
-async def messages(scope: Scope, receive: Receive, send: Send) -> None:
-    """Anthropic Messages: `POST /v1/messages`, `POST /anthropic/v1/messages`."""
-    await _completion(scope, receive, send, dialect="anthropic_messages", endpoint="messages")
+def _completion(*, dialect: str, endpoint: str) -> Endpoint:
+    wire = registry.FORMATS[dialect]
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        running = engine.current or await _running(scope, receive, send, dialect=dialect)
+        if running is None:
+            return
+        state.in_flight += 1
+        try:
+            snapshot = running.configuration.snapshot
+            ctx = RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=snapshot)
+            await pipeline.serve(ctx, running)
+        finally:
+            state.in_flight -= 1
+
+    return answer
 
 
-async def chat_completions(scope: Scope, receive: Receive, send: Send) -> None:
-    """OpenAI Chat Completions: `POST /v1/chat/completions`."""
-    await _completion(scope, receive, send, dialect="openai_chat", endpoint="chat_completions")
+# Anthropic Messages: `POST /v1/messages`, `POST /anthropic/v1/messages`.
+messages = _completion(dialect="anthropic_messages", endpoint="messages")
+# OpenAI Chat Completions: `POST /v1/chat/completions`.
+chat_completions = _completion(dialect="openai_chat", endpoint="chat_completions")
 
 
 async def models(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,19 +80,6 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send, *, meant: str
 
 async def preflight(scope: Scope, receive: Receive, send: Send) -> None:
     await answers.preflight(scope, send, origins=_snapshot().cors_origins)
-
-
-async def _completion(scope: Scope, receive: Receive, send: Send, *, dialect: str, endpoint: str) -> None:
-    running = engine.current or await _running(scope, receive, send, dialect=dialect)
-    if running is None:
-        return
-    wire, snapshot = registry.FORMATS[dialect], running.configuration.snapshot
-    state.in_flight += 1
-    try:
-        ctx = RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=snapshot)
-        await pipeline.serve(ctx, running)
-    finally:
-        state.in_flight -= 1
 
 
 async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) -> engine.Engine | None:

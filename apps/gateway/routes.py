@@ -24,8 +24,16 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
 }
 # Below these, the rest of the path is the name of one model (which may hold slashes).
 BELOW = ("/v1/models", "/anthropic/v1/models")
+COMPLETIONS = {path: methods[POST] for path, methods in ROUTES.items() if POST in methods}
 # SDKs put these after the base URL they were given, right or wrong.
 TAILS = {path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/")}
+
+
+def completion(scope: Scope) -> endpoints.Endpoint | None:
+    """The endpoint of a call that nothing needs to be found out about; None: ask the router."""
+    if scope["type"] != "http" or scope["method"] != POST:
+        return None
+    return COMPLETIONS.get(scope["path"])
 
 
 async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
