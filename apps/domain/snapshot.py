@@ -6,6 +6,7 @@ unix seconds, durations seconds, money nano-USD.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Literal, NoReturn
 
@@ -185,6 +186,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     networks: tuple[str, ...] | None = None
     key_rules: Rules = UNRESTRAINED
     user_rules: Rules = UNRESTRAINED
+
+    @property
+    def ends_at(self) -> float:
+        """From when on the key does not work; inf: that is not foreseen."""
+        expires, revoked = self.expires_at, self.revoked_at
+        return min(math.inf if expires is None else expires, math.inf if revoked is None else revoked)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,7 +28,7 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
         raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
     principal = configuration.known(key) or await configuration.look_up(key)
     snapshot = configuration.snapshot
-    if principal is None or not _alive(principal) or _suspended(principal, snapshot):
+    if principal is None or principal.ends_at <= time.time() or _suspended(principal, snapshot):
         raise errors.AuthenticationFailed(_REFUSED)
     _within_scope(ctx, principal)
     ctx.principal = principal
@@ -36,14 +36,6 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
     address = ctx.scope["client"][0] if ctx.scope.get("client") else ""
     configuration.uses.note(
         principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b"")
-    )
-
-
-def _alive(principal: Principal) -> bool:
-    now = time.time()
-    return not (
-        (principal.expires_at is not None and principal.expires_at <= now)
-        or (principal.revoked_at is not None and principal.revoked_at <= now)
     )
 
 

@@ -24,6 +24,7 @@ from apps.catalog import selectors as catalog
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
 from apps.gateway.keyring import Keyring
+from apps.gateway.underway import Underway
 from apps.keys import peppers, uses
 from apps.keys import selectors as key_selectors
 from apps.quotas import selectors as quotas
@@ -51,6 +52,7 @@ class Configuration:
         self._on_change = on_change
         self._salt = secrets.token_bytes(32)
         self.keyring = Keyring(capacity=settings.WEIR_KEY_CACHE)
+        self.underway = Underway()
         self._revisions: dict[str, int] = {}  # of the snapshot
         self._keys_revisions: dict[str, int] = {}  # of what is warm; a snapshot that fails does not hold it back
         self.uses = uses.Uses()
@@ -109,6 +111,7 @@ class Configuration:
         while True:
             await asyncio.sleep(settings.WEIR_REFRESH_SECONDS)
             vault.sweep()
+            self.underway.sweep(self.snapshot)
             try:
                 current = await self._forget_keys()
             except Exception:
@@ -116,6 +119,7 @@ class Configuration:
                 continue
             if recalled := self.uses.recalled():
                 self.keyring.forget(recalled)
+            self._begin("configuration.review_failed", self._review)
             self._begin("configuration.refresh_failed", self._take_up, current)
             if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
                 self._uses_flushed = time.monotonic()
@@ -123,7 +127,9 @@ class Configuration:
 
     async def refresh(self) -> None:
         """Take up what has changed since the last time."""
-        await self._take_up(await self._forget_keys())
+        current = await self._forget_keys()
+        await self._review()
+        await self._take_up(current)
 
     async def _forget_keys(self) -> dict[str, int]:
         """Once for each change: what is looked up from now on has it. Returns the revisions."""
@@ -131,17 +137,25 @@ class Configuration:
         changed = _changed(self._keys_revisions, current)
         if changed.intersection(_CLEARS_KEYS):
             self.keyring.clear()
+            self.underway.doubt(None)
         elif "keys" in changed:
             stale = await self._changes.ask(key_selectors.changed_since, self._keys_revisions.get("keys", 0))
             self.keyring.forget(stale)
+            self.underway.doubt(stale)
         self._keys_revisions = current
         return current
+
+    async def _review(self) -> None:
+        """Calls of keys that have changed end if their key has."""
+        await self.underway.review(lambda public_ids: self._changes.ask(key_selectors.ends, public_ids))
+        self.underway.sweep(self.snapshot)
 
     async def _take_up(self, current: dict[str, int]) -> None:
         """A snapshot of these revisions or later ones. It may take long: a keyring is asked, a catalog is large."""
         if self.snapshot.revision < 0 or _changed(self._revisions, current) - _NOT_IN_SNAPSHOT:
             self.snapshot = await self._compiler.ask(_compile, sum(current.values()))
             self._on_change()
+            self.underway.sweep(self.snapshot)
         self._revisions = current
         state.snapshot_revision = self.snapshot.revision
         state.snapshot_at = time.time()

@@ -22,7 +22,7 @@ class Keyring:
         self._principals: dict[bytes, Principal] = {}
         self._digests: dict[str, set[bytes]] = {}  # by public id, to forget
         self._unknown: dict[bytes, str] = {}
-        self._loading: dict[bytes, asyncio.Future[Principal | None]] = {}
+        self._loading: dict[bytes, asyncio.Future[tuple[int, Principal | None]]] = {}
         self._generation = 0
         self.loads = 0  # fetches so far
 
@@ -33,25 +33,27 @@ class Keyring:
         self, digest: bytes, public_id: str, fetch: Callable[[], Awaitable[Principal | None]]
     ) -> Principal | None:
         """Fetches a digest that is not warm; askers at the same time share one fetch."""
-        if digest in self._unknown:
-            return None
-        loading = self._loading.get(digest)
-        if loading is None:
-            loading = asyncio.ensure_future(self._fetch(digest, public_id, fetch))
-            self._loading[digest] = loading
-            loading.add_done_callback(lambda _: self._loading.pop(digest, None))
-        return await asyncio.shield(loading)
+        while digest not in self._unknown:
+            loading = self._loading.get(digest)
+            if loading is None:
+                loading = asyncio.ensure_future(self._fetch(digest, public_id, fetch))
+                self._loading[digest] = loading
+                loading.add_done_callback(lambda _: self._loading.pop(digest, None))
+            generation, principal = await asyncio.shield(loading)
+            if generation == self._generation:  # else a revocation came between the answer and whoever awaits it
+                return principal
+        return None
 
     async def _fetch(
         self, digest: bytes, public_id: str, fetch: Callable[[], Awaitable[Principal | None]]
-    ) -> Principal | None:
+    ) -> tuple[int, Principal | None]:
         while True:
             generation = self._generation
             self.loads += 1
             principal = await fetch()
             if generation == self._generation:  # else a revocation may have passed us by: read again
                 self._remember(digest, public_id, principal)
-                return principal
+                return generation, principal
 
     def _remember(self, digest: bytes, public_id: str, principal: Principal | None) -> None:
         self._digests.setdefault(public_id, set()).add(digest)

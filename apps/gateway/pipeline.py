@@ -22,10 +22,11 @@ log = structlog.get_logger(__name__)
 
 async def serve(ctx: RequestContext, engine: Engine) -> None:
     """Answers one completion. Whatever happens, it is settled exactly once and the caller is told in its dialect."""
-    watch = departure.Watch(ctx, engine.ticker)
+    watch, underway = departure.Watch(ctx, engine.ticker), engine.configuration.underway
     failure: errors.GatewayError | None = None
     try:
         await authenticate.authenticate(ctx, engine.configuration)  # who asks      -> ctx.principal
+        underway.enter(ctx)
         await examine.examine(ctx, max_bytes=engine.max_body_bytes)  # what is in it -> ctx.call, ctx.model
         watch.arm()
         await admit.admit(ctx, engine.limiter)  # may they      -> ctx.decision, ctx.budgets
@@ -41,6 +42,7 @@ async def serve(ctx: RequestContext, engine: Engine) -> None:
         failure.__cause__ = error
     finally:
         watch.disarm()
+        underway.leave(ctx)
         await settle.settle(ctx, failure, engine.limiter)  # true usage     -> price, limits, journal
     try:
         if failure is not None:

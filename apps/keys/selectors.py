@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from apps.catalog import data_keys
 from apps.catalog.keyrings.ring import KeyringUnavailable
@@ -32,9 +32,7 @@ def principal(
     public_id = format_of_keys.public_id(key)
     if public_id is None:
         return None
-    member = Membership.objects.filter(tenant=OuterRef("key__tenant"), user=OuterRef("key__user"))
-    personal = Q(Exists(member), key__user__is_active=True)
-    found = KeySecret.objects.filter(Q(key__user=None) | personal, public_id=public_id)
+    found = _usable().filter(public_id=public_id)
     newest = Subquery(peppers.versions().values("pk")[:1])
     secret = found.select_related("key", "pepper").annotate(newest_pepper=newest).first()
     if secret is None or not hmac.compare_digest(bytes(secret.digest), peppers.digest(key, pepper=secret.pepper)):
@@ -60,6 +58,23 @@ def changed_since(revision: int) -> list[str]:
     """The public ids of all secrets of the keys that were changed after `revision` of the area "keys"."""
     changed = KeySecret.objects.filter(key__revision__gt=revision)
     return list(changed.order_by().values_list("public_id", flat=True))
+
+
+def ends(public_ids: Sequence[str]) -> dict[str, float]:
+    """When each of these keys stops working, in unix seconds; inf: that is not foreseen. One that is gone, or whose
+    user is shut off or has left the tenant, is left out. A query for every 500."""
+    found = {}
+    for start in range(0, len(public_ids), 500):
+        part = public_ids[start : start + 500]
+        for secret in _usable().filter(public_id__in=part).select_related("key"):
+            found[secret.public_id] = _principal(secret, secret.key).ends_at
+    return found
+
+
+def _usable() -> QuerySet[KeySecret]:
+    """The secrets of nobody's keys, and of active members of the keys' tenants."""
+    member = Membership.objects.filter(tenant=OuterRef("key__tenant"), user=OuterRef("key__user"))
+    return KeySecret.objects.filter(Q(key__user=None) | Q(Exists(member), key__user__is_active=True))
 
 
 def _principal(secret: KeySecret, key: Key) -> Principal:
