@@ -182,12 +182,12 @@ def _principal(key: str, seen: uses.Uses) -> Principal | None:
     """One key with what restrains it and its user."""
     try:
         principal = key_selectors.principal(key, outdated=seen.outdated, missed=seen.missed)
+        if principal is None:
+            return None
+        key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
     except Exception as error:
         log.exception("configuration.look_up_failed")
         raise errors.Unavailable("keys cannot be checked right now", retry_after=1) from error
-    if principal is None:
-        return None
-    key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
     return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
 
 
