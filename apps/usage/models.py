@@ -144,6 +144,11 @@ class Entry(models.Model):
         return f"{self.started_at:%Y-%m-%d %H:%M:%S} {self.model_name}"
 
     @property
+    def is_difference(self) -> bool:
+        """From what was said of the attempt before."""
+        return self.kind in (Kind.CORRECTION, Kind.REPRICE)
+
+    @property
     def is_unpriced(self) -> bool:
         return self.price_version is None and bool(self.in_fresh or self.out_total or self.in_cache_read)
 

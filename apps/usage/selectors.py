@@ -116,10 +116,14 @@ def unconfirmed(**subject: int) -> QuerySet[Entry]:
     return Entry.objects.filter(is_open(), kind=Kind.UNCONFIRMED, **subject).order_by("pk")
 
 
+def is_corrected() -> Exists:
+    """The condition that an entry's attempt has a correction."""
+    return Exists(Entry.objects.filter(pk=_Sibling(ids.Slot.RESOLUTION), kind=Kind.CORRECTION))
+
+
 def is_open() -> Q:
     """The condition that an entry is an unconfirmed one that nothing has corrected."""
-    correction = Entry.objects.filter(pk=_Sibling(ids.Slot.RESOLUTION), kind=Kind.CORRECTION)
-    return Q(~Exists(correction), state=State.UNCONFIRMED)
+    return Q(~is_corrected(), state=State.UNCONFIRMED)
 
 
 def is_unpriced() -> Q:
@@ -142,8 +146,9 @@ def doubts(**subject: int) -> list[Doubt]:
 
 
 def latest(count: int) -> list[Entry]:
-    """The newest entries with their tenants; one query, by the primary key."""
-    return list(Entry.objects.select_related("tenant").order_by("-id")[:count])
+    """The newest attempts with their tenants; one query, by the primary key."""
+    firsts = Entry.objects.filter(kind__lt=Kind.CORRECTION)
+    return list(firsts.select_related("tenant").order_by("-id")[:count])
 
 
 def _rolled_up_before(last: datetime) -> datetime:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from msgspec.structs import replace
 
 from apps.domain import ids, money
 from apps.domain.tokens import TokenUsage
-from apps.usage import ledger, rollups
-from apps.usage.models import Entry
+from apps.usage import ledger, repricing, rollups, services
+from apps.usage.models import Entry, Kind
 from tests import factories
 from tests.control.desk import Desk
 from tests.money.calls import CARD, intent, outcome
@@ -159,6 +161,45 @@ def test_a_cost_in_doubt_is_shown_as_a_range(desk, call):
     entry = call(fields={"state": "unconfirmed", "low": 10_000_000, "high": 70_000_000})
     assert "$0.01 to $0.07" in desk.text("usage_entry_change", entry.pk)
     assert "$0.01 to $0.07" in desk.text("usage_entry_changelist")
+
+
+def test_a_resolved_attempt_is_shown_with_what_it_comes_to(desk, call):
+    entry = call(fields={"state": "unconfirmed", "low": 10_000_000, "high": 70_000_000})
+    call(fields={"state": "unconfirmed", "high": 5})
+    assert desk.text("usage_entry_changelist").count(">unconfirmed<") == 2
+    correction = services.resolve(entry, actor=None, cost=25_000_000)
+    text = desk.text("usage_entry_change", entry.pk)
+    assert "$0.01 to $0.07; the attempt in all $0.025" in text
+    assert desk.url("usage_entry_change", correction.pk) in text
+    text = desk.text("usage_entry_change", correction.pk)
+    assert "+$0.025; the attempt in all $0.025" in text
+    listed_ = desk.text("usage_entry_changelist")
+    assert [listed_.count(f">{shown}<") for shown in ("unconfirmed", "was unconfirmed", "correction")] == [1, 1, 1]
+    assert entry not in listed(desk, outcome="unconfirmed")
+    assert len(listed(desk, outcome="unconfirmed")) == 1
+
+
+def test_a_price_that_came_late_is_shown_beside_what_was_booked(desk, call):
+    price = factories.price(effective_from=timezone.now() - timedelta(days=1), input=10**9, output=10**9)
+    usage = TokenUsage(in_fresh=1_000_000, out_total=500_000)
+    entry = call(HOUR, card=None, deployment_id=price.deployment_id, fields={"usage": usage})
+    assert listed(desk, outcome="unpriced") == [entry]
+    repricing.reprice([price.deployment_id], since=timezone.now() - timedelta(days=1))
+    assert listed(desk, outcome="unpriced") == []
+    assert "unpriced; the attempt in all $1.50" in desk.text("usage_entry_change", entry.pk)
+    (added,) = Entry.objects.filter(kind=Kind.REPRICE)
+    text = desk.text("usage_entry_change", added.pk)
+    assert "+$1.50; the attempt in all $1.50" in text
+    assert "it had no price" in text
+
+
+def test_other_requests_of_the_same_millisecond_are_not_attempts_of_this_one(desk, subject):
+    at = time.time() - HOUR
+    first, second = (intent(at=at, **subject) for _ in range(2))
+    ledger.post([outcome(first, cost=1_000_000), outcome(second, cost=2_000_000)])
+    entry = Entry.objects.get(request_id=first.request_id)
+    assert "$0.002" not in desk.text("usage_entry_change", entry.pk)
+    assert listed(desk, q=f"req_{first.request_id.hex}") == [entry]
 
 
 def test_usage_outlives_what_it_was_used_on(desk, call):

@@ -17,9 +17,11 @@ from apps.audit.pages import ReadOnlyAdmin
 from apps.catalog.models import Deployment, Protocol
 from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
+from apps.usage import selectors
 from apps.usage.admin import costs
 from apps.usage.admin.filters import OutcomeFilter, SinceFilter, request_of
-from apps.usage.models import Entry
+from apps.usage.models import Entry, Kind
+from apps.usage.rollups import UNPRICED
 
 TONES = {
     "ok": "good",
@@ -85,13 +87,17 @@ class EntryAdmin(ReadOnlyAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Entry | None = None) -> Any:
         return self.fieldsets if obj is not None and obj.trail else self.fieldsets[:-1]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entry]:
+        rows: QuerySet[Entry] = super().get_queryset(request)
+        return rows.annotate(is_corrected=selectors.is_corrected())
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         """Callers know a request as `req_<hex>`; its entries' ids begin like it."""
         term = search_term.strip()
         if not term:
             return queryset, False
         if (asked := request_of(term)) is not None:
-            return queryset.filter(id__range=ids.entries_of(asked)), False
+            return queryset.filter(id__range=ids.entries_of(asked), request_id=asked), False
         return queryset.filter(Q(trace_id=term) | Q(provider_request_id=term)), False
 
     # --- what happened -----------------------------------------------------------------------------------------
@@ -101,9 +107,12 @@ class EntryAdmin(ReadOnlyAdmin):
         return cells.stamp(entry.started_at)
 
     @display(description="Outcome")
-    def shown_status(self, entry: Entry) -> str:
-        shown = "unconfirmed" if entry.state == "unconfirmed" else entry.get_status_display()
-        return cells.badge(shown, TONES.get(entry.status, ""))
+    def shown_status(self, entry: Any) -> str:
+        if entry.kind == Kind.POST:
+            return cells.badge(str(entry.get_status_display()), TONES.get(entry.status, ""))
+        if entry.kind == Kind.UNCONFIRMED:
+            return cells.badge("was unconfirmed" if entry.is_corrected else "unconfirmed", TONES.get(entry.status, ""))
+        return cells.badge(str(entry.get_kind_display()).lower(), "info")
 
     @display(description="Key")
     def shown_key(self, entry: Entry) -> str:
@@ -112,6 +121,8 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @display(description="Answer")
     def shown_answer(self, entry: Entry) -> str:
+        if entry.kind == Kind.REPRICE:
+            return "it had no price" if entry.error_code == UNPRICED else "it had another price"
         parts = [
             f"HTTP {entry.http_status}" if entry.http_status else "",
             entry.error_code,
@@ -141,19 +152,16 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @display(description="Attempts of this request")
     def attempts(self, entry: Entry) -> str:
-        rows = Entry.objects.filter(id__range=ids.entries_of(entry.request_id)).order_by("id")[:50]
-        return cells.table(
-            ("Attempt", "Entry", "Outcome", "Cost"),
-            [
-                (
-                    row.attempt,
-                    "this one" if row.pk == entry.pk else cells.link(_page(row), row.get_kind_display()),
-                    row.get_status_display(),
-                    _cost(row, write=money.exact),
-                )
-                for row in rows
-            ],
-        )
+        rows = [
+            (
+                row.attempt,
+                "this one" if row.pk == entry.pk else cells.link(_page(row), row.get_kind_display()),
+                row.get_status_display(),
+                _cost(row, write=money.exact),
+            )
+            for row in _of_request(entry)[:50]
+        ]
+        return cells.table(("Attempt", "Entry", "Outcome", "Cost"), rows)
 
     @display(description="Steps")
     def shown_trail(self, entry: Entry) -> str:
@@ -172,7 +180,16 @@ class EntryAdmin(ReadOnlyAdmin):
 
     @display(description="Cost")
     def exact_cost(self, entry: Entry) -> str:
-        return _cost(entry, write=money.exact)
+        """And what its attempt comes to, where that is more than this row."""
+        parts = [row for row in _of_request(entry) if row.attempt == entry.attempt]
+        if len(parts) == 1:
+            return _cost(entry, write=money.exact)
+        summed = ("in_fresh", "in_cache_read", "out_total", "cost_nano", "low_nano", "high_nano")
+        total = Entry(
+            price_version=parts[-1].price_version,
+            **{name: sum(getattr(row, name) for row in parts) for name in summed},
+        )
+        return f"{_cost(entry, write=money.exact)}; the attempt in all {_cost(total, write=money.exact)}"
 
     @display(description="Charged to budgets")
     def shown_budget(self, entry: Entry) -> str:
@@ -184,10 +201,7 @@ class EntryAdmin(ReadOnlyAdmin):
         windows = BudgetWindow.objects.filter(pk__in=entry.windows[:20]).select_related(
             *(f"budget__{name}" for name in ("tenant", "project", "user", "key", "model"))
         )
-        links = [
-            cells.link(reverse("admin:quotas_budget_change", args=[window.budget_id]), str(window))
-            for window in windows
-        ]
+        links = [cells.link(_budget(window), str(window)) for window in windows]
         return cells.lines(links)
 
     @display(description="Price version")
@@ -242,7 +256,15 @@ def _budget(window: BudgetWindow) -> str:
     return reverse("admin:quotas_budget_change", args=[window.budget_id])
 
 
+def _of_request(entry: Entry) -> QuerySet[Entry]:
+    """By attempt, what was said first before what was said of it later."""
+    rows = Entry.objects.filter(id__range=ids.entries_of(entry.request_id), request_id=entry.request_id)
+    return rows.order_by("id")
+
+
 def _cost(entry: Entry, *, write: Callable[[int], str] = money.text) -> str:
+    if entry.is_difference:
+        return f"{'+' if entry.cost_nano >= 0 else ''}{write(entry.cost_nano)}"
     if entry.is_unpriced:
         return "unpriced"
     if entry.low_nano != entry.high_nano:

@@ -8,12 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, RadioFilter
 
 from apps.domain import ids
-from apps.usage.models import IS_ERROR, NOT_ERRORS, State, Status
+from apps.usage import selectors
+from apps.usage.models import IS_ERROR, NOT_ERRORS, Status
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -78,9 +79,9 @@ class OutcomeFilter(DropdownFilter):
             case "errors":
                 return queryset.filter(IS_ERROR)
             case "unconfirmed":
-                return queryset.filter(state=State.UNCONFIRMED)
+                return queryset.filter(selectors.is_open())
             case "unpriced":
-                return queryset.filter(Q(in_fresh__gt=0) | Q(out_total__gt=0), price_version=None)
+                return queryset.filter(selectors.is_unpriced())
             case status if status in NOT_ERRORS:
                 return queryset.filter(status=status)
             case status if status in Status.values:
