@@ -20,6 +20,8 @@ class ProcessState:
         self.snapshot_at: float | None = None
         self.journal_lag = 0.0
         self.storage_full = False
+        self.journals_orphaned = 0  # in this process's folder; unreadable ones too
+        self.outcomes_refused = 0  # by the ledger, and kept in the folder's journals
         self.loop_lag = 0.0
 
     def begin_drain(self) -> None:

@@ -59,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def run() -> Report:
     """Every check, in the caller's thread: a statement on the database, a round trip to Redis where there is one."""
-    checks = [configuration(), storage(), database()]
+    checks = [configuration(), storage(), journals(), database()]
     if settings.REDIS_URL:
         checks.append(redis_server())
     return Report(tuple(checks), draining=state.draining)
@@ -77,6 +77,13 @@ def storage() -> Check:
     """Of this process's journal: other replicas may lie on other disks, so this one is not for new calls."""
     full = state.storage_full
     return Check(name="storage", ok=not full, vital=True, message="the disk is full" if full else "")
+
+
+def journals() -> Check:
+    """What the ledger lacks though its process is gone; `manage.py journals` says which."""
+    orphaned, refused = state.journals_orphaned, state.outcomes_refused
+    message = f"{orphaned} orphaned, {refused} outcomes refused" if orphaned or refused else ""
+    return Check(name="journals", ok=not message, message=message)
 
 
 def database() -> Check:

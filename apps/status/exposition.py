@@ -24,7 +24,10 @@ class RuntimeCollector(Collector):
             ("weir_snapshot_revision", state.snapshot_revision, "Revision of the configuration in use."),
             ("weir_snapshot_age_seconds", state.snapshot_age, "Since the configuration was last known to be current."),
             ("weir_journal_lag_seconds", state.journal_lag, "Age of the oldest record that the ledger lacks."),
+            ("weir_journals_orphaned", state.journals_orphaned, "Journals of the folder that nobody has taken over."),
+            ("weir_journal_refused", state.outcomes_refused, "Outcomes in the folder that the ledger does not take."),
             ("weir_storage_full", float(state.storage_full), "1 while new calls are refused for want of disk."),
+            ("weir_clock_ahead_seconds", clock.ahead(), "How far this machine's clock is ahead of the database's."),
             ("weir_loop_lag_seconds", state.loop_lag, "How late the event loop ran its last tick."),
         ):
             if value is not None:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sqlite3
+import sys
 import threading
 import time
 from datetime import UTC, date, datetime
 
-from django.db import close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 
 from apps.runtime.database import LONG_PATIENCE_SECONDS, patience
 from apps.runtime.failpoints import failpoint
 from apps.runtime.state import state
-from apps.usage import ledger, pages, partitions, recovery
+from apps.usage import journals, ledger, pages, partitions, reaper, recovery
 from apps.usage.journal import Journal
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Forwarder:
         try:
             while not self._step(reader, chores, pause=self._pause()):
                 pass
+            chores.end()
         finally:
             reader.close()
             connection.close()
@@ -107,6 +110,7 @@ class Forwarder:
             log.warning("the ledger cannot be written, trying again: %s", error)
             if closing:
                 time.sleep(0.1)
+        chores.look()
         if more:
             self._journal.on_outcomes.set()
         return closing and (not more or time.monotonic() > self._give_up_at)
@@ -138,6 +142,8 @@ class _Chores:
         self._reader = reader
         self._tidied = time.monotonic()
         self._adopted = float("-inf")
+        self._looked = float("-inf")
+        self._gaps: set[int] = set()
         self._day: date | None = None
 
     def run(self) -> None:
@@ -147,8 +153,48 @@ class _Chores:
             self._reader.tidy()
         if now - self._adopted > _ADOPT_SECONDS:
             self._adopted = now
-            recovery.adopt(self._journal.directory)
+            self._adopt()
+            self._close_gaps()
         today = datetime.now(UTC)
         if today.date() != self._day:
             partitions.ensure(today)
             self._day = today.date()
+
+    def look(self) -> None:
+        """What lies in the folder, for those who ask this process; also while the database is away."""
+        now = time.monotonic()
+        if now - self._looked <= _ADOPT_SECONDS:
+            return
+        self._looked = now
+        try:
+            found = journals.survey(self._journal.directory)
+        except OSError as error:
+            log.warning("the folder of journals cannot be read: %s", error)
+        else:
+            state.journals_orphaned, state.outcomes_refused = found.orphaned, found.refused
+
+    def end(self) -> None:
+        """Nothing is said any more."""
+        try:
+            self._close_gaps()
+            self._close_gaps()
+        except (Error, sqlite3.Error) as error:
+            log.warning("gaps stay open until this journal is recovered: %s", error)
+
+    def _adopt(self) -> None:
+        try:
+            recovery.adopt(self._journal.directory)
+        except sqlite3.Error as error:
+            log.warning("a journal in this folder cannot be recovered yet: %s", error)
+
+    def _close_gaps(self) -> None:
+        """This process's own, if it was given up while it was only paused: gaps of leases that no call holds any more,
+        and of which the ledger has everything. Who reserves has an intent within milliseconds, so that a gap that is
+        seen twice in a row has nothing to come."""
+        found = reaper.gaps(self._journal.name)
+        if known := found & self._gaps:
+            busy = {lease for intent, _ in self._reader.open_attempts() for lease in intent.leases}
+            for page in self._reader.closed(after=self._journal.forwarded_through, limit=sys.maxsize):
+                busy |= {lease for outcome in page.outcomes for lease in outcome.intent.leases}
+            reaper.close_gaps(self._journal.name, leases=known - busy)
+        self._gaps = found

@@ -38,6 +38,8 @@ _RETRY_SECONDS = 0.1
 # An outcome nobody waits for may wait this long for company.
 _LINGER_SECONDS = 0.005
 _LAST_TRIES_SECONDS = 10.0
+# Who only looks whether a journal is held holds it himself for a moment.
+_LOOKED_AT_SECONDS = 0.05
 
 _Item = tuple[int, pages.Attempt | None, msgspec.Raw | None, "asyncio.Future[None] | None"]
 
@@ -143,6 +145,10 @@ class Journal:
         """The ledger has every outcome up to that page."""
         self._forwarded = through
 
+    @property
+    def forwarded_through(self) -> int:
+        return self._forwarded
+
     def refuse(self, record: Outcome) -> None:
         """Puts aside what the ledger will not take."""
         self._queue.put([(_REFUSED, None, _encoded(record), None)])
@@ -152,6 +158,9 @@ class Journal:
     def _open_file(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = pages.Lock.take(self.path)
+        if self._lock is None:
+            time.sleep(_LOOKED_AT_SECONDS)
+            self._lock = pages.Lock.take(self.path)
         if self._lock is None:
             raise OSError(f"{self.path.name} belongs to a living process")
         self._file = pages.File(self.path, power_safe=settings.WEIR_DURABILITY == "power")
@@ -282,7 +291,7 @@ class Journal:
         assert self._lock is not None
         assert self._ballast is not None
         is_done = not (self._open or self._carried) and self._forwarded >= self.last_closed
-        is_done = is_done and not self._file.has_refused()
+        is_done = is_done and not self._file.count_refused()
         self._file.close()
         self._ballast.remove()
         if is_done:

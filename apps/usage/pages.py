@@ -57,9 +57,15 @@ class Page(msgspec.Struct, frozen=True):
 class File:
     """An open journal file. One connection, which may be handed from thread to thread but is used by one at a time."""
 
-    def __init__(self, path: Path, *, power_safe: bool = False) -> None:
+    def __init__(self, path: Path, *, power_safe: bool = False, read_only: bool = False) -> None:
         """Raises sqlite3.Error."""
         self.path = path
+        if read_only:
+            # Without a write-ahead log nobody is at it, and SQLite need not make one to read the file.
+            how = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "immutable=1"
+            address = f"{path.absolute().as_uri()}?{how}"
+            self._database = sqlite3.connect(address, uri=True, isolation_level=None, timeout=5.0)
+            return
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
         self._database.execute("PRAGMA journal_mode=WAL")
         # NORMAL loses nothing when the process is killed; only FULL outlives a power cut.
@@ -120,8 +126,8 @@ class File:
                 found.pop((outcome.intent.request_id, outcome.intent.attempt), None)
         return list(found.values())
 
-    def has_refused(self) -> bool:
-        return self._database.execute("SELECT 1 FROM refused LIMIT 1").fetchone() is not None
+    def count_refused(self) -> int:
+        return int(self._database.execute("SELECT COUNT(*) FROM refused").fetchone()[0])
 
     def tidy(self) -> None:
         """Moves the write-ahead log into the file without stopping the writer."""
@@ -169,6 +175,21 @@ class Lock:
             return None
         return cls(handle, path)
 
+    @staticmethod
+    def is_held(journal: Path) -> bool:
+        """For who only looks: stands in nobody's way for longer than that takes."""
+        try:
+            handle = os.open(journal.with_suffix(".lock"), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
     def release(self) -> None:
         os.close(self._handle)
 
@@ -193,6 +214,11 @@ def set_aside(journal: Path, suffix: str) -> None:
     for part in _PARTS:
         with contextlib.suppress(FileNotFoundError):
             journal.with_name(journal.name + part).rename(journal.with_name(journal.stem + suffix + part))
+
+
+def parts(journal: Path) -> list[Path]:
+    """The files that it consists of by now, the journal itself first."""
+    return [journal, *(found for part in _PARTS[1:] if (found := journal.with_name(journal.name + part)).exists())]
 
 
 def journals(directory: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from apps.quotas import windows
-from apps.quotas.models import Replica
+from apps.quotas.models import Gap, Replica
 from apps.runtime.failpoints import failpoint
 from apps.usage import ledger, pages, recovery
 from apps.usage.models import Entry, OpenAttempt
@@ -51,6 +51,19 @@ def declare_lost(replica: str) -> Lost:
     if not found.exists() and not OpenAttempt.objects.filter(replica=replica).exists():
         raise Replica.DoesNotExist(replica)
     return _give_up(replica, at_once=True)
+
+
+def gaps(replica: str) -> set[int]:
+    """The leases of which it has open gaps."""
+    return set(Gap.objects.filter(replica=replica, closed_at=None).values_list("lease", flat=True))
+
+
+def close_gaps(replica: str, *, leases: set[int]) -> None:
+    """The process was only paused, and all that these leases paid for is in the ledger."""
+    if leases and (
+        count := Gap.objects.filter(replica=replica, lease__in=leases, closed_at=None).update(closed_at=Now())
+    ):
+        log.warning("replica %s came back: %d gaps are closed", replica, count)
 
 
 def _give_up(replica: str, *, at_once: bool) -> Lost:

@@ -96,7 +96,7 @@ def _replay(path: Path) -> Recovered:
             posted += _post([outcome for page in batch for outcome in page.outcomes], file)
             through = batch[-1].id
         lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
-        has_refused = file.has_refused()
+        has_refused = file.count_refused() > 0
     OpenAttempt.objects.filter(replica=path.stem).delete()  # all that was open there is in the ledger now
     failpoint("recover.before_retire")
     freed = windows.retire(path.stem)
@@ -117,6 +117,8 @@ def _post(outcomes: list[Outcome], file: pages.File) -> int:
 
 def unconfirmed(intent: Intent, checkpoint: Checkpoint | None) -> Outcome:
     """What is known of an attempt whose process died: between what was seen to come out and what was reserved."""
+    if checkpoint is not None and checkpoint.reserved > intent.reserved:
+        intent = msgspec.structs.replace(intent, reserved=checkpoint.reserved)
     seen = checkpoint.output_tokens if checkpoint else 0
     low = guess = 0
     if intent.card is not None and checkpoint is not None:

@@ -134,7 +134,7 @@ def test_what_the_ledger_will_never_take_is_put_aside_and_kept(folder, transacti
     play(scenario, Journal(folder, name="a"))
     assert sorted(Entry.objects.values_list("cost_nano", flat=True)) == [1, 3]
     file = pages.File(folder / "a.journal")
-    assert file.has_refused()
+    assert file.count_refused() == 1
     file.close()
     assert asyncio.run(recovery.recover(folder)).posted == 0
     assert [path.name for path in folder.iterdir()] == ["a.refused"]

@@ -1,0 +1,40 @@
+"""`manage.py journals`: which gateway processes have journals on this volume, and what the ledger lacks of them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from apps.usage import journals
+
+_HEADS = ("JOURNAL", "STATE", "BYTES", "OPEN", "UNFORWARDED", "REFUSED")
+
+
+class Command(BaseCommand):
+    help = "List the journals in WEIR_JOURNAL_DIR: live, orphaned, refused by the ledger or unreadable."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="For programs: a list of objects.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = journals.listed(Path(settings.WEIR_JOURNAL_DIR))
+        if options["json"]:
+            self.stdout.write(msgspec.json.encode(found).decode())
+            return
+        rows = [_HEADS, *(tuple(_text(value) for value in msgspec.structs.astuple(one)) for one in found)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+        for row in rows:
+            told = (
+                word.ljust(width) if column < 2 else word.rjust(width)
+                for column, (word, width) in enumerate(zip(row, widths, strict=True))
+            )
+            self.stdout.write("  ".join(told).rstrip())
+
+
+def _text(value: object) -> str:
+    return "?" if value is None else str(value)
