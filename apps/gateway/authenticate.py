@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-import time
 from typing import TYPE_CHECKING
 
 from apps.domain import errors
+from apps.runtime import clock
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Principal, Snapshot
@@ -28,7 +28,7 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
         raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
     principal = configuration.known(key) or await configuration.look_up(key)
     snapshot = configuration.snapshot
-    if principal is None or principal.ends_at <= time.time() or _suspended(principal, snapshot):
+    if principal is None or principal.ends_at <= clock.now() or _suspended(principal, snapshot):
         raise errors.AuthenticationFailed(_REFUSED)
     _within_scope(ctx, principal)
     ctx.principal = principal

@@ -28,6 +28,7 @@ from apps.gateway.underway import Underway
 from apps.keys import peppers, uses
 from apps.keys import selectors as key_selectors
 from apps.quotas import selectors as quotas
+from apps.runtime import clock
 from apps.runtime.database import LONG_PATIENCE_SECONDS, DatabaseThread
 from apps.runtime.state import state
 from apps.tenants import selectors as tenants
@@ -133,7 +134,7 @@ class Configuration:
 
     async def _forget_keys(self) -> dict[str, int]:
         """Once for each change: what is looked up from now on has it. Returns the revisions."""
-        current = await self._changes.ask(audit.revisions)
+        current = await self._changes.ask(_revisions)
         changed = _changed(self._keys_revisions, current)
         if changed.intersection(_CLEARS_KEYS):
             self.keyring.clear()
@@ -174,6 +175,11 @@ class Configuration:
             del self._tasks[failed]
 
 
+def _revisions() -> dict[str, int]:
+    clock.compare()
+    return audit.revisions()
+
+
 def _changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
     return {area for area, number in after.items() if before.get(area) != number}
 
@@ -192,7 +198,7 @@ def _principal(key: str, seen: uses.Uses) -> Principal | None:
 
 
 def _compile(revision: int) -> Snapshot:
-    now = int(time.time())
+    now = int(clock.now())
     book = quotas.rule_book()
     active_tenants, active_projects = tenants.active_tenants(), tenants.active_projects()
     return Snapshot(

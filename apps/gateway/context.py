@@ -14,6 +14,7 @@ from apps.domain.errors import ClientError, GatewayError
 from apps.domain.limits.decision import Decision
 from apps.domain.protocols.contract import ClientCall, WireFormat
 from apps.domain.snapshot import Budget, Model, Principal, Snapshot
+from apps.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,7 +71,7 @@ class RequestContext:
         self.endpoint = endpoint
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = time.monotonic()
-        self.started_at = time.time()
+        self.started_at = clock.now()
         self.request_id: UUID = ids.request_id(now_ms=int(self.started_at * 1000), random_bits=_dice.getrandbits(62))
         identifier = self.request_id.hex
         self.public_request_id = "req_" + identifier

@@ -22,6 +22,7 @@ from apps.quotas import replicas, windows
 from apps.quotas.authority import AWAY, Authority, boottime
 from apps.quotas.shortage import Call, Short, ahead, extension, refuse_outside
 from apps.quotas.slices import Hold, Slice
+from apps.runtime import clock
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -243,7 +244,7 @@ class LeaseBook:
                 self._retired.append(found)
             found = self._slices[grant.budget_id] = self._taken_up(grant, ask.rule)
         found.take_up(grant, ask.rule)
-        found.used_at = time.time()
+        found.used_at = clock.now()
         found.refused_need = 0
         if not is_ahead and sum(grant.added) < ask.need:
             may_return = any(grant.away) or found.reserved > 0
@@ -299,7 +300,7 @@ class LeaseBook:
                 if time.monotonic() >= next_beat:
                     next_beat = time.monotonic() + BEAT_SECONDS
                     await self._authority.beat()
-                    await self._tidy(time.time())
+                    await self._tidy(clock.now())
                 if self.shared:
                     await self._return_what_is_wanted()
             except windows.Fenced:
