@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 
 from apps.audit import cells
 from apps.catalog import selectors as catalog
@@ -15,6 +16,7 @@ from apps.catalog.models import Health
 from apps.domain import money
 from apps.quotas import selectors as quotas
 from apps.runtime.state import state
+from apps.usage import figures
 from apps.usage import selectors as usage
 
 CHART_HEIGHT = 160
@@ -32,6 +34,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
         cards += _usage_cards(overview.today)
+        cards.append(_books_card())
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
     if request.user.has_perm("catalog.view_provider"):
@@ -43,8 +46,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context
 
 
-def _card(title: str, figure: str, note: str, link: str, *, bad: bool = False) -> dict[str, Any]:
-    return {"title": title, "figure": figure, "note": note, "link": link, "bad": bad}
+def _card(title: str, figure: str, note: str, link: str, *, good: bool = False, bad: bool = False) -> dict[str, Any]:
+    return {"title": title, "figure": figure, "note": note, "link": link, "good": good, "bad": bad}
 
 
 def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
@@ -69,6 +72,19 @@ def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
             bad=today.unconfirmed > 0,
         ),
     ]
+
+
+def _books_card() -> dict[str, Any]:
+    """What came of the last check of the books; a full one tells more than a quick one after it."""
+    link = reverse("admin:usage_verification_changelist")
+    checks = sorted(figures.last_checks(), key=lambda check: check.at)
+    if not checks:
+        return _card("Books", "not checked yet", "the worker does, every hour", link)
+    violations = sum(check.violations for check in checks)
+    note = format_html("verified {}", cells.ago(checks[-1].at))
+    if violations:
+        return _card("Books", f"{violations:,} broken", note, link, bad=True)
+    return _card("Books", "true", note, link, good=True)
 
 
 def _provider_card() -> dict[str, Any]:

@@ -32,7 +32,9 @@ NAMES = frozenset(
         "lease.granted",  # committed, and this process has not heard of it
         "recover.before_retire",  # all is posted, the leases are not freed
         "reap.before_write_off",  # what ran is unconfirmed, the leases are not freed
+        "rollup.before_commit",
         "rollup.between_hours",
+        "rollup.before_mark",  # all is computed, and the next run does not know
         "seal.between_hours",  # SQLite: some hours of the month are sealed
     }
 )

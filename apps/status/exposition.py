@@ -13,6 +13,9 @@ from prometheus_client.registry import Collector
 
 from apps.runtime import clock
 from apps.runtime.state import state
+from apps.status.books import BooksCollector
+
+_books = BooksCollector()
 
 
 class RuntimeCollector(Collector):
@@ -53,6 +56,7 @@ def _registry() -> CollectorRegistry:
     else:
         registry.register(_Everything())
     registry.register(RuntimeCollector())
+    registry.register(_books)
     return registry
 
 

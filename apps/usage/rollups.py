@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, Min
 from django.db.models.functions import TruncHour
 
 from apps.domain import ids
@@ -18,6 +18,7 @@ from apps.runtime.failpoints import failpoint
 from apps.usage.models import NOT_ERRORS, Entry, Kind, Source, Watermark
 
 NAME = "rollups"
+STRIDE = timedelta(days=1)
 HOUR = timedelta(hours=1)
 # A transaction may become visible this much later than the time on its rows.
 OVERLAP = timedelta(minutes=10)
@@ -68,18 +69,30 @@ DO UPDATE SET {updates}
 
 
 def roll_up() -> int:
-    """Brings the rollups up to the ledger. Returns how many hours were computed."""
-    Watermark.objects.get_or_create(name=NAME)
-    since = Watermark.objects.get(name=NAME).at
-    fresh = Entry.objects.all() if since is None else Entry.objects.filter(settled_at__gte=since - OVERLAP)
-    newest = fresh.aggregate(newest=Max("settled_at"))["newest"]
-    if newest is None:
-        return 0
+    """Brings the rollups up to the ledger. Returns how many hours were computed.
+
+    A long way behind it goes by strides, so that a run that is killed has not been for nothing.
+    """
+    mark, _ = Watermark.objects.get_or_create(name=NAME)
+    ends = Entry.objects.aggregate(oldest=Min("settled_at"), newest=Max("settled_at"))
+    since, newest = mark.at or ends["oldest"], ends["newest"]
+    count = 0
+    while newest is not None:
+        until = min(since + STRIDE, newest)
+        count += _roll_up(Entry.objects.filter(settled_at__gte=since - OVERLAP, settled_at__lte=until))
+        failpoint("rollup.before_mark")
+        Watermark.objects.filter(name=NAME).update(at=until)
+        if until == newest:
+            break
+        since = until
+    return count
+
+
+def _roll_up(fresh: Any) -> int:
     hours = hours_of(fresh)
     for hour in hours:
         compute(hour)
         failpoint("rollup.between_hours")
-    Watermark.objects.filter(name=NAME).update(at=newest)
     return len(hours)
 
 
@@ -88,6 +101,7 @@ def compute(hour: datetime) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         Watermark.objects.select_for_update().get(name=NAME)
         cursor.execute(_ROLL_UP, [_parameter(hour), *bounds(hour)])
+        failpoint("rollup.before_commit")
 
 
 def bounds(hour: datetime) -> list[Any]:

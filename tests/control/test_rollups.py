@@ -11,8 +11,11 @@ from django.db.models import Sum
 from msgspec.structs import replace
 
 from apps.domain import ids
+from apps.runtime import failpoints
 from apps.usage import ledger, rollups, selectors, tasks
+from apps.usage.books.promises import key
 from apps.usage.models import Entry, HourlyRollup, Kind, Watermark
+from tests.control.ledgers import moment, plant
 from tests.money.calls import intent, outcome
 
 pytestmark = pytest.mark.django_db
@@ -98,24 +101,45 @@ def test_a_row_that_comes_late_is_counted_in_the_hour_it_belongs_to():
     assert HourlyRollup.objects.filter(hour=NOON - timedelta(days=2)).count() == 1
 
 
-def test_a_run_that_dies_half_way_is_made_good_by_the_next(monkeypatch):
+@pytest.mark.parametrize(
+    "place", ["before_commit:raise", "before_commit:raise:3", "between_hours:raise:2", "before_mark:raise"]
+)
+def test_a_run_that_dies_half_way_is_made_good_by_the_next(place):
     for back in range(5):
         post(at=NOON - timedelta(hours=back))
-    compute, done = rollups.compute, []
+    failpoints.arm(f"rollup.{place}")
+    try:
+        with pytest.raises(failpoints.Failed):
+            rollups.roll_up()
+    finally:
+        failpoints.arm("")
+    assert Watermark.objects.get().at is None
+    tasks.roll_up()
+    tasks.roll_up()  # delivered twice
+    assert rolled_up() == grouped()
 
-    def dies(hour: datetime) -> None:
-        if len(done) == 2:
-            raise KeyboardInterrupt
-        done.append(hour)
-        compute(hour)
 
-    monkeypatch.setattr(rollups, "compute", dies)
-    with pytest.raises(KeyboardInterrupt):
-        rollups.roll_up()
-    monkeypatch.undo()
+def test_a_worker_that_was_away_for_months_catches_up_step_by_step():
+    """And what it has done is done, should it be ended on the way."""
+    for days in (0, 1, 40, 41, 90):
+        post(at=NOON - timedelta(days=days), count=2)
+    for entry in Entry.objects.all():
+        plant("UPDATE usage_entry SET settled_at = %s WHERE id = %s", moment(entry.started_at), key(entry.pk))
+    rollups.roll_up()
+    HourlyRollup.objects.all().delete()
+    Watermark.objects.update(at=None)
+    failpoints.arm("rollup.before_mark:raise:45")
+    try:
+        with pytest.raises(failpoints.Failed):
+            rollups.roll_up()
+    finally:
+        failpoints.arm("")
+    assert Watermark.objects.get().at == NOON - timedelta(days=90 - 44)
+    assert HourlyRollup.objects.filter(hour=NOON - timedelta(days=90)).exists()
     assert rolled_up() != grouped()
     rollups.roll_up()
     assert rolled_up() == grouped()
+    assert Watermark.objects.get().at == NOON
 
 
 def test_an_empty_ledger_has_nothing_to_roll_up():

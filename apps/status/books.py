@@ -1,0 +1,79 @@
+"""Prometheus's families about money: what the background has counted of the books, and what checking them came to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC
+
+from django.db import DatabaseError, InterfaceError
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from apps.usage import figures
+
+# Several scrapers of one process share a look at the database, and an outage is waited for no more often than this.
+FRESH_SECONDS = 15.0
+
+_GAUGES = {
+    figures.UNCONFIRMED: ("weir_usage_unconfirmed", "Calls whose cost nobody knows yet."),
+    figures.UNCONFIRMED_NANO: ("weir_usage_unconfirmed_usd", "What budgets are charged for those calls meanwhile."),
+}
+
+
+class BooksCollector(Collector):
+    """Nothing while the database is away."""
+
+    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._read_at = float("-inf")
+        self._told: list[Metric] = []
+
+    def collect(self) -> Iterator[Metric]:
+        if self._now() - self._read_at > FRESH_SECONDS:
+            self._read_at = self._now()
+            self._told = _read()
+        yield from self._told
+
+    def describe(self) -> list[Metric]:
+        return []
+
+
+def _read() -> list[Metric]:
+    try:
+        told, checks = figures.read(), figures.last_checks()
+    except (DatabaseError, InterfaceError):
+        return []
+    return [*_figures(told), *_checks(checks)]
+
+
+def _figures(told: list[figures.Told]) -> Iterator[Metric]:
+    if not told:  # never counted
+        return
+    for name, (metric, meaning) in _GAUGES.items():
+        family = GaugeMetricFamily(metric, meaning, labels=["tenant"])
+        for figure in told:
+            if figure.name == name:
+                family.add_metric([figure.tenant], figure.value)
+        yield family
+    sums = {figure.name: figure.value for figure in told if not figure.tenant}
+    overrun = "US dollars booked beyond what was reserved."
+    yield CounterMetricFamily("weir_usage_overrun", overrun, value=sums.get(figures.OVERRUN_NANO, 0))
+    gap = "US dollars that may have been spent beside all that is recorded."
+    yield GaugeMetricFamily("weir_ledger_gap_usd", gap, value=sums.get(figures.GAP_NANO, 0))
+
+
+def _checks(checks: list[figures.Checked]) -> Iterator[Metric]:
+    violations = GaugeMetricFamily(
+        "weir_ledger_invariant_violations", "What did not hold when the books were last checked.", labels=["check"]
+    )
+    moment = GaugeMetricFamily(
+        "weir_ledger_verified_timestamp_seconds", "When the books were last checked.", labels=["check"]
+    )
+    for check in checks:
+        label = ["quick" if check.is_quick else "full"]
+        violations.add_metric(label, check.violations)
+        moment.add_metric(label, check.at.astimezone(UTC).timestamp())
+    yield violations
+    yield moment
