@@ -26,6 +26,11 @@ PAGE = ledger.BATCH
 MISPRICED = "mispriced"
 _COUNTERS = tuple(field.name for field in msgspec.structs.fields(TokenUsage))
 _AMOUNTS = ("cost_nano", "low_nano", "high_nano")
+# What a row is judged by; most of them are only looked at.
+_JUDGED = (
+    "kind", "usage_source", "price_version", "deployment_id", "model_name", "started_at", "reserved_nano",
+    "overrun_nano", *_COUNTERS, *_AMOUNTS,
+)  # fmt: skip
 
 
 class Change(msgspec.Struct):
@@ -74,11 +79,10 @@ class _Attempt:
         return sum(getattr(row, name) for row in self.entries)
 
     def repriced(self, card: PriceCard) -> dict[str, Any]:
-        """The next repricing, by column. Raises ValueError when all its slots are taken."""
+        """The columns of the next repricing that differ from the truth's."""
         cost = pricing.cost(self.usage, card)
         overrun = max(0, cost - self.first.reserved_nano)
         return {
-            **rows.of_entry(self.truth),
             **dict.fromkeys(rows.SUMMED, 0),
             **{name: cost - self.sum(name) for name in _AMOUNTS},
             "id": ids.in_slot(self.first.pk, slot=self.slot),
@@ -104,11 +108,17 @@ def reprice(
             report.attempts += 1
             if (fields := _judge(attempt, history, report)) is not None:
                 changes.append((attempt, fields))
-        new = {fields["id"] for _, fields in changes} if dry_run else ledger.append([fields for _, fields in changes])
+        new = {fields["id"] for _, fields in changes} if dry_run else _append(changes)
         for attempt, fields in changes:
             if fields["id"] in new:
                 _count(report, attempt, fields)
     return report
+
+
+def _append(changes: Sequence[tuple[_Attempt, dict[str, Any]]]) -> set[UUID]:
+    """Returns the ids of those that are new: another run may have been faster."""
+    truths = Entry.objects.in_bulk([attempt.truth.pk for attempt, _ in changes])
+    return ledger.append([rows.of_entry(truths[attempt.truth.pk]) | fields for attempt, fields in changes])
 
 
 def _judge(attempt: _Attempt, history: Mapping[int, tuple[PriceCard, ...]], report: Report) -> dict[str, Any] | None:
@@ -142,7 +152,7 @@ def _count(report: Report, attempt: _Attempt, fields: Mapping[str, Any]) -> None
 
 def _pages(deployments: Collection[int], *, since: datetime, until: datetime | None) -> Iterator[list[_Attempt]]:
     """Attempts in the order of their ids, along the primary key."""
-    entries = Entry.objects.filter(deployment_id__in=deployments).order_by("pk")
+    entries = Entry.objects.filter(deployment_id__in=deployments).order_by("pk").only(*_JUDGED)
     if until is not None:
         entries = entries.filter(pk__lt=_floor(until))
     firsts = entries.filter(kind__lt=Kind.CORRECTION)
@@ -157,7 +167,7 @@ def _attempts(firsts: Sequence[Entry]) -> list[_Attempt]:
     begin, end = (ids.milliseconds(entry.pk) for entry in (firsts[0], firsts[-1]))
     added = Entry.objects.filter(pk__gte=ids.floor(begin), pk__lt=ids.floor(end + 1), kind__gte=Kind.CORRECTION)
     later: dict[UUID, list[Entry]] = {}
-    for entry in added.order_by("pk"):
+    for entry in added.order_by("pk").only(*_JUDGED):
         later.setdefault(ids.in_slot(entry.pk, slot=ids.Slot.FIRST), []).append(entry)
     return [_Attempt(first, later.get(first.pk, [])) for first in firsts]
 
