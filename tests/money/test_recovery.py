@@ -116,6 +116,27 @@ def test_a_neighbour_adopts_the_journal_without_a_restart(acme, folder):
     assert set(outcomes) <= set(Entry.objects.values_list("request_id", flat=True))
 
 
+def test_two_hundred_open_calls_are_classified_within_five_seconds(acme, folder):
+    found = budget(10**12, tenant=acme)
+    grant = lease(found)
+    meant = [intent(windows=(grant.window_id,), leases=(grant.lease_id,), reserved=RESERVED) for _ in range(200)]
+
+    async def victim() -> None:
+        journal = Journal(folder, name="victim")
+        await journal.start()
+        await asyncio.gather(*(journal.intent(record) for record in meant))
+        for record in meant:
+            journal.checkpoint(record.request_id, 1, 20, "msg_1")
+        await journal.close()
+
+    asyncio.run(victim())
+    started = time.monotonic()
+    recovered = asyncio.run(recovery.recover(folder))
+    assert time.monotonic() - started < 5
+    assert (recovered.posted, recovered.unconfirmed) == (200, 200)
+    assert standing(found) == (200 * RESERVED, 0)
+
+
 def test_an_intent_that_was_never_seen_to_start_may_have_cost_nothing():
     found = recovery.unconfirmed(intent(reserved=500), None)
     assert (found.low, found.cost, found.high, found.usage_source) == (0, 0, 500, "none")
@@ -133,6 +154,12 @@ def test_a_stream_s_last_checkpoint_is_the_least_and_its_reservation_the_most():
 def test_a_stream_that_outran_its_reservation_is_not_booked_below_what_was_seen():
     found = recovery.unconfirmed(intent(reserved=5), Checkpoint(at=time.time(), output_tokens=10_000))
     assert found.low == found.cost == found.high == pricing.cost(TokenUsage(out_total=10_000), CARD)
+
+
+def test_a_stream_that_was_given_more_may_have_cost_all_of_it():
+    checkpoint = Checkpoint(at=time.time(), output_tokens=1, reserved=10**8)
+    found = recovery.unconfirmed(intent(reserved=10**6), checkpoint)
+    assert (found.high, found.intent.reserved) == (10**8, 10**8)
 
 
 def test_without_a_price_it_is_recorded_all_the_same(folder, transactional_db):

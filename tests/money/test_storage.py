@@ -10,11 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.db.backends.signals import connection_created
 
 from apps.domain import errors
 from apps.runtime.state import state
 from apps.usage import pages
+from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
+from apps.usage.models import Entry
 from tests.money.calls import intent, outcome
 from tests.money.disks import MEGABYTE, mountable, small_disk
 from tests.money.journals import attempts, play
@@ -98,6 +102,36 @@ def test_a_process_that_finds_no_room_for_its_ballast_takes_no_calls(folder, set
 
     play(scenario, Journal(folder, name="a"))
     assert not state.storage_full
+
+
+@pytest.mark.sqlite
+def test_a_full_ledger_is_waited_for_and_loses_nothing(folder, transactional_db):
+    """Its database may have no page more, on any connection, for a while."""
+    opened: list[sqlite3.Connection] = []
+
+    def restrain(connection, **_) -> None:
+        raw = connection.connection
+        opened.append(raw)
+        raw.execute(f"PRAGMA max_page_count={raw.execute('PRAGMA page_count').fetchone()[0]}")
+
+    async def scenario(journal: Journal) -> None:
+        forwarder = Forwarder(journal)
+        await forwarder.start()
+        for cost in range(100):
+            journal.outcome(outcome(cost=cost, trail=("x" * 1000,)))
+        await until(lambda: state.journal_lag > 0.2)
+        for raw in opened:
+            raw.execute("PRAGMA max_page_count=1000000")
+        await forwarder.close()
+
+    connection_created.connect(restrain)
+    try:
+        play(scenario, Journal(folder, name="a"))
+    finally:
+        connection_created.disconnect(restrain)
+    assert sorted(Entry.objects.values_list("cost_nano", flat=True)) == list(range(100))
+    assert list(folder.iterdir()) == []
+    assert sound(Path(connection.settings_dict["NAME"]))
 
 
 if mountable():  # elsewhere a limit on files has to do, see tests/gateway/test_storage.py
