@@ -14,6 +14,7 @@ from apps.domain.tokens import TokenUsage
 
 BYTES_PER_TOKEN = 4
 FEWEST_BYTES_PER_TOKEN = 2
+MOST_BYTES_PER_TOKEN = 6  # on the average of a long text: plain English has less than five
 # Anthropic counts up to 4,784 for an image, however many bytes it has, and OpenAI less, but for gpt-4o-mini: that
 # counts thirty times as many at a thirtieth of the price.
 IMAGE_TOKENS = 5_000
@@ -105,6 +106,11 @@ def input_tokens(size: int) -> int:
 def output_tokens(size: int) -> int:
     """An estimate for an answer of `size` bytes of text, thinking and arguments."""
     return -(-size // BYTES_PER_TOKEN)
+
+
+def least_output_tokens(size: int) -> int:
+    """Fewer than an answer of `size` bytes can have been billed as, whatever language it is in."""
+    return size // MOST_BYTES_PER_TOKEN
 
 
 def most(size: int, *, max_tokens: int | None, model_cap: int, choices: int = 1) -> TokenUsage:

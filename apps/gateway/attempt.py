@@ -5,17 +5,23 @@ reserve (memory) -> intent (journal, awaited before the upstream sees a byte) ->
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+import structlog
 from django.conf import settings
 
-from apps.domain import errors, estimate, pricing, settlement
+from apps.domain import errors, estimate, settlement
+from apps.domain.limits.learned import Outputs
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
+from apps.gateway.reservation import Reservation
 from apps.quotas.leases import LeaseBook
+from apps.runtime.database import DatabaseThread
 from apps.runtime.failpoints import failpoint
-from apps.usage import gate, recovery
+from apps.usage import gate, lengths, recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
 from apps.usage.records import Intent, Outcome, Status
@@ -25,7 +31,9 @@ if TYPE_CHECKING:
     from apps.domain.routing.plan import Try
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer
-    from apps.quotas.slices import Hold
+
+
+log = structlog.get_logger(__name__)
 
 
 class Accounts:
@@ -33,6 +41,8 @@ class Accounts:
 
     def __init__(self) -> None:
         self.leases = LeaseBook()
+        self.outputs = Outputs()
+        self._learning: asyncio.Task[None] | None = None
         self.journal = Journal()
         self.forwarder = Forwarder(self.journal)
         is_gated = settings.WEIR_FIRST_BYTE_GATE == "database"
@@ -46,8 +56,11 @@ class Accounts:
         await self.forwarder.start()
         if self.gate is not None:
             await self.gate.start()
+        self._learning = asyncio.create_task(self._learn())
 
     async def close(self) -> None:
+        if self._learning is not None:
+            await self._learning
         if self.gate is not None:
             await self.gate.close()
         await self.forwarder.close()
@@ -61,6 +74,17 @@ class Accounts:
         ctx.attempts.append(attempt)
         return attempt
 
+    async def _learn(self) -> None:
+        """What the ledger knows of answers' lengths. Nobody waits for it, and it may fail."""
+        thread = DatabaseThread("lengths")
+        try:
+            for known in await thread.ask(lengths.newest):
+                self.outputs.note(known.model_id, known.key_id, tokens=known.tokens, is_cut=known.is_cut)
+        except Exception as error:
+            log.warning("gateway.nothing_learned", error=str(error))
+        finally:
+            await thread.close()
+
 
 class Attempt:
     """Closed exactly once, by `abandon` or `settle`, whichever comes first."""
@@ -69,8 +93,8 @@ class Attempt:
         "_accounts",
         "_closed",
         "_ctx",
-        "_hold",
         "_intent",
+        "_money",
         "_provider_request_id",
         "_sent",
         "answer",
@@ -82,7 +106,6 @@ class Attempt:
         "first_byte_seconds",
         "number",
         "passage",
-        "reserved",
         "started",
         "upstream_status",
         "usage",
@@ -91,17 +114,16 @@ class Attempt:
     def __init__(self, accounts: Accounts, ctx: RequestContext, candidate: Try, *, number: int) -> None:
         self._accounts = accounts
         self._ctx = ctx
-        self._hold: Hold | None = None
         self._intent: Intent | None = None
         self._closed = False
         self._sent = False
         self._provider_request_id = ""
         self.number = number
         self.deployment, self.credential, self.card = candidate
+        self._money = Reservation(ctx, self.card, leases=accounts.leases, outputs=accounts.outputs)
         self.exchange: Exchange | None = None
         self.answer: Answer | None = None
         self.passage: gate.Passage | None = None  # to be open before its client gets a byte
-        self.reserved = 0
         self.cost = 0
         self.usage: TokenUsage | None = None
         self.upstream_status: int | None = None
@@ -133,20 +155,8 @@ class Attempt:
         return self._intent is not None
 
     async def reserve(self) -> None:
-        """The most this try can cost, held in every budget or in none. Raises BudgetExhausted."""
-        if self.card is None:
-            return
-        call, model = self._ctx.call, self._ctx.model
-        assert call is not None
-        assert model is not None
-        most = estimate.most(
-            self._ctx.prompt_bytes, max_tokens=call.max_tokens, model_cap=model.max_output_tokens, choices=call.choices
-        )
-        self.reserved = pricing.ceiling(most, self.card)
-        if self._ctx.budgets:
-            self._hold = await self._accounts.leases.reserve(
-                self._ctx.budgets, amount=self.reserved, now=self._ctx.started_at
-            )
+        """Raises BudgetExhausted, and Unavailable."""
+        await self._money.take()
 
     async def intend(self) -> None:
         """Journals that the upstream is about to be called. Raises Unavailable when that cannot be written down."""
@@ -173,6 +183,25 @@ class Attempt:
     def began(self) -> None:
         """The first whole event is in."""
         self.first_byte_seconds = time.monotonic() - self.started
+        assert self.exchange is not None
+        self._money.look_ahead(self.exchange.seen)
+
+    @property
+    def outgrows(self) -> bool:
+        """The answer is about to cost more than is reserved for it: see `grow`."""
+        return self.exchange is not None and self.exchange.seen.output_bytes >= self._money.enough_bytes
+
+    async def grow(self) -> errors.BudgetExhausted | None:
+        """Reserves more, and journals it. What the answer is to be ended with, if there is no more and it has cost too
+        much already."""
+        assert self.exchange is not None
+        has_grown = await self._money.grow(self.exchange.seen)
+        if self._closed:
+            return None
+        if has_grown:
+            self.checkpoint()
+            return None
+        return self._money.excess(self.exchange.seen)
 
     def checkpoint(self) -> None:
         """Journals how far a stream has come."""
@@ -180,7 +209,11 @@ class Attempt:
         seen = self.exchange.seen
         failpoint("attempt.checkpoint")
         self._accounts.journal.checkpoint(
-            self._ctx.request_id, self.number, estimate.output_tokens(seen.output_bytes), seen.response_id or ""
+            self._ctx.request_id,
+            self.number,
+            estimate.output_tokens(seen.output_bytes),
+            seen.response_id or "",
+            reserved=self._money.amount,
         )
 
     async def abandon(self, failure: errors.UpstreamError) -> None:
@@ -204,7 +237,7 @@ class Attempt:
             return
         self._closed = True
         if self._intent is None:  # nothing was journalled, so nothing was sent
-            self._give_back(0)
+            self._money.give_back()
             return
         failure = failure or self.failure
         if isinstance(failure, errors.UpstreamError) and not failure.reached:
@@ -213,14 +246,10 @@ class Attempt:
         self.cost, self.usage = verdict.cost, verdict.usage
         if self.passage is not None:
             self.passage.end()
-        self._give_back(verdict.high)
+        self._money.settle(verdict, self.exchange.seen if self.exchange is not None else None)
         failpoint("settle.before_journal")
         self._accounts.journal.outcome(self._outcome(verdict, failure))
         failpoint("settle.after_journal")
-
-    def _give_back(self, amount: int) -> None:
-        if self._hold is not None:
-            self._accounts.leases.settle(self._hold, amount=amount)
 
     def _judge(self, *, declined: bool) -> settlement.Verdict:
         seen = self.exchange.seen if self.exchange is not None else Seen()
@@ -234,7 +263,7 @@ class Attempt:
             prompt_bytes=self._ctx.prompt_bytes,
             output_bytes=seen.output_bytes,
             card=self.card,
-            reserved=self.reserved,
+            reserved=self._money.amount,
         )
 
     def _record(self) -> Intent:
@@ -263,9 +292,9 @@ class Attempt:
             stream=call.stream,
             card=self.card,
             input_tokens=estimate.input_tokens(ctx.prompt_bytes),
-            reserved=self.reserved,
-            windows=self._hold.windows if self._hold is not None else (),
-            leases=self._hold.leases if self._hold is not None else (),
+            reserved=self._money.amount,
+            windows=self._money.windows,
+            leases=self._money.leases,
             gated=self._accounts.gate is not None,
             trace_id=ctx.trace_id,
             client_address=client[0] if client else "",
@@ -274,9 +303,11 @@ class Attempt:
 
     def _outcome(self, verdict: settlement.Verdict, failure: errors.GatewayError | None) -> Outcome:
         assert self._intent is not None
-        seen = self.exchange.seen if self.exchange is not None else Seen()
+        intent, seen = self._intent, self.exchange.seen if self.exchange is not None else Seen()
+        if self._money.amount != intent.reserved:
+            intent = msgspec.structs.replace(intent, reserved=self._money.amount)
         return Outcome(
-            intent=self._intent,
+            intent=intent,
             status=_status(failure, gone=self._ctx.gone),
             state=verdict.state,
             usage=verdict.usage,

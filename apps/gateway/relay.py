@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 # Claude Code gives up on a stream after five minutes without a byte, proxies after one; both count this frame.
 KEEPALIVE_SECONDS = 15.0
+# A checkpoint after so long, or so many bytes (256 tokens). Looked at ten times a second, so no chunk pays for it.
 CHECKPOINT_SECONDS = 2.0
+CHECKPOINT_BYTES = 1024
+# Who was told that there is no more money is not told so again at once.
+GROW_AGAIN_SECONDS = 0.5
 
 
 async def relay(ctx: RequestContext, answered: Answered, ticker: Ticker) -> None:
@@ -63,17 +67,24 @@ async def _pump(ctx: RequestContext, answered: Answered, pulse: _Pulse) -> None:
 
 
 class _Pulse:
-    """At every tick: a checkpoint when one is due, and a frame that every client skips when the upstream has been
-    silent for KEEPALIVE_SECONDS."""
+    """At every tick: a checkpoint when one is due, more money for an answer that outgrows its reservation, and a frame
+    that every client skips when the upstream has been silent for KEEPALIVE_SECONDS."""
 
-    __slots__ = ("_at", "_attempt", "_checkpoint_at", "_ctx", "_sending", "has_moved", "last")
+    __slots__ = (
+        "_at", "_attempt", "_checkpoint_at", "_checkpoint_bytes", "_ctx", "_grow_at", "_growing", "_seen", "_sending",
+        "has_moved", "last",
+    )  # fmt: skip
 
     def __init__(self, ctx: RequestContext, answered: Answered) -> None:
         self._ctx = ctx
         self._attempt = answered.attempt
         self._sending: asyncio.Task[None] | None = None
         self._at = math.inf  # when the last chunk was noticed
+        self._seen = answered.exchange.seen
         self._checkpoint_at = math.inf
+        self._checkpoint_bytes = CHECKPOINT_BYTES
+        self._growing: asyncio.Task[None] | None = None
+        self._grow_at = 0.0
         self.last = answered.first
         self.has_moved = True
 
@@ -87,9 +98,12 @@ class _Pulse:
             self._at = now
             if self._checkpoint_at == math.inf:
                 self._checkpoint_at = now + CHECKPOINT_SECONDS
-            elif now >= self._checkpoint_at:
+            elif now >= self._checkpoint_at or self._seen.output_bytes >= self._checkpoint_bytes:
                 self._checkpoint_at = now + CHECKPOINT_SECONDS
+                self._checkpoint_bytes = self._seen.output_bytes + CHECKPOINT_BYTES
                 self._attempt.checkpoint()
+            if self._attempt.outgrows and self._growing is None and now >= self._grow_at:
+                self._growing = asyncio.ensure_future(self._grow(now))
         elif now - self._at >= KEEPALIVE_SECONDS:
             self._at = now
             self._sending = asyncio.ensure_future(self._beat())
@@ -99,6 +113,14 @@ class _Pulse:
         if self.between_events:
             await self._ctx.send({"type": "http.response.body", "body": self._ctx.wire.keepalive, "more_body": True})
 
+    async def _grow(self, now: float) -> None:
+        ended = await self._attempt.grow()
+        self._growing = None
+        self._grow_at = now + GROW_AGAIN_SECONDS if self._attempt.outgrows else now
+        if ended is not None:
+            self._ctx.end(ended)
+
     def stop(self) -> None:
-        if self._sending is not None:
-            self._sending.cancel()
+        for task in (self._sending, self._growing):
+            if task is not None:
+                task.cancel()

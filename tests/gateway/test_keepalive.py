@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from apps.domain.protocols.contract import Seen
 from apps.gateway import relay
 from tests.gateway.calls import ANTHROPIC, OPENAI, body_of
 
@@ -37,7 +38,8 @@ async def test_no_frame_gets_into_half_an_event_that_comes_while_one_is_planned(
         sent.append(message["body"])
 
     ctx = SimpleNamespace(wire=SimpleNamespace(keepalive=b": keepalive\n\n"), send=send)
-    pulse = relay._Pulse(ctx, SimpleNamespace(attempt=None, first=b"data: {}\n\n"))
+    attempt, exchange = SimpleNamespace(outgrows=False), SimpleNamespace(seen=Seen())
+    pulse = relay._Pulse(ctx, SimpleNamespace(attempt=attempt, exchange=exchange, first=b"data: {}\n\n"))
     pulse.tick(0.0)
     pulse.tick(relay.KEEPALIVE_SECONDS)
     pulse.last = b'data: {"half'

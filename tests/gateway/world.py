@@ -121,7 +121,7 @@ class World:
         return quotas.create_limit(actor=self.alice, **fields)
 
     def budget(self, **fields: Any) -> Any:
-        return quotas.create_budget(actor=self.alice, period="month", **fields)
+        return quotas.create_budget(actor=self.alice, **{"period": "month", **fields})
 
     def price_of(self, name: str, entry: Any) -> int:
         """What the entry's counters cost by this model's price, in nano-USD."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -92,6 +93,15 @@ def held(budget: Budget, *, cost: int, reserved: int) -> str:
     return (
         f"{money.exact(reserved)} of the {SAID[budget.period]} budget of this {budget.scope} are reserved by calls in "
         f"flight, and this call could cost up to {money.exact(cost)}: try again in a moment, or {_CURE}"
+    )
+
+
+def outgrown(budgets: Iterable[Budget], *, reserved: int) -> str:
+    """Why an answer ends before its end: it has cost more than was reserved for it, and there is no more."""
+    subjects = " and ".join(f"the {SAID[budget.period]} budget of this {budget.scope}" for budget in budgets)
+    return (
+        f"budget exhausted: the answer has cost more than the {money.exact(reserved)} that were reserved for it, and "
+        f"{subjects} cannot cover more"
     )
 
 
