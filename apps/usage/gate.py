@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import close_old_connections, connection
+from django.db.models import Exists, OuterRef
 
 from apps.domain import errors, ids
 from apps.usage import pages
-from apps.usage.models import OpenAttempt
+from apps.usage.models import Entry, OpenAttempt
 from apps.usage.records import Intent
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class Passage:
             raise refusal() from None
 
     def end(self) -> None:
-        """Before the outcome is said. Its posting removes the row; one that comes later is taken away by the thread,
-        which looks here when it has written it."""
+        """Before the outcome is said. Its posting removes the row; one that comes after that is taken away by the
+        thread, which looks here when it has written it."""
         self.is_over = True
 
 
@@ -132,8 +133,11 @@ class Gate:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
         if self._late:
-            OpenAttempt.objects.filter(pk__in=self._late).delete()
-            self._late = []
+            # While nothing has taken its place the row stays: the outcome may be on this machine only.
+            posted = Exists(Entry.objects.filter(pk=OuterRef("pk")))
+            rows = OpenAttempt.objects.filter(pk__in=self._late)
+            rows.filter(posted).delete()
+            self._late = list(rows.values_list("pk", flat=True))
 
     def _open(self, passages: Sequence[Passage]) -> None:
         assert self._loop is not None

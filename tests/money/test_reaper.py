@@ -19,7 +19,7 @@ from apps.usage.gate import Gate
 from apps.usage.journal import Journal
 from apps.usage.models import Entry, Kind, OpenAttempt
 from apps.usage.records import Intent
-from tests.money.books import budget, rule, standing
+from tests.money.books import budget, in_thread, rule, standing
 from tests.money.calls import intent, outcome
 
 GRANTED = 10_000
@@ -164,6 +164,25 @@ def test_rows_that_came_after_their_outcome_are_swept(spent):
     known([done])
     assert reaper.reap() == []
     assert not OpenAttempt.objects.exists()
+
+
+def test_the_database_knows_of_an_attempt_until_its_outcome_is_there(spent):
+    """However soon it ends: until then only one machine would know of it."""
+    quick, next_one = running(spent, count=2)
+
+    async def scenario() -> None:
+        gate = Gate("lost")
+        await gate.start()
+        passage = gate.put(quick)
+        passage.future.add_done_callback(lambda _: passage.end())
+        await passage.open()
+        await gate.put(next_one).open()
+        assert await in_thread(OpenAttempt.objects.filter(request_id=quick.request_id).exists)
+        await in_thread(ledger.post, [outcome(quick)])
+        assert not await in_thread(OpenAttempt.objects.filter(request_id=quick.request_id).exists)
+        await gate.close()
+
+    asyncio.run(scenario())
 
 
 def test_rows_of_nobody_are_unconfirmed_when_they_are_old(spent):
