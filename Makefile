@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types django shape fmt lock bench screenshots hooks clean
+.PHONY: help setup run test faults faults-long check lint types django shape fmt lock bench screenshots hooks clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
@@ -19,6 +19,12 @@ test: .venv/dev.lock ## Run every test against PostgreSQL with Valkey, and again
 
 test-%: .venv/dev.lock ## Run one folder of tests/, say test-domain
 	@exec $(BIN)/python -m tests.run $*
+
+faults: .venv/dev.lock ## Break everything and compare the books: SEED=n plays one round of chaos again, SEEDS=n so many
+	@exec $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+
+faults-long: .venv/dev.lock ## 1,000 rounds of chaos: half of them on SQLite, half on PostgreSQL with Valkey
+	@exec $(BIN)/python -m tests.faults --seeds 1000
 
 check: lint types django shape ## Everything that needs no test run: the four below
 

@@ -143,7 +143,8 @@ def main(asked: list[str]) -> int:
         with servers() as variables:
             run_pass("PostgreSQL and Redis", names=stored, variables=variables, seed=seed, tally=tally)
         run_pass("SQLite, no Redis", names=stored, variables={}, seed=seed, tally=tally)
-    run_pass("faults", names=[name for name in names if name == FAULTS], variables={}, seed=seed, tally=tally)
+    faults = [name for name in names if name == FAULTS]
+    run_pass("faults", names=faults, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
     print(f"\norder: SEED={seed}")
     for line in tally.lines():
         print(line)

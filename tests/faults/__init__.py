@@ -1,6 +1,7 @@
 """What is promised of money, kept while processes are killed, stores break and callers leave.
 
-    make test-faults
+    make faults [SEED=n | SEEDS=n]      all of it; with SEED one round of mixed chaos, with SEEDS so many
+    make faults-long                    1,000 rounds
 
 Everything is on loopback and real: PostgreSQL, Valkey, gateways as processes, the simulated provider, whose own meter
 is the oracle.
@@ -13,6 +14,7 @@ is the oracle.
                       `end()` ends all of them and takes over what journals are left
     load.py           Load: callers with an Ask each (dialect, stream, script of the provider, leaving by FIN or RST)
     books.py          Books, differences(books): the ledger beside the meter; [] when all is equal
+    plan.py, chaos.py, rounds.py        what happens in a round of mixed chaos, by its seed; the round; many of them
     tenants.py        open_tenant, and `settled`: ends the gateways and returns the differences
 
 Fixtures (conftest): `embedded` (SQLite, one gateway) and `several` (PostgreSQL and Valkey behind proxies), one each a
@@ -26,5 +28,5 @@ test makes a tenant of its own, so that nothing of another test's is compared:
 
 Time that must pass is made to: `installation.ask("silence", name=gateway.name)` makes the database believe that a
 replica has not been heard of for an hour. A journal lies in `installation.journals`, or in a folder of its own when
-`start(journal=…)` names one: a disk that can be lost.
+`start(journal=…)` names one: a disk that can be lost. Other settings of one gateway are given to `start` by name.
 """

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from tests import services
+from tests.faults import rounds
 from tests.faults.installation import Installation, opened
 from tests.servers import Simulator, start_simulator
 
@@ -48,3 +52,42 @@ def several(
     folder = tmp_path_factory.mktemp("several")
     with opened(folder, provider=provider, database=postgresql, redis=valkey) as installation:
         yield installation
+
+
+@pytest.fixture(scope="session")
+def first_seed() -> int:
+    """Of the rounds of chaos: another one in every run, as `tests.run` says; then `make faults SEED=` repeats one."""
+    return int(os.environ.get("FAULTS_SEED") or 1)
+
+
+@dataclass
+class Box:
+    """The time that a module's rounds may take together. Those that come too late are skipped, and counted as that."""
+
+    seconds: float
+    began: float = 0.0
+    rounds: int = 0
+
+    def enter(self) -> None:
+        self.began = self.began or time.monotonic()
+        if time.monotonic() - self.began > self.seconds:
+            pytest.skip(f"the time box of {self.seconds:.0f} s was reached after {self.rounds} rounds")
+        self.rounds += 1
+
+
+@pytest.fixture(scope="module")
+def box() -> Box:
+    return Box(rounds.BOX_SECONDS)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many rounds there were, and their seeds; a run that has fewer than it should is not to look like one."""
+    first = int(os.environ.get("FAULTS_SEED") or 1)
+    played = [
+        report
+        for report in terminalreporter.stats.get("passed", [])
+        if "/test_chaos_" in report.nodeid and report.when == "call"
+    ]
+    if played:
+        last = first + rounds.EVERY_RUN // 2 - 1
+        terminalreporter.write_line(f"{len(played)} rounds of mixed chaos, seeds {first} to {last} on both authorities")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import sys
 import traceback
-from typing import Any
+from typing import IO, Any
 
 import django
 
@@ -59,8 +60,9 @@ def seed(*, simulator_url: str) -> None:
             catalog.set_price(deployment, actor=None, **PRICE)
 
 
-def tenant(*, name: str, budgets: list[dict[str, Any]], keys: int = 2, **fields: Any) -> dict[str, Any]:
+def tenant(*, name: str, budgets: list[dict[str, Any]], keys: int = 2, **changes: Any) -> dict[str, Any]:
     """A tenant with a project, a user and keys. A budget is {"of": tenant | project | user | key | model, "amount", …}.
+    `changes` are the tenant's own fields.
 
     Returns {"id", "keys": [[id, plaintext]], "budgets": [ids]}.
     """
@@ -71,7 +73,9 @@ def tenant(*, name: str, budgets: list[dict[str, Any]], keys: int = 2, **fields:
     from apps.tenants import services as tenants
 
     owner = accounts.create_user(actor=None, username=f"owner-{name}")
-    made = tenants.create_tenant(actor=None, name=name, owner=owner, **fields)
+    made = tenants.create_tenant(actor=None, name=name, owner=owner)
+    if changes:
+        tenants.update_tenant(made, actor=None, **changes)
     project = tenants.create_project(made, actor=None, name="all")
     issued = [
         key_services.issue(actor=None, tenant=made, project=project, user=owner, name=f"{name} {number}")
@@ -163,6 +167,32 @@ def silence(*, name: str = "") -> int:
     return silent.update(heartbeat=Now() - datetime.timedelta(hours=1))
 
 
+def reap() -> None:
+    """Takes those for dead that have been silent, and gives up those that have been dead for long."""
+    from apps.usage import reaper
+
+    reaper.reap()
+
+
+def lose(*, name: str) -> None:
+    """An operator says that the replicas whose names begin so are gone for good, and their disks."""
+    from apps.quotas.models import Replica
+    from apps.usage import reaper
+
+    for replica in Replica.objects.filter(name__startswith=name).values_list("name", flat=True):
+        reaper.declare_lost(replica)
+
+
+def lock(*, seconds: float) -> None:
+    """Keeps every other writer out of SQLite."""
+    import time
+
+    from django.db import transaction
+
+    with transaction.atomic():  # IMMEDIATE: it locks when it begins
+        time.sleep(seconds)
+
+
 def recover(*, folder: str) -> list[int]:
     """Takes over every journal there that nobody holds, as a gateway does when it starts."""
     import asyncio
@@ -196,20 +226,22 @@ def run(*, command: str, arguments: list[str]) -> dict[str, Any]:
 def main() -> None:
     from django.db import close_old_connections
 
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what is logged goes where errors go
     django.setup()
-    _say({"ready": "desk"})
+    _say({"ready": "desk"}, answers)
     for line in sys.stdin:
         order = json.loads(line)
         close_old_connections()
         try:
-            _say({"told": globals()[order["do"]](**order["with"])})
+            _say({"told": globals()[order["do"]](**order["with"])}, answers)
         except Exception:
-            _say({"failed": traceback.format_exc()})
+            _say({"failed": traceback.format_exc()}, answers)
 
 
-def _say(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer, default=str) + "\n")
-    sys.stdout.flush()
+def _say(answer: dict[str, Any], answers: IO[str]) -> None:
+    answers.write(json.dumps(answer, default=str) + "\n")
+    answers.flush()
 
 
 if __name__ == "__main__":

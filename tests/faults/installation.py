@@ -21,10 +21,14 @@ from urllib.request import urlopen
 
 from tests import services
 from tests.faults.proxy import Proxy
-from tests.house.processes import alive
+from tests.house.processes import alive, state
 from tests.servers import ROOT, START_SECONDS, STOP_SECONDS, Simulator
 
 READY = re.compile(r"running on (?:http://)?127\.0\.0\.1:\d+")
+
+
+class Refused(AssertionError):
+    """The desk could not do what was asked. Its traceback."""
 
 
 class Talker:
@@ -73,14 +77,15 @@ class Talker:
 class Gateway:
     """A gateway's process. `name` is what its leases and its journal's name begin with."""
 
-    def __init__(self, nursery: Talker, *, port: int, log: Path, failpoint: str, journal: Path | None) -> None:
+    def __init__(
+        self, nursery: Talker, *, port: int, log: Path, failpoint: str, settings: Mapping[str, Any], clock: float
+    ) -> None:
         self.port = port
         self.base_url = f"http://127.0.0.1:{port}"
         self.log = log
         self.failpoint = failpoint
-        self.is_stopped = False
         self._nursery = nursery
-        order = {"port": port, "log": str(log), "failpoint": failpoint, "journal": str(journal) if journal else ""}
+        order = {"port": port, "log": str(log), "failpoint": failpoint, "settings": dict(settings), "clock": clock}
         self.pid: int = nursery.ask(order)["pid"]
         self._status: int | None = None
 
@@ -89,15 +94,22 @@ class Gateway:
         return f"{os.uname().nodename}-{self.pid}-"
 
     @property
+    def stands_still(self) -> bool:
+        """Stopped by a signal: ours, or its own at a failpoint."""
+        return state(self.pid) == "T"
+
+    @property
     def lives(self) -> bool:
         return bool(alive([self.pid]))
 
     def wait_until_it_serves(self) -> bool:
-        """False: it has died first."""
+        """False: it has died first. One that stops itself on the way is let go on."""
         deadline = time.monotonic() + START_SECONDS
         while not READY.search(self.output()):
             if not self.lives:
                 return False
+            if self.stands_still:
+                self.resume()
             assert time.monotonic() < deadline, f"it does not start:\n{self.output()}"
             time.sleep(0.005)
         return True
@@ -118,16 +130,17 @@ class Gateway:
 
     def stop(self) -> None:
         """SIGSTOP: it is there and does nothing."""
-        self.is_stopped = True
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self.is_stopped = False
         self._signal(signal.SIGCONT)
 
     def tell_to_end(self) -> None:
         """SIGTERM; does not wait."""
         self._signal(signal.SIGTERM)
+
+    def set_clock_right(self) -> None:
+        self._signal(signal.SIGUSR2)
 
     def terminate(self) -> int:
         """SIGTERM, to its end. Its exit status."""
@@ -141,6 +154,8 @@ class Gateway:
             if time.monotonic() > deadline:
                 self._signal(signal.SIGKILL)
                 raise AssertionError(f"{self.base_url} did not end:\n{self.output()[-5000:]}")
+            if self.stands_still:
+                self.resume()
             time.sleep(0.005)
         if self._status is None:
             self._status = int(self._nursery.ask({"collect": self.pid})["status"])
@@ -198,20 +213,33 @@ class Installation:
         }
 
     def ask(self, what: str, **arguments: Any) -> Any:
-        """Something of the operator's desk: a public function of `tests.faults.desk`."""
+        """Something of the operator's desk: a public function of `tests.faults.desk`. Raises Refused."""
         answer = self._desk.ask({"do": what, "with": arguments})
-        assert "failed" not in answer, f"{what}: {answer['failed']}"
+        if "failed" in answer:
+            raise Refused(f"{what}: {answer['failed']}")
         return answer["told"]
 
-    def begin(self, *, failpoint: str = "", port: int | None = None, journal: Path | None = None) -> Gateway:
-        """A gateway that is starting."""
+    def begin(
+        self,
+        *,
+        failpoint: str = "",
+        port: int | None = None,
+        clock: float = 0.0,
+        journal: Path | None = None,
+        **settings: Any,
+    ) -> Gateway:
+        """A gateway that is starting. Its `clock` is so many seconds ahead, its `journal` a folder of its own;
+        `settings` are Django's by name, other than the environment has them."""
+        if journal is not None:
+            settings["WEIR_JOURNAL_DIR"] = str(journal)
         self._began += 1
         gateway = Gateway(
             self._nursery,
             port=port or services.free_port(),
             log=self.folder / f"gateway-{self._began}.log",
             failpoint=failpoint,
-            journal=journal,
+            settings=settings,
+            clock=clock,
         )
         self.gateways.append(gateway)
         return gateway
@@ -226,8 +254,7 @@ class Installation:
     def end(self) -> None:
         """Every gateway ends, cleanly where it can; then the journals of all that could not are taken over."""
         for gateway in self.gateways:
-            if gateway.is_stopped:
-                gateway.resume()
+            gateway.resume()
             gateway.tell_to_end()
         for gateway in self.gateways:
             gateway.collect()

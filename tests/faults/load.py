@@ -19,6 +19,7 @@ _ENDS = {"openai": b"data: [DONE]", "anthropic": b"event: message_stop"}
 _PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 _ABORTIVE = struct.pack("ii", 1, 0)
 PATIENCE_SECONDS = 30.0
+BREATH_SECONDS = 0.2  # that a caller takes who was told to come again
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Load:
         async def caller() -> None:
             for ask in waiting:
                 done.append(await self.call(ask))
-                await asyncio.sleep(pause())
+                await asyncio.sleep(BREATH_SECONDS if done[-1].status in (503, 529) else pause())
 
         await asyncio.gather(*(caller() for _ in range(at_once)))
         return done

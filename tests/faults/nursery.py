@@ -2,10 +2,10 @@
 
     python -m tests.faults.nursery
 
-An order is a line of JSON on standard input: {"port", "log", "failpoint", "journal", "clock"} is answered with {"pid"},
-and {"collect": pid} with {"status"} once that child has ended (-n: killed by signal n). The settings are those of the
-environment that the nursery was started in. A child runs what `python -m gateway_site.server` runs, by a clock that is
-so many seconds ahead of the machine's, and that SIGUSR2 sets back by as many.
+An order is a line of JSON on standard input: {"port", "log", "failpoint", "settings", "clock"} is answered with
+{"pid"}, and {"collect": pid} with {"status"} once that child has ended (-n: killed by signal n). What `settings` does
+not say is as the environment says that the nursery was started in. A child runs what `python -m gateway_site.server`
+runs, by a clock that is so many seconds ahead of the machine's, until SIGUSR2 sets it right.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def _serve(order: dict[str, Any]) -> int:
     state.__init__()  # type: ignore[misc]  # its name and its beginning are its own, and so are its dice
     context._dice.seed(os.urandom(32))
     failpoints.arm(order["failpoint"])
-    if order["journal"]:
-        settings.WEIR_JOURNAL_DIR = order["journal"]
+    for name, value in order["settings"].items():
+        setattr(settings, name, value)
     if order.get("clock"):
         _wind(order["clock"])
     try:
@@ -65,18 +65,9 @@ def _wind(seconds: float) -> None:
     """Sets the wall clock of this process, and only that: the monotonic one has never been set."""
     import time_machine
 
-    def by(amount: float) -> time_machine.travel:
-        traveller = time_machine.travel(time.time() + amount, tick=True)
-        traveller.start()
-        return traveller
-
-    travellers = [by(seconds)]
-
-    def back(*_: object) -> None:
-        travellers.pop().stop()
-        travellers.append(by(-seconds))
-
-    signal.signal(signal.SIGUSR2, back)
+    traveller = time_machine.travel(time.time() + seconds, tick=True)
+    traveller.start()
+    signal.signal(signal.SIGUSR2, lambda *_: traveller.stop())
 
 
 def _say(answer: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ PROC = Path("/proc")
 
 def alive(numbers: Iterable[int]) -> list[int]:
     """Those of the ids that run; one that has ended and waits to be collected does not."""
-    return [number for number in numbers if _state(number) not in ("", "Z")]
+    return [number for number in numbers if state(number) not in ("", "Z")]
 
 
 def family(ancestor: int) -> list[int]:
@@ -36,7 +36,8 @@ def _parents() -> dict[int, int]:
     return found
 
 
-def _state(number: int) -> str:
+def state(number: int) -> str:
+    """One letter, as `ps` tells it: T is stopped, Z has ended and waits to be collected. Empty: there is none."""
     if (PROC / "self/stat").exists():
         with contextlib.suppress(OSError):
             return (PROC / str(number) / "stat").read_text().rpartition(")")[2].split()[0]

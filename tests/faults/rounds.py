@@ -1,0 +1,44 @@
+"""Rounds of mixed chaos, one after another on the same stores. The tests play them, and `python -m tests.faults`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests import services
+from tests.faults import chaos, plan
+from tests.faults.installation import Installation, opened
+from tests.servers import start_simulator
+
+EVERY_RUN = 50  # seeds, in every run of the whole suite
+BOX_SECONDS = 170.0  # that the rounds on one authority may take of it
+
+
+@contextlib.contextmanager
+def stage(folder: Path, *, together: bool) -> Iterator[Installation]:
+    """Everything that a number of rounds needs, for as long as the block lasts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        provider = start_simulator(folder, "--fast")
+        stack.callback(provider.stop)
+        stores = {}
+        if together:
+            stores["database"] = stack.enter_context(services.postgresql())
+            stores["redis"] = stack.enter_context(services.valkey())
+        yield stack.enter_context(opened(folder / "installation", provider=provider, **stores))
+
+
+def play(installation: Installation, seed: int, *, together: bool) -> str:
+    """One round; what became of its calls, in a line. Raises Broken."""
+    started = time.monotonic()
+    said = chaos.play(installation, plan.make(seed, together=together))
+    whole = sum(one.is_whole for one in said)
+    refused = sum(one.status in (401, 429, 503, 529) for one in said)
+    gone = sum(one.left for one in said)
+    where = "PostgreSQL and Valkey" if together else "SQLite"
+    return (
+        f"seed {seed} on {where}: {len(said)} calls, {whole} whole, {refused} refused, {gone} left,"
+        f" {len(said) - whole - refused - gone} cut; books equal; {time.monotonic() - started:.1f} s"
+    )
