@@ -104,13 +104,22 @@ def tone(percent: int) -> str:
     return "bad" if percent >= 100 else "warn" if percent >= WARN_PERCENT else "good"
 
 
-def bar(percent: int, text: str) -> SafeString:
-    """How much of something is gone; it may be more than all."""
+def bar(percent: int, text: str, *, held: int = 0, mark: int | None = None) -> SafeString:
+    """How much of something is gone; it may be more than all. `held` per cent more are promised, and paler; `mark` is
+    where a line stands, if the bar goes on behind what it is a part of. Both are per cent of the bar."""
+    whole = 100 if mark is None else mark
+    gone = min(100, percent * whole // 100)
+    line = format_html('<rect class="weir-mark" x="{}" width="1" height="8"/>', mark) if mark is not None else ""
     return format_html(
-        '<span class="weir-meter"><progress class="weir-bar weir-bar-{}" max="100" value="{}"></progress>'
-        "<span>{} · {} %</span></span>",
+        '<span class="weir-meter"><svg class="weir-bar weir-bar-{}" viewBox="0 0 100 8" preserveAspectRatio="none"'
+        ' role="img" aria-label="{} %"><rect width="{}" height="8"/>'
+        '<rect class="weir-held" x="{}" width="{}" height="8"/>{}</svg><span>{} · {} %</span></span>',
         tone(percent),
-        min(percent, 100),
+        percent,
+        gone,
+        gone,
+        min(100 - gone, held),
+        line,
         text,
         percent,
     )

@@ -6,7 +6,7 @@ import functools
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +23,7 @@ from apps.domain import money
 from apps.keys.models import Key
 from apps.quotas import services
 from apps.quotas.forms import SUBJECTS, BudgetForm, LimitForm
-from apps.quotas.models import Budget, BudgetWindow, Limit
+from apps.quotas.models import Budget, BudgetWindow, Limit, Period
 from apps.tenants.models import Project, Tenant
 
 ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
@@ -35,6 +35,10 @@ def _while_possible(name: str) -> str:
     """For the page's script: a subject is asked for until another one excludes it."""
     others = " || ".join(f"$data.{other}" for other in sorted(EXCLUDED[name]))
     return f"$data.{name} || !({others})"
+
+
+# On the page of one that there is, the period is no field any more, and days are shown if it has any.
+IF_FIXED = "$data.period === undefined || $data.period == 'fixed'"
 
 
 class RuleAdmin(AuditedAdmin):
@@ -123,7 +127,7 @@ class WindowInline(Inline):
     """The periods of a budget. A process may hold a part of one: held is not spent."""
 
     model = BudgetWindow
-    fields = ["shown_starts", "shown_ends", "shown_limit", "shown_settled", "shown_held"]
+    fields = ["shown_starts", "shown_ends", "shown_limit", "shown_settled", "shown_held", "shown_overrun"]
     readonly_fields = fields
     ordering = ["-starts"]
     verbose_name = "period"
@@ -150,26 +154,41 @@ class WindowInline(Inline):
 
     @display(description="Amount")
     def shown_limit(self, window: BudgetWindow) -> str:
-        return money.text(window.limit)
+        beyond = window.ceiling - window.limit
+        return cells.lines([money.text(window.limit), *([f"+ {money.text(beyond)} overdraft"] if beyond > 0 else [])])
 
     @display(description="Spent")
     def shown_settled(self, window: BudgetWindow) -> str:
-        return cells.bar(percent(window.settled, window.limit), money.text(window.settled))
+        held = window.held + window.credit
+        return burn_bar(window.settled, held, amount=window.limit, overdraft=max(0, window.ceiling - window.limit))
 
     @display(description="Held by gateways")
     def shown_held(self, window: BudgetWindow) -> str:
-        return money.text(window.held)
+        return money.text(window.held + window.credit)
+
+    @display(description="Beyond all reservations")
+    def shown_overrun(self, window: BudgetWindow) -> str:
+        """What providers billed over what was reserved."""
+        return money.text(window.overrun) if window.overrun else cells.NOTHING
 
 
 def with_spent(budgets: QuerySet[Budget]) -> QuerySet[Budget]:
-    """Each with `settled`, what is spent of its present period; None where nothing was asked for yet."""
+    """Each with what is `settled` and `held` of its present period; None where nothing was asked for yet."""
     now = timezone.now()
     current = BudgetWindow.objects.filter(budget=OuterRef("pk"), starts__lte=now, ends__gt=now)
-    return budgets.annotate(settled=Subquery(current.values("settled")[:1]))
+    held = current.annotate(both=F("held") + F("credit")).values("both")
+    return budgets.annotate(settled=Subquery(current.values("settled")[:1]), held=Subquery(held[:1]))
 
 
 def percent(part: int, whole: int) -> int:
     return 100 * part // whole if whole else 100
+
+
+def burn_bar(settled: int, held: int, *, amount: int, overdraft: int) -> str:
+    """What is spent, and paler what processes hold; with an overdraft a line stands where the amount ends."""
+    mark = percent(amount, amount + overdraft) if overdraft else None
+    text = f"{money.text(settled)} · {money.text(held)} held" if held else money.text(settled)
+    return cells.bar(percent(settled, amount), text, held=percent(held, max(1, amount + overdraft)), mark=mark)
 
 
 @admin.register(Budget)
@@ -178,7 +197,8 @@ class BudgetAdmin(RuleAdmin):
     list_display = ["shown_subject", "shown_scope", "shown_amount", "period", "burn", "shown_state"]
     list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter)]
     inlines = [WindowInline]
-    what = ("Budget", ["amount", "period", "timezone", "is_enabled"])
+    what = ("Budget", ["amount", "overdraft", "period", "starts_on", "ends_on", "timezone", "is_enabled"])
+    conditional_fields = {**RuleAdmin.conditional_fields, "starts_on": IF_FIXED, "ends_on": IF_FIXED}
     nothing_yet = "When a budget is spent, calls are refused until its next period begins."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
@@ -186,6 +206,12 @@ class BudgetAdmin(RuleAdmin):
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.inlines if obj is not None else []
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        first, (title, options) = super().get_fieldsets(request, obj)
+        if obj is not None and obj.period != Period.FIXED:
+            options = {"fields": [name for name in options["fields"] if name not in ("starts_on", "ends_on")]}
+        return [first, (title, options)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Another period is another budget."""
@@ -204,10 +230,9 @@ class BudgetAdmin(RuleAdmin):
     def shown_amount(self, budget: Budget) -> str:
         return cells.amount(money.text(budget.amount))
 
-    @display(description="Spent in this period")
+    @display(description="Spent and held in this period")
     def burn(self, budget: Any) -> str:
-        settled = budget.settled or 0
-        return cells.bar(percent(settled, budget.amount), money.text(settled))
+        return burn_bar(budget.settled or 0, budget.held or 0, amount=budget.amount, overdraft=budget.overdraft)
 
 
 # --- on the pages of those whom it restrains -------------------------------------------------------------------

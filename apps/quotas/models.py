@@ -12,6 +12,7 @@ from django.utils import timezone as clock
 
 from apps.tenants.models import validate_timezone
 
+MOST_NANO = 9 * 10**18  # of nano-USD, in a column of 64 bits
 NARROW = ("project", "user", "key", "model")
 
 
@@ -138,6 +139,8 @@ class Budget(Rule):
     def clean(self) -> None:
         super().clean()
         self._clean_days()
+        if (self.amount or 0) + (self.overdraft or 0) > MOST_NANO:
+            raise ValidationError({"overdraft": "With its overdraft a budget is more than can be counted."})
         stored = Budget.objects.filter(pk=self.pk).first()
         if stored is None:
             return

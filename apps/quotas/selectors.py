@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import F, Q
-from django.db.models.functions import NullIf
+from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models.functions import Now, NullIf
 
-from apps.domain import snapshot
+from apps.catalog.models import Deployment, Price
+from apps.domain import pricing, snapshot
 from apps.domain.limits import budget as periods
 from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
 
@@ -63,6 +64,16 @@ def most_used(now: datetime, count: int) -> list[tuple[BudgetWindow, str]]:
         share.desc(nulls_first=True)
     )
     return [(row, f"{row.budget.scope} {row.budget.subject}") for row in rows[:count]]
+
+
+def dearest_answer() -> tuple[str, int] | None:
+    """The model whose longest answer costs most at present, and how much, in nano-USD. One query."""
+    prices = Price.objects.filter(deployment=OuterRef("pk"), effective_from__lte=Now())
+    current = Subquery(prices.order_by("-effective_from", "-id").values("output")[:1])
+    served = Deployment.objects.filter(is_enabled=True, model__is_enabled=True).annotate(price=current)
+    full = served.annotate(full=F("price") * F("model__max_output_tokens")).filter(full__gt=0)
+    found = full.order_by("-full").values_list("model__name", "full").first()
+    return (found[0], found[1] // pricing.MILLION) if found is not None else None
 
 
 def _by_subject(

@@ -53,6 +53,8 @@ def test_a_budget_is_typed_in_dollars(desk, acme):
         ({"amount": "-1"}, "amount"),
         ({"amount": "much"}, "amount"),
         ({"amount": "1e-10"}, "amount"),
+        ({"amount": "9000000000", "overdraft": "1"}, "overdraft"),
+        ({"overdraft": "-1"}, "overdraft"),
         ({"period": "year"}, "period"),
         ({"timezone": "Mars/Olympus"}, "timezone"),
     ],
@@ -92,6 +94,46 @@ def test_the_bar_turns_as_the_budget_goes(amount, tone, desk, acme):
     assert f"weir-bar-{tone}" in text
     assert f"${amount}.00 · {amount} %" in text
     assert f"{amount} %" in desk.text("quotas_budget_change", budget.pk)
+
+
+def test_what_is_held_is_shown_apart_from_what_is_spent(desk, acme):
+    budget = quotas.create_budget(actor=None, tenant=acme, amount=100 * DOLLAR, overdraft=100 * DOLLAR, period="month")
+    window = spent(budget, 30 * DOLLAR)
+    held = {"held": 15 * DOLLAR, "credit": 5 * DOLLAR, "ceiling": 200 * DOLLAR, "overrun": 2 * DOLLAR}
+    BudgetWindow.objects.filter(pk=window.pk).update(**held)
+    for page in (desk.text("quotas_budget_changelist"), desk.text("quotas_budget_change", budget.pk)):
+        assert "$30.00 · $20.00 held · 30 %" in page
+        assert '<rect width="15" height="8"/><rect class="weir-held" x="15" width="10" height="8"/>' in page
+        assert '<rect class="weir-mark" x="50"' in page
+    assert "+ $100.00 overdraft" in page
+    assert "$2.00" in page
+
+
+def test_the_overdraft_is_explained_and_a_figure_suggested(desk, acme):
+    assert "How far calls in flight may take a period past its amount" in desk.text("quotas_budget_add")
+    deployment = factories.deployment(factories.model("claude-dear", max_output_tokens=100_000))
+    factories.price(deployment, output=24_000_000_000)
+    page = desk.text("quotas_budget_add")
+    assert "The longest answer of claude-dear, the dearest model here, costs $2.40" in page
+    assert "$24.00 is enough for 10 such calls at one time" in page
+    assert desk.send("quotas_budget_add", tenant=acme.pk, amount="5", overdraft="2.5").status_code == 302
+    assert Budget.objects.get().overdraft == 2_500_000_000
+    history = desk.text("quotas_budget_history", Budget.objects.get().pk)
+    assert "$2.50" in history
+
+
+def test_a_fixed_period_is_from_a_day_to_a_day_and_may_be_made_longer(desk, acme):
+    fixed = {"tenant": acme.pk, "amount": "5", "period": "fixed"}
+    assert list(errors(desk.send("quotas_budget_add", **fixed))) == ["starts_on"]
+    wrong = desk.send("quotas_budget_add", **fixed, starts_on="2026-12-01", ends_on="2026-11-30")
+    assert list(errors(wrong)) == ["ends_on"]
+    stray = desk.send("quotas_budget_add", tenant=acme.pk, amount="5", period="day", ends_on="2026-11-30")
+    assert list(errors(stray)) == ["period"]
+    assert desk.send("quotas_budget_add", **fixed, starts_on="2026-12-01", ends_on="2026-12-24").status_code == 302
+    budget = Budget.objects.get()
+    assert desk.send("quotas_budget_change", budget.pk, ends_on="2026-12-31").status_code == 302
+    budget.refresh_from_db()
+    assert (str(budget.starts_on), str(budget.ends_on), budget.period) == ("2026-12-01", "2026-12-31", "fixed")
 
 
 def test_a_budget_of_nothing_is_full(desk, acme):
