@@ -10,8 +10,8 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from apps.audit import cells, differences
+from apps.audit.keyset import GrowingAdmin
 from apps.audit.models import Record
-from apps.audit.pages import ReadOnlyAdmin
 
 # By the last word of the action; the others are grey.
 TONES = {
@@ -22,7 +22,7 @@ TONES = {
 
 
 @admin.register(Record)
-class RecordAdmin(ReadOnlyAdmin):
+class RecordAdmin(GrowingAdmin):
     list_display = ["shown_at", "shown_action", "shown_target", "shown_actor", "address"]
     list_display_links = ["shown_at", "shown_target"]
     list_filter = [("area", ChoicesDropdownFilter)]

@@ -51,12 +51,17 @@ class CappedPaginator(Paginator):
 class ChangeList(UnfoldChangeList):
     """Hands the rows of the page that is shown to `complete`, which may ask about all of them at once."""
 
-    def get_results(self, request: HttpRequest) -> None:
-        """A search for a few rows among many may have to read all: once, not to count, to sort and to show each."""
+    def narrowed(self) -> Any:
+        """The rows of the list. A search for a few among many may have to read all: once, not to count, to sort and to
+        show each."""
         if self.query or self.has_active_filters:
             found = list(self.queryset.order_by().values_list("pk", flat=True)[: self.list_per_page + 1])
             if len(found) <= self.list_per_page:
-                self.queryset = self.queryset.filter(pk__in=found)
+                return self.queryset.filter(pk__in=found)
+        return self.queryset
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.queryset = self.narrowed()
         super().get_results(request)
         self.full_result_count = self.result_count  # the foot of the list tells it; once is enough
         self.result_list = list(self.result_list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html.parser import HTMLParser
 
 import pytest
 from django.contrib import admin
@@ -133,6 +134,90 @@ def test_a_list_that_is_longer_says_so(desk, monkeypatch):
     assert "100+ tenants" in text
     assert "filter or search to reach the others" in text
     assert desk.get("tenants_tenant_changelist", p=2).status_code == 200
+
+
+# --- lists that only grow -------------------------------------------------------------------------------------------
+
+
+class Links(HTMLParser):
+    """Where a list goes on to, by `rel`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "a" and given.get("rel") in ("prev", "next"):
+            self.found[str(given["rel"])] = str(given["href"])
+
+
+def walk(
+    desk: Desk, page: str, *, rel: str = "next", start: str = "?"
+) -> Iterator[tuple[str, list[object], list[str]]]:
+    """The pages of a list one after another: address, rows, queries."""
+    where: str | None = start
+    while where is not None:
+        with CaptureQueriesContext(connection) as queries:
+            answer = desk.client.get(desk.url(page) + where)
+        assert answer.status_code == 200
+        yield where, [row.pk for row in answer.context["cl"].result_list], [query["sql"] for query in queries]
+        links = Links()
+        links.feed(answer.content.decode())
+        where = links.found.get(rel)
+
+
+GROWING = {
+    "usage_entry_changelist": "usage_entry",
+    "usage_hourlyrollup_changelist": "usage_hourlyrollup",
+    "usage_hourlyrollup_changelist?o=-8": "usage_hourlyrollup",
+    "audit_record_changelist": "audit_record",
+}
+
+
+@pytest.mark.parametrize("listing", GROWING)
+def test_a_list_that_only_grows_is_paged_from_its_last_row_and_counts_nothing(desk, listing):
+    page, _, query = listing.partition("?")
+    world.many_of_everything(MANY // 2)
+    found = list(walk(desk, page, start=f"?{query}"))
+    shown = [key for _, rows, _ in found for key in rows]
+    model = next(model for model in admin.site._registry if model._meta.db_table == GROWING[listing])
+    order = ["-cost_nano", "-hour", "-id"] if query else [*model._meta.ordering, "-pk"]
+    assert shown == list(model.objects.order_by(*order).values_list("pk", flat=True))
+    assert len(found) == -(-len(shown) // 50) >= 3
+    back = list(walk(desk, page, rel="prev", start=found[-1][0]))
+    assert [rows for _, rows, _ in back] == [rows for _, rows, _ in reversed(found)]
+    of_the_list = [sql for _, _, queries in [*found, *back] for sql in queries if f'FROM "{GROWING[listing]}"' in sql]
+    assert of_the_list
+    assert [sql for sql in of_the_list if "OFFSET" in sql or COUNT.search(sql)] == []
+
+
+@pytest.mark.parametrize("listing", GROWING)
+def test_the_next_page_is_found_along_an_index(desk, listing):
+    page, _, query = listing.partition("?")
+    world.many_of_everything(MANY // 2)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        if connection.vendor == "postgresql":  # whose planner reads so small a table whole
+            cursor.execute("SET enable_seqscan = off")
+            cursor.execute("SET enable_bitmapscan = off")
+    _, (_, _, queries), *_ = walk(desk, page, start=f"?{query}")
+    (sql,) = [sql for sql in queries if f'FROM "{GROWING[listing]}"' in sql]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{'EXPLAIN QUERY PLAN' if connection.vendor == 'sqlite' else 'EXPLAIN'} {sql}")
+        plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+    table = GROWING[listing]
+    assert f"SCAN {table}" not in plan
+    assert not re.search(rf"Seq Scan on {table}", plan)
+    assert "TEMP B-TREE" not in plan.replace("LAST TERM OF ORDER BY", "")
+
+
+@pytest.mark.parametrize("given", ["o", "x", "oAAAA", "o!!", "oWzFd", "oWyJ4Il0", "nbnVsbA", "oW10"])
+def test_a_page_that_no_link_leads_to_is_the_first(desk, given):
+    world.many_of_everything(FEW)
+    answer = desk.client.get(desk.url("usage_entry_changelist"), {"p": given}, follow=True)
+    assert answer.status_code == 200
+    assert len(answer.context["cl"].result_list) == FEW
 
 
 def test_a_filter_offers_choices_without_reading_them_all(desk):

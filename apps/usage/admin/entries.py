@@ -13,7 +13,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from apps.audit import cells
-from apps.audit.pages import ReadOnlyAdmin
+from apps.audit.keyset import GrowingAdmin
 from apps.catalog.models import Deployment, Protocol
 from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
@@ -37,7 +37,7 @@ TONES = {
 
 
 @admin.register(Entry)
-class EntryAdmin(ReadOnlyAdmin):
+class EntryAdmin(GrowingAdmin):
     list_display = [
         *("shown_started", "shown_status", "model_name", "tenant", "shown_key", "tokens"),
         *("shown_cost", "shown_latency", "shown_first"),

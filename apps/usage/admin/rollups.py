@@ -9,7 +9,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from apps.audit import cells
-from apps.audit.pages import ReadOnlyAdmin
+from apps.audit.keyset import GrowingAdmin
 from apps.domain import money
 from apps.usage.admin.filters import HourFilter
 from apps.usage.models import HourlyRollup
@@ -24,7 +24,7 @@ def _count(name: str, description: str) -> Any:
 
 
 @admin.register(HourlyRollup)
-class HourlyRollupAdmin(ReadOnlyAdmin):
+class HourlyRollupAdmin(GrowingAdmin):
     list_display = [
         *("shown_hour", "shown_project", "shown_key", "model", "shown_calls", "shown_errors"),
         *("tokens", "shown_cost"),

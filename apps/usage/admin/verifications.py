@@ -10,12 +10,12 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from apps.audit import cells
-from apps.audit.pages import ReadOnlyAdmin
+from apps.audit.keyset import GrowingAdmin
 from apps.usage.models import Verification
 
 
 @admin.register(Verification)
-class VerificationAdmin(ReadOnlyAdmin):
+class VerificationAdmin(GrowingAdmin):
     list_display = ["shown_began", "shown_state", "shown_kind", "shown_checked", "shown_seconds"]
     sortable_by: list[str] = []
     nothing_yet = "The worker checks the last two days of the books every hour, and all of them every night."
