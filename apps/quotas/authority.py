@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError
 
 from apps.domain import errors
 from apps.domain.limits.credit import Keep
 from apps.quotas import replicas, windows
+from apps.runtime.database import DatabaseThread
 
 Answer = TypeVar("Answer")
 
 AWAY = (DatabaseError, InterfaceError)
+AWAY_SECONDS = 0.5
 # Who was last heard so long ago may have been written off, but for this margin: from then on it spends nothing.
 MARGIN_SECONDS = 60.0
 TRUSTED_SECONDS = (windows.DEAD_AFTER + windows.QUARANTINE).total_seconds() - MARGIN_SECONDS
@@ -44,10 +44,13 @@ class Authority:
         self._shared = shared
         self._on_fenced = on_fenced
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leases")
+        self._away_until = 0.0
+        self._thread = DatabaseThread("leases")
 
     async def acquire(self, asks: Sequence[windows.Ask], *, now: float) -> list[windows.Grant]:
-        """Raises Unavailable."""
+        """Raises Unavailable; and for AWAY_SECONDS after that at once, so that those in line do not wait in turn."""
+        if self._clock() < self._away_until:
+            raise _unreachable()
         try:
             for _ in range(2):
                 epoch = await self._registered()
@@ -59,9 +62,8 @@ class Authority:
                     self._start_anew()
         except AWAY as error:
             self.is_away = True
-            raise errors.Unavailable(
-                "the ledger cannot be reached", code="ledger_unavailable", retry_after=1
-            ) from error
+            self._away_until = self._clock() + AWAY_SECONDS
+            raise _unreachable() from error
         raise errors.Unavailable("this replica was fenced", retry_after=1)
 
     async def beat(self) -> None:
@@ -80,15 +82,14 @@ class Authority:
         return await self._ask(partial(windows.wanted, self.name))
 
     async def release(self, keeps: Mapping[int, Keep]) -> set[int]:
-        return await self._ask(partial(windows.release, keeps))
+        return await self._ask(partial(windows.release, keeps)) if keeps else set()
 
     async def depart(self, *, known: Collection[int]) -> None:
         if self.epoch is not None:
             await self._ask(partial(windows.depart, self.name, known=known))
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: connection.close())
-        self._thread.shutdown()
+        await self._thread.close()
 
     async def _heard(self, question: Callable[[], Answer]) -> Answer:
         """An answer says that this process was alive to the database after it had asked."""
@@ -108,12 +109,8 @@ class Authority:
         return self.epoch
 
     async def _ask(self, question: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, _in_thread, question)
+        return await self._thread.ask(question)
 
 
-def _in_thread(question: Callable[[], Answer]) -> Answer:
-    close_old_connections()
-    try:
-        return question()
-    finally:
-        close_old_connections()
+def _unreachable() -> errors.Unavailable:
+    return errors.Unavailable("the ledger cannot be reached", code="ledger_unavailable", retry_after=1)

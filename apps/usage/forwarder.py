@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 
 from django.db import Error, close_old_connections, connection
 
-from apps.runtime.database import LONG_PATIENCE_SECONDS, patience
+from apps.runtime.database import LONG_PATIENCE_SECONDS, Patience
 from apps.runtime.failpoints import failpoint
 from apps.runtime.state import state
 from apps.usage import journals, ledger, pages, partitions, reaper, recovery
@@ -41,6 +41,7 @@ class Forwarder:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._closing = threading.Event()
+        self._patience = Patience(LONG_PATIENCE_SECONDS)
         self._give_up_at = float("inf")
         self._through = 0
         self._failures = 0
@@ -62,6 +63,8 @@ class Forwarder:
         self._give_up_at = time.monotonic() + patience
         self._closing.set()
         self._journal.on_outcomes.set()
+        await asyncio.to_thread(self._thread.join, patience)
+        self._patience.run_out()
         await asyncio.to_thread(self._thread.join)
         self._thread = None
 
@@ -98,7 +101,7 @@ class Forwarder:
             self._closing.wait(pause)
         self._journal.on_outcomes.clear()
         try:
-            with patience(LONG_PATIENCE_SECONDS):
+            with self._patience.asking():
                 close_old_connections()
                 more = self._forward(reader)
                 chores.run()
