@@ -12,6 +12,8 @@ from apps.domain.providers import registry as providers
 from apps.domain.routing import plan
 
 if TYPE_CHECKING:
+    from apps.domain.providers.vendor import Vendor
+    from apps.domain.snapshot import Deployment, Snapshot
     from apps.gateway.attempt import Accounts, Attempt
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer, Outbound
@@ -56,41 +58,80 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
         del failure  # its traceback holds this frame
 
 
+class _Way(NamedTuple):
+    """What all calls of one model to one deployment have in common. Holds no secret."""
+
+    vendor: Vendor
+    url: str
+    target: Target
+
+
+class _Memory:
+    """What was found out under one snapshot: nothing of an older one is held on to."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.usable: dict[tuple[int, int], list[plan.Usable]] = {}  # by model and tenant
+        self.ways: dict[tuple[int, int], _Way] = {}  # by model and deployment
+
+    def of(self, snapshot: Snapshot) -> _Memory:
+        if self.snapshot is not snapshot or len(self.usable) >= _MOST_KNOWN:
+            self.snapshot, self.usable, self.ways = snapshot, {}, {}
+        return self
+
+
+_memory = _Memory()
+_MOST_KNOWN = 4096
+
+
 def _plan(ctx: RequestContext) -> list[plan.Try]:
-    assert ctx.model is not None
-    assert ctx.principal is not None
-    candidates = plan.tries(
-        ctx.model,
-        tenant_id=ctx.principal.tenant_id,
-        now=int(ctx.started_at),
-        dice=random.random,
-        priced_only=bool(ctx.budgets),
-    )
+    model, principal = ctx.model, ctx.principal
+    assert model is not None
+    assert principal is not None
+    known = _memory.of(ctx.snapshot).usable
+    usable = known.get((model.id, principal.tenant_id))
+    if usable is None:
+        usable = known[model.id, principal.tenant_id] = plan.usable(model, tenant_id=principal.tenant_id)
+    candidates = plan.tries(usable, now=int(ctx.started_at), dice=random.random, priced_only=bool(ctx.budgets))
     if not candidates:
-        raise errors.NoDeployment(f"no deployment can serve {ctx.model.name} right now", retry_after=5)
+        raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
     return candidates
+
+
+def _way(ctx: RequestContext, deployment: Deployment) -> _Way:
+    model, provider = ctx.model, deployment.provider
+    assert model is not None
+    known = _memory.of(ctx.snapshot).ways
+    way = known.get((model.id, deployment.id))
+    if way is None:
+        vendor = providers.vendor(provider.vendor)
+        target = Target(
+            protocol=provider.protocol,
+            model=deployment.upstream_model,
+            max_output_tokens=model.max_output_tokens,
+            capabilities=model.capabilities,
+            quirks=vendor.quirks,
+        )
+        way = known[model.id, deployment.id] = _Way(vendor, vendor.url(provider.base_url, provider.protocol), target)
+    return way
 
 
 async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Answered:
     """One try. The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
     assert ctx.call is not None
+    way = _way(ctx, attempt.deployment)
     exchange = attempt.exchange = exchanges.open(
         ctx.call,
-        _target(ctx, attempt),
+        way.target,
         request_id=ctx.public_request_id,
         created=int(ctx.started_at),
         cut=attempt.credential.secret.cut_from,
     )
-    provider = attempt.deployment.provider
-    vendor = providers.vendor(provider.vendor)
-    headers = _headers(ctx, attempt)
+    headers = _headers(ctx, attempt, way.vendor)
     await attempt.intend()
+    timeouts = attempt.deployment.provider.timeouts
     answer = attempt.answer = await outbound.open(
-        "POST",
-        vendor.url(provider.base_url, provider.protocol),
-        headers=headers,
-        body=exchange.body,
-        timeouts=provider.timeouts,
+        "POST", way.url, headers=headers, body=exchange.body, timeouts=timeouts
     )
     attempt.answered(answer)
     if answer.status != 200:
@@ -114,24 +155,10 @@ async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> 
     raise exchange.seen.error or errors.UpstreamBroken("the provider closed the stream before its first event")
 
 
-def _target(ctx: RequestContext, attempt: Attempt) -> Target:
-    assert ctx.model is not None
-    deployment = attempt.deployment
-    return Target(
-        protocol=deployment.provider.protocol,
-        model=deployment.upstream_model,
-        max_output_tokens=ctx.model.max_output_tokens,
-        capabilities=ctx.model.capabilities,
-        quirks=providers.vendor(deployment.provider.vendor).quirks,
-    )
-
-
-def _headers(ctx: RequestContext, attempt: Attempt) -> list[tuple[str, str]]:
+def _headers(ctx: RequestContext, attempt: Attempt, vendor: Vendor) -> list[tuple[str, str]]:
     """Made anew, never copied: what the provider needs, the caller's open list of vendor headers, our trace."""
     provider = attempt.deployment.provider
-    vendor = providers.vendor(provider.vendor)
-    secret = attempt.credential.secret.reveal_for(provider.host)
-    headers = vendor.headers(secret, client=ctx.headers)
+    headers = vendor.headers(attempt.credential.secret.reveal_for(provider.host), client=ctx.headers)
     headers += (_JSON, _EVENTS if ctx.call and ctx.call.stream else _ANY, *provider.headers)
     if vendor.trace_header is not None:
         headers.append((vendor.trace_header, f"{ctx.request_id}/{attempt.number}"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import defaultdict, deque
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
@@ -16,30 +16,40 @@ from apps.runtime.state import state
 
 if TYPE_CHECKING:
     from apps.domain.errors import GatewayError
+    from apps.domain.tokens import TokenUsage
     from apps.gateway.context import RequestContext
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
+class _Told(NamedTuple):
+    """A settled call, as far as it is counted: seconds, nano-USD."""
+
+    dialect: str
+    model: str
+    outcome: str
+    seconds: float
+    attempts: list[tuple[float | None, TokenUsage | None, int]]  # to the first byte, usage, cost
+
+
 class _Waiting(Collector):
-    """Sums not yet told to their counters, of which each takes a lock and microseconds every time. Told some times a
-    second, and when the registry is read: this one stands before them there."""
+    """Calls that are not counted yet: each counter takes a lock and microseconds, and less when many come at once.
+    Counted some times a second, and when the registry is read: this one stands before the counters there."""
 
     def __init__(self) -> None:
-        self._sums: deque[tuple[Counter, float]] = deque()  # may be filled and emptied by two threads
+        self._calls: deque[_Told] = deque()  # may be filled and emptied by two threads
 
-    def add(self, counter: Counter, amount: float) -> None:
+    def add(self, call: _Told) -> None:
         """On the event loop."""
-        if not self._sums:
+        if not self._calls:
             asyncio.get_running_loop().call_later(_TELL_SECONDS, self.tell)
-        self._sums.append((counter, amount))
+        self._calls.append(call)
 
     def tell(self) -> None:
-        sums: dict[Counter, float] = {}
+        sums: dict[Counter, float] = defaultdict(float)
         with contextlib.suppress(IndexError):  # empty, perhaps because another thread tells at the same time
             while True:
-                counter, amount = self._sums.popleft()
-                sums[counter] = sums.get(counter, 0) + amount
+                _count(self._calls.popleft(), sums)
         for counter, amount in sums.items():
             counter.inc(amount)
 
@@ -69,19 +79,30 @@ IN_FLIGHT.set_function(lambda: state.in_flight)
 
 def observe(ctx: RequestContext, failure: GatewayError | None) -> None:
     """Counts one settled call."""
-    model = ctx.model.name if ctx.model is not None else ""
-    dialect = ctx.wire.name
-    add = _waiting.add
-    add(_calls(dialect, model, failure.kind if failure is not None else "ok"), 1)
-    _duration(dialect).observe(time.monotonic() - ctx.started)
-    for attempt in ctx.attempts:
-        if attempt.first_byte_seconds is not None:
-            _first_byte(dialect).observe(attempt.first_byte_seconds)
-        if attempt.usage is not None:
-            add(_tokens(model, "in"), attempt.usage.in_total)
-            add(_tokens(model, "out"), attempt.usage.out_total)
-        if attempt.cost:
-            add(_cost(model), attempt.cost / 1e9)
+    _waiting.add(
+        _Told(
+            ctx.wire.name,
+            ctx.model.name if ctx.model is not None else "",
+            failure.kind if failure is not None else "ok",
+            time.monotonic() - ctx.started,
+            [(attempt.first_byte_seconds, attempt.usage, attempt.cost) for attempt in ctx.attempts],
+        )
+    )
+
+
+def _count(call: _Told, sums: dict[Counter, float]) -> None:
+    """Adds to `sums` what goes to counters; a histogram is told at once."""
+    dialect, model, outcome, seconds, attempts = call
+    sums[_calls(dialect, model, outcome)] += 1
+    _duration(dialect).observe(seconds)
+    for first_byte_seconds, usage, cost in attempts:
+        if first_byte_seconds is not None:
+            _first_byte(dialect).observe(first_byte_seconds)
+        if usage is not None:
+            sums[_tokens(model, "in")] += usage.in_total
+            sums[_tokens(model, "out")] += usage.out_total
+        if cost:
+            sums[_cost(model)] += cost / 1e9
 
 
 # `labels()` takes a lock and builds a tuple; a child is looked up once.

@@ -31,7 +31,7 @@ def deployment(number, *, credentials=None, healthy=True, priority=0, weight=1, 
 
 def ids(*deployments, tenant_id=1, now=200, priced_only=False, dice=random.random):
     model = Model(id=1, name="m", display_name="m", deployments=deployments, max_output_tokens=1, context_tokens=1)
-    found = plan.tries(model, tenant_id=tenant_id, now=now, dice=dice, priced_only=priced_only)
+    found = plan.tries(plan.usable(model, tenant_id=tenant_id), now=now, dice=dice, priced_only=priced_only)
     return [one.deployment.id for one in found]
 
 
@@ -63,10 +63,9 @@ def test_a_tenant_that_brought_its_own_key_uses_only_that():
         max_output_tokens=1,
         context_tokens=1,
     )
-    mine = plan.tries(model, tenant_id=1, now=200, dice=random.random, priced_only=False)
-    theirs = plan.tries(model, tenant_id=2, now=200, dice=random.random, priced_only=False)
-    assert [one.credential.id for one in mine] == [2]
-    assert [one.credential.id for one in theirs] == [1]
+    mine, theirs = (plan.usable(model, tenant_id=tenant_id) for tenant_id in (1, 2))
+    assert [one.id for _, credentials in mine for one in credentials] == [2]
+    assert [one.id for _, credentials in theirs for one in credentials] == [1]
 
 
 def test_what_has_no_price_in_force_is_not_charged_to_a_budget():

@@ -143,3 +143,18 @@ def test_it_agrees_with_exact_arithmetic_but_for_a_microsecond_a_call(per_minute
             assert not allowed
         if allowed:
             level += asked
+
+
+@given(st.lists(st.tuples(st.integers(0, 5 * SECOND), st.booleans(), st.integers(0, 30)), max_size=30))
+def test_a_refusal_in_between_changes_nothing_of_what_passes_later(steps):
+    """Two tables see the same calls; one of them sees, before each, one that its last limit refuses."""
+    first, last = limit("a", requests_per_minute=40, tokens_per_minute=90, concurrency=9), limit("b", concurrency=1)
+    disturbed, left_alone = RateTable(), RateTable()
+    assert disturbed.admit([last], tokens=0, now=0).allowed
+    now = 0
+    for later, is_refused, tokens in steps:
+        now += later
+        if is_refused:
+            assert not disturbed.admit((first, last), tokens=tokens, now=now).allowed
+        decisions = [table.admit((first,), tokens=tokens, now=now) for table in (disturbed, left_alone)]
+        assert decisions[0] == decisions[1]

@@ -38,11 +38,15 @@ class Meter:
         return not self.in_flight and self.requests <= now and self.tokens <= now
 
 
+Pairs = Sequence[tuple[Limit, Meter]]
+
+
 class RateTable:
     """The meters of one process. `now` is any clock's microseconds that never runs backwards."""
 
     def __init__(self) -> None:
         self._meters: dict[str, Meter] = {}
+        self._known: dict[int, tuple[Sequence[Limit], Pairs]] = {}  # by the identity of what is held here, too
         self._sweep_at = _SWEEP_AT_LEAST
 
     def __len__(self) -> int:
@@ -53,26 +57,39 @@ class RateTable:
             return FREE
         if len(self._meters) >= self._sweep_at:
             self._sweep(now)
-        pairs = [(limit, self._meters.get(limit.key) or self._new(limit.key)) for limit in limits]
-        return _take(pairs, tokens=tokens, now=now) or _refusal(pairs, tokens=tokens, now=now)
+        pairs = self._pairs(limits)
+        return _take(limits, pairs, tokens=tokens, now=now) or _refusal(pairs, tokens=tokens, now=now)
 
     def release(self, decision: Decision, *, tokens_used: int | None, now: int) -> None:
         """Frees the call's place; moves the meters of tokens from what was asked to what was used."""
-        meters = self._meters
-        for limit in decision.limits:
-            if limit.concurrency is not None and (meter := meters.get(limit.key)) is not None and meter.in_flight:
+        for limit, meter in self._pairs(decision.limits):
+            if limit.concurrency is not None and meter.in_flight:
                 meter.in_flight -= 1
         if tokens_used is None:
             return
+        meters = self._meters
         for charge in decision.charges:
-            if (meter := meters.get(charge.limit.key)) is not None:
+            if (meter := meters[charge.limit.key]).tokens > now or tokens_used > charge.amount:
                 meter.tokens = corrected(meter.tokens, charge, tokens_used=tokens_used, now=now)
+
+    def _pairs(self, limits: Sequence[Limit]) -> Pairs:
+        """A key's calls of one model bring the same tuple every time."""
+        known = self._known.get(id(limits))
+        if known is not None and known[0] is limits:
+            return known[1]
+        pairs = [(limit, self._meters.get(limit.key) or self._new(limit.key)) for limit in limits]
+        if isinstance(limits, tuple):
+            if len(self._known) >= _SWEEP_AT_LEAST:
+                self._known.clear()
+            self._known[id(limits)] = (limits, pairs)
+        return pairs
 
     def _new(self, key: str) -> Meter:
         meter = self._meters[key] = Meter()
         return meter
 
     def _sweep(self, now: int) -> None:
+        self._known.clear()
         self._meters = {name: meter for name, meter in self._meters.items() if not meter.is_idle(now)}
         self._sweep_at = max(_SWEEP_AT_LEAST, 2 * len(self._meters))
 
@@ -89,44 +106,53 @@ def corrected(stands: int, charge: Charge, *, tokens_used: int, now: int) -> int
     return stands - min(unused, max(0, charge.mark - now))
 
 
-def _take(pairs: Sequence[tuple[Limit, Meter]], *, tokens: int, now: int) -> Decision | None:
-    """None: some limit refuses, and nothing was taken. On every call's way, hence all in one pass."""
+def _take(limits: Sequence[Limit], pairs: Pairs, *, tokens: int, now: int) -> Decision | None:
+    """None: some limit refuses, and what was taken of those before it is given back. On every call's way, hence in
+    one pass."""
     charges: list[Charge] = []
-    marks: list[tuple[Meter, int, int, int]] = []
     requests: tuple[int, int, int] | None = None  # of the tightest limit: what is left, allowed, microseconds in use
     tightest: tuple[int, int, int] | None = None
-    for limit, meter in pairs:
-        requests_at, tokens_at, in_flight = meter.requests, meter.tokens, meter.in_flight
-        if limit.concurrency is not None:
-            if in_flight >= limit.concurrency:
-                return None
-            in_flight += 1
-        if (allowed := limit.requests_per_minute) is not None:
-            used = (requests_at - now if requests_at > now else 0) + MINUTE // allowed
-            if used > MINUTE:
-                return None
-            requests_at = now + used
-            left = (MINUTE - used) * allowed // MINUTE
-            if requests is None or left < requests[0]:
-                requests = (left, allowed, used)
+    for taken, (limit, meter) in enumerate(pairs):
+        requests_used = tokens_used = amount = 0
+        if (per_minute := limit.requests_per_minute) is not None:
+            stands = meter.requests
+            requests_used = (stands - now if stands > now else 0) + MINUTE // per_minute
         if (allowed := limit.tokens_per_minute) is not None:
             amount = tokens if tokens < allowed else allowed
-            used = (tokens_at - now if tokens_at > now else 0) + amount * MINUTE // allowed
-            if used > MINUTE:
-                return None
-            tokens_at = now + used
-            left = (MINUTE - used) * allowed // MINUTE
+            stands = meter.tokens
+            tokens_used = (stands - now if stands > now else 0) + amount * MINUTE // allowed
+        most = limit.concurrency
+        if requests_used > MINUTE or tokens_used > MINUTE or (most is not None and meter.in_flight >= most):
+            _undo(pairs[:taken], tokens=tokens)
+            return None
+        if most is not None:
+            meter.in_flight += 1
+        if per_minute is not None:
+            meter.requests = now + requests_used
+            left = (MINUTE - requests_used) * per_minute // MINUTE
+            if requests is None or left < requests[0]:
+                requests = (left, per_minute, requests_used)
+        if allowed is not None:
+            meter.tokens = now + tokens_used
+            left = (MINUTE - tokens_used) * allowed // MINUTE
             if tightest is None or left < tightest[0]:
-                tightest = (left, allowed, used)
-            charges.append(Charge(limit, amount, tokens_at))
-        marks.append((meter, requests_at, tokens_at, in_flight))
-    for meter, requests_at, tokens_at, in_flight in marks:
-        meter.requests, meter.tokens, meter.in_flight = requests_at, tokens_at, in_flight
-    limits = tuple([limit for limit, _ in pairs])
-    return Decision(True, None, None, 0.0, _allowance(requests), _allowance(tightest), limits, tuple(charges))
+                tightest = (left, allowed, tokens_used)
+            charges.append(Charge(limit, amount, now + tokens_used))
+    return Decision(True, None, None, 0.0, _allowance(requests), _allowance(tightest), tuple(limits), tuple(charges))
 
 
-def _refusal(pairs: Sequence[tuple[Limit, Meter]], *, tokens: int, now: int) -> Decision:
+def _undo(pairs: Pairs, *, tokens: int) -> None:
+    """Gives back what was taken. A meter that stood in the past stands at the present then, which is the same."""
+    for limit, meter in pairs:
+        if limit.concurrency is not None:
+            meter.in_flight -= 1
+        if limit.requests_per_minute is not None:
+            meter.requests -= MINUTE // limit.requests_per_minute
+        if limit.tokens_per_minute is not None:
+            meter.tokens -= share(min(tokens, limit.tokens_per_minute), per_minute=limit.tokens_per_minute)
+
+
+def _refusal(pairs: Pairs, *, tokens: int, now: int) -> Decision:
     """By the limit that is longest to wait for."""
     waits = [(*found, limit) for limit, meter in pairs if (found := _wait(limit, meter, tokens, now)) is not None]
     wait, kind, limit = max(waits, key=lambda found: found[0])

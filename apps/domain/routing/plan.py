@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from apps.domain.snapshot import Credential, Deployment, Model, PriceCard
 
+    Usable = tuple[Deployment, list[Credential]]
+
 MAX_TRIES = 4
 _T = TypeVar("_T")
 
@@ -23,18 +25,23 @@ class Try(NamedTuple):
     card: PriceCard | None
 
 
-def tries(model: Model, *, tenant_id: int, now: int, dice: Callable[[], float], priced_only: bool) -> list[Try]:
-    """At most MAX_TRIES, best first.
-
-    Healthy providers before failing ones, then by `priority`; within one, a weighted shuffle. A deployment is tried
-    with each of its credentials: the tenant's own where it brought one, else the shared ones. `priced_only` leaves out
-    what cannot be charged to a budget. `dice` yields floats in [0, 1); it is not thrown where there is no choice.
-    """
-    usable = [
+def usable(model: Model, *, tenant_id: int) -> list[Usable]:
+    """The deployments that a tenant may use, each with its credentials: the tenant's own where it brought one, else
+    the shared ones. The same for every call under one snapshot."""
+    return [
         (deployment, credentials)
         for deployment in model.deployments
         if (credentials := _credentials(deployment, tenant_id))
     ]
+
+
+def tries(usable: Sequence[Usable], *, now: int, dice: Callable[[], float], priced_only: bool) -> list[Try]:
+    """At most MAX_TRIES, best first.
+
+    Healthy providers before failing ones, then by `priority`; within one, a weighted shuffle, as among a deployment's
+    credentials. `priced_only` leaves out what cannot be charged to a budget. `dice` yields floats in [0, 1); it is not
+    thrown where there is no choice.
+    """
     if len(usable) > 1:
         usable = shuffled(usable, [deployment.weight for deployment, _ in usable], dice)
         usable.sort(key=lambda found: (not found[0].provider.healthy, found[0].priority))
