@@ -13,6 +13,7 @@ from apps.domain import errors
 from apps.domain.limits.credit import Keep
 from apps.quotas import replicas, windows
 from apps.runtime.database import DatabaseThread
+from apps.runtime.failpoints import failpoint
 
 Answer = TypeVar("Answer")
 
@@ -57,7 +58,9 @@ class Authority:
                 count = replicas.count() if self._shared else None
                 question = partial(windows.acquire, asks, replica=self.name, epoch=epoch, now=now, replicas=count)
                 try:
-                    return await self._heard(question)
+                    grants = await self._heard(question)
+                    failpoint("lease.granted")
+                    return grants
                 except windows.Fenced:
                     self._start_anew()
         except AWAY as error:
