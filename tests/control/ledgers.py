@@ -54,6 +54,7 @@ class Books:
             at=(at or self.at).timestamp(),
             tenant_id=self.tenant.pk,
             project_id=self.project.pk,
+            deployment_id=self.price.deployment_id,
             card=self.card,
             reserved=cost + 1_000,
             windows=(self.window.pk,),

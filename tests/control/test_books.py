@@ -11,10 +11,11 @@ from django.db import connection
 
 from apps.domain import ids
 from apps.quotas.models import Gap
-from apps.usage import ledger, rollups
+from apps.usage import ledger, repricing, rollups
 from apps.usage.books import promises, verify
 from apps.usage.models import Entry, HourlyRollup
-from tests.control.ledgers import Books, moment, plant, unguarded
+from tests import factories
+from tests.control.ledgers import Books, moment, plant, settle, unguarded
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +47,7 @@ def test_true_books_are_found_true_and_everything_was_looked_at(books):
     assert checked["I3.sums"] == 16
     assert checked["I3.certain"] == 1
     assert checked["I3.void"] == 1
+    assert checked["I5.repriced"] == 1
     assert checked["I5.identity"] == 17
     assert checked["I5.price"] == 12
     assert checked["I6.attempts"] == 15
@@ -187,6 +189,8 @@ ROWS: list[Plant] = [
     ("I5.identity", "kind = 1", "attempt = 2"),
     ("I5.identity", "kind = 3", "kind = 4"),
     ("I5.closes", "kind = 2 AND low_nano = 0", "kind = 1"),
+    ("I5.repriced", "kind = 3", "cost_nano = cost_nano + 1, low_nano = low_nano + 1, high_nano = high_nano + 1"),
+    ("I5.repriced", "kind = 2 AND high_nano = 5000", "in_fresh = 3"),
     ("I5.first", "kind = 1", "kind = 4"),
     ("I6.attempts", "kind = 1 AND state = 'void'", "attempt = 3"),
 ]
@@ -235,6 +239,24 @@ def test_a_repricing_of_nothing_is_named(books):
         kind=4, request_id=uuid.uuid4(),
     )  # fmt: skip
     assert len(broken()["I5.first"]) == 1
+
+
+def test_a_repricing_that_is_off_is_named(books):
+    """At twice the price, then with a unit more."""
+    later = books.at - timedelta(hours=1)
+    factories.price(books.price.deployment, input=2 * 3_000_000_007, effective_from=later, is_correction=True)
+    report = repricing.reprice([books.price.deployment_id], since=later)
+    assert report.attempts >= 10
+    assert Entry.objects.filter(kind=4).count() >= 10
+    settle()
+    assert broken() == {}
+    plant("UPDATE usage_entry SET cost_nano = cost_nano + 1, high_nano = high_nano + 1 WHERE id = %s", a_repricing())
+    plant("UPDATE quotas_budgetwindow SET settled = settled + 1 WHERE id = %s", books.window.pk)
+    assert set(broken()) == {"I5.repriced", "rollups"}
+
+
+def a_repricing():
+    return key(Entry.objects.filter(kind=4).latest("pk").pk)
 
 
 def test_a_hole_that_a_lost_disk_left_is_no_violation(books):

@@ -46,20 +46,25 @@ class Entries:
 
     def __init__(self) -> None:
         self._rows = [*_amount_checks(), *_identity_checks()]
-        self._attempts = _attempt_checks()
+        self._closes = _closes()
+        self._attempts = [self._closes, *_attempt_checks()]
+        self._later = _later_checks()
         self._requests = _request_checks()
 
     def run(self, part: Slice, *, tenant_id: int | None) -> None:
         where = "e.id >= %s AND e.id < %s" + (" AND e.tenant_id = %s" if tenant_id is not None else "")
         parameters = [*part.bounds, *([tenant_id] if tenant_id is not None else [])]
         count(_ROWS.format(where=where), parameters, self._rows)
+        before = self._closes.finding.checked
         count(_ATTEMPTS.format(where=where), parameters, self._attempts)
+        if self._closes.finding.checked > before:
+            count(_LATER.format(where=where), [*parameters, *part.bounds], self._later)
         if part.complete:
             count(_REQUESTS.format(where=where), parameters, self._requests)
 
     @property
     def findings(self) -> list[Finding]:
-        return only([*self._rows, *self._attempts, *self._requests])
+        return only([*self._rows, *self._attempts, *self._later, *self._requests])
 
 
 def slices(scope: Scope, *, gaps: list[datetime], progress: Progress) -> Iterator[Slice]:
@@ -106,6 +111,16 @@ _SUMS = ", ".join(f"SUM(e.{name}) AS {name}" for name in (*COUNTERS, "cost_nano"
 _COUNTS = ", ".join(f"COUNT(*) FILTER (WHERE e.kind = {kind.value}) AS {kind.name.lower()}s" for kind in Kind)
 _ATTEMPTS = f"""SELECT CAST(e.request_id AS text) || '/' || e.attempt AS id, {_COUNTS}, {_SUMS}
     FROM usage_entry e WHERE {{where}} GROUP BY e.request_id, e.attempt"""  # noqa: S608
+_LAST = "CAST(a.id AS text) = l.id"
+_LATER = f"""SELECT e.id, e.kind, e.usage_source, e.cost_nano, {_WHOLE} + ({_REST} + 500000) / 1000000 AS priced FROM (
+    SELECT l.id, MAX(CASE WHEN {_LAST} THEN a.kind END) AS kind, CAST(SUM(a.cost_nano) AS bigint) AS cost_nano,
+        MAX(CASE WHEN {_LAST} THEN a.usage_source END) AS usage_source,
+        MAX(CASE WHEN {_LAST} THEN a.price_version END) AS price_version,
+        {", ".join(f"CAST(SUM(a.{name}) AS bigint) AS {name}" for name in PRICES)}
+    FROM (SELECT e.request_id, e.attempt, MAX(CAST(e.id AS text)) AS id FROM usage_entry e
+        WHERE {{where}} AND e.kind > {Kind.UNCONFIRMED.value} GROUP BY e.request_id, e.attempt) l
+    JOIN usage_entry a ON a.request_id = l.request_id AND a.attempt = l.attempt AND a.id >= %s AND a.id < %s
+    GROUP BY l.id) e JOIN catalog_price p ON p.id = e.price_version"""  # noqa: S608
 _REQUESTS = """SELECT e.request_id AS id, COUNT(DISTINCT e.attempt) AS attempts, MAX(e.attempt) AS last,
     MIN(e.attempt) AS first FROM usage_entry e WHERE {where} GROUP BY e.request_id"""
 
@@ -190,6 +205,17 @@ def _identity_checks() -> list[Check]:
     ]
 
 
+def _closes() -> Check:
+    return Check(
+        "I5.closes",
+        "What follows a first record belongs to it: one correction at most, of an unconfirmed; repricings.",
+        of="corrections + reprices > 0",
+        wrong="corrections > unconfirmeds OR posts + unconfirmeds = 0",
+        expected="unconfirmeds",
+        found="corrections",
+    )
+
+
 def _attempt_checks() -> list[Check]:
     return [
         Check(
@@ -198,14 +224,6 @@ def _attempt_checks() -> list[Check]:
             wrong="posts + unconfirmeds <> 1",
             expected="1",
             found="posts + unconfirmeds",
-        ),
-        Check(
-            "I5.closes",
-            "A correction closes an unconfirmed, and there is one at most.",
-            of="corrections > 0",
-            wrong="corrections > unconfirmeds",
-            expected="unconfirmeds",
-            found="corrections",
         ),
         Check(
             "I3.sums",
@@ -222,6 +240,19 @@ def _attempt_checks() -> list[Check]:
             expected="cost_nano",
             found="CASE WHEN low_nano <> cost_nano THEN low_nano ELSE high_nano END",
         ),
+    ]
+
+
+def _later_checks() -> list[Check]:
+    return [
+        Check(
+            "I5.repriced",
+            "With all that was corrected and repriced, an attempt costs its tokens at its last price.",
+            of=f"kind = {Kind.REPRICE.value} OR usage_source = 'provider'",
+            wrong="cost_nano <> priced",
+            expected="priced",
+            found="cost_nano",
+        )
     ]
 
 
