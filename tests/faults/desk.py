@@ -28,6 +28,9 @@ MODELS = {  # the name callers use: the dialect of its upstream. Two deployments
     "claude": "anthropic_messages",
     "gpt": "openai_chat",
 }
+# Only its answers cost something: one that is as long as its caller allows costs what was reserved, to the nano-USD.
+EXACT = "exact"
+EXACT_PRICE = dict.fromkeys(PRICE, 0) | {"output": PRICE["output"]}
 MAX_OUTPUT = 400
 TIMEOUTS = {"connect_timeout": 2.0, "first_byte_timeout": 1.5, "idle_timeout": 1.5, "total_timeout": 30.0}
 
@@ -41,23 +44,27 @@ def seed(*, simulator_url: str) -> None:
     call_command("migrate", verbosity=0)
     catalog.allow_network(actor=None, cidr="127.0.0.0/8")
     for name, protocol in MODELS.items():
-        model = catalog.create_model(actor=None, name=name, display_name=name, max_output_tokens=MAX_OUTPUT)
         for priority in (0, 1):
-            provider = catalog.create_provider(
-                actor=None,
-                name=f"{name} {priority}",
-                vendor="simulated",
-                protocol=protocol,
-                base_url=simulator_url,
-                **TIMEOUTS,
-            )
-            catalog.create_credential(
-                provider, actor=None, alias="main", secret=f"simulated-credential-{name}-{priority}"
-            )
-            deployment = catalog.create_deployment(
-                model, actor=None, provider=provider, upstream_model=f"{name}-simulated", priority=priority
-            )
-            catalog.set_price(deployment, actor=None, **PRICE)
+            _deploy(name, protocol=protocol, priority=priority, url=simulator_url, price=PRICE)
+    _deploy(EXACT, protocol="anthropic_messages", priority=0, url=simulator_url, price=EXACT_PRICE)
+
+
+def _deploy(name: str, *, protocol: str, priority: int, url: str, price: dict[str, int]) -> None:
+    """A model, if it is not there yet, at a provider of its own."""
+    from apps.catalog import services as catalog
+    from apps.catalog.models import Model
+
+    model = Model.objects.filter(name=name).first() or catalog.create_model(
+        actor=None, name=name, display_name=name, max_output_tokens=MAX_OUTPUT
+    )
+    provider = catalog.create_provider(
+        actor=None, name=f"{name} {priority}", vendor="simulated", protocol=protocol, base_url=url, **TIMEOUTS
+    )
+    catalog.create_credential(provider, actor=None, alias="main", secret=f"simulated-credential-{name}-{priority}")
+    deployment = catalog.create_deployment(
+        model, actor=None, provider=provider, upstream_model=f"{name}-simulated", priority=priority
+    )
+    catalog.set_price(deployment, actor=None, **price)
 
 
 def tenant(*, name: str, budgets: list[dict[str, Any]], keys: int = 2, **changes: Any) -> dict[str, Any]:
@@ -110,11 +117,11 @@ def set_amount(*, budget: int, amount: int) -> None:
 
 
 def set_prices(*, factor: int) -> None:
-    """From now on every deployment costs so many times what it cost at first."""
+    """From now on everything but the exact model costs so many times what it cost at first."""
     from apps.catalog import services
     from apps.catalog.models import Deployment
 
-    for deployment in Deployment.objects.all():
+    for deployment in Deployment.objects.exclude(model__name=EXACT):
         services.set_price(deployment, actor=None, **{name: value * factor for name, value in PRICE.items()})
 
 
@@ -201,6 +208,46 @@ def recover(*, folder: str) -> list[int]:
 
     found = asyncio.run(recovery.recover(folder))
     return [found.journals, found.posted, found.unconfirmed]
+
+
+def past(*, tenant: int, hours: int, calls: int) -> None:
+    """So many calls in each of the last hours, as if they had been made then."""
+    import time
+
+    from apps.usage import ledger
+    from tests.money.calls import intent, outcome
+
+    now = time.time()
+    begun = [now - 3600 * hour - 60 for hour in range(1, hours + 1) for _ in range(calls)]
+    ledger.post([outcome(intent(at=at, tenant_id=tenant), cost=1_000 + number) for number, at in enumerate(begun)])
+
+
+def hour_by_hour(*, tenant: int) -> dict[str, list[list[Any]]]:
+    """Calls and costs of each hour, as the ledger has them and as they are rolled up."""
+    from collections import Counter
+
+    from apps.usage import rollups
+    from apps.usage.models import Entry, HourlyRollup
+
+    calls: Counter[str] = Counter()
+    costs: Counter[str] = Counter()
+    for started_at, cost in Entry.objects.filter(tenant_id=tenant).values_list("started_at", "cost_nano"):
+        hour = str(rollups.hour_of(started_at))
+        calls[hour] += 1
+        costs[hour] += cost
+    rolled = HourlyRollup.objects.filter(tenant_id=tenant).order_by("hour").values_list("hour", "calls", "cost_nano")
+    return {
+        "ledger": [[hour, calls[hour], costs[hour]] for hour in sorted(calls)],
+        "rolled up": [[str(hour), *figures] for hour, *figures in rolled],
+    }
+
+
+def deliver(*, task: str, times: int) -> None:
+    """Puts a task in the broker's queue, more than once."""
+    from gateway_site.celery import app
+
+    for _ in range(times):
+        app.send_task(task)
 
 
 def roll_up() -> int:
