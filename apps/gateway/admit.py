@@ -5,14 +5,14 @@ A door: the only room that asks the limiter.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from apps.domain import errors, estimate
 from apps.domain.snapshot import UNRESTRAINED
 
 if TYPE_CHECKING:
     from apps.domain.limits.decision import Decision
-    from apps.domain.snapshot import Budget, Limit, Model, Principal, Rules, Snapshot
+    from apps.domain.snapshot import Budget, Limit, Model, Outage, Principal, Rules, Snapshot
     from apps.gateway.context import RequestContext
     from apps.quotas.counters import Limiter
 
@@ -24,15 +24,24 @@ _SAID = {
 
 
 async def admit(ctx: RequestContext, limiter: Limiter) -> None:
-    """Sets `decision` and `budgets`. Raises RateLimited."""
-    limits, ctx.budgets = _restraints(ctx)
+    """Sets `decision` and `budgets`. Raises RateLimited; Unavailable where limits cannot be counted and the tenant then
+    wants no calls."""
+    limits, ctx.budgets, on_outage = _restraints(ctx)
     if not limits:
         return
     assert ctx.call is not None
     tokens = estimate.rate_tokens(ctx.prompt_bytes, max_tokens=ctx.call.max_tokens)
-    ctx.decision = await limiter.acquire(limits, tokens=tokens)
+    ctx.decision = await limiter.acquire(limits, tokens=tokens, on_outage=on_outage)
     if not ctx.decision.allowed:
-        raise _refusal(ctx.decision)
+        raise _refusal(ctx.decision, limits)
+
+
+class Restraints(NamedTuple):
+    """Nothing comes twice."""
+
+    limits: tuple[Limit, ...]
+    budgets: tuple[Budget, ...]
+    on_outage: Outage
 
 
 class _Memory:
@@ -40,14 +49,14 @@ class _Memory:
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
-        self.known: dict[tuple[int, int], tuple[Principal, tuple[Limit, ...], tuple[Budget, ...]]] = {}
+        self.known: dict[tuple[int, int], tuple[Principal, Restraints]] = {}
 
 
 _memory = _Memory()
 _MOST_KNOWN = 4096
 
 
-def _restraints(ctx: RequestContext) -> tuple[tuple[Limit, ...], tuple[Budget, ...]]:
+def _restraints(ctx: RequestContext) -> Restraints:
     principal, model = ctx.principal, ctx.model
     assert principal is not None
     assert model is not None
@@ -56,10 +65,13 @@ def _restraints(ctx: RequestContext) -> tuple[tuple[Limit, ...], tuple[Budget, .
     known = _memory.known.get((principal.key_id, model.id))
     if known is None or known[0] is not principal:
         rules = _rules(principal, model, ctx.snapshot)
-        limits = tuple(limit for rule in rules for limit in rule.limits)
-        budgets = tuple(budget for rule in rules for budget in rule.budgets)
-        known = _memory.known[principal.key_id, model.id] = (principal, limits, budgets)
-    return known[1], known[2]
+        found = Restraints(
+            tuple(dict.fromkeys(limit for rule in rules for limit in rule.limits)),
+            tuple(dict.fromkeys(budget for rule in rules for budget in rule.budgets)),
+            ctx.snapshot.on_outage.get(principal.tenant_id, "lease"),
+        )
+        known = _memory.known[principal.key_id, model.id] = (principal, found)
+    return known[1]
 
 
 def _rules(principal: Principal, model: Model, snapshot: Snapshot) -> list[Rules]:
@@ -75,11 +87,14 @@ def _rules(principal: Principal, model: Model, snapshot: Snapshot) -> list[Rules
     return [rules for rules in candidates if rules is not UNRESTRAINED]
 
 
-def _refusal(decision: Decision) -> errors.RateLimited:
-    limit, kind = decision.limit, decision.kind
-    assert limit is not None
+def _refusal(decision: Decision, limits: tuple[Limit, ...]) -> errors.RateLimited:
+    """In the words of the limit as it was set, of which this process alone may have a share only."""
+    refused, kind = decision.limit, decision.kind
+    assert refused is not None
     assert kind is not None
-    allowed = getattr(limit, "concurrency" if kind == "concurrency" else f"{kind}_per_minute")
-    return errors.RateLimited(
-        f"rate limit reached: {allowed} {_SAID[kind]} for this {limit.scope}", retry_after=decision.retry_after
-    )
+    name = "concurrency" if kind == "concurrency" else f"{kind}_per_minute"
+    limit = next(limit for limit in limits if limit.key == refused.key)
+    message = f"rate limit reached: {getattr(limit, name)} {_SAID[kind]} for this {limit.scope}"
+    if limit != refused:
+        message += f" ({getattr(refused, name)} of them here, while what all gateways count is out of reach)"
+    return errors.RateLimited(message, retry_after=decision.retry_after)

@@ -48,6 +48,7 @@ class Engine:
         await self.configuration.verify()
         await self.accounts.start()
         await self.configuration.start()
+        await self.limiter.start()
         await self.outbound.warm()
         log.info("gateway.started", revision=self.configuration.snapshot.revision)
 

@@ -8,13 +8,20 @@ from typing import Protocol
 from django.conf import settings
 
 from apps.domain.limits.decision import Decision
-from apps.domain.snapshot import Limit
+from apps.domain.snapshot import Limit, Outage
 from apps.quotas.local_counters import LocalLimiter
 
 
 class Limiter(Protocol):
-    async def acquire(self, limits: Sequence[Limit], *, tokens: int) -> Decision:
-        """Takes one request, `tokens` and a place from every limit, or nothing from any. Never fails."""
+    async def start(self) -> None:
+        """Looks for what is shared, not for long. Never fails."""
+
+    async def acquire(self, limits: Sequence[Limit], *, tokens: int, on_outage: Outage = "lease") -> Decision:
+        """Takes one request, `tokens` and a place from every limit, or nothing from any. No limit comes twice.
+
+        `on_outage` says what is wanted while shared counters are away: this process's share ("lease"), no limits
+        ("open"), or Unavailable, the only error that this raises ("closed").
+        """
 
     def release(self, decision: Decision, *, tokens_used: int | None = None) -> None:
         """The call is over: frees its place and corrects its tokens (None: leave them as they were asked).

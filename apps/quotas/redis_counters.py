@@ -1,235 +1,159 @@
 """Counters that all gateway processes share: one script, one round trip, and a process's own counters for bad days.
 
-There is one connection. Whatever waits for it goes out in one pipeline, so many calls cost one trip. The server has
-50 ms to answer; when it does not, calls are decided here, each replica with its share of every limit, and a probe in
-the background finds out when the server is well again.
+The server has 50 ms to answer. When it does not, calls are decided here, each replica with its share of every limit;
+the share begins as full as the shared counters were when they were last seen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import itertools
-import logging
-from collections.abc import Sequence
-from pathlib import Path
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import redis.asyncio as redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
 
+from apps.domain import errors
 from apps.domain.limits import rate
 from apps.domain.limits.decision import FREE, Charge, Decision, Kind
-from apps.domain.snapshot import Limit
+from apps.domain.snapshot import Limit, Outage
 from apps.quotas import replicas
 from apps.quotas.local_counters import LocalLimiter
+from apps.quotas.redis_line import ACQUIRE, DEADLINE_SECONDS, RELEASE, RENEW, Line, Trip
+from apps.runtime.state import state
 
-log = logging.getLogger(__name__)
-
-DEADLINE_SECONDS = 0.05
-CONNECT_SECONDS = 2.0
-PROBE_SECONDS = (0.05, 0.2, 0.5, 1.0)
 # A place is kept for so long after its process was last heard of.
 PLACE_SECONDS = 60.0
 RENEW_SECONDS = 20.0
 _RENEW_AT_ONCE = 200
+_MOST_OWED = 10_000
 _KINDS: tuple[Kind, ...] = ("requests", "tokens", "concurrency")
-
-
-class Script:
-    def __init__(self, name: str) -> None:
-        self.text = Path(__file__).with_name(name).read_text(encoding="utf-8")
-        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-
-
-ACQUIRE, RELEASE, RENEW = Script("limits.lua"), Script("release.lua"), Script("renew.lua")
-
-
-class Trip(msgspec.Struct):
-    script: Script
-    keys: list[str]
-    arguments: list[Any]
-    answer: asyncio.Future[list[int]] | None = None
 
 
 class RedisLimiter:
     def __init__(self, url: str, *, deadline: float = DEADLINE_SECONDS) -> None:
-        self._redis = redis.Redis.from_url(
-            url,
-            protocol=2,  # HELLO fails on old servers and on some proxies
-            socket_timeout=CONNECT_SECONDS,
-            socket_connect_timeout=CONNECT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-            single_connection_client=False,
-            max_connections=4,
-        )
-        self._deadline = deadline
+        self._line = Line(url, deadline=deadline, on_up=self._resume, on_lost=self._owe)
         self._local = LocalLimiter()
         self._name = replicas.name()
         self._numbers = itertools.count()
-        self._waiting: list[Trip] = []
-        self._wake = asyncio.Event()
-        self._places: dict[str, list[str]] = {}
-        self._working: asyncio.Task[None] | None = None
+        self._places: dict[str, list[str]] = {}  # of calls under way, however they were decided
+        self._owed: deque[Trip] = deque(maxlen=_MOST_OWED)  # for the server, when it is back
         self._renewing: asyncio.Task[None] | None = None
-        self._starting: asyncio.Task[None] | None = None
-        self._probing: asyncio.Task[None] | None = None
-        self._has_started = False
-        self._is_closing = False
-        self.is_well = False
+
+    @property
+    def is_well(self) -> bool:
+        return self._line.is_up
 
     async def start(self) -> None:
         """Waits for the first answer of the server, but not long. Called by the first calls too."""
-        if self._starting is None:
-            self._starting = asyncio.create_task(self._start())
-        await asyncio.shield(self._starting)
-
-    async def _start(self) -> None:
-        self._working = asyncio.create_task(self._work())
-        self._renewing = asyncio.create_task(self._renew())
-        try:
-            await self._probe()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._fall_ill([], error)
-        self._has_started = True
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew())
+        await self._line.start()
 
     async def close(self) -> None:
-        """What has been released is told to the server. The worker ends by itself: the client can swallow a cancel."""
-        self._is_closing = True
-        self._wake.set()
-        waiting = [task for task in (self._renewing, self._probing) if task is not None]
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, *([self._working] if self._working else []), return_exceptions=True)
-        await self._redis.aclose()
-        await asyncio.sleep(0)  # a connection that was cut closes in the loop's next turn
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        await self._line.close()
 
-    async def acquire(self, limits: Sequence[Limit], *, tokens: int) -> Decision:
+    async def acquire(self, limits: Sequence[Limit], *, tokens: int, on_outage: Outage = "lease") -> Decision:
         if not limits:
             return FREE
-        if not self._has_started:
+        line = self._line
+        if not line.has_started:
             await self.start()
-        if not self.is_well:
-            return await self._decide_here(limits, tokens=tokens)
         ticket = f"{self._name}:{next(self._numbers)}"
+        if not line.is_up:
+            return await self._decide_here(limits, tokens=tokens, ticket=ticket, on_outage=on_outage)
         trip = _acquisition(limits, tokens=tokens, ticket=ticket)
         trip.answer = asyncio.get_running_loop().create_future()
-        self._send(trip)
+        line.send(trip)
         try:
             answer = await trip.answer
         except Exception:
-            return await self._decide_here(limits, tokens=tokens)
+            return await self._decide_here(limits, tokens=tokens, ticket=ticket, on_outage=on_outage)
         except asyncio.CancelledError:
-            self._send(Trip(RELEASE, trip.keys, [ticket, *(0, 0) * len(limits)]))
+            self._tell(_freeing(trip))
             raise
         decision = _decision(answer, tuple(limits), tokens=tokens, ticket=ticket)
-        places = [_keys(limit)[1] for limit in limits if limit.concurrency is not None]
-        if decision.allowed and places:
-            self._places[ticket] = places
+        self._local.mirror(limits, answer[5:], now=answer[1], admitted=decision.allowed)
+        if decision.allowed:
+            self._hold(limits, ticket)
         return decision
 
     def release(self, decision: Decision, *, tokens_used: int | None = None) -> None:
         if not decision.held:
             return
+        is_placed = self._places.pop(decision.ticket, None) is not None
         if decision.local:
             self._local.release(decision, tokens_used=tokens_used)
+            if is_placed:  # the server may have heard of it meanwhile
+                self._tell(_restitution(decision, tokens_used=None))
             return
         decision.held = False
-        self._places.pop(decision.ticket, None)
-        if self.is_well:
-            self._send(_restitution(decision, tokens_used=tokens_used))
+        self._local.leave(decision.limits)
+        self._tell(_restitution(decision, tokens_used=tokens_used))
 
-    async def _decide_here(self, limits: Sequence[Limit], *, tokens: int) -> Decision:
-        """With this replica's share of each limit."""
+    async def _decide_here(self, limits: Sequence[Limit], *, tokens: int, ticket: str, on_outage: Outage) -> Decision:
+        """With this replica's share of each limit, or as the tenant wants it."""
+        state.limits_decided_alone += 1
+        if on_outage == "closed":
+            raise errors.Unavailable("limits cannot be counted right now", code="limits_unavailable", retry_after=1)
+        if on_outage == "open":
+            return FREE
         live = replicas.count()
-        return await self._local.acquire([part_of(limit, live) for limit in limits], tokens=tokens)
+        decision = await self._local.acquire([part_of(limit, live) for limit in limits], tokens=tokens)
+        if decision.allowed:
+            decision.ticket = ticket
+            self._hold(limits, ticket)
+        return decision
 
-    # --- the one connection ------------------------------------------------------------------------------------
+    def _hold(self, limits: Sequence[Limit], ticket: str) -> None:
+        if places := [_keys(limit)[1] for limit in limits if limit.concurrency is not None]:
+            self._places[ticket] = places
 
-    def _send(self, trip: Trip) -> None:
-        self._waiting.append(trip)
-        self._wake.set()
+    # --- what the server must hear of --------------------------------------------------------------------------
 
-    async def _work(self) -> None:
-        while self._waiting or not self._is_closing:
-            await self._wake.wait()
-            self._wake.clear()
-            trips, self._waiting = self._waiting, []
-            try:
-                async with asyncio.timeout(self._deadline):
-                    await self._travel(trips)
-            except Exception as error:
-                # Whatever it is, nobody may be left waiting.
-                self._fall_ill(trips, error)
+    def _tell(self, trip: Trip) -> None:
+        """At once, or when it is back."""
+        if self._line.is_up:
+            self._line.send(trip)
+        else:
+            trip.sent_at = asyncio.get_running_loop().time()
+            self._owed.append(trip)
 
-    async def _travel(self, trips: list[Trip]) -> None:
-        unknown = await self._once(trips)
-        if unknown:
-            await self._load()
-            if await self._once(unknown):
-                raise NoScriptError("the server forgets its scripts")
+    def _owe(self, made: list[Trip], unmade: list[Trip]) -> None:
+        """Of what may have been made, places are given up again: that does no harm twice. A call that was decided here
+        for want of an answer takes its own place again when the server is back."""
+        for trip in made:
+            if trip.script is not RENEW:
+                self._tell(_freeing(trip))
+        for trip in unmade:
+            if trip.script is RELEASE:
+                self._tell(trip)
 
-    async def _once(self, trips: list[Trip]) -> list[Trip]:
-        """Runs the scripts in one pipeline; returns those the server does not know."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for trip in trips:
-            pipeline.execute_command("EVALSHA", trip.script.digest, len(trip.keys), *trip.keys, *trip.arguments)
-        unknown = []
-        for trip, answer in zip(trips, await pipeline.execute(raise_on_error=False), strict=True):
-            if isinstance(answer, NoScriptError):
-                unknown.append(trip)
-            elif trip.answer is not None and not trip.answer.done():
-                if isinstance(answer, Exception):
-                    trip.answer.set_exception(answer)
-                else:
-                    trip.answer.set_result(answer)
-        return unknown
-
-    async def _load(self) -> None:
-        for script in (ACQUIRE, RELEASE, RENEW):
-            await self._redis.script_load(script.text)
-
-    def _fall_ill(self, trips: list[Trip], error: Exception) -> None:
-        """Fails whoever waits, so that nobody waits longer than the deadline, and begins to probe."""
-        self.is_well = False
-        if self._probing is None or self._probing.done():
-            log.warning("limits are counted by this process alone: %s", str(error) or type(error).__name__)
-            self._probing = asyncio.create_task(self._recover())
-        waiting, self._waiting = self._waiting, []
-        for trip in (*trips, *waiting):
-            if trip.answer is not None and not trip.answer.done():
-                trip.answer.set_exception(error)
-
-    async def _recover(self) -> None:
-        pauses = itertools.chain(PROBE_SECONDS, itertools.repeat(PROBE_SECONDS[-1]))
-        while not (self.is_well or self._is_closing):
-            await asyncio.sleep(next(pauses))
-            try:
-                await self._probe()
-            except (RedisError, OSError, TimeoutError):
-                continue
-            log.warning("limits are shared again")
-
-    async def _probe(self) -> None:
-        """Has time to connect; then the server must be quick."""
-        async with asyncio.timeout(CONNECT_SECONDS):
-            await self._redis.ping()
-        async with asyncio.timeout(self._deadline):
-            await self._load()
-        self.is_well = True
+    def _resume(self) -> Iterator[Trip]:
+        """What ended meanwhile is given back, unless its time has passed; what still runs takes its places again,
+        which the server may have forgotten or never known."""
+        oldest = asyncio.get_running_loop().time() - PLACE_SECONDS
+        owed, self._owed = self._owed, deque(maxlen=_MOST_OWED)
+        yield from (trip for trip in owed if trip.sent_at >= oldest)
+        yield from self._renewals()
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            held = [(place, ticket) for ticket, places in self._places.items() for place in places]
-            for start in range(0, len(held) if self.is_well else 0, _RENEW_AT_ONCE):
-                part = held[start : start + _RENEW_AT_ONCE]
-                life = round(PLACE_SECONDS * 1_000_000)
-                self._send(Trip(RENEW, [place for place, _ in part], [life, *(ticket for _, ticket in part)]))
+            for trip in self._renewals() if self._line.is_up else ():
+                self._line.send(trip)
+
+    def _renewals(self) -> Iterator[Trip]:
+        held = [(place, ticket) for ticket, places in self._places.items() for place in places]
+        life = round(PLACE_SECONDS * 1_000_000)
+        for start in range(0, len(held), _RENEW_AT_ONCE):
+            part = held[start : start + _RENEW_AT_ONCE]
+            yield Trip(RENEW, [place for place, _ in part], [life, *(ticket for _, ticket in part)])
 
 
 @functools.lru_cache(maxsize=16384)
@@ -293,3 +217,9 @@ def _restitution(decision: Decision, *, tokens_used: int | None) -> Trip:
         keys += _keys(limit)
         arguments += moves.get(limit.key, (0, 0))
     return Trip(RELEASE, keys, arguments)
+
+
+def _freeing(trip: Trip) -> Trip:
+    """Gives up the places of a call's trip, and moves no meter."""
+    ticket = trip.arguments[1] if trip.script is ACQUIRE else trip.arguments[0]
+    return Trip(RELEASE, trip.keys, [ticket, *(0, 0) * (len(trip.keys) // 2)], sent_at=trip.sent_at)

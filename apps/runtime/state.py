@@ -23,6 +23,8 @@ class ProcessState:
         self.journals_orphaned = 0  # in this process's folder; unreadable ones too
         self.outcomes_refused = 0  # by the ledger, and kept in the folder's journals
         self.loop_lag = 0.0
+        self.limiter_shared: bool | None = None  # None: its counters are meant to be this process's own
+        self.limits_decided_alone = 0  # that should have been shared
 
     def begin_drain(self) -> None:
         """Readiness turns false at once; what runs may finish. Safe in a signal handler."""

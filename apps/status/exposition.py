@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -21,7 +21,7 @@ _books = BooksCollector()
 class RuntimeCollector(Collector):
     """The gauges of `runtime.state`, read when asked for."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         for name, value, meaning in (
             ("weir_draining", float(state.draining), "1 while the process is leaving."),
             ("weir_draining_calls", state.draining_calls, "Calls heard out after their client has left."),
@@ -33,11 +33,17 @@ class RuntimeCollector(Collector):
             ("weir_storage_full", float(state.storage_full), "1 while new calls are refused for want of disk."),
             ("weir_clock_ahead_seconds", clock.ahead(), "How far this machine's clock is ahead of the database's."),
             ("weir_loop_lag_seconds", state.loop_lag, "How late the event loop ran its last tick."),
+            ("weir_limiter_shared", state.limiter_shared, "1 while limits are counted with all other processes."),
         ):
             if value is not None:
                 family = GaugeMetricFamily(name, meaning, labels=["replica"])
                 family.add_metric([state.replica], value)
                 yield family
+        if state.limiter_shared is not None:
+            meaning = "Calls whose limits this process decided alone for want of the shared counters."
+            alone = CounterMetricFamily("weir_limiter_local_decisions", meaning, labels=["replica"])
+            alone.add_metric([state.replica], state.limits_decided_alone)
+            yield alone
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []

@@ -49,6 +49,11 @@ class World:
     def issue(self, **scope: Any) -> str:
         return self._issue(name="another", **scope).plaintext
 
+    def issue_for(self, tenant: Any) -> str:
+        """A key of a project of another tenant's."""
+        project = tenants.create_project(tenant, actor=self.alice, name="Theirs")
+        return keys.issue(actor=self.alice, tenant=tenant, project=project, name="theirs").plaintext
+
     def expired_key(self) -> str:
         issued = self._issue(name="short", expires_at=timezone.now() + timedelta(hours=1))
         type(issued.key).objects.filter(pk=issued.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))

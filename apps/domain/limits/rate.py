@@ -62,15 +62,30 @@ class RateTable:
 
     def release(self, decision: Decision, *, tokens_used: int | None, now: int) -> None:
         """Frees the call's place; moves the meters of tokens from what was asked to what was used."""
-        for limit, meter in self._pairs(decision.limits):
-            if limit.concurrency is not None and meter.in_flight:
-                meter.in_flight -= 1
+        self.leave(decision.limits)
         if tokens_used is None:
             return
         meters = self._meters
         for charge in decision.charges:
             if (meter := meters[charge.limit.key]).tokens > now or tokens_used > charge.amount:
                 meter.tokens = corrected(meter.tokens, charge, tokens_used=tokens_used, now=now)
+
+    def mirror(self, limits: Sequence[Limit], stands: Sequence[int], *, then: int, now: int, admitted: bool) -> None:
+        """Takes over where other meters stand: of each limit, that of requests and that of tokens, by their clock, on
+        which it is `then`. A call that was admitted there has its places here too, until it leaves."""
+        if len(self._meters) >= self._sweep_at:
+            self._sweep(now)
+        ahead, stand = now - then, iter(stands)
+        for limit, meter in self._pairs(limits):
+            meter.requests, meter.tokens = next(stand) + ahead, next(stand) + ahead
+            if admitted and limit.concurrency is not None:
+                meter.in_flight += 1
+
+    def leave(self, limits: Sequence[Limit]) -> None:
+        """A call's places are free."""
+        for limit, meter in self._pairs(limits):
+            if limit.concurrency is not None and meter.in_flight:
+                meter.in_flight -= 1
 
     def _pairs(self, limits: Sequence[Limit]) -> Pairs:
         """A key's calls of one model bring the same tuple every time."""
