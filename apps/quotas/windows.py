@@ -269,9 +269,9 @@ def charge(charges: Iterable[tuple[int, int | None, int]]) -> None:
 
     An open lease pays first, then its credit, which is granted thereby. What exceeds both is an overrun: it is booked
     all the same, as the provider has billed it. A negative amount is a correction: it goes back to the lease while that
-    is open. Lease 0 is none: the call was let pass while nobody could be asked.
+    is open. Without a lease, or with one that is gone, it is the window's own.
     """
-    amounts: dict[tuple[int, int], int] = {}
+    amounts: dict[tuple[int, int | None], int] = {}
     for window_id, lease_id, amount in charges:
         amounts[window_id, lease_id] = amounts.get((window_id, lease_id), 0) + amount
     if not amounts:
@@ -284,7 +284,7 @@ def charge(charges: Iterable[tuple[int, int | None, int]]) -> None:
         if window_id not in moved:  # its budget was deleted
             continue
         covered = borrowed = 0
-        lease = open_leases.get(lease_id)
+        lease = open_leases.get(lease_id or 0)
         if lease is not None:
             covered = min(amount, lease.granted - lease.settled)
             borrowed = min(amount - covered, lease.credit)

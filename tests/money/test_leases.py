@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import random
 import threading
 import time
 from datetime import UTC, datetime
@@ -82,6 +83,55 @@ def test_sequential_traffic_over_three_processes_spends_the_last_cent(acme):
         raise AssertionError
 
     assert run(scenario, *(LeaseBook(f"replica {n}", shared=True) for n in range(3))) == 100
+
+
+def test_three_processes_of_two_hundred_callers_admit_exactly_a_thousand_of_a_thousand(acme):
+    rules = [rule(budget(1_000 * 7, tenant=acme))]
+
+    async def caller(book: LeaseBook) -> int:
+        for count in itertools.count():
+            try:
+                hold = await book.reserve(rules, amount=7, now=NOW)
+            except errors.BudgetExhausted:
+                return count
+            await asyncio.sleep(0)
+            book.settle(hold, amount=7)
+        raise AssertionError
+
+    async def scenario(*books: LeaseBook) -> int:
+        for book in books:
+            await book.start()
+        return sum(await asyncio.gather(*(caller(book) for book in books for _ in range(200))))
+
+    assert run(scenario, *(LeaseBook(f"replica {n}", shared=True) for n in range(3))) == 1_000
+
+
+@pytest.mark.parametrize("overdraft", [0, 5_000])
+def test_sequential_calls_of_all_sizes_over_three_processes_use_99_percent_before_a_refusal(acme, overdraft):
+    """A reservation is a thousandth of the budget at most; what is spent of it is anything."""
+    amount = 100_000
+    dice = random.Random(3)
+    rules = [rule(budget(amount, tenant=acme, overdraft=overdraft))]
+
+    async def scenario(*books: LeaseBook) -> int:
+        spent = 0
+        for book in books:
+            await book.start()
+        for count in itertools.count():
+            book, most = books[count % 3], dice.randint(1, 100)
+            try:
+                hold = await book.reserve(rules, amount=most, expected=most // 3 if overdraft else most, now=NOW)
+            except errors.BudgetExhausted:
+                return spent
+            cost = dice.randint(most // 2, most)
+            book.settle(hold, amount=cost)
+            spent += cost
+            if count % 20 == 0:
+                await in_thread(ledger.post, [outcome(intent(hold=hold), cost=cost)])
+        raise AssertionError
+
+    spent = run(scenario, *(LeaseBook(f"replica {n}", shared=True) for n in range(3)))
+    assert amount * 0.99 <= spent <= amount + overdraft
 
 
 def test_it_asks_the_database_once_and_then_no_more(acme):
