@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from datetime import date, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
