@@ -37,6 +37,7 @@ MENU = [
     _group(
         "Usage",
         _item("Ledger", "receipt_long", "usage.entry"),
+        _item("Unconfirmed usage", "help", "usage.unconfirmed"),
         _item("Hourly rollups", "bar_chart", "usage.hourlyrollup"),
     ),
     _group(

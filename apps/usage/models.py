@@ -153,6 +153,16 @@ class Entry(models.Model):
         return self.price_version is None and bool(self.in_fresh or self.out_total or self.in_cache_read)
 
 
+class Unconfirmed(Entry):
+    """The same rows, where a person resolves them: who may is another matter than who may look at the ledger."""
+
+    class Meta:
+        proxy = True
+        ordering = ["-id"]
+        verbose_name = "unconfirmed call"
+        default_permissions = ("view", "change")
+
+
 class Sums(models.Model):
     """What entries come to; see `rollups.SUMS`."""
 

@@ -20,6 +20,7 @@ from apps.quotas.models import Budget
 from apps.usage import ledger, rollups, selectors, services
 from apps.usage.models import Entry, HourlyRollup, Kind
 from tests import factories
+from tests.control.desk import Desk, errors
 from tests.money.books import budget, standing, window
 from tests.money.calls import intent, outcome
 from tests.money.test_corrections import lease
@@ -273,3 +274,53 @@ def test_the_command_ends_with_2_on_a_mistake_and_changes_nothing(arguments, spe
     status, text = run(*named)
     assert (status, bool(text)) == (2, True)
     assert standing(spend)[0] == 173
+
+
+# --- the admin ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubt(website) -> Entry:
+    spend = budget(10**12, tenant=website.tenant)
+    return doubtful(spend, high=50_000_000, project_id=website.pk)
+
+
+@pytest.mark.parametrize(
+    ("values", "cost"),
+    [
+        ({"said": "nothing"}, 0),
+        ({"said": "estimate"}, 40),
+        ({"said": "all"}, 50_000_000),
+        ({"said": "exactly", "exactly": "0.025"}, 25_000_000),
+    ],
+)
+def test_an_operator_resolves_it_on_its_page(values, cost, desk, doubt):
+    assert "$0.00000001 and $0.05" in desk.text("usage_unconfirmed_changelist")
+    response = desk.send("usage_unconfirmed_change", doubt.pk, note="their invoice", **values)
+    assert response.status_code == 302
+    assert sums() == (cost, cost, cost)
+    record = Record.objects.get(action="usage.resolved")
+    assert (record.actor_id, record.after) == (desk.user.pk, {"cost_nano": cost, "note": "their invoice"})
+    assert "Every cost is known" in desk.text("usage_unconfirmed_changelist")
+    assert desk.get("usage_unconfirmed_change", doubt.pk).status_code == 302  # there is nothing left to say
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"said": "exactly"}, "exactly"),
+        ({"said": "exactly", "exactly": "-1"}, "exactly"),
+        ({"said": "much"}, "said"),
+        ({}, "said"),
+    ],
+)
+def test_what_an_operator_cannot_mean_is_told_at_its_field(values, field, desk, doubt):
+    assert list(errors(desk.send("usage_unconfirmed_change", doubt.pk, **values))) == [field]
+    assert Entry.objects.count() == 1
+
+
+def test_who_may_only_look_sees_no_form(doubt):
+    desk = Desk(factories.staff("usage.view_unconfirmed"))
+    assert 'name="said"' not in desk.text("usage_unconfirmed_change", doubt.pk)
+    assert desk.client.post(desk.url("usage_unconfirmed_change", doubt.pk), {"said": "nothing"}).status_code == 403
+    assert sums() == (10, 40, 50_000_000)

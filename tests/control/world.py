@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from msgspec.structs import replace
 
 from apps.accounts.models import User
 from apps.audit.models import Record
@@ -20,7 +21,7 @@ from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Lease, Limit, Replica
 from apps.tenants.models import Membership, Project, Role, Tenant
 from apps.usage import ledger, rollups
-from apps.usage.models import Entry, HourlyRollup
+from apps.usage.models import Entry, HourlyRollup, Unconfirmed, Verification
 from tests import factories
 from tests.money.calls import intent, outcome
 
@@ -66,6 +67,9 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rollups.roll_up()
     rows: list[models.Model] = [tenant, user, project, provider, model, deployment, price, key, budget, limit, network]
     rows += [Entry.objects.get(key_id=key.pk), HourlyRollup.objects.get(key_id=key.pk), Record.objects.latest("pk")]
+    doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
+    rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
+    rows.append(Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]))
     rows += schedules(name)
     return {type(row): row for row in rows}
 
