@@ -51,6 +51,16 @@ def survey(directory: Path) -> Survey:
     return Survey(orphaned, refused)
 
 
+def retry(directory: Path, name: str) -> None:
+    """Lets a journal that was set aside be recovered once more, by whichever gateway looks next. Raises
+    FileNotFoundError."""
+    for suffix in (pages.REFUSED, pages.UNREADABLE):
+        if (aside := directory / f"{name}{suffix}").exists():
+            pages.take_back(aside)
+            return
+    raise FileNotFoundError(name)
+
+
 def listed(directory: Path) -> list[Listed]:
     """Reads every file whole. Safe beside those who write them."""
     found = []

@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS refused (id INTEGER PRIMARY KEY, outcome BLOB NOT NUL
 
 
 UNREADABLE, REFUSED = ".unreadable", ".refused"
+_JOURNAL = ".journal"
 _PARTS = ("", "-wal", "-shm")
 _PROBE_BYTES = 64 * 1024
 
@@ -45,6 +46,7 @@ encoder = msgspec.msgpack.Encoder()
 _opened = msgspec.msgpack.Decoder(Opened)
 intent_decoder = msgspec.msgpack.Decoder(Intent)
 _checkpoint = msgspec.msgpack.Decoder(Checkpoint)
+_outcome = msgspec.msgpack.Decoder(Outcome)
 _outcomes = msgspec.msgpack.Decoder(list[Outcome])
 
 
@@ -125,6 +127,15 @@ class File:
             for outcome in _outcomes.decode(closed) if closed else ():
                 found.pop((outcome.intent.request_id, outcome.intent.attempt), None)
         return list(found.values())
+
+    def refused(self) -> list[tuple[int, Outcome]]:
+        """What was put aside, by number."""
+        rows = self._database.execute("SELECT id, outcome FROM refused ORDER BY id").fetchall()
+        return [(number, _outcome.decode(outcome)) for number, outcome in rows]
+
+    def forget_refused(self, number: int) -> None:
+        """The ledger has it after all."""
+        self._database.execute("DELETE FROM refused WHERE id = ?", (number,))
 
     def count_refused(self) -> int:
         return int(self._database.execute("SELECT COUNT(*) FROM refused").fetchone()[0])
@@ -216,10 +227,15 @@ def set_aside(journal: Path, suffix: str) -> None:
             journal.with_name(journal.name + part).rename(journal.with_name(journal.stem + suffix + part))
 
 
+def take_back(aside: Path) -> None:
+    """What was set aside is a journal again, for whoever recovers it."""
+    set_aside(aside, _JOURNAL)
+
+
 def parts(journal: Path) -> list[Path]:
     """The files that it consists of by now, the journal itself first."""
     return [journal, *(found for part in _PARTS[1:] if (found := journal.with_name(journal.name + part)).exists())]
 
 
 def journals(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.journal"))
+    return sorted(directory.glob(f"*{_JOURNAL}"))

@@ -95,6 +95,7 @@ def _replay(path: Path) -> Recovered:
         while batch := file.closed(after=through, limit=ledger.BATCH):
             posted += _post([outcome for page in batch for outcome in page.outcomes], file)
             through = batch[-1].id
+        posted += _post_refused(file)
         lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
         has_refused = file.count_refused() > 0
     OpenAttempt.objects.filter(replica=path.stem).delete()  # all that was open there is in the ledger now
@@ -113,6 +114,17 @@ def _post(outcomes: list[Outcome], file: pages.File) -> int:
     if refused:
         file.refuse(pages.encoder.encode(outcome) for outcome in refused)
     return len(new)
+
+
+def _post_refused(file: pages.File) -> int:
+    """What the ledger would not take before: a person may have mended what was wrong."""
+    posted = 0
+    for number, outcome in file.refused():
+        new, still = ledger.post_each([outcome])
+        posted += len(new)
+        if not still:
+            file.forget_refused(number)
+    return posted
 
 
 def unconfirmed(intent: Intent, checkpoint: Checkpoint | None) -> Outcome:

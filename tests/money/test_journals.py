@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from apps.runtime.state import state
 from apps.status import checks, exposition
@@ -16,6 +16,7 @@ from apps.usage import journals, ledger, pages, recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
 from apps.usage.models import Entry
+from tests.money.books import in_thread
 from tests.money.calls import intent, outcome
 from tests.money.journals import play
 
@@ -58,7 +59,7 @@ def test_every_journal_is_listed_with_what_the_ledger_lacks_of_it(folder):
 
     async def scenario(journal: Journal) -> dict:
         await journal.intent(intent())
-        return {row["name"]: row for row in json.loads(await asyncio.to_thread(told, "--json"))}
+        return {row["name"]: row for row in json.loads(await in_thread(told, "--json"))}
 
     found = play(scenario, Journal(folder, name="running"))
     counts = ("state", "open_attempts", "unforwarded", "refused")
@@ -127,3 +128,22 @@ def test_one_journal_that_cannot_be_opened_does_not_keep_the_others_from_being_r
     asyncio.run(recovery.recover(folder))
     assert Entry.objects.count() == 4
     assert (folder / "b.refused").exists()
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_what_was_set_aside_can_be_tried_again(folder, mended):
+    left_behind(folder, "gone")
+    asyncio.run(recovery.recover(folder))
+    assert Entry.objects.count() == 4
+    file = pages.File(folder / "gone.refused")
+    ((number, refused),) = file.refused()
+    if mended:
+        file.forget_refused(number)
+        file.refuse([pages.encoder.encode(outcome(refused.intent, cost=9))])
+    file.close()
+    assert "takes it over" in told("--retry", "gone")
+    asyncio.run(recovery.recover(folder))
+    assert Entry.objects.count() == 4 + mended
+    assert [path.suffix for path in folder.iterdir()] == ([] if mended else [".refused"])
+    with pytest.raises(CommandError, match="No journal other was set aside"):
+        told("--retry", "other")

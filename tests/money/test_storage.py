@@ -70,7 +70,7 @@ def test_no_call_is_taken_that_cannot_be_written_and_no_outcome_is_lost(folder, 
         assert sound(journal.path)
 
     play(scenario, Journal(folder, name="a"))
-    told = [record.getMessage() for record in caplog.records]
+    told = [record.getMessage() for record in caplog.records if record.name == "apps.usage.ballast"]
     assert [text.partition(":")[0] for text in told] == [
         "storage is full, new calls are refused",
         "storage has room again, calls are taken",
@@ -119,11 +119,15 @@ def test_a_full_ledger_is_waited_for_and_loses_nothing(folder, transactional_db)
         await forwarder.start()
         for cost in range(100):
             journal.outcome(outcome(cost=cost, trail=("x" * 1000,)))
-        await until(lambda: state.journal_lag > 0.2)
-        for raw in opened:
-            raw.execute("PRAGMA max_page_count=1000000")
-        await forwarder.close()
+        try:
+            await until(lambda: state.journal_lag > 0.2)
+        finally:
+            for raw in opened:
+                raw.execute("PRAGMA max_page_count=1000000")
+            await forwarder.close()
 
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM")  # other tests' rows have left room
     connection_created.connect(restrain)
     try:
         play(scenario, Journal(folder, name="a"))

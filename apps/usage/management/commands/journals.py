@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from apps.usage import journals
 
@@ -19,10 +19,15 @@ class Command(BaseCommand):
     help = "List the journals in WEIR_JOURNAL_DIR: live, orphaned, refused by the ledger or unreadable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--retry", metavar="NAME", help="Recover one that was set aside once more.")
         parser.add_argument("--json", action="store_true", help="For programs: a list of objects.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = journals.listed(Path(settings.WEIR_JOURNAL_DIR))
+        folder = Path(settings.WEIR_JOURNAL_DIR)
+        if options["retry"]:
+            self._retry(folder, options["retry"])
+            return
+        found = journals.listed(folder)
         if options["json"]:
             self.stdout.write(msgspec.json.encode(found).decode())
             return
@@ -34,6 +39,13 @@ class Command(BaseCommand):
                 for column, (word, width) in enumerate(zip(row, widths, strict=True))
             )
             self.stdout.write("  ".join(told).rstrip())
+
+    def _retry(self, folder: Path, name: str) -> None:
+        try:
+            journals.retry(folder, name)
+        except FileNotFoundError:
+            raise CommandError(f"No journal {name} was set aside in {folder}.") from None
+        self.stdout.write("A gateway on this folder takes it over within ten seconds.")
 
 
 def _text(value: object) -> str:
