@@ -14,27 +14,9 @@ import os
 import random
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults import rounds
-from tests.faults.chaos import Broken
-
-TOGETHER = 50  # rounds on the same stores, before new ones are made
-
-
-def play(folder: Path, seeds: Sequence[int], together: bool) -> int:
-    """How many rounds were broken."""
-    broken = 0
-    for start in range(0, len(seeds), TOGETHER):
-        with rounds.stage(folder / f"{'several' if together else 'embedded'}-{start}", together=together) as stage:
-            for seed in seeds[start : start + TOGETHER]:
-                try:
-                    print(rounds.play(stage, seed, together=together), flush=True)
-                except Broken as error:
-                    broken += 1
-                    print(f"BROKEN: {error}\nagain: make faults SEED={seed}", flush=True)
-    return broken
 
 
 def main() -> int:
@@ -54,7 +36,7 @@ def main() -> int:
         halves = [list(seeds[0::2]), list(seeds[1::2])]
     work = [(folder, half, together) for half, together in zip(halves, (False, True), strict=True)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        broken = sum(pool.starmap(play, work))
+        broken = sum(pool.starmap(rounds.play_all, work))
     print(f"{sum(map(len, halves))} rounds, {broken} broken")
     return 1 if broken else 0
 

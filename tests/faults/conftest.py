@@ -21,14 +21,14 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgresql() -> Iterator[services.Service]:
-    """This suite's own, so that it may be stopped."""
+    """This module's own, so that it may be stopped."""
     with services.postgresql() as service:
         yield service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def valkey() -> Iterator[services.Service]:
     with services.valkey() as service:
         yield service

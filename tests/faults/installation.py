@@ -190,13 +190,17 @@ class Installation:
         self.gateways: list[Gateway] = []
         self._variables = dict(variables or {})
         self._began = 0
+        self._helpers: list[Talker] = []
         direct = self.environment(database.url if database else "", redis.url if redis else "")
-        self._desk = Talker("tests.faults.desk", environment=direct, log=folder / "desk.log")
-        self.ask("seed", simulator_url=provider.base_url)
+        self._desk = self._helper("desk", direct)
         through = self.environment(
             self.to_database.url if self.to_database else "", self.to_redis.url if self.to_redis else ""
         )
-        self._nursery = Talker("tests.faults.nursery", environment=through, log=folder / "nursery.log")
+        self._nursery = self._helper("nursery", through)
+
+    def _helper(self, name: str, environment: Mapping[str, str]) -> Talker:
+        self._helpers.append(Talker(f"tests.faults.{name}", environment=environment, log=self.folder / f"{name}.log"))
+        return self._helpers[-1]
 
     def environment(self, database: str, redis: str) -> dict[str, str]:
         return {
@@ -264,8 +268,8 @@ class Installation:
     def close(self) -> None:
         for gateway in self.gateways:
             gateway.kill()
-        self._nursery.close()
-        self._desk.close()
+        for helper in self._helpers:
+            helper.close()
         for proxy in (self.to_database, self.to_redis):
             if proxy is not None:
                 proxy.close()
@@ -276,6 +280,7 @@ def opened(folder: Path, **parts: Any) -> Iterator[Installation]:
     """An installation for as long as the block lasts."""
     installation = Installation(folder, **parts)
     try:
+        installation.ask("seed", simulator_url=installation.provider.base_url)
         yield installation
     finally:
         installation.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests import services
@@ -13,6 +13,7 @@ from tests.faults.installation import Installation, opened
 from tests.servers import start_simulator
 
 EVERY_RUN = 50  # seeds, in every run of the whole suite
+TOGETHER = 50  # on the same stores, before new ones are made
 BOX_SECONDS = 170.0  # that the rounds on one authority may take of it
 
 
@@ -42,3 +43,17 @@ def play(installation: Installation, seed: int, *, together: bool) -> str:
         f"seed {seed} on {where}: {len(said)} calls, {whole} whole, {refused} refused, {gone} left,"
         f" {len(said) - whole - refused - gone} cut; books equal; {time.monotonic() - started:.1f} s"
     )
+
+
+def play_all(folder: Path, seeds: Sequence[int], together: bool) -> int:
+    """Says on standard output what became of each. Returns how many were broken."""
+    broken = 0
+    for start in range(0, len(seeds), TOGETHER):
+        with stage(folder / f"{'several' if together else 'embedded'}-{start}", together=together) as installation:
+            for seed in seeds[start : start + TOGETHER]:
+                try:
+                    print(play(installation, seed, together=together), flush=True)
+                except chaos.Broken as error:
+                    broken += 1
+                    print(f"BROKEN: {error}\nagain: make faults SEED={seed}", flush=True)
+    return broken
