@@ -261,3 +261,24 @@ def test_the_command_says_what_it_changed_by_model(claude):
 @pytest.mark.parametrize("arguments", [["--model", "nobody"], ["--deployment", "999999"]])
 def test_the_command_ends_with_2_where_there_is_no_such_deployment(arguments, claude):
     assert run(*arguments, "--since", "2026-11-01")[0] == 2
+
+
+def test_the_books_are_true_after_corrections_and_repricings(claude, spend):
+    dice = random.Random(seed := random.randrange(10**6))
+    print("seed", seed)
+    doubt = {"state": "unconfirmed", "cost": 40, "low": 0, "high": 100, "usage_source": "none"}
+    doubtful = [call(claude, spend, at=BEGIN + minute * timedelta(minutes=9), **doubt) for minute in range(8)]
+    for minute in range(20):
+        call(claude, spend, at=BEGIN + minute * timedelta(minutes=7))
+    for attempt in doubtful[:3]:
+        ledger.post([outcome(attempt, usage=USAGE, cost=pricing.cost(USAGE, attempt.card))])
+    for attempt in doubtful[3:6]:
+        entry = Entry.objects.get(request_id=attempt.request_id)
+        services.resolve(entry, actor=None, cost=dice.choice(["nothing", "estimate", "all", 10**9]))
+    for dollars in (1, 50, 2):
+        correct(claude, at=BEGIN + timedelta(minutes=dice.randint(0, 60)), input=dollars * DOLLAR, output=9 * DOLLAR)
+        reprice(claude)
+    rollups.roll_up()
+    out = StringIO()
+    call_command("ledger_verify", "--json", stdout=out)
+    assert json.loads(out.getvalue())["ok"]
