@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.db import connection
 
+from apps.domain import errors
 from apps.domain.snapshot import Budget as BudgetRule
 from apps.quotas import services as quotas
 from apps.quotas.leases import LeaseBook
 from apps.quotas.models import Budget, BudgetWindow
 from apps.quotas.selectors import rule_book
+from apps.quotas.slices import Hold
 
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
 Found = TypeVar("Found")
 
 
@@ -72,3 +76,15 @@ def at_once(coroutine):
         return done.value
     coroutine.close()
     raise AssertionError("it waited")
+
+
+async def race(book: LeaseBook, rules: Sequence[BudgetRule], *, amount: int, tasks: int) -> list[Hold]:
+    """What so many callers at once are admitted with."""
+
+    async def one() -> Hold | None:
+        try:
+            return await book.reserve(rules, amount=amount, now=NOW)
+        except errors.BudgetExhausted:
+            return None
+
+    return [hold for hold in await asyncio.gather(*(one() for _ in range(tasks))) if hold is not None]

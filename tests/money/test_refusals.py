@@ -11,9 +11,7 @@ import pytest
 from apps.domain import errors
 from apps.quotas import leases
 from apps.quotas.leases import LeaseBook
-from tests.money.books import at_once, budget, rule, run
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC).timestamp()
+from tests.money.books import NOW, at_once, budget, rule, run
 
 
 def test_a_refusal_says_when_the_budget_is_full_again(acme):

@@ -10,9 +10,8 @@ from apps.quotas import authority, windows
 from apps.quotas.leases import LeaseBook
 from apps.quotas.models import Gap
 from apps.usage import ledger
-from tests.money.books import at_once, budget, in_thread, rule, run, standing
+from tests.money.books import NOW, at_once, budget, in_thread, rule, run, standing
 from tests.money.calls import intent, outcome
-from tests.money.test_leases import NOW
 
 LONG = authority.TRUSTED_SECONDS + 1
 
