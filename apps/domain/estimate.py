@@ -113,6 +113,12 @@ def least_output_tokens(size: int) -> int:
     return size // MOST_BYTES_PER_TOKEN
 
 
+def least_of(tokens: int) -> int:
+    """Of so many tokens of an estimate, those that are certain: even the few words of a short answer have no more than
+    twice as many bytes a token."""
+    return tokens // 2
+
+
 def most(size: int, *, max_tokens: int | None, model_cap: int, choices: int = 1) -> TokenUsage:
     """The most a call with a prompt of `size` bytes can use: what is reserved before it is sent.
 

@@ -17,7 +17,7 @@ import msgspec
 from django.conf import settings
 from django.db import Error, connection
 
-from apps.domain import pricing
+from apps.domain import estimate, pricing
 from apps.domain.tokens import TokenUsage
 from apps.quotas import windows
 from apps.runtime.failpoints import failpoint
@@ -132,12 +132,13 @@ def unconfirmed(intent: Intent, checkpoint: Checkpoint | None) -> Outcome:
     if checkpoint is not None and checkpoint.reserved > intent.reserved:
         intent = msgspec.structs.replace(intent, reserved=checkpoint.reserved)
     seen = checkpoint.output_tokens if checkpoint else 0
-    low = guess = 0
+    low = guess = least_high = 0
     if intent.card is not None and checkpoint is not None:
-        low = pricing.cost(TokenUsage(out_total=seen), intent.card)
+        low = pricing.cost(TokenUsage(out_total=estimate.least_of(seen)), intent.card)
+        least_high = pricing.cost(TokenUsage(out_total=seen), intent.card)
         more = round(seen * CHECKPOINT_SECONDS / max(CHECKPOINT_SECONDS, checkpoint.at - intent.started_at))
         guess = pricing.cost(TokenUsage(in_fresh=intent.input_tokens, out_total=seen + more), intent.card)
-    high = max(intent.reserved, low)
+    high = max(intent.reserved, least_high)
     return Outcome(
         intent=intent,
         status="interrupted",
