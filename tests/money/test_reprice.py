@@ -148,6 +148,7 @@ def test_an_attempt_is_repriced_thirteen_times_and_the_others_go_on(claude):
     for dollars in range(1, 14):
         correct(claude, input=dollars * DOLLAR, output=DOLLAR)
         reprice(claude)
+    assert Entry.objects.filter(kind=Kind.REPRICE).count() == 13
     young = call(claude)
     card = correct(claude, input=50 * DOLLAR, output=DOLLAR)
     report = reprice(claude)
