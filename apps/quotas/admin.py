@@ -194,7 +194,7 @@ def burn_bar(settled: int, held: int, *, amount: int, overdraft: int) -> str:
 @admin.register(Budget)
 class BudgetAdmin(RuleAdmin):
     form = BudgetForm
-    list_display = ["shown_subject", "shown_scope", "shown_amount", "period", "burn", "shown_state"]
+    list_display = ["shown_subject", "shown_scope", "shown_amount", "shown_period", "burn", "shown_state"]
     list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter)]
     inlines = [WindowInline]
     what = ("Budget", ["amount", "overdraft", "period", "starts_on", "ends_on", "timezone", "is_enabled"])
@@ -229,6 +229,11 @@ class BudgetAdmin(RuleAdmin):
     @display(description="Amount", ordering="amount")
     def shown_amount(self, budget: Budget) -> str:
         return cells.amount(money.text(budget.amount))
+
+    @display(description="Period", ordering="period")
+    def shown_period(self, budget: Budget) -> str:
+        days = [f"{budget.starts_on} to {budget.ends_on}"] if budget.starts_on is not None else []
+        return cells.lines([budget.get_period_display(), *days])
 
     @display(description="Spent and held in this period")
     def burn(self, budget: Any) -> str:

@@ -127,6 +127,8 @@ class LeaseBook:
 
     async def extend_by_asking(self, hold: Hold, *, amount: int) -> bool:
         """As `extend`, from what the database has if the leases are short. Raises Unavailable if it cannot say."""
+        if self.extend(hold, amount=amount):
+            return True
         async with self._lock:
             short = {found.lease_id: found for found in hold.slices if found.free < amount}
             if short and hold.is_open:

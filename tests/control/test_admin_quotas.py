@@ -134,6 +134,7 @@ def test_a_fixed_period_is_from_a_day_to_a_day_and_may_be_made_longer(desk, acme
     assert desk.send("quotas_budget_change", budget.pk, ends_on="2026-12-31").status_code == 302
     budget.refresh_from_db()
     assert (str(budget.starts_on), str(budget.ends_on), budget.period) == ("2026-12-01", "2026-12-31", "fixed")
+    assert "2026-12-01 to 2026-12-31" in desk.text("quotas_budget_changelist")
 
 
 def test_a_budget_of_nothing_is_full(desk, acme):
