@@ -187,7 +187,7 @@ class _Chores:
     def _adopt(self) -> None:
         try:
             recovery.adopt(self._journal.directory)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             log.warning("a journal in this folder cannot be recovered yet: %s", error)
 
     def _close_gaps(self) -> None:

@@ -8,11 +8,15 @@ Should the journal turn up after all, its outcomes correct the unconfirmed, and 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import msgspec
+from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from apps.audit import services as audit
+from apps.audit.models import Area
 from apps.quotas import windows
 from apps.quotas.models import Gap, Replica
 from apps.runtime.failpoints import failpoint
@@ -43,13 +47,16 @@ def reap() -> list[Lost]:
     return [_give_up(name, at_once=False) for name in (*windows.overdue(), *_unknown())]
 
 
-def declare_lost(replica: str) -> Lost:
+def declare_lost(replica: str, *, actor: Any) -> Lost:
     """Now, as somebody says that the process and its disk are gone. Raises Alive, and Replica.DoesNotExist."""
     found = Replica.objects.filter(name=replica)
     if found.filter(heartbeat__gte=Now() - windows.DEAD_AFTER).exists():
         raise Alive(replica)
     if not found.exists() and not OpenAttempt.objects.filter(replica=replica).exists():
         raise Replica.DoesNotExist(replica)
+    told = found.first() or Replica(name=replica)
+    with transaction.atomic():  # before it is done: who says so stands there even if this is cut short
+        audit.record(actor=actor, action="replica.lost", target=told, area=Area.USAGE, after={"name": replica})
     return _give_up(replica, at_once=True)
 
 
@@ -71,7 +78,8 @@ def _give_up(replica: str, *, at_once: bool) -> Lost:
     unconfirmed = 0
     after = None
     while rows := _open(replica, after=after):
-        new = ledger.post([recovery.unconfirmed(intent, None) for row in rows if (intent := _intent(row)) is not None])
+        known = [intent for row in rows if (intent := _intent(row)) is not None]
+        new, _ = ledger.post_each([recovery.unconfirmed(intent, None) for intent in known])
         unconfirmed += len(new)
         after = rows[-1].pk
     failpoint("reap.before_write_off")

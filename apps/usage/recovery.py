@@ -55,7 +55,7 @@ async def recover(directory: Path | str | None = None) -> Recovered:
 def _recover(directory: Path) -> Recovered:
     try:
         return adopt(directory)
-    except (Error, sqlite3.Error) as error:
+    except (Error, sqlite3.Error, OSError) as error:
         log.warning("journals cannot be recovered yet: %s", error)
         return Recovered()
     finally:
@@ -63,7 +63,7 @@ def _recover(directory: Path) -> Recovered:
 
 
 def adopt(directory: Path) -> Recovered:
-    """Raises DatabaseError or sqlite3.Error; what was not recorded then stays in its journal."""
+    """Raises DatabaseError, sqlite3.Error or OSError; what was not recorded then stays in its journal."""
     found = Recovered()
     failure: sqlite3.OperationalError | None = None
     for path in pages.journals(directory):

@@ -187,7 +187,7 @@ def lose(*, name: str) -> None:
     from apps.usage import reaper
 
     for replica in Replica.objects.filter(name__startswith=name).values_list("name", flat=True):
-        reaper.declare_lost(replica)
+        reaper.declare_lost(replica, actor=None)
 
 
 def lock(*, seconds: float) -> None:

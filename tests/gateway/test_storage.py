@@ -101,6 +101,7 @@ def test_a_full_disk_refuses_what_is_new_and_books_what_runs(gateway, disk, prov
     assert len(provider.calls()) == seen
     until(lambda: httpx2.get(f"{gateway.base_url}/health/ready").status_code == 503)
     assert httpx2.get(f"{gateway.base_url}/health").json()["checks"]["storage"] == "failed"
+    assert gauge(gateway) == 1
     for caller in callers:
         caller.join(60)
         assert "event: message_stop" in caller.text, caller.text[-300:]
@@ -108,6 +109,7 @@ def test_a_full_disk_refuses_what_is_new_and_books_what_runs(gateway, disk, prov
     place.empty(gateway)
     until(lambda: call(gateway, "/v1/messages", "claude-test").status_code == 200)
     until(lambda: httpx2.get(f"{gateway.base_url}/health/ready").status_code == 200)
+    assert gauge(gateway) == 0
     (ballast,) = (gateway.var / "journal").glob("*.ballast")
     assert ballast.stat().st_size == MEGABYTE
     assert gateway.process.stop() == 0
@@ -118,6 +120,14 @@ def test_a_full_disk_refuses_what_is_new_and_books_what_runs(gateway, disk, prov
         assert books.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         ((settled, held),) = books.execute("SELECT settled, held FROM quotas_budgetwindow").fetchall()
     assert (settled, held) == (sum(row["cost_nano"] for row in rows(gateway)), 0)
+
+
+def gauge(gateway: Gateway) -> float:
+    """What Prometheus is told."""
+    token = (gateway.var / "secrets" / "weir_operator_token").read_text()
+    told = httpx2.get(f"{gateway.base_url}/metrics", headers={"authorization": f"Bearer {token}"}).text
+    (line,) = [line for line in told.splitlines() if line.startswith("weir_storage_full{")]
+    return float(line.split()[-1])
 
 
 def compare(booked: list[dict], provider: Simulator) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.quotas import replicas
+from apps.runtime.state import state
 from apps.tenants.models import Tenant
 from tests import factories, services
 
@@ -27,8 +28,9 @@ def counter_urls() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(autouse=True)
 def _alone() -> Iterator[None]:
-    """How many replicas a test's books have heard of is no business of the next one."""
+    """What a test's books have heard of, and its forwarder has found, is no business of the next one."""
     yield
+    state.journals_orphaned = state.outcomes_refused = 0
     replicas.heard(1)
 
 

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from apps.domain import errors
+from apps.runtime import failpoints
 from apps.runtime.state import state
 from apps.usage import pages, recovery
 from apps.usage.forwarder import Forwarder
@@ -138,6 +139,26 @@ def test_what_the_ledger_will_never_take_is_put_aside_and_kept(folder, transacti
     file.close()
     assert asyncio.run(recovery.recover(folder)).posted == 0
     assert [path.name for path in folder.iterdir()] == ["a.refused"]
+
+
+def test_whatever_breaks_a_write_the_next_one_is_made(folder):
+    """The thread must not end, or calls would wait for it for ever."""
+
+    async def scenario(journal: Journal) -> None:
+        running = intent()
+        await journal.intent(running)
+        failpoints.arm("journal.intent.before_commit:raise,journal.outcome.before_commit:raise")
+        try:
+            with pytest.raises(errors.Unavailable):
+                await journal.intent(intent())
+            journal.outcome(outcome(running))
+            await journal.flush()
+        finally:
+            failpoints.arm("")
+        await journal.intent(intent(user_agent="next"))
+        assert [found.user_agent for found, _ in attempts(journal)] == ["next"]
+
+    play(scenario, Journal(folder, name="a"))
 
 
 def test_a_second_process_cannot_open_the_same_journal(folder):

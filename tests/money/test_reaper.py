@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from apps.audit.models import Record
 from apps.quotas import windows
 from apps.quotas.models import Gap, Lease, Replica
 from apps.runtime import failpoints
@@ -208,6 +209,7 @@ def test_an_operator_need_not_wait(spent):
     assert lost("lost") == "2 calls are unconfirmed; the gap is $0.000008.\n"
     assert standing(spent) == (2 * RESERVED, 0)
     assert not Lease.objects.filter(is_open=True).exists()
+    assert Record.objects.get(action="replica.lost").after == {"name": "lost"}
     with pytest.raises(CommandError, match="Known are: none"):
         lost("lost")
 

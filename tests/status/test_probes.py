@@ -10,7 +10,7 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.db import connections
 
-from apps.runtime.state import state
+from apps.runtime.state import ProcessState, state
 from apps.status import checks, probes
 from gateway_site.asgi import application
 
@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def _ready_process() -> AsyncIterator[None]:
     """A process that has just loaded its configuration."""
     before = dict(vars(state))
-    state.draining, state.snapshot_revision, state.snapshot_at = False, 3, time.time()
+    vars(state).update(vars(ProcessState()))  # whatever other tests have left in it
+    state.snapshot_revision, state.snapshot_at = 3, time.time()
     probes._inspector._last = None
     yield
     vars(state).update(before)

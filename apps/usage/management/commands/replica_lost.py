@@ -26,7 +26,7 @@ class Command(BaseCommand):
         if not yes and input(f"Will {name} and its disk never come back? [y/N] ").strip().lower() != "y":
             raise CommandError("Nothing was done.")
         try:
-            lost = reaper.declare_lost(name)
+            lost = reaper.declare_lost(name, actor=None)
         except reaper.Alive:
             raise CommandError(f"{name} was heard of less than a minute ago: it lives. Stop it first.") from None
         except Replica.DoesNotExist:
