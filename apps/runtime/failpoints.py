@@ -35,7 +35,9 @@ NAMES = frozenset(
         "rollup.before_commit",
         "rollup.between_hours",
         "rollup.before_mark",  # all is computed, and the next run does not know
+        "seal.before_commit",  # PostgreSQL: the partition is dropped in a transaction that is still open
         "seal.between_hours",  # SQLite: some hours of the month are sealed
+        "seal.before_finish",
     }
 )
 _ACTIONS = ("kill", "stop", "raise", "sleep")

@@ -25,14 +25,16 @@ Exported = dict[datetime, bytes]
 
 
 def due(now: datetime, *, months: int | None = None) -> list[datetime]:
-    """The months with rows that are past retention, oldest first. `months` to keep beside the present one; 0: all."""
+    """The months past retention that have rows or are sealed in part, oldest first. `months`: to keep beside the
+    present one; 0: all."""
     keep = settings.WEIR_RETENTION_MONTHS if months is None else max(months, LEAST)
     if not keep:
         return []
     end = partitions.month_of(now)
     for _ in range(keep):
         end = partitions.before(end)
-    return sealing.occupied_months(end)
+    begun = SealedMonth.objects.filter(finished_at=None, month__lt=end).values_list("month", flat=True)
+    return sorted({*sealing.occupied_months(end), *begun})
 
 
 def seal_due(now: datetime, *, months: int | None = None) -> list[SealedMonth]:

@@ -69,12 +69,14 @@ def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -
             if hours := occupied_hours(month):
                 _seal_hours(month, hours, exported)
                 _drop(month)
+                failpoint("seal.before_commit")
     else:
         for hour in occupied_hours(month):
             with transaction.atomic():
                 _seal_hours(month, [hour], exported)
                 _delete(hour)
             failpoint("seal.between_hours")
+    failpoint("seal.before_finish")
     SealedMonth.objects.filter(month=month, finished_at=None).update(finished_at=Now())
     return SealedMonth.objects.filter(month=month).order_by("-number").first()
 
