@@ -30,6 +30,8 @@ class Broken(AssertionError):
 
 def play(installation: Installation, plan: Plan) -> list[Said]:
     """One round, with a tenant of its own. Raises Broken."""
+    installation.ask("set_prices", factor=1)  # as no earlier round has left them
+    installation.ask("disconnects", policy="cancel")
     tenant = open_tenant(installation, budgets=plan.budgets, keys=KEYS, on_outage=plan.on_outage)
     stage = Stage(installation, plan, tenant)
     said = asyncio.run(stage.run())

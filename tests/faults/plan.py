@@ -13,7 +13,7 @@ CALLS = (110, 160)
 CALLERS = 28
 KEYS = 3
 # Nano-USD. A call here costs half a million to two, and is reserved up to eight: the least is soon spent.
-AMOUNTS = (10**12, 400_000_000, 150_000_000, 40_000_000)
+AMOUNTS = (10**12, 1_000_000_000, 400_000_000, 100_000_000)
 
 # Passed by a gateway that serves; each may end, stop, slow or break it. `raise` only where what follows survives it.
 PLACES = sorted(name for name in failpoints.NAMES if not name.startswith(("rollup.", "seal.", "reap.")))
