@@ -92,7 +92,7 @@ def check_end(books: Books, truth: Truth, *, gate: bool, lost: Sequence[str]) ->
         elif number in truth.acknowledged or entries.is_settled:
             require(entries.is_settled and entries.amount == real, "I5 a wrong amount")
         else:
-            require(entries.amount >= real - truth.beyond(number), "I5 less than it may have cost")
+            require(entries.amount >= min(real, entries.call.worst), "I5 less than it may have cost")
     for number, window in books.windows.items():
         unsettled = [
             call for call in truth.of(number) if call not in books.entries or not books.entries[call].is_settled
