@@ -131,7 +131,13 @@ def test_what_is_long_over_is_looked_after_before_it_is_called_a_leak(books):
     assert verifications.verify(quick=True).violations == 0
 
 
-@pytest.mark.parametrize("task", ["count_figures", "verify_recent", "verify_everything", "seal_months"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        *("roll_up", "ensure_partitions", "reap_replicas"),
+        *("count_figures", "verify_recent", "verify_everything", "seal_months"),
+    ],
+)
 def test_the_worker_s_schedule_has_it(task, migrated_schedule):
     row = PeriodicTask.objects.get(task=f"apps.usage.tasks.{task}")
     assert row.enabled
@@ -147,7 +153,8 @@ def migrated_schedule(db) -> None:
 
         from django.apps import apps
 
-        import_module("apps.usage.migrations.0007_schedule_checks").schedule(apps, None)
+        for name in ("0002_schedule", "0007_schedule_checks"):
+            import_module(f"apps.usage.migrations.{name}").schedule(apps, None)
 
 
 def test_the_first_page_tells_how_the_books_are(desk, books):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,6 +62,38 @@ def test_a_row_for_a_month_that_nobody_made_makes_it():
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM usage_entry_2019_03")
         assert cursor.fetchone() == (2,)
+
+
+@pytest.mark.postgresql
+def test_a_worker_that_was_away_for_months_is_not_missed():
+    """One batch of rows from four months that nobody made, and then the worker comes back."""
+    spring = [datetime(2041, month, 7, tzinfo=UTC) for month in (1, 2, 3, 5)]
+    ledger.post([outcome(intent(at=moment.timestamp()), cost=3) for moment in spring for _ in range(2)])
+    assert {f"{moment:%Y_%m}" for moment in spring} <= months()
+    assert "2041_04" not in months()
+    made = partitions.ensure(datetime(2041, 5, 20, tzinfo=UTC))
+    assert made == [f"usage_entry_2041_{month:02}" for month in (4, 6, 7, 8)]
+    assert Entry.objects.filter(started_at__year=2041).count() == 8
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db(transaction=True)
+def test_a_partition_that_another_process_makes_at_the_same_time_is_made_once():
+    then = datetime(2042, 1, 9, tzinfo=UTC)
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        found = list(threads.map(lambda _: _in_thread(then), range(4)))
+    try:
+        assert sorted(name for names in found for name in names) == ["usage_entry_2041_12", "usage_entry_2042_01"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TABLE usage_entry_2041_12, usage_entry_2042_01")
+
+
+def _in_thread(then: datetime) -> list[str]:
+    try:
+        return partitions.ensure(then, months_ahead=0)
+    finally:
+        connection.close()
 
 
 @pytest.mark.postgresql
