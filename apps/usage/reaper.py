@@ -84,7 +84,8 @@ def _give_up(replica: str, *, at_once: bool) -> Lost:
         after = rows[-1].pk
     failpoint("reap.before_write_off")
     lost = Lost(replica, unconfirmed, windows.write_off(replica, at_once=at_once))
-    log.warning("replica %s never came back: %d unconfirmed, a gap of %d nano-USD", *msgspec.structs.astuple(lost))
+    if lost.unconfirmed or lost.gap:
+        log.warning("replica %s never came back: %d unconfirmed, a gap of %d nano-USD", *msgspec.structs.astuple(lost))
     return lost
 
 

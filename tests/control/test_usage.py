@@ -35,6 +35,8 @@ def test_a_replica_that_is_silent_is_fenced_and_later_forgotten(caplog):
     Replica.objects.create(name="living", heartbeat=timezone.now())
     tasks.reap_replicas()
     assert Replica.objects.get(name="silent").epoch == 2
+    assert "replica silent was not heard of" in caplog.text
+    caplog.clear()
     Replica.objects.filter(name="silent").update(fenced_at=timezone.now() - timedelta(minutes=11))
     with caplog.at_level(logging.WARNING):
         tasks.reap_replicas()
