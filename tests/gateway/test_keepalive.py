@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -49,3 +50,22 @@ async def test_no_frame_gets_into_half_an_event_that_comes_while_one_is_planned(
     pulse.tick(3 * relay.KEEPALIVE_SECONDS)
     await asyncio.sleep(0)
     assert sent == [b": keepalive\n\n"]
+
+
+async def test_a_checkpoint_comes_after_two_seconds_or_256_tokens_and_not_for_every_chunk():
+    checkpoints = []
+    attempt = SimpleNamespace(outgrows=False, checkpoint=lambda: checkpoints.append(seen.output_bytes))
+    seen = Seen()
+    pulse = relay._Pulse(
+        SimpleNamespace(), SimpleNamespace(attempt=attempt, exchange=SimpleNamespace(seen=seen), first=b"")
+    )
+    for tick in range(40):  # four seconds of 100 bytes a second, then one of 4,000
+        seen.output_bytes += 10
+        pulse.has_moved = True
+        pulse.tick(tick / 10)
+    assert checkpoints == [210]
+    for tick in range(40, 50):
+        seen.output_bytes += 400
+        pulse.has_moved = True
+        pulse.tick(tick / 10)
+    assert [after - before for before, after in itertools.pairwise(checkpoints)] == [590, 1_200, 1_200, 1_200]
