@@ -97,12 +97,15 @@ class Gateway:
         self.run(self.journal.flush())
         return True
 
-    def finish(self, request: UUID) -> None:
+    def finish(self, request: UUID, *, is_known: bool) -> None:
         running = self.running.pop(request)
         if running.passage is not None:
             running.passage.end()
-        self.book.settle(running.hold, amount=running.real)
-        self.said.append(outcome(running.intent, cost=running.real))
+        most = running.hold.amount
+        doubt = {"state": "unconfirmed", "cost": 0, "low": 0, "high": most}
+        told = outcome(running.intent, **({"cost": running.real} if is_known else doubt))
+        self.book.settle(running.hold, amount=running.real if is_known else most)
+        self.said.append(told)
 
     def flush(self) -> None:
         async def all_said() -> None:

@@ -136,12 +136,18 @@ class Money(RuleBasedStateMachine):
         require(any(short), f"a call was refused that there was money for: {why}")
 
     @precondition(lambda self: any(gateway.running for gateway in self.gateways))
-    @rule(at=some, which=st.lists(some, min_size=1, max_size=5), is_durable=st.booleans())
-    def finish(self, at: int, which: list[int], is_durable: bool) -> None:
+    @rule(
+        at=some,
+        which=st.lists(some, min_size=1, max_size=5),
+        is_durable=st.booleans(),
+        is_known=st.integers(0, 5).map(bool),
+    )
+    def finish(self, at: int, which: list[int], is_durable: bool, is_known: bool) -> None:
+        """`is_known`: what it cost. A provider may never have answered."""
         busy = [gateway for gateway in self.gateways if gateway.running]
         gateway = busy[at % len(busy)]
         for one in which[: len(gateway.running)]:
-            gateway.finish(list(gateway.running)[one % len(gateway.running)])
+            gateway.finish(list(gateway.running)[one % len(gateway.running)], is_known=is_known)
         if is_durable:
             gateway.flush()
 
@@ -219,7 +225,7 @@ class Money(RuleBasedStateMachine):
             self.compare()
         recovery.adopt(dead.grave)
         self.oracle.inherit(dead.name, journalled=dead.journalled, opened=dead.opened)
-        self.oracle.truth.acknowledged |= {told.intent.request_id for told in dead.journalled}
+        self.oracle.acknowledge(dead.journalled)
         self.compare()
         recovery.adopt(copy)
         self.compare()
@@ -328,12 +334,12 @@ class Money(RuleBasedStateMachine):
 
     def come_to_rest(self) -> None:
         while any(gateway.running for gateway in self.gateways):
-            self.finish(0, [0], True)
+            self.finish(0, [0], is_durable=True, is_known=True)
         for gateway in list(self.gateways):
             gateway.flush()
             ledger.post(gateway.journalled)
             self.oracle.post(gateway.journalled)
-            self.oracle.truth.acknowledged |= {told.intent.request_id for told in gateway.journalled}
+            self.oracle.acknowledge(gateway.journalled)
             gateway.close()
             self.gateways.remove(gateway)
             self.oracle.depart(gateway.name)

@@ -15,6 +15,7 @@ from django.db.models import Sum
 
 from apps.domain.snapshot import Budget as BudgetRule
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
+from apps.usage import rows
 from apps.usage.models import Entry, OpenAttempt
 from apps.usage.records import Intent
 from apps.usage.records import Outcome as Told
@@ -62,7 +63,16 @@ class Oracle:
             window.overrun += max(0, entries.resolution)
 
     def post(self, told: Iterable[Told]) -> None:
-        self.do(self.books.post([model.Outcome(self.calls[one.intent.request_id], one.cost) for one in told]))
+        outcomes = [(self.calls[one.intent.request_id], one) for one in told]
+        self.do(
+            self.books.post(
+                [model.Outcome(call, rows.most(one), is_confirmed=one.state == "settled") for call, one in outcomes]
+            )
+        )
+
+    def acknowledge(self, told: Iterable[Told]) -> None:
+        """Ended, and the end is known and on a disk that was kept."""
+        self.truth.acknowledged |= {one.intent.request_id for one in told if one.state == "settled"}
 
     def inherit(self, owner: str, *, journalled: Iterable[Told], opened: Iterable[Intent]) -> None:
         ended = {told.intent.request_id for told in journalled}
