@@ -51,7 +51,7 @@ class Configuration:
     def __init__(self, *, on_change: Callable[[], None]) -> None:
         self.snapshot = EMPTY
         self._on_change = on_change
-        self._salt = secrets.token_bytes(32)
+        self._salted = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self.keyring = Keyring(capacity=settings.WEIR_KEY_CACHE)
         self.underway = Underway()
         self._revisions: dict[str, int] = {}  # of the snapshot
@@ -104,7 +104,9 @@ class Configuration:
     def _digest(self, key: str) -> bytes:
         """What a warm key is remembered by, in this process only. Not the stored digest: OpenSSL's HMAC hands the
         interpreter to other threads, which costs a call some 90 µs when the journal is busy; this costs 1 µs."""
-        return hashlib.blake2b(key.encode(), key=self._salt, digest_size=32).digest()
+        digest = self._salted.copy()
+        digest.update(key.encode())
+        return digest.digest()
 
     # --- snapshot --------------------------------------------------------------------------------------------
 

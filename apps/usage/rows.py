@@ -127,13 +127,10 @@ def correction(truth: Mapping[str, Any], *, of: Mapping[str, Any]) -> dict[str, 
     return {**truth, **differences, "id": resolution, "kind": Kind.CORRECTION.value}
 
 
-def _plain(row: Row) -> list[Any]:
-    """As Django keeps it in SQLite: the two ids at its beginning, two lists and a time at its end."""
-    values = list(row)
-    values[0], values[1] = values[0].hex, values[1].hex
-    values[-3], values[-2] = _list(values[-3]), _list(values[-2])
-    values[-1] = str(values[-1].replace(tzinfo=None))
-    return values
+def _plain(row: Row) -> Row:
+    """As Django keeps it in SQLite: ids at its beginning, at its end two lists and a time, which is UTC."""
+    time = row[-1].isoformat(" ").removesuffix("+00:00")
+    return (row[0].hex, row[1].hex, *row[2:-3], _list(row[-3]), _list(row[-2]), time)
 
 
 @lru_cache(maxsize=1024)
