@@ -38,6 +38,7 @@ MENU = [
         "Usage",
         _item("Ledger", "receipt_long", "usage.entry"),
         _item("Unconfirmed usage", "help", "usage.unconfirmed"),
+        _item("Checks of the books", "fact_check", "usage.verification"),
         _item("Hourly rollups", "bar_chart", "usage.hourlyrollup"),
     ),
     _group(
