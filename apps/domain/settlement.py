@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from apps.domain import estimate, pricing
+from apps.domain import pricing
+from apps.domain.density import USUAL, Density
 from apps.domain.tokens import NOTHING, TokenUsage
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def judge(
     output_bytes: int,
     card: PriceCard | None,
     reserved: int,
+    density: Density = USUAL,
 ) -> Verdict:
     """Void: the model never ran. Unconfirmed: it may have, and nobody can say; budgets are charged the most.
 
@@ -54,30 +56,31 @@ def judge(
     if not sent or (upstream_status is not None and upstream_status != 200) or (declined and not started):
         return VOID
     if upstream_status is None or not started:
-        return Verdict("unconfirmed", "none", NOTHING, _likely(prompt_bytes, card, reserved), 0, reserved)
-    usage, source = _usage(reported, finished, prompt_bytes, output_bytes)
+        return Verdict(
+            "unconfirmed", "none", NOTHING, _likely(density.input_tokens(prompt_bytes), card, reserved), 0, reserved
+        )
+    usage, source = _usage(reported, finished, density.input_tokens(prompt_bytes), density.output_tokens(output_bytes))
     cost = pricing.cost(usage, card) if card is not None else 0
     return Verdict("settled", source, usage, cost, cost, cost)
 
 
 def _usage(
-    reported: TokenUsage | None, finished: bool, prompt_bytes: int, output_bytes: int
+    reported: TokenUsage | None, finished: bool, in_estimate: int, out_estimate: int
 ) -> tuple[TokenUsage, Source]:
     if reported is not None and not plausible(reported):
         reported = None
     if reported is not None and finished:
         return reported, "provider"
-    out = estimate.output_tokens(output_bytes)
     if reported is None:
-        return TokenUsage(in_fresh=estimate.input_tokens(prompt_bytes), out_total=out), "estimated"
-    return msgspec.structs.replace(reported, out_total=max(reported.out_total, out)), "estimated"
+        return TokenUsage(in_fresh=in_estimate, out_total=out_estimate), "estimated"
+    return msgspec.structs.replace(reported, out_total=max(reported.out_total, out_estimate)), "estimated"
 
 
-def _likely(prompt_bytes: int, card: PriceCard | None, reserved: int) -> int:
+def _likely(in_estimate: int, card: PriceCard | None, reserved: int) -> int:
     """Of a call that never answered: its prompt, as most providers bill no answer that was not given."""
     if card is None:
         return 0
-    return min(pricing.cost(TokenUsage(in_fresh=estimate.input_tokens(prompt_bytes)), card), reserved)
+    return min(pricing.cost(TokenUsage(in_fresh=in_estimate), card), reserved)
 
 
 def plausible(usage: TokenUsage) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +15,7 @@ import structlog
 from django.conf import settings
 
 from apps.domain import errors, estimate, settlement
+from apps.domain.density import Density
 from apps.domain.limits.learned import Outputs
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
@@ -42,6 +44,7 @@ class Accounts:
     def __init__(self) -> None:
         self.leases = LeaseBook()
         self.outputs = Outputs()
+        self.densities: defaultdict[int, Density] = defaultdict(Density)  # by deployment
         self._learning: asyncio.Task[None] | None = None
         self.journal = Journal()
         self.forwarder = Forwarder(self.journal)
@@ -247,6 +250,8 @@ class Attempt:
         if self.passage is not None:
             self.passage.end()
         self._money.settle(verdict, self.exchange.seen if self.exchange is not None else None)
+        if verdict.source == "provider" and self.exchange is not None:
+            self._learn(verdict.usage, self.exchange.seen)
         failpoint("settle.before_journal")
         self._accounts.journal.outcome(self._outcome(verdict, failure))
         failpoint("settle.after_journal")
@@ -264,6 +269,16 @@ class Attempt:
             output_bytes=seen.output_bytes,
             card=self.card,
             reserved=self._money.amount,
+            density=self._accounts.densities[self.deployment.id],
+        )
+
+    def _learn(self, usage: TokenUsage, seen: Seen) -> None:
+        """How many bytes a token of this deployment has."""
+        self._accounts.densities[self.deployment.id].note(
+            prompt_bytes=self._ctx.prompt_bytes,
+            in_total=usage.in_total,
+            output_bytes=seen.output_bytes,
+            out_total=usage.out_total,
         )
 
     def _record(self) -> Intent:
