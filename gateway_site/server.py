@@ -27,7 +27,7 @@ from apps.runtime.state import state
 if TYPE_CHECKING:
     from types import FrameType
 
-STALL_SECONDS = 60.0  # a client that takes nothing for so long is cut off
+STALL_SECONDS = 60.0  # without a setting
 SETTLE_SECONDS = 15.0  # for cancelled calls to write down what they cost
 _TICK = 0.1  # Uvicorn's
 _COLLECT_AFTER = 50_000  # objects that have not gone by themselves
@@ -35,11 +35,20 @@ _CLOSE = (b"connection", b"close")
 
 
 class Stalling:
-    """For Uvicorn's protocols: cuts a client off that stops reading. Uvicorn would wait for ever."""
+    """For Uvicorn's protocols: cuts a client off that takes nothing for `stall_seconds`. Uvicorn would wait for ever:
+    for who stops reading in the middle of a stream, and in its `close` for who never takes the end of an answer, which
+    only the system sees."""
 
+    stall_seconds: float
     transport: asyncio.Transport
     _stall: asyncio.TimerHandle | None = None
     _unsent = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        with contextlib.suppress(AttributeError, OSError):  # Linux only; not on a Unix socket
+            timeout = round(self.stall_seconds * 1000)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
+        super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
 
     def pause_writing(self) -> None:
         super().pause_writing()  # type: ignore[misc]  # the protocol beside it
@@ -55,7 +64,7 @@ class Stalling:
 
     def _watch(self) -> None:
         self._unsent = self.transport.get_write_buffer_size()
-        self._stall = asyncio.get_running_loop().call_later(STALL_SECONDS, self._check)
+        self._stall = asyncio.get_running_loop().call_later(self.stall_seconds, self._check)
 
     def _unwatch(self) -> None:
         if self._stall is not None:
@@ -69,12 +78,12 @@ class Stalling:
             self.transport.abort()
 
 
-def protocol() -> type[asyncio.Protocol]:
+def protocol(*, stall: float) -> type[asyncio.Protocol]:
     try:
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
     except ImportError:
         from uvicorn.protocols.http.h11_impl import H11Protocol as Base  # type: ignore[assignment]
-    return type("StallingProtocol", (Stalling, Base), {})
+    return type("StallingProtocol", (Stalling, Base), {"stall_seconds": stall})
 
 
 class DrainingServer(Server):
@@ -167,13 +176,13 @@ def raise_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def configuration(app: Any, *, host: str, port: int, proxies: list[str]) -> Config:
-    """`proxies`: whose word on the client's address is taken."""
+def configuration(app: Any, *, host: str, port: int, proxies: list[str], stall: float = STALL_SECONDS) -> Config:
+    """`proxies`: whose word on the client's address is taken. `stall`: seconds for which a client may take nothing."""
     return Config(
         app,
         host=host,
         port=port,
-        http=protocol(),
+        http=protocol(stall=stall),
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
@@ -204,7 +213,13 @@ def main(arguments: list[str] | None = None) -> int:
         parser.exit(1, f"gateway_site.server: {error}\n")
     raise_limits()
     app = "gateway_site.asgi:application"
-    config = configuration(app, host=given.host, port=given.port, proxies=settings.WEIR_TRUSTED_PROXIES)
+    config = configuration(
+        app,
+        host=given.host,
+        port=given.port,
+        proxies=settings.WEIR_TRUSTED_PROXIES,
+        stall=settings.WEIR_STALL_SECONDS,
+    )
     server = DrainingServer(config, prestop=settings.WEIR_PRESTOP_SECONDS, drain=settings.WEIR_DRAIN_SECONDS)
     server.run(sockets=None if given.fd is None else [socket.socket(fileno=given.fd)])
     return 0 if server.started else 1

@@ -53,6 +53,7 @@ class Reading(msgspec.Struct, kw_only=True):
     caller: str
     prompt: str
     opened_at: float
+    closed_at: float = 0.0
     outcome: Event = "open"
     status: int = 0
     fault: str = ""
@@ -79,7 +80,7 @@ def read(path: str | Path) -> list[Reading]:
             )
             continue
         reading = readings[line.id]
-        reading.outcome = line.event
+        reading.outcome, reading.closed_at = line.event, line.at
         reading.status, reading.fault, reading.emitted = line.status, line.fault, line.emitted
         reading.billed, reading.reported = line.billed, line.reported
     return list(readings.values())

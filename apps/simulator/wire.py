@@ -64,6 +64,7 @@ class Wire:
         head = b"\r\n".join(line for line in lines if not line.startswith(b"content-length:"))
         self._is_raw = True
         for position in range(len(head)):
+            self.check()
             self.transport.write(head[position : position + 1])
             await self.pause(seconds / len(head))
 

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 import uvicorn
+from django.conf import settings
 
 from apps.gateway import engine as engines
 from apps.runtime.state import state
 from apps.usage.models import Entry
 from gateway_site.asgi import application
+from gateway_site.server import protocol
 from tests.gateway.world import World
 from tests.servers import Simulator, start_simulator, until
 
@@ -26,7 +28,14 @@ class Gateway:
     def __init__(self, world: World) -> None:
         self.world = world
         self.host = "127.0.0.1"
-        config = uvicorn.Config(application, host=self.host, port=0, log_level="warning", access_log=False)
+        config = uvicorn.Config(
+            application,
+            host=self.host,
+            port=0,
+            log_level="warning",
+            access_log=False,
+            http=protocol(stall=settings.WEIR_STALL_SECONDS),
+        )
         self._server = uvicorn.Server(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from apps.runtime.state import state
-from gateway_site import server as server_module
 from gateway_site.server import DrainingServer, configuration
 from tests.status.stand import Stand
 
@@ -40,12 +39,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(*, prestop: float = 0.0, drain: float = 30.0) -> AsyncIterator[Running]:
+async def running(*, prestop: float = 0.0, drain: float = 30.0, stall: float = 60.0) -> AsyncIterator[Running]:
     told: list[str] = []
     stand = Stand(told.append)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    server = DrainingServer(configuration(stand, host="", port=0, proxies=[]), prestop=prestop, drain=drain)
+    config = configuration(stand, host="", port=0, proxies=[], stall=stall)
+    server = DrainingServer(config, prestop=prestop, drain=drain)
     ended = asyncio.ensure_future(server._serve([listener]))
     await until(lambda: server.started)
     yield Running(server, stand, port, ended, told)
@@ -137,9 +137,8 @@ async def test_a_second_interrupt_skips_the_waiting_but_not_the_settling() -> No
         assert it.told == ["streaming", "settled", "shutdown"]
 
 
-async def test_a_client_that_stops_reading_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "STALL_SECONDS", 0.3)
-    async with running() as it:
+async def test_a_client_that_stops_reading_is_cut_off() -> None:
+    async with running(stall=0.3) as it:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.setblocking(False)
@@ -149,9 +148,8 @@ async def test_a_client_that_stops_reading_is_cut_off(monkeypatch: pytest.Monkey
             await until(lambda: not it.server.server_state.connections)
 
 
-async def test_a_client_that_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "STALL_SECONDS", 0.3)
-    async with running() as it, asking(it.port, "/flood") as reader:
+async def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
+    async with running(stall=0.3) as it, asking(it.port, "/flood") as reader:
         ends = time.monotonic() + 1.5
         while time.monotonic() < ends:
             assert await reader.read(65536)
