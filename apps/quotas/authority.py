@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -37,7 +37,9 @@ class Authority:
     had no answer.
     """
 
-    def __init__(self, name: str, *, shared: bool, on_fenced: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, name: str, *, shared: bool, on_fenced: Callable[[], Awaitable[None]], clock: Callable[[], float]
+    ) -> None:
         self.name = name
         self.epoch: int | None = None
         self.trusted_until = 0.0
@@ -62,7 +64,7 @@ class Authority:
                     failpoint("lease.granted")
                     return grants
                 except windows.Fenced:
-                    self._start_anew()
+                    await self._start_anew()
         except AWAY as error:
             self.is_away = True
             self._away_until = self._clock() + AWAY_SECONDS
@@ -75,7 +77,7 @@ class Authority:
             epoch = await self._registered()
             replicas.heard(await self._heard(partial(windows.beat, self.name, epoch=epoch)))
         except windows.Fenced:
-            self._start_anew()
+            await self._start_anew()
             raise
         except Exception:
             self.is_away = True
@@ -102,9 +104,9 @@ class Authority:
         self.is_away = False
         return answer
 
-    def _start_anew(self) -> None:
+    async def _start_anew(self) -> None:
         self.epoch = None
-        self._on_fenced()
+        await self._on_fenced()
 
     async def _registered(self) -> int:
         if self.epoch is None:

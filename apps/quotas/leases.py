@@ -51,7 +51,7 @@ class LeaseBook:
         self.name = name or replicas.name()
         self.shared = bool(settings.REDIS_URL) if shared is None else shared
         self._clock = clock
-        self._authority = Authority(self.name, shared=self.shared, on_fenced=self._retire_all, clock=clock)
+        self._authority = Authority(self.name, shared=self.shared, on_fenced=self._fenced, clock=clock)
         self._slices: dict[int, Slice] = {}  # by budget
         self._retired: list[Slice] = []
         self._waiting: dict[int, int] = {}
@@ -344,6 +344,11 @@ class LeaseBook:
 
     def _retire_all(self) -> None:
         self._retire(self._slices)
+
+    async def _fenced(self) -> None:
+        """What the old leases have over is given back before there are new ones, or it would be missing there."""
+        self._retire_all()
+        await self._return_free(self._retired)
 
 
 async def _to_its_end(work: Coroutine[None, None, Answer]) -> Answer:

@@ -4,6 +4,7 @@ leaves bounds."""
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -88,18 +89,53 @@ def test_a_process_that_wakes_after_it_was_given_up_corrects_what_was_thought_of
         assert window["held"] == 0
         if installation.redis is not None:
             assert gap < AMOUNT  # others could spend the rest all the time
-        assert not [replica for replica in installation.ask("replicas") if replica["name"].startswith(gateway.name)]
+        assert epochs(installation, gateway) == []
+        assert installation.ask("recover", folder=str(installation.journals)) == [
+            0,
+            0,
+            0,
+        ]  # its journal is still its own
+        (listed,) = json.loads(installation.ask("run", command="journals", arguments=["--json"])["output"])
+        assert (listed["state"], listed["open_attempts"]) == ("live", STREAMS)
         gateway.resume()
         said = streams.end()
     assert [(one.status, one.is_whole) for one in said] == [(200, True)] * STREAMS
     until(lambda: len(rows(installation, tenant, CORRECTION)) == STREAMS)
     assert rows(installation, tenant, CORRECTION)[0]["state"] == "settled"
-    until(lambda: [one for one in installation.ask("replicas") if one["name"].startswith(gateway.name)])
+    until(lambda: epochs(installation, gateway))
     assert asyncio.run(one_call(gateway, tenant)).status == 200
     assert "this replica was taken for dead" in gateway.output()
     assert settled(installation, tenant) == []
     assert open_gaps(installation, tenant) == []
     assert list(installation.journals.glob("*")) == []
+
+
+def test_a_process_that_wakes_in_its_quarantine_goes_on_under_another_epoch(installation):
+    tenant = open_tenant(installation, budgets=[{"of": "tenant", "amount": AMOUNT}])
+    gateway = gated(installation)
+    with Streams(gateway, tenant, script="long,pace-5") as streams:
+        gateway.stop()
+        installation.ask("silence", name=gateway.name)
+        installation.ask("reap")
+        assert epochs(installation, gateway) == [2]
+        (window,) = read_books(installation, tenant).windows
+        assert window["held"] > 0  # nobody else may have what it holds
+        gateway.resume()
+        said = streams.end()
+    assert [(one.status, one.is_whole) for one in said] == [(200, True)] * STREAMS
+    until(lambda: "this replica was taken for dead" in gateway.output())
+    assert asyncio.run(one_call(gateway, tenant)).status == 200
+    assert epochs(installation, gateway) == [2]
+    assert {lease["epoch"] for lease in read_books(installation, tenant).leases} == {1, 2}
+    assert settled(installation, tenant) == []
+    assert rows(installation, tenant, UNCONFIRMED) == []
+    assert read_books(installation, tenant).gaps == []
+
+
+def epochs(installation: Installation, gateway: Gateway) -> list[int]:
+    """Of its replica, if there is one."""
+    found = installation.ask("replicas")
+    return [replica["epoch"] for replica in found if replica["name"].startswith(gateway.name)]
 
 
 async def one_call(gateway: Gateway, tenant: Tenant) -> Said:
