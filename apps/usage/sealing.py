@@ -22,6 +22,8 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from apps.audit import services as audit
+from apps.audit.models import Area
 from apps.domain import ids
 from apps.runtime.failpoints import failpoint
 from apps.usage import append_only, charges, partitions, rollups
@@ -77,7 +79,16 @@ def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -
                 _delete(hour)
             failpoint("seal.between_hours")
     failpoint("seal.before_finish")
-    SealedMonth.objects.filter(month=month, finished_at=None).update(finished_at=Now())
+    return _finish(month)
+
+
+@transaction.atomic
+def _finish(month: datetime) -> SealedMonth | None:
+    """Returns the month's latest number; None: it was never sealed."""
+    for sealed in SealedMonth.objects.select_for_update().filter(month=month, finished_at=None):
+        SealedMonth.objects.filter(pk=sealed.pk).update(finished_at=Now())
+        kept = {"rows": sealed.rows, "cost_nano": sealed.cost_nano}
+        audit.record(actor=None, action="month.sealed", target=sealed, area=Area.USAGE, after=kept)
     return SealedMonth.objects.filter(month=month).order_by("-number").first()
 
 

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.models import Sum
 
+from apps.audit.models import Record
 from apps.runtime import failpoints
 from apps.usage import ledger, partitions, retention, rollups, sealing
 from apps.usage.books import verify
@@ -58,6 +59,8 @@ def test_a_month_that_is_sealed_leaves_its_totals_and_no_rows(books):
     assert books.settled() == spent
     assert true() == {}
     assert Entry.objects.count() == 1
+    record = Record.objects.get(action="month.sealed")
+    assert record.after == {"rows": rows, "cost_nano": cost}
 
 
 @pytest.mark.postgresql
