@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 STALL_SECONDS = 60.0  # without a setting
 SETTLE_SECONDS = 15.0  # for cancelled calls to write down what they cost
 _TICK = 0.1  # Uvicorn's
+# For a client that does not take it: by the system, which else would hold megabytes, and by this process.
+_UNSENT_BYTES = 32 * 1024
 _COLLECT_AFTER = 50_000  # objects that have not gone by themselves
 _CLOSE = (b"connection", b"close")
 
@@ -46,8 +48,10 @@ class Stalling:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         with contextlib.suppress(AttributeError, OSError):  # Linux only; not on a Unix socket
-            timeout = round(self.stall_seconds * 1000)
-            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stall_seconds * 1000))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
         super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
 
     def pause_writing(self) -> None:

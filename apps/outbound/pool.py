@@ -21,6 +21,8 @@ from apps.outbound import faults
 from apps.outbound.guard import AddressRefused, Guard
 from apps.outbound.transport import DirectTransport, Prepared, PreparedURL
 
+# Of an answer that nobody takes; a single read may bring more.
+UNREAD_BYTES = 16 * 1024
 KEEP_ALIVE = 60.0  # seconds; a dropped idle connection is noticed, or retried once
 _KNOWN_URLS = 4096
 
@@ -121,6 +123,7 @@ def guarded_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         auto_decompress=False,
+        read_bufsize=UNREAD_BYTES // 2,  # aiohttp stops at twice as much
     )
 
 
