@@ -3,8 +3,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 
 from tests import services
@@ -21,11 +24,42 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     running.stop()
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[services.Service]:
-    """This module's own, so that it may be stopped."""
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[services.Service]:
+    """This worker's own PostgreSQL, so that it may be stopped."""
     with services.postgresql() as service:
         yield service
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> Path:
+    """A `var` with migrated and seeded books in it, to be copied: migrating takes longer than most tests."""
+    with opened(tmp_path_factory.mktemp("blank"), provider=provider) as installation:
+        return installation.var
+
+
+@pytest.fixture(scope="session")
+def blank_database(
+    tmp_path_factory: pytest.TempPathFactory, provider: Simulator, cluster: services.Service
+) -> tuple[Path, str]:
+    """The same on PostgreSQL: a `var` and the name of a database."""
+    database = new_database(cluster, "blank")
+    with opened(tmp_path_factory.mktemp("blank-database"), provider=provider, database=database) as installation:
+        return installation.var, "blank"
+
+
+def new_database(cluster: services.Service, name: str, *, template: str = "template1") -> services.Service:
+    with psycopg.connect(cluster.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")  # type: ignore[arg-type]  # our own words
+    return replace(cluster, url=urlunsplit(urlsplit(cluster.url)._replace(path=f"/{name}")))
+
+
+@pytest.fixture(scope="module")
+def postgresql(
+    request: pytest.FixtureRequest, cluster: services.Service, blank_database: tuple[Path, str]
+) -> services.Service:
+    """A database of the module's own, on a server that may be stopped and has to be started again."""
+    return new_database(cluster, request.module.__name__.rpartition(".")[2], template=blank_database[1])
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +69,9 @@ def valkey() -> Iterator[services.Service]:
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> Iterator[Installation]:
+def embedded(tmp_path_factory: pytest.TempPathFactory, provider: Simulator, blank: Path) -> Iterator[Installation]:
     """SQLite and one gateway at a time."""
-    with opened(tmp_path_factory.mktemp("embedded"), provider=provider) as installation:
+    with opened(tmp_path_factory.mktemp("embedded"), provider=provider, blank=blank) as installation:
         yield installation
 
 
@@ -47,11 +81,12 @@ def several(
     provider: Simulator,
     postgresql: services.Service,
     valkey: services.Service,
+    blank_database: tuple[Path, str],
 ) -> Iterator[Installation]:
     """PostgreSQL and Valkey, and as many gateways as are started."""
-    folder = tmp_path_factory.mktemp("several")
-    with opened(folder, provider=provider, database=postgresql, redis=valkey) as installation:
-        yield installation
+    stores = {"database": postgresql, "redis": valkey}
+    with opened(tmp_path_factory.mktemp("several"), provider=provider, blank=blank_database[0], **stores) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,7 @@ class Installation:
         provider: Simulator,
         database: services.Service | None = None,
         redis: services.Service | None = None,
+        blank: Path | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
@@ -185,7 +187,10 @@ class Installation:
         self.to_database = Proxy(database.url) if database else None
         self.to_redis = Proxy(redis.url) if redis else None
         self.var = folder / "var"
-        self.var.mkdir(parents=True)
+        if blank is None:
+            self.var.mkdir(parents=True)
+        else:
+            shutil.copytree(blank, self.var)
         self.journals = self.var / "journal"
         self.gateways: list[Gateway] = []
         self._variables = dict(variables or {})
@@ -276,11 +281,12 @@ class Installation:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, **parts: Any) -> Iterator[Installation]:
-    """An installation for as long as the block lasts."""
-    installation = Installation(folder, **parts)
+def opened(folder: Path, *, blank: Path | None = None, **parts: Any) -> Iterator[Installation]:
+    """An installation for as long as the block lasts. `blank` is the `var` of another one, whose books are copied."""
+    installation = Installation(folder, blank=blank, **parts)
     try:
-        installation.ask("seed", simulator_url=installation.provider.base_url)
+        if blank is None:
+            installation.ask("seed", simulator_url=installation.provider.base_url)
         yield installation
     finally:
         installation.close()

@@ -143,7 +143,7 @@ def _events(dice: random.Random, *, gateways: int, together: bool) -> list[Event
             number = dice.randint(0, 1)
         elif what == "revoke":
             number = dice.randrange(KEYS)
-        found.append(Event(round(dice.uniform(0.2, SECONDS), 2), what, dice.randrange(gateways), number))
+        found.append(Event(round(dice.uniform(0.4, SECONDS), 2), what, dice.randrange(gateways), number))
     return sorted(found)
 
 

@@ -25,9 +25,10 @@ BACK_SECONDS = 25.0
 
 
 @pytest.fixture(scope="module")
-def shared_file(tmp_path_factory, provider, valkey) -> Iterator[Installation]:
+def shared_file(tmp_path_factory, provider, valkey, blank) -> Iterator[Installation]:
     """Several gateways on one SQLite file: their limits meet in Valkey, their money in the file."""
-    with opened(tmp_path_factory.mktemp("shared"), provider=provider, redis=valkey) as installation:
+    folder = tmp_path_factory.mktemp("shared")
+    with opened(folder, provider=provider, blank=blank, redis=valkey) as installation:
         yield installation
 
 
