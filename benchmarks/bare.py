@@ -1,6 +1,7 @@
 """The relay that Weir is compared with: same server, same router, same transport, and nothing else.
 
-With `--stock` the transport is httpx_aiohttp's own, of which Weir's is a leaner edition.
+With `--stock` the transport is httpx_aiohttp's own, of which Weir's is a leaner edition; with `--straight` there is no
+router, as Weir's completions pass it by.
 
 It reads the JSON, looks the key up in a dict, calls the upstream, passes the bytes on. No limits, no budgets, no
 ledger, no time-outs, no failover, no translation.
@@ -121,12 +122,13 @@ def main() -> None:
     parser.add_argument("--upstream", required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--stock", action="store_true")
+    parser.add_argument("--straight", action="store_true")
     options = parser.parse_args()
 
     settings.configure()  # the router resolves paths with Django's patterns
     bare = Bare(upstream=options.upstream, key=options.key, stock=options.stock)
-    router = URLRouter([re_path(r"^(?:anthropic/)?v1(?:/|$)", bare)])
-    application = ProtocolTypeRouter({"http": router, "lifespan": bare.lifespan})
+    http = bare if options.straight else URLRouter([re_path(r"^(?:anthropic/)?v1(?:/|$)", bare)])
+    application = ProtocolTypeRouter({"http": http, "lifespan": bare.lifespan})
     server.raise_limits()
     configuration = server.configuration(application, host=HOST, port=options.port, proxies=[])
     server.DrainingServer(configuration, prestop=0.0, drain=1.0).run()

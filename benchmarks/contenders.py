@@ -61,6 +61,10 @@ def stock(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractCo
     return _bare(folder, cores, provider, "--stock")
 
 
+def straight(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractContextManager[Up]:
+    return _bare(folder, cores, provider, "--straight")
+
+
 @contextlib.contextmanager
 def _bare(folder: Path, cores: Cores, provider: Server, *arguments: str) -> Iterator[Up]:
     port = servers.free_port()
@@ -140,6 +144,7 @@ OWN = (
     Contender("direct", SAME_DIALECT, direct),
     Contender("bare", SAME_DIALECT, bare, holds=True),
     Contender("stock", SAME_DIALECT[:1], stock),
+    Contender("straight", SAME_DIALECT[:1], straight),
     Contender("weir", EVERY_PAIR, weir, holds=True, ledger=embedded),
     Contender("off", EVERY_PAIR[:1], unaccounted),
 )

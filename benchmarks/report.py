@@ -168,7 +168,8 @@ def _preamble(outcome: Outcome) -> Iterator[str]:
     yield ""
     yield (
         "*direct*: the load generator calls the provider itself. *bare*: Uvicorn, Channels' router and the gateway's "
-        "transport, a key looked up in a dict, nothing else; *stock*: the same on httpx_aiohttp's own transport. "
+        "transport, a key looked up in a dict, nothing else; *stock*: the same on httpx_aiohttp's own transport; "
+        "*straight*: the same without the router, which Weir's completions pass by too. "
         "*weir*: authentication, limits and budgets on four levels, journal and ledger on, SQLite, no Redis; "
         "*weir-pg*: the same with limits in Valkey and the ledger in PostgreSQL, which is durable (`fsync` and "
         "`synchronous_commit` on) while Valkey saves nothing, both beside the provider; *off*: *weir* without leases, "

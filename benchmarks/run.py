@@ -27,6 +27,7 @@ from tests import services
 HEADLINE = "anthropic→anthropic"
 ONE, MANY = 1, 32
 MODES: tuple[Mode, ...] = ("call", "stream")
+VARIANTS = ("stock", "straight")  # of the bare relay, for many connections only
 LONG_STREAMS = ("weir", "off")  # what an event costs shows by streams of two lengths
 IDLE_ROUNDS = 3  # memory hardly differs from one to the next
 BURST = 1  # each event of the provider in a packet of its own, as in life
@@ -96,7 +97,9 @@ async def one_round(session: Session, racing: list[Contender], *, turn: int) -> 
     for pair in contenders.EVERY_PAIR:
         for mode in MODES:
             for connections in (ONE, MANY) if pair == HEADLINE else (MANY,):
-                fit = [each for each in racing if pair in each.pairs and (each.name != "stock" or connections == MANY)]
+                fit = [
+                    each for each in racing if pair in each.pairs and (connections == MANY or each.name not in VARIANTS)
+                ]
                 for contender in rotated(fit, turn=turn):
                     await session.load(Cell(contender.name, mode, connections, pair))
     for contender in rotated([each for each in racing if each.name in LONG_STREAMS], turn=turn):

@@ -31,6 +31,7 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
     assert {(row["name"], row["pair"]) for row in document["others"]} >= {
         ("weir", "anthropic→openai"),
         ("stock", "anthropic→anthropic"),
+        ("straight", "anthropic→anthropic"),
         ("off", "anthropic→anthropic"),
         ("weir-pg", "anthropic→anthropic"),
     }
