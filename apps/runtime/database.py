@@ -7,9 +7,10 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,15 +24,17 @@ LONG_PATIENCE_SECONDS = 60.0
 
 class Patience:
     """Gives a database up that says nothing for so long: its connection is cut, and who waits gets the driver's error.
+    `each`: so long for every statement; else for a whole question, however many it takes.
 
     The server's own time limits are for statements that it has got; this is for a network that swallows them. Made and
     used by one thread at a time; `run_out` is for others.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, each: bool = False) -> None:
         self._seconds = seconds
+        self._each = each
         self._lock = threading.Lock()
-        self._asked: BaseDatabaseWrapper | None = None
+        self._question: _Question | None = None
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
@@ -39,24 +42,65 @@ class Patience:
         if connection.vendor != "postgresql":
             yield
             return
-        timer = threading.Timer(self._seconds, self.run_out)
-        timer.daemon = True
-        self._asked = connections[DEFAULT_DB_ALIAS]
-        timer.start()
+        question = _Question(connections[DEFAULT_DB_ALIAS])
+        with self._lock:
+            self._question = question
+            self._wait(question, self._seconds)
         try:
-            yield
+            with connection.execute_wrapper(question.note) if self._each else contextlib.nullcontext():
+                yield
         finally:
-            timer.cancel()
             with self._lock:
-                self._asked = None
+                self._question = None
+            question.timer.cancel()
 
     def run_out(self) -> None:
         """Now, if something is asked. What is still connecting has a time limit of its own."""
         with self._lock:
-            driver = self._asked.connection if self._asked is not None else None
-            if driver is None or driver.closed:
+            if self._question is not None:
+                self._question.cut()
+
+    def _wait(self, question: _Question, seconds: float) -> None:
+        question.timer = threading.Timer(seconds, self._look, [question])
+        question.timer.daemon = True
+        question.timer.start()
+
+    def _look(self, question: _Question) -> None:
+        """A timer may come a moment too late: what is asked by then is another question, and nothing of its."""
+        with self._lock:
+            if question is not self._question:
                 return
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(driver.fileno())) as line:
+            if (left := question.heard_at + self._seconds - time.monotonic()) > 0:
+                self._wait(question, left)
+            else:
+                question.cut()
+
+
+class _Question:
+    """`heard_at`: when the database last said something, on the monotonic clock."""
+
+    timer: threading.Timer
+
+    def __init__(self, database: BaseDatabaseWrapper) -> None:
+        self._database = database
+        self.heard_at = time.monotonic()
+
+    def note(self, execute: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Around each statement, as Django has it."""
+        self.heard_at = time.monotonic()
+        try:
+            return execute(*arguments)
+        finally:
+            self.heard_at = time.monotonic()
+
+    def cut(self) -> None:
+        driver = self._database.connection
+        if driver is None or driver.closed:
+            return
+        gone = (OSError, self._database.Database.Error)
+        with contextlib.suppress(*gone), socket.socket(fileno=os.dup(driver.fileno())) as line:
+            # If it is open still, the number was its own when it was copied, and not another socket's already.
+            if not driver.closed:
                 line.shutdown(socket.SHUT_RDWR)
 
 

@@ -41,7 +41,7 @@ class Forwarder:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._closing = threading.Event()
-        self._patience = Patience(LONG_PATIENCE_SECONDS)
+        self._patience = Patience(LONG_PATIENCE_SECONDS, each=True)  # a journal that is taken over may be long
         self._give_up_at = float("inf")
         self._through = 0
         self._failures = 0
@@ -82,7 +82,8 @@ class Forwarder:
         try:
             while not self._step(reader, chores, pause=self._pause()):
                 pass
-            chores.end()
+            with self._patience.asking():
+                chores.end()
         finally:
             reader.close()
             connection.close()

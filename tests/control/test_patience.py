@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
 
 import pytest
 from django.db import OperationalError, connection
 
-from apps.runtime.database import DatabaseThread
+from apps.runtime.database import DatabaseThread, Patience
 
 pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no network away")
 
@@ -56,3 +58,39 @@ def test_what_is_answered_in_time_is_cut_by_nobody():
             await thread.close()
 
     assert asyncio.run(ask()) == [42] * 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_timer_that_comes_too_late_does_not_cut_the_next_question(monkeypatch):
+    timers: list[Callable[[], None]] = []
+
+    class Late(threading.Timer):
+        """Goes off when the test says so: as if its thread had had to wait for its turn."""
+
+        def start(self) -> None:
+            timers.append(lambda: self.function(*self.args))
+
+    monkeypatch.setattr(threading, "Timer", Late)
+    patience = Patience(0.0)
+    with patience.asking():
+        assert _something() == 42
+    with patience.asking():
+        timers[0]()
+        assert _something() == 42
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_takes_long_altogether_is_cut_unless_each_statement_has_its_time():
+    def long() -> None:
+        for _ in range(5):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(0.2)")
+
+    with Patience(0.5, each=True).asking():
+        long()
+    with pytest.raises(OperationalError), Patience(0.5).asking():
+        long()
+    connection.close()
+    with pytest.raises(OperationalError), Patience(0.3, each=True).asking():
+        _nothing_said()
+    connection.close()
