@@ -10,6 +10,7 @@ the transaction that adds the hour's totals. Whenever it is killed, the books ar
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ _LOCK = 0x5345414C
 # Less than PostgreSQL waits before it takes a wait for a deadlock: who must give way is this one, not the traffic.
 _LOCK_MILLISECONDS = 500
 _TRIES = 60
+_ROUNDS = 3
 _PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE = "55P03"
 _COUNTS = {
@@ -49,6 +51,10 @@ _COUNTS = {
 
 class Refused(Exception):
     """Why a month cannot be sealed now."""
+
+
+class _Moved(Exception):
+    """A row came while the others were summed up."""
 
 
 class Hour(NamedTuple):
@@ -66,12 +72,7 @@ def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -
     """
     _refuse_if_open(month)
     if connection.vendor == "postgresql":
-        with transaction.atomic():
-            _lock(month)
-            if hours := occupied_hours(month):
-                _seal_hours(month, hours, exported)
-                _drop(month)
-                failpoint("seal.before_commit")
+        _seal_whole(month, exported)
     else:
         for hour in occupied_hours(month):
             with transaction.atomic():
@@ -80,6 +81,17 @@ def seal(month: datetime, *, exported: Mapping[datetime, bytes] | None = None) -
             failpoint("seal.between_hours")
     failpoint("seal.before_finish")
     return _finish(month)
+
+
+def _seal_whole(month: datetime, exported: Mapping[datetime, bytes] | None) -> None:
+    for _ in range(_ROUNDS):
+        with contextlib.suppress(_Moved), transaction.atomic():
+            _alone()
+            if hours := occupied_hours(month):
+                _drop(month, rows=_seal_hours(month, hours, exported))
+                failpoint("seal.before_commit")
+            return
+    raise Refused("rows of it are still coming")
 
 
 @transaction.atomic
@@ -153,16 +165,17 @@ def _hour(entry: UUID) -> datetime:
 # --- one transaction ------------------------------------------------------------------------------------------------
 
 
-def _seal_hours(month: datetime, hours: list[datetime], exported: Mapping[datetime, bytes] | None) -> SealedMonth:
-    """Adds the hours to the month's totals."""
+def _seal_hours(month: datetime, hours: list[datetime], exported: Mapping[datetime, bytes] | None) -> int:
+    """Adds the hours to the month's totals. Returns how many rows that were."""
     sealed = _under_way(month, hours)
+    before = sealed.rows
     for hour in hours:
         kept = digest_of(hour)
         if exported is not None and exported.get(hour) != kept.digest:
             raise Refused(f"rows of {hour:%Y-%m-%d %H:00} came after they were written out: write them out again")
         _seal_hour(sealed, hour, kept)
     sealed.save()
-    return sealed
+    return sealed.rows - before
 
 
 def _under_way(month: datetime, hours: list[datetime]) -> SealedMonth:
@@ -206,26 +219,29 @@ def _open(number: int) -> str:
 # --- what the databases do differently ------------------------------------------------------------------------------
 
 
-def _lock(month: datetime) -> None:
-    """Nobody else seals, and nobody adds a row to the month; rows of other months come and go."""
+def _alone() -> None:
+    """Nobody else seals; rows come and go."""
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [partitions.name_of(month)])
-        if cursor.fetchone()[0]:
-            cursor.execute(f"LOCK TABLE {partitions.name_of(month)} IN SHARE MODE")
 
 
-def _drop(month: datetime) -> None:
-    """For a moment nobody can use the ledger, so whoever is at it is waited for briefly, and again after a pause.
+def _drop(month: datetime, *, rows: int) -> None:
+    """If it holds these rows and no more. For a moment nobody can use the ledger, so whoever is at it is waited for
+    briefly, and again after a pause, in which all go on.
 
-    Raises OperationalError when that has not helped for a minute.
+    Raises _Moved, and OperationalError when waiting has not helped for a minute.
     """
+    table = partitions.name_of(month)
     for tries_left in reversed(range(_TRIES)):
         try:
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL lock_timeout = {_LOCK_MILLISECONDS}")
-                cursor.execute(f"DROP TABLE {partitions.name_of(month)}")
+                cursor.execute(f"LOCK TABLE {table} IN SHARE MODE")
+                cursor.execute(f"SELECT count(*) FROM {table}")  # noqa: S608
+                if cursor.fetchone() != (rows,):
+                    raise _Moved
+                cursor.execute(f"DROP TABLE {table}")
                 cursor.execute("SET LOCAL lock_timeout = 0")
             return
         except OperationalError as error:

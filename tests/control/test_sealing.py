@@ -171,7 +171,7 @@ def test_a_run_that_is_killed_between_hours_is_finished_by_the_next(books, hours
 def test_a_run_that_is_killed_has_done_nothing(books, monkeypatch):
     rows = Entry.objects.count()
 
-    def dies(month: datetime) -> None:
+    def dies(month: datetime, *, rows: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sealing, "_drop", dies)

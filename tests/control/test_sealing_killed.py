@@ -6,13 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
-from apps.usage import ledger, rollups
+from apps.usage import ledger, rollups, sealing
 from apps.usage.books import verify
 from apps.usage.models import Entry, HourlyRollup, SealedMonth
 from tests.control.ledgers import Books, settle
@@ -89,3 +93,95 @@ def test_rollups_whose_process_is_killed_equal_the_ledger_in_the_end(books, tmp_
     assert process(ROLL_UP, tmp_path) == 0
     assert HourlyRollup.objects.exists()
     assert true()
+
+
+@pytest.mark.postgresql
+def test_a_row_that_comes_while_the_others_are_summed_up_is_sealed_with_them(books, monkeypatch):
+    """And who brings it is not kept waiting."""
+    drop, late = sealing._drop, [books.call(), books.call()]
+
+    def slowly(month: datetime, *, rows: int) -> None:
+        if late:
+            with ThreadPoolExecutor(max_workers=1) as forwarder:
+                assert forwarder.submit(forward).result(timeout=10) == 1
+        drop(month, rows=rows)
+
+    def forward() -> int:
+        try:
+            return len(ledger.post([late.pop()]))
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(sealing, "_drop", slowly)
+    sealed = sealing.seal(LAST_BUT_ONE)
+    assert (sealed.number, sealed.rows, sealed.cost_nano) == (1, 20, sums("cost_nano")["cost_nano"])
+    assert not Entry.objects.exists()
+    assert true()
+
+
+@pytest.mark.postgresql
+def test_a_month_that_rows_keep_coming_to_is_left_for_later(books, monkeypatch):
+    drop = sealing._drop
+
+    def slowly(month: datetime, *, rows: int) -> None:
+        with ThreadPoolExecutor(max_workers=1) as forwarder:
+            forwarder.submit(forward).result(timeout=10)
+        drop(month, rows=rows)
+
+    def forward() -> None:
+        try:
+            ledger.post([books.call()])
+        finally:
+            connection.close()
+
+    monkeypatch.setattr(sealing, "_drop", slowly)
+    with pytest.raises(sealing.Refused, match="still coming"):
+        sealing.seal(LAST_BUT_ONE)
+    assert not SealedMonth.objects.exists()
+    settle()
+    assert true()
+
+
+@pytest.mark.postgresql
+def test_a_row_that_comes_in_the_moment_of_the_drop_is_recorded_after_it(books, monkeypatch):
+    """By the forwarder, which tries again whatever goes wrong."""
+    late, found = books.call(), []
+
+    def forward() -> None:
+        try:
+            found.append(len(ledger.post([late])))
+        except DatabaseError as error:
+            found.append(error)
+        finally:
+            connection.close()
+
+    forwarder = threading.Thread(target=forward)
+
+    def at_the_end(name: str) -> None:
+        if name == "seal.before_commit":
+            forwarder.start()
+            wait_for_a_lock()
+
+    monkeypatch.setattr(sealing, "failpoint", at_the_end)
+    sealing.seal(LAST_BUT_ONE)
+    forwarder.join(30)
+    if found != [1]:
+        assert isinstance(found[0], DatabaseError)
+        assert len(ledger.post([late])) == 1
+    assert Entry.objects.count() == 1
+    settle()
+    assert true()
+
+
+def wait_for_a_lock() -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+                " WHERE NOT granted AND datname = current_database()"
+            )
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
