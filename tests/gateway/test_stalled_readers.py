@@ -33,7 +33,6 @@ def stalled(world, settings, request):
             raw = call(gateway, ANTHROPIC, model=model, receive_buffer=4096, stream=True)
             assert raw.recv(1)
             opened.append(raw)
-        return gateway
 
     yield open_some
     for raw in opened:
