@@ -7,10 +7,10 @@ in one query; the rest is told by the clock and the snapshot, once for every pol
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from apps.domain import errors
+from apps.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -57,7 +57,7 @@ class Underway:
 
     def sweep(self, snapshot: Snapshot) -> None:
         """Ends the calls whose key works no more."""
-        now, tenants, projects = time.time(), snapshot.tenants, snapshot.projects
+        now, tenants, projects = clock.now(), snapshot.tenants, snapshot.projects
         for ctx, ends in tuple(self._ends.items()):
             principal = ctx.principal
             assert principal is not None

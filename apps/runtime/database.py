@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connection, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 Answer = TypeVar("Answer")
 
@@ -81,7 +80,7 @@ class _Question:
 
     timer: threading.Timer
 
-    def __init__(self, database: BaseDatabaseWrapper) -> None:
+    def __init__(self, database: Any) -> None:
         self._database = database
         self.heard_at = time.monotonic()
 

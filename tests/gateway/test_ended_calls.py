@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
 from apps.accounts import services as accounts
+from apps.domain.protocols.registry import FORMATS
+from apps.domain.snapshot import Principal, Rules, Snapshot
+from apps.gateway.context import RequestContext
+from apps.gateway.underway import Underway
 from apps.keys import selectors
 from apps.keys import services as keys
 from apps.keys.models import Key
+from apps.runtime import clock
 from apps.tenants import services as tenants
 from apps.tenants.models import Membership
 from apps.usage.models import Entry
@@ -22,6 +30,7 @@ from tests.servers import until
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MODELS = {ANTHROPIC: "claude", OPENAI: "gpt"}
+HOUR = 3600.0
 STOPPED = "this API key has stopped working"
 
 
@@ -159,3 +168,22 @@ def test_a_look_again_that_fails_is_made_up_for(gateway, world, bob, monkeypatch
         bob.revoked()
         assert STOPPED.encode() in rest(raw)
     assert failed.is_set()
+
+
+@pytest.mark.parametrize(("minutes", "is_ended"), [(30, False), (-30, True)])
+def test_a_key_expires_by_the_time_that_lets_its_calls_in_and_not_by_the_machines_own(minutes, is_ended):
+    known = Snapshot(revision=1, compiled_at=0.0, models={}, tenants={1: Rules()}, projects={1: Rules()})
+    who = {"key_id": 1, "public_id": "k", "tenant_id": 1, "project_id": 1, "user_id": None}
+
+    async def sweep() -> bool:
+        ctx = RequestContext({"headers": []}, None, None, wire=FORMATS["openai_chat"], endpoint="", snapshot=known)
+        ctx.principal = Principal(**who, expires_at=int(clock.now()) + 60 * minutes)
+        ctx.task = asyncio.create_task(asyncio.sleep(60))
+        underway = Underway()
+        underway.enter(ctx)
+        with time_machine.travel(time.time() + HOUR, tick=True):
+            underway.sweep(known)
+        ctx.task.cancel()
+        return ctx.ended is not None
+
+    assert asyncio.run(sweep()) == is_ended
