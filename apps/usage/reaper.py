@@ -20,9 +20,8 @@ from apps.audit.models import Area
 from apps.quotas import windows
 from apps.quotas.models import Gap, Replica
 from apps.runtime.failpoints import failpoint
-from apps.usage import ledger, pages, recovery
+from apps.usage import recovery
 from apps.usage.models import Entry, OpenAttempt
-from apps.usage.records import Intent
 
 log = logging.getLogger(__name__)
 
@@ -75,31 +74,12 @@ def close_gaps(replica: str, *, leases: set[int]) -> None:
 
 def _give_up(replica: str, *, at_once: bool) -> Lost:
     """The entries first: as long as the leases are open, they pay for them."""
-    unconfirmed = 0
-    after = None
-    while rows := _open(replica, after=after):
-        known = [intent for row in rows if (intent := _intent(row)) is not None]
-        new, _ = ledger.post_each([recovery.unconfirmed(intent, None) for intent in known])
-        unconfirmed += len(new)
-        after = rows[-1].pk
+    unconfirmed = recovery.book_known(replica)
     failpoint("reap.before_write_off")
     lost = Lost(replica, unconfirmed, windows.write_off(replica, at_once=at_once))
     if lost.unconfirmed or lost.gap:
         log.warning("replica %s never came back: %d unconfirmed, a gap of %d nano-USD", *msgspec.structs.astuple(lost))
     return lost
-
-
-def _open(replica: str, *, after: object) -> list[OpenAttempt]:
-    rows = OpenAttempt.objects.filter(replica=replica).order_by("pk")
-    return list((rows if after is None else rows.filter(pk__gt=after))[: ledger.BATCH])
-
-
-def _intent(row: OpenAttempt) -> Intent | None:
-    try:
-        return pages.intent_decoder.decode(bytes(row.intent))
-    except msgspec.DecodeError as error:
-        log.error("the intent of request %s cannot be read: %s", row.request_id, error)
-        return None
 
 
 def _sweep() -> None:

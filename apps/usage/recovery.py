@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -98,7 +99,8 @@ def _replay(path: Path) -> Recovered:
         posted += _post_refused(file)
         lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
         has_refused = file.count_refused() > 0
-    OpenAttempt.objects.filter(replica=path.stem).delete()  # all that was open there is in the ledger now
+    lost += book_known(path.stem)
+    OpenAttempt.objects.filter(replica=path.stem).delete()  # what is left cannot be booked
     failpoint("recover.before_retire")
     freed = windows.retire(path.stem)
     if has_refused:
@@ -107,6 +109,32 @@ def _replay(path: Path) -> Recovered:
         pages.remove(path)
     log.warning("journal %s: %d posted, %d unconfirmed, %d nano-USD freed", path.stem, posted, lost, freed)
     return Recovered(1, posted + lost, lost)
+
+
+def book_known(replica: str) -> int:
+    """As unconfirmed, what the database knows to have run there (see `gate`) and nobody has booked: a journal may be
+    gone with its disk, or have lost its end with the power. Returns how many are new."""
+    booked = 0
+    after = None
+    while rows := _known(replica, after=after):
+        intents = [intent for row in rows if (intent := _intent(row)) is not None]
+        new, _ = ledger.post_each([unconfirmed(intent, None) for intent in intents])
+        booked += len(new)
+        after = rows[-1].pk
+    return booked
+
+
+def _known(replica: str, *, after: UUID | None) -> list[OpenAttempt]:
+    rows = OpenAttempt.objects.filter(replica=replica).order_by("pk")
+    return list((rows if after is None else rows.filter(pk__gt=after))[: ledger.BATCH])
+
+
+def _intent(row: OpenAttempt) -> Intent | None:
+    try:
+        return pages.intent_decoder.decode(bytes(row.intent))
+    except msgspec.DecodeError as error:
+        log.error("the intent of request %s cannot be read: %s", row.request_id, error)
+        return None
 
 
 def _post(outcomes: list[Outcome], file: pages.File) -> int:

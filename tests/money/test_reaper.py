@@ -144,7 +144,8 @@ def test_a_journal_that_turns_up_after_all_corrects_and_closes_the_gap(spent, fo
     assert list(folder.iterdir()) == []
 
 
-def test_a_journal_takes_its_open_attempts_along_when_it_is_recovered(spent, folder):
+def test_what_a_recovered_journal_has_lost_and_the_database_knows_is_unconfirmed_too(spent, folder):
+    """As after a power cut, which may take the end of a journal along."""
     records = running(spent, count=2)
     known(records)
 
@@ -155,7 +156,11 @@ def test_a_journal_takes_its_open_attempts_along_when_it_is_recovered(spent, fol
         await journal.close()
 
     asyncio.run(was_written())
-    asyncio.run(recovery.recover(folder))
+    recovered = asyncio.run(recovery.recover(folder))
+    assert (recovered.posted, recovered.unconfirmed) == (2, 2)
+    unconfirmed = Entry.objects.filter(kind=Kind.UNCONFIRMED)
+    assert {entry.request_id for entry in unconfirmed} == {record.request_id for record in records}
+    assert standing(spent) == (2 * RESERVED, 0)
     assert not OpenAttempt.objects.exists()
 
 
