@@ -102,6 +102,8 @@ class Gateway:
         if running.passage is not None:
             running.passage.end()
         most = running.hold.amount
+        # A doubt does not widen a doubt, and of a stream that was given more the gate's record holds the less.
+        is_known = is_known or (running.intent.gated and most > running.intent.reserved)
         doubt = {"state": "unconfirmed", "cost": 0, "low": 0, "high": most}
         told = outcome(running.intent, **({"cost": running.real} if is_known else doubt))
         self.book.settle(running.hold, amount=running.real if is_known else most)
