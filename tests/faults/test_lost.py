@@ -166,6 +166,7 @@ def test_a_host_that_is_lost_with_its_disk_leaves_bounds_and_its_disk_is_welcome
 
     elsewhere.rename(installation.journals / "found")
     installation.ask("recover", folder=str(installation.journals / "found"))
+    (installation.journals / "found").rmdir()
     assert open_gaps(installation, tenant) == []
     assert settled(installation, tenant) == []
 
