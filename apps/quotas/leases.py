@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -69,8 +69,11 @@ class LeaseBook:
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat())
 
-    async def close(self) -> None:
-        """Returns what is not spent. Call it when the forwarder is closed: until then spending is not in the ledger."""
+    async def close(self) -> bool:
+        """Returns what is not spent. Call it when the forwarder is closed: until then spending is not in the ledger.
+
+        False: the database could not be told, so the journal must stay for somebody who tells it.
+        """
         tasks = [*self._fetching, *([self._beating] if self._beating else [])]
         for task in tasks:
             task.cancel()
@@ -82,7 +85,11 @@ class LeaseBook:
             await self._authority.depart(known=known)
         except AWAY:
             log.warning("leases stay open until this journal is recovered", exc_info=True)
+            is_told = False
+        else:
+            is_told = True
         await self._authority.close()
+        return is_told
 
     # --- the path of a call ------------------------------------------------------------------------------------
 
@@ -132,12 +139,14 @@ class LeaseBook:
         async with self._lock:
             short = {found.lease_id: found for found in hold.slices if found.free < amount}
             if short and hold.is_open:
-                asks = [extension(found, amount) for found in short.values()]
-                within = max(found.starts for found in hold.slices)
-                for grant in await self._authority.acquire(asks, now=within):
-                    if (found := short.get(grant.lease_id)) is not None:
-                        found.take_up(grant, found.rule)
+                await _to_its_end(self._acquire_more(short, amount, now=max(found.starts for found in hold.slices)))
         return self.extend(hold, amount=amount)
+
+    async def _acquire_more(self, short: Mapping[int, Slice], amount: int, *, now: float) -> None:
+        """`short`: by lease."""
+        for grant in await self._authority.acquire([extension(found, amount) for found in short.values()], now=now):
+            if (found := short.get(grant.lease_id)) is not None:
+                found.take_up(grant, found.rule)
 
     def _take(self, budgets: Sequence[Budget], amount: int, expected: int, now: float) -> Hold | None:
         if budgets and self._clock() > self._authority.trusted_until:

@@ -158,6 +158,33 @@ def test_a_call_that_is_cancelled_while_it_asks_leaves_no_money_behind(acme, mon
     assert standing(found) == (0, 0)
 
 
+def test_a_stream_that_ends_while_it_asks_for_more_leaves_that_to_the_next_call(acme, monkeypatch):
+    found = budget(100, tenant=acme)
+    rules = [rule(found)]
+    acquire = windows.acquire
+    is_asking, may_go_on = threading.Event(), threading.Event()
+
+    def slowly(*arguments, **named):
+        is_asking.set()
+        may_go_on.wait(10)
+        return acquire(*arguments, **named)
+
+    async def scenario(book: LeaseBook) -> None:
+        hold = await book.reserve(rules, amount=20, now=NOW)
+        await asyncio.gather(*book._fetching)
+        monkeypatch.setattr(windows, "acquire", slowly)
+        task = asyncio.create_task(book.extend_by_asking(hold, amount=60))
+        await asyncio.to_thread(is_asking.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        at_once(book.reserve(rules, amount=60, now=NOW))
+
+    run(scenario, LeaseBook("one", shared=True))
+
+
 def test_closing_returns_what_is_not_spent(acme):
     found = budget(1_000, tenant=acme)
     rules = [rule(found)]
