@@ -20,6 +20,7 @@ from django.db import close_old_connections, connection
 from django.db.models import Exists, OuterRef
 
 from apps.domain import errors, ids
+from apps.runtime.database import Patience
 from apps.usage import pages
 from apps.usage.models import Entry, OpenAttempt
 from apps.usage.records import Intent
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # At most 50 transactions a second.
 BATCH_SECONDS = 0.02
-# How long an answer that is there waits for the database.
+# How long an answer that is there waits for the database, and the thread for what the database says.
 PATIENCE_SECONDS = 5.0
 _RETRY_SECONDS = 0.25
 
@@ -67,6 +68,7 @@ class Gate:
         self._queue: queue.SimpleQueue[Passage | None] = queue.SimpleQueue()
         self._waiting: list[Passage] = []
         self._late: list[UUID] = []
+        self._patience = Patience(PATIENCE_SECONDS)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -98,8 +100,9 @@ class Gate:
             is_closing = self._gather()
             began = time.monotonic()
             try:
-                close_old_connections()
-                self._write()
+                with self._patience.asking():
+                    close_old_connections()
+                    self._write()
                 self._shut(None)
             except Exception as error:
                 # Whatever it is, the thread has to live; who waits is told when his patience ends.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
@@ -12,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
+from apps.domain import errors
 from apps.usage import gate
 from apps.usage.models import Entry, OpenAttempt
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, told
+from tests.money.calls import intent
 from tests.servers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -153,6 +156,25 @@ def test_without_the_database_a_call_fails_before_its_first_byte_and_its_upstrea
     until(lambda: ask(gateway, path, model="claude-test").status_code == 200)
     gateway.settle()
     until(lambda: not OpenAttempt.objects.exists())
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no network away")
+def test_a_database_that_says_nothing_shuts_the_gate_and_does_not_hold_up_its_end(monkeypatch):
+    """So the next calls are refused before they cost anything."""
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.3)
+
+    async def scenario() -> None:
+        watched = gate.Gate("one")
+        await watched.start()
+        passage = watched.put(intent())
+        with pytest.raises(errors.Unavailable):
+            await passage.open()
+        await asyncio.to_thread(until, lambda: watched.is_shut)
+        await asyncio.wait_for(watched.close(), 5)
+
+    with closed_ledger():
+        asyncio.run(scenario())
+    assert not OpenAttempt.objects.exists()
 
 
 def test_a_slow_model_hides_the_gate(gateway, world):
