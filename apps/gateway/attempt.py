@@ -67,8 +67,8 @@ class Accounts:
         if self.gate is not None:
             await self.gate.close()
         await self.forwarder.close()
-        await self.leases.close()
-        await self.journal.close()
+        is_told = await self.leases.close()
+        await self.journal.close(keep=not is_told)
 
     async def open(self, ctx: RequestContext, candidate: Try) -> Attempt:
         """Reserves the most this try can cost. Raises BudgetExhausted; then nothing was held and nothing is booked."""

@@ -61,6 +61,7 @@ class Journal:
         self._forwarded = 0
         self._cut = 0
         self.last_closed = 0
+        self._keep = False
         self._lock: pages.Lock | None = None
         self._file: pages.File | None = None
         self._ballast: Ballast | None = None
@@ -79,10 +80,12 @@ class Journal:
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
-    async def close(self) -> None:
-        """Writes what is waiting. The file goes if the ledger has all that is in it."""
+    async def close(self, *, keep: bool = False) -> None:
+        """Writes what is waiting. The file goes if the ledger has all that is in it, unless it is to be kept: whoever
+        recovers it returns its leases."""
         if self._thread is None:
             return
+        self._keep = keep
         self._said.append((_STOP, None, None, None))
         self._hand_over()
         await asyncio.to_thread(self._thread.join)
@@ -291,7 +294,7 @@ class Journal:
         assert self._lock is not None
         assert self._ballast is not None
         is_done = not (self._open or self._carried) and self._forwarded >= self.last_closed
-        is_done = is_done and not self._file.count_refused()
+        is_done = is_done and not self._keep and not self._file.count_refused()
         self._file.close()
         self._ballast.remove()
         if is_done:

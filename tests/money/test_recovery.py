@@ -11,15 +11,18 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.db import OperationalError
 
 from apps.domain import pricing
 from apps.domain.tokens import TokenUsage
+from apps.gateway.attempt import Accounts
 from apps.quotas import windows
+from apps.quotas.models import Replica
 from apps.usage import recovery
 from apps.usage.journal import Journal
 from apps.usage.models import Entry
 from apps.usage.records import Checkpoint
-from tests.money.books import budget, rule, standing
+from tests.money.books import NOW, budget, rule, standing, window
 from tests.money.calls import CARD, intent, outcome
 from tests.money.victim import RESERVED
 
@@ -92,6 +95,32 @@ def test_recovering_twice_changes_nothing_more(acme, folder, tmp_path):
     again = asyncio.run(recovery.recover(copy))
     assert (first.journals, again.journals, again.posted) == (1, 1, 0)
     assert standing(found) == after
+
+
+def test_leases_that_could_not_be_returned_at_the_end_are_by_who_recovers_the_journal(
+    acme, folder, settings, monkeypatch
+):
+    """All that was spent is in the ledger, and still the journal says whose the leases are."""
+    settings.WEIR_JOURNAL_DIR = str(folder)
+    found = budget(1_000, tenant=acme)
+    rules = [rule(found)]
+
+    def away(*arguments, **named):
+        raise OperationalError("the database is away")
+
+    async def scenario() -> None:
+        accounts = Accounts()
+        await accounts.start()
+        accounts.leases.settle(await accounts.leases.reserve(rules, amount=10, now=NOW), amount=0)
+        monkeypatch.setattr(windows, "release", away)
+        await accounts.close()
+
+    asyncio.run(scenario())
+    assert window(found).held > 0
+    assert asyncio.run(recovery.recover(folder)).journals == 1
+    assert window(found).held == 0
+    assert not Replica.objects.exists()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_neighbour_adopts_the_journal_without_a_restart(acme, folder):
