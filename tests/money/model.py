@@ -1,8 +1,8 @@
 """An executable model of the accounting: processes, their disks and a database, interleaved at random by seed.
 
-Processes take leases, promise, stream, settle, forward in pieces and twice; they are killed, paused past their lease
-while they go on promising (zombies), and lose their disks; answers of the database are lost after it has committed,
-and transactions wait for each other's locks. After every step the invariants of docs/money.md must hold.
+Processes take leases, promise, stream, settle, forward in pieces and twice; they are killed, taken for dead while they
+go on promising (zombies, until they are written off), and lose their disks; answers of the database are lost after it
+has committed, and transactions wait for each other's locks. After every step the invariants of docs/money.md must hold.
 
     python -m tests.money.model <seeds> [<mutant>]
 """
@@ -211,7 +211,10 @@ class World:
         """Of anybody: the paused look like the dead. Their journals may turn up after all."""
         books, name = self.books, self.dice.choice([*self.lost, process.name])
         chores = [books.presume, books.presume, books.write_off] if name in books.fenced else [books.fence]
-        self.begin_once(("reaper", name), self.dice.choice(chores)(name), lambda answer: None)
+        chore = self.dice.choice(chores)
+        if chore == books.write_off and name == process.name:
+            process.expire()
+        self.begin_once(("reaper", name), chore(name), lambda answer: None)
 
     def inherit(self, heir: Heir) -> None:
         if not heir.is_done and (heir.dead.name, "heir") not in self.working:

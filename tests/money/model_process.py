@@ -105,10 +105,14 @@ class Process:
             found = self.slices.setdefault(window, Slice((window, self.name, self.epoch)))
             found.granted, found.credit = granted, credit
 
-    def start_anew(self) -> None:
-        """It was fenced. Calls that run end on the leases they began on."""
+    def expire(self) -> None:
+        """By its own clock, before anybody may write it off: it takes nothing more of what it holds."""
         self.old += self.slices.values()
         self.slices = {}
+
+    def start_anew(self) -> None:
+        """It was fenced. Calls that run end on the leases they began on."""
+        self.expire()
         self.epoch = None
 
     def give_back(self) -> dict[LeaseKey, Committed]:
