@@ -158,6 +158,14 @@ def test_a_slow_one_is_slow_in_both_directions(echo):
         assert time.monotonic() - started >= 0.2
 
 
+def test_a_narrow_one_takes_its_time_for_every_byte(echo):
+    echo.throttle(50)
+    with dial(echo) as client:
+        started = time.monotonic()
+        assert said(client) == b"hello"
+        assert time.monotonic() - started >= 0.2
+
+
 def test_a_partition_keeps_what_is_sent_until_it_heals(echo):
     with dial(echo) as client:
         echo.hold()
