@@ -33,8 +33,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     cards: list[dict[str, Any]] = []
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
-        cards += _usage_cards(overview.today)
-        cards.append(_books_card())
+        cards += [*_usage_cards(overview.today), _doubt_card(request), _books_card()]
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
     if request.user.has_perm("catalog.view_provider"):
@@ -53,7 +52,6 @@ def _card(title: str, figure: str, note: str, link: str, *, good: bool = False, 
 def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
     ledger = reverse("admin:usage_entry_changelist")
     rate = 100 * today.errors / today.calls if today.calls else 0.0
-    doubt = f"up to {money.text(today.high - today.low)} in doubt" if today.unconfirmed else "every cost is known"
     return [
         _card("Spend today", money.text(today.cost), "since midnight UTC", f"{ledger}?since=24h"),
         _card("Calls today", f"{today.calls:,}", f"{state.in_flight:,} in flight now", f"{ledger}?since=24h"),
@@ -64,14 +62,21 @@ def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
             f"{ledger}?since=24h&outcome=errors",
             bad=rate >= MANY_ERRORS_PERCENT,
         ),
-        _card(
-            "Unconfirmed",
-            f"{today.unconfirmed:,}",
-            doubt,
-            f"{ledger}?since=24h&outcome=unconfirmed",
-            bad=today.unconfirmed > 0,
-        ),
     ]
+
+
+def _doubt_card(request: HttpRequest) -> dict[str, Any]:
+    """Of all time, as its page: what nobody has resolved does not come right at midnight."""
+    doubts = usage.doubts()
+    count, low, high = (sum(getattr(doubt, name) for doubt in doubts) for name in ("count", "low", "high"))
+    gap = figures.gap()
+    parts = [f"{money.text(low)} to {money.text(high)}"] if count else []
+    parts += [f"up to {money.text(gap)} lost with a disk"] if gap else []
+    note = "; ".join(parts) or "every cost is known"
+    link = reverse("admin:usage_unconfirmed_changelist")
+    if not request.user.has_perm("usage.view_unconfirmed"):
+        link = f"{reverse('admin:usage_entry_changelist')}?since=all&outcome=unconfirmed"
+    return _card("Unconfirmed", f"{count:,}", note, link, bad=bool(parts))
 
 
 def _books_card() -> dict[str, Any]:
@@ -79,7 +84,7 @@ def _books_card() -> dict[str, Any]:
     link = reverse("admin:usage_verification_changelist")
     checks = sorted(figures.last_checks(), key=lambda check: check.at)
     if not checks:
-        return _card("Books", "not checked yet", "the worker does, every hour", link)
+        return _card("Books", "–", "not checked yet; the worker does, every hour", link)
     violations = sum(check.violations for check in checks)
     note = format_html("verified {}", cells.ago(checks[-1].at))
     if violations:

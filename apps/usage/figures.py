@@ -38,7 +38,7 @@ def count() -> None:
     """Replaces the figures."""
     found = [
         Figure(name=OVERRUN_NANO, value=BudgetWindow.objects.aggregate(sum=Sum("overrun"))["sum"] or 0),
-        Figure(name=GAP_NANO, value=Gap.objects.filter(closed_at=None).aggregate(sum=Sum("amount"))["sum"] or 0),
+        Figure(name=GAP_NANO, value=gap()),
     ]
     for doubt in selectors.doubts():
         found.append(Figure(name=UNCONFIRMED, tenant_id=doubt.tenant_id, value=doubt.count))
@@ -46,6 +46,11 @@ def count() -> None:
     with transaction.atomic():
         Figure.objects.all().delete()
         Figure.objects.bulk_create(found)
+
+
+def gap() -> int:
+    """What may have been spent beside all that is recorded, in nano-USD."""
+    return Gap.objects.filter(closed_at=None).aggregate(sum=Sum("amount"))["sum"] or 0
 
 
 def read() -> list[Told]:

@@ -251,3 +251,16 @@ def test_the_first_page_of_an_empty_house_leads_to_the_first_key(desk):
     assert "No calls yet" in text
     assert f'href="{desk.url("keys_key_add")}"' in text
     assert "No budget has been used" in text
+
+
+def test_what_is_uncertain_stands_on_the_first_page_until_it_is_resolved(desk, call):
+    entry = call(3 * DAY, fields={"state": "unconfirmed", "low": 10_000_000, "high": 70_000_000})
+    call(HOUR)
+
+    def card() -> dict:
+        return next(card for card in desk.get("index").context["cards"] if card["title"] == "Unconfirmed")
+
+    assert (card()["figure"], card()["note"], card()["bad"]) == ("1", "$0.01 to $0.07", True)
+    assert card()["link"] == desk.url("usage_unconfirmed_changelist")
+    services.resolve(entry, actor=desk.user, cost="nothing")
+    assert (card()["figure"], card()["note"], card()["bad"]) == ("0", "every cost is known", False)
