@@ -34,7 +34,7 @@ class Authority:
     """As one replica. `on_fenced` is called when this process was taken for dead; it goes on under a new epoch.
 
     Until `trusted_until`, by `clock`, nobody can have given away what this process holds. `is_away`: the last question
-    had no answer.
+    had no answer. `is_in_doubt`: more may have been granted than was heard of.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Authority:
         self.epoch: int | None = None
         self.trusted_until = 0.0
         self.is_away = False
+        self.is_in_doubt = False
         self._shared = shared
         self._on_fenced = on_fenced
         self._clock = clock
@@ -66,7 +67,7 @@ class Authority:
                 except windows.Fenced:
                     await self._start_anew()
         except AWAY as error:
-            self.is_away = True
+            self.is_away = self.is_in_doubt = True
             self._away_until = self._clock() + AWAY_SECONDS
             raise _unreachable() from error
         raise errors.Unavailable("this replica was fenced", retry_after=1)
@@ -88,6 +89,11 @@ class Authority:
 
     async def release(self, keeps: Mapping[int, Keep]) -> set[int]:
         return await self._ask(partial(windows.release, keeps)) if keeps else set()
+
+    async def disown(self, *, known: Collection[int]) -> None:
+        """Beside these leases there is none; each has what this process knows of, as `release` was asked just now."""
+        await self._ask(partial(windows.disown, self.name, known=known))
+        self.is_in_doubt = False
 
     async def depart(self, *, known: Collection[int]) -> None:
         if self.epoch is not None:

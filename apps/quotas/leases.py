@@ -147,6 +147,8 @@ class LeaseBook:
         for grant in await self._authority.acquire([extension(found, amount) for found in short.values()], now=now):
             if (found := short.get(grant.lease_id)) is not None:
                 found.take_up(grant, found.rule)
+            else:
+                self._authority.is_in_doubt = True  # fenced meanwhile: it is of a lease that no call here has
 
     def _take(self, budgets: Sequence[Budget], amount: int, expected: int, now: float) -> Hold | None:
         if budgets and self._clock() > self._authority.trusted_until:
@@ -335,12 +337,17 @@ class LeaseBook:
             await self._give_back(slices)
 
     async def _tidy(self, now: float) -> None:
-        """Gives back what lies idle, and closes the leases of windows that have ended."""
+        """Gives back what lies idle, and closes the leases of windows that have ended. After an answer that was lost,
+        gives back whatever that may have granted, too."""
         async with self._lock:
             self._retire([budget_id for budget_id, found in self._slices.items() if now >= found.ends])
             patience = IDLE_SECONDS_SHARED if self.shared else IDLE_SECONDS_ALONE
             idle = [found for found in self._slices.values() if found.is_idle and now - found.used_at > patience]
-            await self._return_free([*idle, *self._retired])
+            if not self._authority.is_in_doubt:
+                await self._return_free([*idle, *self._retired])
+                return
+            await self._return_free([*self._slices.values(), *self._retired])
+            await self._authority.disown(known=[found.lease_id for found in (*self._slices.values(), *self._retired)])
 
     async def _give_back(self, slices: Sequence[Slice]) -> None:
         closed = await self._authority.release({found.lease_id: found.keep for found in slices})

@@ -245,12 +245,15 @@ def retire(replica: str) -> int:
 
 
 @transaction.atomic
-def depart(replica: str, *, known: Collection[int]) -> None:
-    """A clean end: forgets the replica unless one of the leases that it knew is still open.
-
-    One that it never heard of, as the answer was lost, has nothing in it.
-    """
+def disown(replica: str, *, known: Collection[int]) -> None:
+    """Closes the leases that a replica never heard of, as the answer was lost: nothing of them was spent."""
     close(list(Lease.objects.filter(replica__name=replica, is_open=True).exclude(pk__in=known)))
+
+
+@transaction.atomic
+def depart(replica: str, *, known: Collection[int]) -> None:
+    """A clean end: forgets the replica unless one of the leases that it knew is still open."""
+    disown(replica, known=known)
     Replica.objects.filter(name=replica).exclude(leases__is_open=True).delete()
 
 

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pytest
+from django.db import OperationalError
+from django.db.models import F
+from django.utils import timezone
 
 from apps.domain import errors
 from apps.quotas import services as quotas
@@ -181,6 +184,37 @@ def test_a_stream_that_ends_while_it_asks_for_more_leaves_that_to_the_next_call(
         with pytest.raises(asyncio.CancelledError):
             await task
         at_once(book.reserve(rules, amount=60, now=NOW))
+
+    run(scenario, LeaseBook("one", shared=True))
+
+
+@pytest.mark.parametrize("fenced", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_what_was_granted_with_an_answer_that_was_lost_comes_back(acme, monkeypatch, fenced, known):
+    found = budget(100, tenant=acme)
+    rules = [rule(found)]
+    acquire = windows.acquire
+
+    def unheard(*arguments, **named):
+        acquire(*arguments, **named)
+        raise OperationalError("the connection was cut")
+
+    async def scenario(book: LeaseBook) -> None:
+        spent = 0
+        if known:
+            spent = 20
+            book.settle(await book.reserve(rules, amount=spent, now=NOW), amount=spent)
+            await asyncio.gather(*book._fetching)
+        with monkeypatch.context() as patch:
+            patch.setattr(windows, "acquire", unheard)
+            with pytest.raises(errors.Unavailable):
+                await book.reserve(rules, amount=60, now=NOW)
+        if fenced:
+            await in_thread(Replica.objects.update, epoch=F("epoch") + 1, fenced_at=timezone.now())
+            with pytest.raises(windows.Fenced):
+                await book._authority.beat()
+        await book._tidy(NOW)
+        assert await in_thread(standing, found) == (0, spent)
 
     run(scenario, LeaseBook("one", shared=True))
 
