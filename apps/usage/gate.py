@@ -138,9 +138,9 @@ class Gate:
         if self._late:
             # While nothing has taken its place the row stays: the outcome may be on this machine only.
             posted = Exists(Entry.objects.filter(pk=OuterRef("pk")))
-            rows = OpenAttempt.objects.filter(pk__in=self._late)
-            rows.filter(posted).delete()
-            self._late = list(rows.values_list("pk", flat=True))
+            late = OpenAttempt.objects.filter(pk__in=self._late)
+            late.filter(posted).delete()
+            self._late = list(late.values_list("pk", flat=True))
 
     def _open(self, passages: Sequence[Passage]) -> None:
         assert self._loop is not None
