@@ -187,7 +187,8 @@ class Journal:
                 # Whatever it is, the thread has to live, or calls would wait for it for ever.
                 self._carry(group, error)
             else:
-                self._cut_if_due(through=forwarded, idle=not group)
+                if len(group) < _GROUP:  # else there is more, perhaps an outcome that the ledger refused
+                    self._cut_if_due(through=forwarded, idle=not group)
             self._ballast.look()
         self._shut()
 

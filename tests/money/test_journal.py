@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from django.db import connection
 from apps.domain import errors
 from apps.runtime import failpoints
 from apps.runtime.state import state
+from apps.usage import journal as journals
 from apps.usage import pages, recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
@@ -18,6 +20,7 @@ from apps.usage.models import Entry
 from tests.money.books import in_thread
 from tests.money.calls import intent, outcome
 from tests.money.journals import attempts, play
+from tests.servers import until
 
 
 def test_an_intent_that_is_acknowledged_is_in_the_file(folder):
@@ -53,6 +56,33 @@ def test_an_outcome_closes_its_intent_and_a_checkpoint_replaces_the_one_before(f
         assert (checkpoint.output_tokens, checkpoint.response_id) == (20, "msg_1")
 
     play(scenario, Journal(folder, name="a"))
+
+
+def test_a_page_is_not_cut_before_what_the_ledger_refused_of_it_is_put_aside(folder, monkeypatch):
+    monkeypatch.setattr(journals, "_GROUP", 1)
+    monkeypatch.setattr(journals, "_CUT_PAGES", 1)
+    order = []
+
+    async def scenario(journal: Journal) -> None:
+        assert journal._file is not None
+        poisoned = outcome()
+        journal.outcome(poisoned)
+        await journal.flush()
+        gather, cut, refuse = journal._gather, journal._file.cut, journal._file.refuse
+        is_said = threading.Event()
+        monkeypatch.setattr(journal, "_gather", lambda: is_said.wait(10) and gather())
+        monkeypatch.setattr(journal._file, "cut", lambda **named: order.append("cut") or cut(**named))
+        monkeypatch.setattr(journal._file, "refuse", lambda rows: order.append("refuse") or refuse(rows))
+        for _ in range(3):
+            journal.outcome(outcome())
+            journal._hand_over()
+        journal.refuse(poisoned)
+        journal.forwarded(through=1)
+        is_said.set()
+        await asyncio.to_thread(until, lambda: "cut" in order and "refuse" in order)
+
+    play(scenario, Journal(folder, name="a"))
+    assert order[0] == "refuse"
 
 
 def test_cutting_the_file_keeps_what_is_open(folder):
