@@ -214,7 +214,8 @@ def wanted(replica: str) -> set[int]:
 
 @transaction.atomic
 def release(keeps: Mapping[int, Keep]) -> set[int]:
-    """Gives back what leases (by id) have beyond what is to be kept. One that has nothing outstanding is closed.
+    """Gives back what leases (by id) have beyond what is to be kept. One that has nothing outstanding is closed, unless
+    more was spent than it ever had, and that is still on its way to the ledger: it would come back with a debt.
 
     Returns those that are closed or gone.
     """
@@ -223,7 +224,7 @@ def release(keeps: Mapping[int, Keep]) -> set[int]:
     closed = set(keeps) - set(owners)
     for lease in Lease.objects.filter(pk__in=owners):
         _give_back(lease, windows[lease.window_id], keep=keeps[lease.pk])
-        if lease.granted == lease.settled and not lease.credit:
+        if lease.granted == lease.settled >= keeps[lease.pk].most and not lease.credit:
             Lease.objects.filter(pk=lease.pk).update(is_open=False)
             closed.add(lease.pk)
     return closed

@@ -166,13 +166,13 @@ class Books:
         return max(0, min(window.overdraft - window.credit, window.worst_room, ask.credit))
 
     def release(self, keeps: Mapping[LeaseKey, Committed]) -> Transaction:
-        """What leases have beyond what is to be kept. One with nothing left is closed."""
+        """What leases have beyond what is to be kept. One with nothing left, and nothing to come, is closed."""
         yield from self.locks([window for window, _, _ in keeps])
         for key, committed in keeps.items():
             lease = self.leases.get(key)
             if lease is not None and lease.is_open:
                 self.shrink(key, committed)
-                lease.is_open = bool(lease.outstanding or lease.credit)
+                lease.is_open = bool(lease.outstanding or lease.credit) or committed[1] > lease.settled
 
     def shrink(self, key: LeaseKey, committed: Committed) -> None:
         """Not below what is recorded. Absolute, so doing it twice does no harm."""

@@ -174,3 +174,19 @@ def test_three_processes_that_race_with_an_overdraft_never_pass_amount_and_overd
     row = check(found)
     assert row.settled == sum(posted) <= 3_000
     assert (row.held, row.credit, row.overrun) == (0, 0, 0)
+
+
+def test_a_lease_waits_for_what_was_spent_beyond_it(acme):
+    """Closed before that is in the ledger, it would be taken up again with a debt that nobody pays off."""
+    found = budget(100, tenant=acme)
+    ask = windows.Ask(rule=rule(found), need=100, demand=100, unit=100)
+    (grant,) = windows.acquire([ask], replica="one", epoch=windows.register("one"), now=time.time(), replicas=2)
+    paid = {"windows": (grant.window_id,), "leases": (grant.lease_id,), "reserved": 100}
+    first, late = (outcome(intent(**paid), cost=cost) for cost in (100, 30))
+    keeps = {grant.lease_id: windows.Keep(130, 130)}
+    ledger.post([first])
+    assert windows.release(keeps) == set()
+    ledger.post([late])
+    assert windows.release(keeps) == {grant.lease_id}
+    assert (window(found).settled, window(found).held, window(found).overrun) == (130, 0, 30)
+    assert Lease.objects.get().settled == 130
