@@ -38,6 +38,7 @@ class Books:
     prices: list[dict[str, Any]]
     readings: list[Reading]
     obeys: bool = True  # the provider kept to `max_tokens`; one that does not may bill beyond what was reserved
+    stalls: bool = False  # gateways stood still: what came meanwhile for a client that left was not read
 
     @cached_property
     def cards(self) -> dict[int, PriceCard]:
@@ -102,7 +103,7 @@ def _row(books: Books, caller: str, rows: list[dict[str, Any]], reading: Reading
     if not low <= cost <= high:
         yield f"{told}: not a range"
     if last["state"] == "settled" and last["usage_source"] == "estimated":
-        if not _is_near(rows, reading):
+        if not _is_near(rows, reading, stalls=books.stalls):
             yield f"{told}: the estimate is far off"
     elif not low <= truth <= high and (books.obeys or truth <= rows[0]["reserved_nano"]):
         yield f"{told}: outside"
@@ -128,12 +129,12 @@ def _usage(reading: Reading) -> TokenUsage:
     )
 
 
-def _is_near(rows: list[dict[str, Any]], reading: Reading | None) -> bool:
+def _is_near(rows: list[dict[str, Any]], reading: Reading | None, *, stalls: bool) -> bool:
     """Of the output; the prompt is a few tokens."""
     if reading is None:
         return False
     out, emitted = sum(row["out_total"] for row in rows), reading.billed.output
-    return out <= emitted * ESTIMATE_FACTOR + 8 and emitted <= out * ESTIMATE_FACTOR + IN_FLIGHT_TOKENS
+    return out <= emitted * ESTIMATE_FACTOR + 8 and (stalls or emitted <= out * ESTIMATE_FACTOR + IN_FLIGHT_TOKENS)
 
 
 def _totals(books: Books) -> Iterable[str]:

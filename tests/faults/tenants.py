@@ -41,11 +41,12 @@ def settle(installation: Installation) -> None:
     until(lambda: all(reading.outcome != "open" for reading in installation.provider.readings()))
 
 
-def read_books(installation: Installation, tenant: Tenant, *, obeys: bool = True) -> books.Books:
-    """As they are now. The meter's part is what was asked since the tenant was made: one tenant at a time calls."""
+def read_books(installation: Installation, tenant: Tenant, **known: bool) -> books.Books:
+    """As they are now. The meter's part is what was asked since the tenant was made: one tenant at a time calls.
+    `known`: what there is to know besides, see `Books`."""
     told = installation.ask("books", tenant=tenant.id, budgets=tenant.budgets)
     metered = [reading for reading in installation.provider.readings() if reading.opened_at >= tenant.opened_at]
-    return books.Books(**told, readings=[reading for reading in metered if reading.caller], obeys=obeys)
+    return books.Books(**told, readings=[reading for reading in metered if reading.caller], **known)
 
 
 def settled(installation: Installation, tenant: Tenant) -> list[str]:
