@@ -8,6 +8,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.audit.fields import DollarsField
+from apps.domain import money
 from apps.usage.models import Unconfirmed
 
 EXACTLY = "exactly"
@@ -33,6 +34,15 @@ class ResolveForm(forms.ModelForm):
     class Meta:
         model = Unconfirmed
         fields: list[str] = []
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "said" in self.fields:
+            amounts = {"estimate": self.instance.cost_nano, "all": self.instance.high_nano}
+            self.fields["said"].choices = [
+                (name, f"{answer}: {money.exact(amounts[name])}" if name in amounts else answer)
+                for name, answer in ANSWERS.items()
+            ]
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

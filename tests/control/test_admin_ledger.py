@@ -159,7 +159,9 @@ def test_a_call_without_a_price_is_never_shown_as_free(desk, call):
 
 def test_a_cost_in_doubt_is_shown_as_a_range(desk, call):
     entry = call(fields={"state": "unconfirmed", "low": 10_000_000, "high": 70_000_000})
-    assert "$0.01 to $0.07" in desk.text("usage_entry_change", entry.pk)
+    text = desk.text("usage_entry_change", entry.pk)
+    assert "$0.01 to $0.07" in text
+    assert desk.url("usage_unconfirmed_change", entry.pk) in text
     assert "$0.01 to $0.07" in desk.text("usage_entry_changelist")
 
 
@@ -170,6 +172,7 @@ def test_a_resolved_attempt_is_shown_with_what_it_comes_to(desk, call):
     correction = services.resolve(entry, actor=None, cost=25_000_000)
     text = desk.text("usage_entry_change", entry.pk)
     assert "$0.01 to $0.07; the attempt in all $0.025" in text
+    assert desk.url("usage_unconfirmed_change", entry.pk) not in text
     assert desk.url("usage_entry_change", correction.pk) in text
     text = desk.text("usage_entry_change", correction.pk)
     assert "+$0.025; the attempt in all $0.025" in text

@@ -221,7 +221,7 @@ def test_an_operator_need_not_wait(spent):
 
 def test_a_living_replica_cannot_be_declared_lost(spent):
     known(running(spent, count=1))
-    with pytest.raises(CommandError, match="it lives"):
+    with pytest.raises(CommandError, match="may live"):
         lost("lost")
     assert standing(spent) == (0, GRANTED)
     assert OpenAttempt.objects.count() == 1

@@ -182,6 +182,9 @@ class EntryAdmin(GrowingAdmin):
     def exact_cost(self, entry: Entry) -> str:
         """And what its attempt comes to, where that is more than this row."""
         parts = [row for row in _of_request(entry) if row.attempt == entry.attempt]
+        if len(parts) == 1 and entry.kind == Kind.UNCONFIRMED:
+            resolve = reverse("admin:usage_unconfirmed_change", args=[entry.pk])
+            return cells.lines([_cost(entry, write=money.exact), cells.link(resolve, "Say what it did cost")])
         if len(parts) == 1:
             return _cost(entry, write=money.exact)
         summed = ("in_fresh", "in_cache_read", "out_total", "cost_nano", "low_nano", "high_nano")

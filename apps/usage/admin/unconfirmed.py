@@ -38,12 +38,19 @@ class UnconfirmedAdmin(AuditedAdmin):
                 "fields": ["shown_started", "shown_status", "tenant", "model_name", "provider", "shown_entry"],
             },
         ),
-        ("What it may have cost", {"fields": ["shown_range", "shown_estimate", "provider_request_id"]}),
+        (
+            "What it may have cost",
+            {
+                "fields": ["shown_range", "shown_estimate", "provider_request_id"],
+                "description": "The provider may know: ask for the request id below, or look at the invoice.",
+            },
+        ),
         (
             "What it did cost",
             {
                 "fields": ["said", "exactly", "note"],
-                "description": "The difference becomes an entry of its own, and budgets are charged it. Said once.",
+                "description": "Budgets are charged the most until then. The difference becomes an entry of its own,"
+                " and budgets have it back. It can be said only once.",
             },
         ),
     ]

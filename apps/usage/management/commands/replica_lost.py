@@ -28,7 +28,9 @@ class Command(BaseCommand):
         try:
             lost = reaper.declare_lost(name, actor=None)
         except reaper.Alive:
-            raise CommandError(f"{name} was heard of less than a minute ago: it lives. Stop it first.") from None
+            raise CommandError(
+                f"{name} was heard of less than a minute ago and may live: stop it, and try again in a minute."
+            ) from None
         except Replica.DoesNotExist:
             known = ", ".join(Replica.objects.values_list("name", flat=True)) or "none"
             raise CommandError(f"There is no replica {name}. Known are: {known}.") from None
