@@ -71,7 +71,8 @@ class BudgetForm(RuleForm):
         fields = [*SUBJECTS, "amount", "overdraft", "period", "starts_on", "ends_on", "timezone", "is_enabled"]
         help_texts = {
             **SUBJECT_HELP,
-            "starts_on": "A fixed period is one only: before and after it calls are refused.",
+            "starts_on": "A fixed period is one only: before and after it calls are refused. What was spent before "
+            "the budget was made is not counted.",
             "ends_on": "To the end of that day.",
         }
 

@@ -68,6 +68,8 @@ def test_a_past_price_is_corrected_by_another_one(desk):
     assert new_price(desk, wrong.deployment, **began, is_correction="on").status_code == 302
     right = Price.objects.latest("pk")
     assert right.effective_from.date() == wrong.effective_from.date()
+    told = f"reprice --deployment {wrong.deployment_id} --since {right.effective_from:%Y-%m-%dT%H:%M}"
+    assert told in desk.text("catalog_price_changelist")
     assert actions(by=desk.user) == ["price.corrected"]
     factories.price(wrong.deployment, effective_from=wrong.effective_from, is_correction=True)
     assert desk.text("catalog_price_changelist").count("in force<") == 1

@@ -271,3 +271,8 @@ def test_the_command_tells_what_it_would_do_and_what_it_cannot(books):
     with pytest.raises(CommandError, match=f"Not sealed: {LAST_BUT_ONE:%Y-%m}"):
         seal(month=LAST_BUT_ONE)
     assert seal(keep=400) == "Nothing to seal.\n"
+
+
+def test_what_is_no_month_is_told_in_a_line(db):
+    with pytest.raises(CommandError, match="“2026-13” is not like 2026-01"):
+        call_command("ledger_seal", "--month", "2026-13")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.messages import WARNING
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -132,6 +133,9 @@ class PriceAdmin(Priced, AuditedAdmin):
             is_correction=form.cleaned_data["is_correction"],
         )
         obj.pk, obj._state.adding = price.pk, False
+        if form.cleaned_data["is_correction"]:
+            told = f"manage.py reprice --deployment {obj.deployment_id} --since {price.effective_from:%Y-%m-%dT%H:%M}"
+            self.message_user(request, f"Calls keep what they were booked at until this is run: {told}", WARNING)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A price that is set stays as it is."""

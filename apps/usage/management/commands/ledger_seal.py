@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--keep", metavar="MONTHS", type=int, help="Instead of WEIR_RETENTION_MONTHS.")
-        which.add_argument("--month", metavar="YYYY-MM", type=_month, help="One month that has been over for another.")
+        which.add_argument("--month", metavar="YYYY-MM", type=_month, help="That month, if it has been over for one.")
         parser.add_argument("--export", metavar="FILE", type=Path, help="Write the rows there first (.jsonl.gz).")
         parser.add_argument("--dry-run", action="store_true", help="Only tell what would be sealed.")
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
 def _month(text: str) -> datetime:
     with contextlib.suppress(ValueError):
         return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
-    raise CommandError(f"{text!r} is not a month: 2026-01.")
+    raise ArgumentTypeError(f"“{text}” is not like 2026-01")
 
 
 def _listed(months: list[datetime]) -> str:
