@@ -60,11 +60,10 @@ class VerificationAdmin(GrowingAdmin):
     @display(description="Each")
     def promises(self, row: Verification) -> str:
         return cells.table(
-            ("", "Promise", "Checked", ""),
+            ("Promise", "Checked", ""),
             [
                 (
-                    cells.code(finding["name"]),
-                    finding["promise"],
+                    cells.lines([finding["promise"], cells.code(finding["name"])]),
                     cells.number(finding["checked"]),
                     cells.badge(f"{finding['violations']:,} broken", "bad")
                     if finding["violations"]

@@ -158,7 +158,7 @@ def _amount_checks() -> list[Check]:
         ),
         Check(
             "I3.counters",
-            "A call uses no fewer than no tokens.",
+            "No number of tokens is below zero.",
             of=_FIRST,
             wrong=f"NOT ({_LEAST} AND out_reasoning <= out_total)",
             expected="0",
@@ -208,7 +208,7 @@ def _identity_checks() -> list[Check]:
 def _closes() -> Check:
     return Check(
         "I5.closes",
-        "What follows a first record belongs to it: one correction at most, of an unconfirmed; repricings.",
+        "What follows a first record belongs to it: at most one correction, if it was unconfirmed, and repricings.",
         of="corrections + reprices > 0",
         wrong="corrections > unconfirmeds OR posts + unconfirmeds = 0",
         expected="unconfirmeds",
