@@ -79,7 +79,9 @@ def roll_up() -> int:
     count = 0
     while newest is not None:
         until = min(since + STRIDE, newest)
-        count += _roll_up(Entry.objects.filter(settled_at__gte=since - OVERLAP, settled_at__lte=until))
+        # SQLite compares text, in which a whole second with its zeros comes after the same one without.
+        fresh = Entry.objects.filter(settled_at__gte=since - OVERLAP, settled_at__lt=until + timedelta(milliseconds=1))
+        count += _roll_up(fresh)
         failpoint("rollup.before_mark")
         Watermark.objects.filter(name=NAME).update(at=until)
         if until == newest:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from apps.domain import ids
 from apps.runtime import failpoints
-from apps.usage import ledger, rollups, selectors, tasks
+from apps.usage import append_only, ledger, rollups, selectors, tasks
 from apps.usage.books.promises import key
 from apps.usage.models import Entry, HourlyRollup, Kind, Watermark
 from tests.control.ledgers import moment, plant
@@ -186,3 +186,14 @@ def test_the_hours_are_read_by_id_and_not_by_scanning_the_ledger():
         plan = str(cursor.fetchall())
     assert "SCAN usage_entry" not in plan
     assert "Seq Scan" not in plan
+
+
+def test_what_was_taken_at_a_whole_second_is_rolled_up_too():
+    """SQLite writes "12:07:01.000", and Django asks for "12:07:01", which comes before it."""
+    post(at=NOON)
+    append_only.unprotect(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE usage_entry SET settled_at = '2026-11-21 12:07:01.000'")
+    append_only.protect(connection)
+    rollups.roll_up()
+    assert HourlyRollup.objects.count() == 1

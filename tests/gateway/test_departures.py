@@ -15,7 +15,8 @@ from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 from tests.gateway.sockets import call, leave, read_until
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# What a caller that leaves costs is no matter of the database: one pass suffices.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgresql]
 
 NAMES = {ANTHROPIC: "claude", OPENAI: "gpt"}
 WAYS = ("fin", "rst", "half-close")

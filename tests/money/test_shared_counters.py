@@ -19,6 +19,8 @@ from tests import services
 from tests.faults.proxy import Proxy
 from tests.money.counters import PATIENT, admitted_eventually, count, limit, well
 
+pytestmark = pytest.mark.redis  # servers of its own, so one pass suffices
+
 
 @pytest.fixture(params=services.counter_servers())
 def server(request: pytest.FixtureRequest, counter_urls: dict[str, str]) -> str:
