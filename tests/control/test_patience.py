@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 
 from apps.runtime.database import DatabaseThread, Patience
 
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no network away")
+pytestmark = pytest.mark.postgresql  # SQLite is no network away
 
 
 def _nothing_said() -> None:

@@ -158,7 +158,7 @@ def test_without_the_database_a_call_fails_before_its_first_byte_and_its_upstrea
     until(lambda: not OpenAttempt.objects.exists())
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite is no network away")
+@pytest.mark.postgresql  # SQLite is no network away
 def test_a_database_that_says_nothing_shuts_the_gate_and_does_not_hold_up_its_end(monkeypatch):
     """So the next calls are refused before they cost anything."""
     monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.3)
