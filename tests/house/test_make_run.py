@@ -58,6 +58,7 @@ class Run:
         for line in self.process.stdout:
             lines.append(line)
             if line.startswith("  -d "):
+                lines.append(self.process.stdout.readline())  # an empty one, which may come in a write of its own
                 break
         self.ready_after = time.monotonic() - self.began
         return "".join(lines)
