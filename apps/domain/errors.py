@@ -23,6 +23,7 @@
     │   ├── UpstreamFailed         502  5xx
     │   ├── UpstreamTimeout        504  connect, first byte, idle or total
     │   └── UpstreamBroken         502  connection lost, truncated or garbled answer
+    │       └── ConnectionStale    502  a kept-alive connection was already closed when the request was written to it
     └── GatewayFault               ours
         ├── NoDeployment           529  (503 to OpenAI clients) nothing can serve the model now
         ├── Unavailable            503  draining, or the ledger cannot be written
@@ -223,6 +224,12 @@ class UpstreamTimeout(UpstreamError):
 
 class UpstreamBroken(UpstreamError):
     retryable = True
+
+
+class ConnectionStale(UpstreamBroken):
+    """Says nothing of the provider's health, and it most likely never saw the request: worth asking the same again."""
+
+    code = "connection_stale"
 
 
 class GatewayFault(GatewayError):

@@ -39,6 +39,7 @@ def judge(
     sent: bool,
     upstream_status: int | None,
     declined: bool,
+    unseen: bool,
     started: bool,
     finished: bool,
     reported: TokenUsage | None,
@@ -50,15 +51,15 @@ def judge(
 ) -> Verdict:
     """Void: the model never ran. Unconfirmed: it may have, and nobody can say; budgets are charged the most.
 
-    `declined`: under status 200, the provider's own error came where an answer should have begun.
+    `declined`: under status 200, the provider's own error came where an answer should have begun. `unseen`: most likely
+    the request came to nobody.
     Settled from the provider's own totals where the answer came to its end, else from what was counted on the way.
     """
     if not sent or (upstream_status is not None and upstream_status != 200) or (declined and not started):
         return VOID
     if upstream_status is None or not started:
-        return Verdict(
-            "unconfirmed", "none", NOTHING, _likely(density.input_tokens(prompt_bytes), card, reserved), 0, reserved
-        )
+        likely = 0 if unseen else _likely(density.input_tokens(prompt_bytes), card, reserved)
+        return Verdict("unconfirmed", "none", NOTHING, likely, 0, reserved)
     usage, source = _usage(reported, finished, density.input_tokens(prompt_bytes), density.output_tokens(output_bytes))
     cost = pricing.cost(usage, card) if card is not None else 0
     return Verdict("settled", source, usage, cost, cost, cost)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from apps.domain import errors, estimate
 from apps.domain.snapshot import UNRESTRAINED
+from apps.gateway.known import Known
 
 if TYPE_CHECKING:
     from apps.domain.limits.decision import Decision
@@ -44,25 +45,15 @@ class Restraints(NamedTuple):
     on_outage: Outage
 
 
-class _Memory:
-    """What restrains a key's calls of a model, under one snapshot: nothing of an older one is held on to."""
-
-    def __init__(self) -> None:
-        self.snapshot: Snapshot | None = None
-        self.known: dict[tuple[int, int], tuple[Principal, Restraints]] = {}
-
-
-_memory = _Memory()
-_MOST_KNOWN = 4096
+_restrained: Known[tuple[int, int], tuple[Principal, Restraints]] = Known()  # by key and model
 
 
 def _restraints(ctx: RequestContext) -> Restraints:
     principal, model = ctx.principal, ctx.model
     assert principal is not None
     assert model is not None
-    if _memory.snapshot is not ctx.snapshot or len(_memory.known) >= _MOST_KNOWN:
-        _memory.snapshot, _memory.known = ctx.snapshot, {}
-    known = _memory.known.get((principal.key_id, model.id))
+    restrained = _restrained.under(ctx.snapshot)
+    known = restrained.get((principal.key_id, model.id))
     if known is None or known[0] is not principal:
         rules = _rules(principal, model, ctx.snapshot)
         found = Restraints(
@@ -70,7 +61,7 @@ def _restraints(ctx: RequestContext) -> Restraints:
             tuple(dict.fromkeys(budget for rule in rules for budget in rule.budgets)),
             ctx.snapshot.on_outage.get(principal.tenant_id, "lease"),
         )
-        known = _memory.known[principal.key_id, model.id] = (principal, found)
+        known = restrained[principal.key_id, model.id] = (principal, found)
     return known[1]
 
 

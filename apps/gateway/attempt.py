@@ -245,7 +245,10 @@ class Attempt:
         failure = failure or self.failure
         if isinstance(failure, errors.UpstreamError) and not failure.reached:
             self._sent = False
-        verdict = self._judge(declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0)
+        verdict = self._judge(
+            declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0,
+            unseen=isinstance(failure, errors.ConnectionStale),
+        )
         self.cost, self.usage = verdict.cost, verdict.usage
         if self.passage is not None:
             self.passage.end()
@@ -256,12 +259,13 @@ class Attempt:
         self._accounts.journal.outcome(self._outcome(verdict, failure))
         failpoint("settle.after_journal")
 
-    def _judge(self, *, declined: bool) -> settlement.Verdict:
+    def _judge(self, *, declined: bool, unseen: bool) -> settlement.Verdict:
         seen = self.exchange.seen if self.exchange is not None else Seen()
         return settlement.judge(
             sent=self._sent,
             upstream_status=self.upstream_status,
             declined=declined,
+            unseen=unseen,
             started=seen.started,
             finished=seen.finished,
             reported=seen.usage,

@@ -10,10 +10,11 @@ from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange, Target
 from apps.domain.providers import registry as providers
 from apps.domain.routing import plan
+from apps.gateway.known import Known
 
 if TYPE_CHECKING:
     from apps.domain.providers.vendor import Vendor
-    from apps.domain.snapshot import Deployment, Snapshot
+    from apps.domain.snapshot import Deployment
     from apps.gateway.attempt import Accounts, Attempt
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer, Outbound
@@ -37,20 +38,19 @@ class Answered(NamedTuple):
 
 async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) -> Answered:
     """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
-    candidates = _plan(ctx)
     failure: errors.UpstreamError | None = None
-    for candidate in candidates:
-        attempt = await accounts.open(ctx, candidate)
-        try:
-            answered = await _ask(ctx, attempt, outbound)
-            if attempt.passage is not None:
-                await attempt.passage.open()
-            return answered
-        except errors.UpstreamError as error:
-            await attempt.abandon(error)
-            if not error.retryable or ctx.gone:  # nobody is left to try another for
-                raise
-            failure = error
+    for candidate in _plan(ctx):
+        for fresh in (False, True):
+            attempt = await accounts.open(ctx, candidate)
+            try:
+                return await _answer(ctx, attempt, outbound, fresh=fresh)
+            except errors.UpstreamError as error:
+                await attempt.abandon(error)
+                if not error.retryable or ctx.gone:  # nobody is left to try another for
+                    raise
+                failure = error
+                if not isinstance(error, errors.ConnectionStale):
+                    break
     assert failure is not None
     try:
         raise failure
@@ -66,29 +66,15 @@ class _Way(NamedTuple):
     target: Target
 
 
-class _Memory:
-    """What was found out under one snapshot: nothing of an older one is held on to."""
-
-    def __init__(self) -> None:
-        self.snapshot: Snapshot | None = None
-        self.usable: dict[tuple[int, int], list[plan.Usable]] = {}  # by model and tenant
-        self.ways: dict[tuple[int, int], _Way] = {}  # by model and deployment
-
-    def of(self, snapshot: Snapshot) -> _Memory:
-        if self.snapshot is not snapshot or len(self.usable) >= _MOST_KNOWN:
-            self.snapshot, self.usable, self.ways = snapshot, {}, {}
-        return self
-
-
-_memory = _Memory()
-_MOST_KNOWN = 4096
+_usable: Known[tuple[int, int], list[plan.Usable]] = Known()  # by model and tenant
+_ways: Known[tuple[int, int], _Way] = Known()  # by model and deployment
 
 
 def _plan(ctx: RequestContext) -> list[plan.Try]:
     model, principal = ctx.model, ctx.principal
     assert model is not None
     assert principal is not None
-    known = _memory.of(ctx.snapshot).usable
+    known = _usable.under(ctx.snapshot)
     usable = known.get((model.id, principal.tenant_id))
     if usable is None:
         usable = known[model.id, principal.tenant_id] = plan.usable(model, tenant_id=principal.tenant_id)
@@ -101,7 +87,7 @@ def _plan(ctx: RequestContext) -> list[plan.Try]:
 def _way(ctx: RequestContext, deployment: Deployment) -> _Way:
     model, provider = ctx.model, deployment.provider
     assert model is not None
-    known = _memory.of(ctx.snapshot).ways
+    known = _ways.under(ctx.snapshot)
     way = known.get((model.id, deployment.id))
     if way is None:
         vendor = providers.vendor(provider.vendor)
@@ -116,8 +102,16 @@ def _way(ctx: RequestContext, deployment: Deployment) -> _Way:
     return way
 
 
-async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Answered:
-    """One try. The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
+async def _answer(ctx: RequestContext, attempt: Attempt, outbound: Outbound, *, fresh: bool) -> Answered:
+    """One try."""
+    answered = await _ask(ctx, attempt, outbound, fresh=fresh)
+    if attempt.passage is not None:
+        await attempt.passage.open()
+    return answered
+
+
+async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound, *, fresh: bool) -> Answered:
+    """The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
     assert ctx.call is not None
     way = _way(ctx, attempt.deployment)
     exchange = attempt.exchange = exchanges.open(
@@ -131,7 +125,7 @@ async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound) -> Ans
     await attempt.intend()
     timeouts = attempt.deployment.provider.timeouts
     answer = attempt.answer = await outbound.open(
-        "POST", way.url, headers=headers, body=exchange.body, timeouts=timeouts
+        "POST", way.url, headers=headers, body=exchange.body, timeouts=timeouts, fresh=fresh
     )
     attempt.answered(answer)
     if answer.status != 200:

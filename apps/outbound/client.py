@@ -21,8 +21,8 @@ from apps.outbound.pool import Pool, made_connection
 from apps.outbound.transport import Body, reader
 from apps.runtime.ticker import Ticker
 
-# A kept-alive connection that is lost so soon after a request was written had been closed before it. Later than that
-# the provider may have worked on the request, and to send it again could be billed twice.
+# A kept-alive connection that is lost so soon after a request was written had been closed before it, as good as always.
+# Later than that the provider has most likely worked on the request.
 _STALE_WINDOW = 1.0
 
 
@@ -133,9 +133,19 @@ class Outbound:
             self._pool = self._make_pool(self._private_networks)
 
     async def open(
-        self, method: str, url: str, *, headers: list[tuple[str, str]], body: bytes, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        timeouts: Timeouts,
+        fresh: bool = False,
     ) -> Answer:
-        """Send a request, await the answer's head. Raises UpstreamTimeout, UpstreamBroken; redirects are answers."""
+        """Send a request once, await the answer's head; redirects are answers. `fresh`: on a connection of its own.
+
+        Raises UpstreamTimeout, UpstreamBroken, and ConnectionStale, which a `fresh` one never is.
+        """
         pool = self._pool
         if pool is None:
             pool = self._pool = self._make_pool(self._private_networks)
@@ -143,7 +153,8 @@ class Outbound:
         deadline = Deadline(timeouts, ticker=self._ticker)
         pool.enter()
         try:
-            response = await _send(pool, request, deadline=deadline, connect=timeouts.connect)
+            transport = pool.fresh_transport if fresh else pool.transport
+            response = await _send(transport, request, deadline=deadline, connect=timeouts.connect)
         except BaseException:
             deadline.stop()
             pool.leave()
@@ -164,22 +175,20 @@ class Outbound:
         return Pool(private_networks, transport=self._transport, resolver=self._resolver, tls=self._tls)
 
 
-async def _send(pool: Pool, request: httpx2.Request, *, deadline: Deadline, connect: float) -> httpx2.Response:
+async def _send(
+    transport: httpx2.AsyncBaseTransport, request: httpx2.Request, *, deadline: Deadline, connect: float
+) -> httpx2.Response:
     deadline.is_waiting = True
     made_connection.set(False)
     try:
-        try:
-            return await pool.transport.handle_async_request(request)
-        except Exception as error:
-            if not _is_stale(error, deadline):
-                raise
-        # Once more, on a connection of its own.
-        return await pool.fresh_transport.handle_async_request(request)
+        return await transport.handle_async_request(request)
     except asyncio.CancelledError:
         if (timeout := deadline.fault()) is None:
             raise
         raise timeout from None
     except Exception as error:
+        if _is_stale(error, deadline):
+            raise errors.ConnectionStale(faults.LOST) from error
         raise deadline.fault() or faults.translate(error, connect=connect) from error
     finally:
         deadline.is_waiting = False

@@ -29,7 +29,7 @@ _NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
 )
-_LOST = "The provider dropped the connection."
+LOST = "The provider dropped the connection."
 _CUT_SHORT = "Not enough data"  # aiohttp's words for a body whose end did not come; also its class for bad framing
 
 
@@ -49,11 +49,11 @@ def _said(causes: list[BaseException], connect: float | None) -> errors.Upstream
     if connect is not None and _any(causes, (TimeoutError, httpx2.TimeoutException)):
         return errors.UpstreamTimeout(f"The provider did not accept a connection within {connect:g} s.")
     if any(isinstance(cause, HttpProcessingError) and cause.message.startswith(_CUT_SHORT) for cause in causes):
-        return errors.UpstreamBroken(_LOST)
+        return errors.UpstreamBroken(LOST)
     for kinds, message in _BROKEN:
         if _any(causes, kinds):
             return errors.UpstreamBroken(message)
-    return errors.UpstreamBroken(_LOST)
+    return errors.UpstreamBroken(LOST)
 
 
 def is_lost(error: Exception) -> bool:

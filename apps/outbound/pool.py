@@ -23,7 +23,8 @@ from apps.outbound.transport import DirectTransport, Prepared, PreparedURL
 
 # Of an answer that nobody takes; a single read may bring more.
 UNREAD_BYTES = 16 * 1024
-KEEP_ALIVE = 60.0  # seconds; a dropped idle connection is noticed, or retried once
+# Seconds. Load balancers close what is idle at 60 and more, and a call that meets that on its way is sent twice.
+KEEP_ALIVE = 50.0
 _KNOWN_URLS = 4096
 
 made_connection: ContextVar[bool] = ContextVar("made_connection", default=False)  # by the call now running

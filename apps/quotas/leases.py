@@ -64,6 +64,11 @@ class LeaseBook:
         """The database did not answer when it was last asked."""
         return self._authority.is_away
 
+    @property
+    def _is_doubtful(self) -> bool:
+        """Somebody may have given away what this process holds: it spends nothing before it has asked."""
+        return self._clock() > self._authority.trusted_until
+
     async def start(self) -> None:
         """Begins the heartbeat. Needs no database: that is asked when it answers."""
         if self._beating is None:
@@ -122,8 +127,9 @@ class LeaseBook:
             found.spent += amount
 
     def extend(self, hold: Hold, *, amount: int) -> bool:
-        """`amount` more for a stream that outgrows its reservation; False if a lease has not that much."""
-        if not hold.is_open or any(found.free < amount for found in hold.slices):
+        """`amount` more for a stream that outgrows its reservation; False if a lease has not that much, or if it may have
+        been given away."""
+        if not hold.is_open or self._is_doubtful or any(found.free < amount for found in hold.slices):
             return False
         for found in hold.slices:
             found.reserved += amount
@@ -138,7 +144,7 @@ class LeaseBook:
             return True
         async with self._lock:
             short = {found.lease_id: found for found in hold.slices if found.free < amount}
-            if short and hold.is_open:
+            if hold.is_open and (short or self._is_doubtful):
                 await _to_its_end(self._acquire_more(short, amount, now=max(found.starts for found in hold.slices)))
         return self.extend(hold, amount=amount)
 
@@ -151,8 +157,8 @@ class LeaseBook:
                 self._authority.is_in_doubt = True  # fenced meanwhile: it is of a lease that no call here has
 
     def _take(self, budgets: Sequence[Budget], amount: int, expected: int, now: float) -> Hold | None:
-        if budgets and self._clock() > self._authority.trusted_until:
-            return None  # somebody may have given away what this process holds
+        if budgets and self._is_doubtful:
+            return None
         slices = []
         for budget in budgets:
             found = self._slices.get(budget.id)

@@ -21,6 +21,7 @@ KNOWN = {
     "sent": True,
     "upstream_status": 200,
     "declined": False,
+    "unseen": False,
     "started": True,
     "finished": True,
     "reported": TokenUsage(in_fresh=10, out_total=20),
@@ -54,6 +55,11 @@ def test_an_error_in_the_place_of_an_answer_costs_nothing_and_behind_its_beginni
 
 def test_what_was_never_sent_costs_nothing():
     assert judge(sent=False, upstream_status=None) == settlement.VOID
+
+
+def test_what_most_likely_came_to_nobody_is_guessed_to_cost_nothing_and_held_to_its_most():
+    verdict = judge(upstream_status=None, unseen=True, started=False, finished=False, reported=None)
+    assert (verdict.state, verdict.cost, verdict.low, verdict.high) == ("unconfirmed", 0, 0, 1_000_000_000)
 
 
 def test_silence_after_sending_keeps_the_whole_reservation_until_it_is_known():

@@ -47,3 +47,22 @@ def test_a_provider_that_was_not_reached_is_not_charged_to_a_budget(gateway, wor
     for _ in range(3):
         assert ask(gateway, ANTHROPIC, model="claude-nobody").status_code == 502
     assert {(row.state, row.high_nano) for row in entries(gateway)} == {("void", 0)}
+
+
+def test_a_call_whose_connection_had_gone_stale_is_sent_again_and_each_sending_has_its_row(gateway, world):
+    budget = world.budget(key=world.key_row, amount=10**12)
+    with upstream(hangs_up=True) as url:
+        world.deploy("claude-idle", upstream="m", url=url)
+        gateway.refresh()
+        for _ in range(2):
+            assert ask(gateway, ANTHROPIC, model="claude-idle", change={"stream": True}).status_code == 200
+    first, lost, again = entries(gateway)
+    assert lost.request_id == again.request_id != first.request_id
+    assert [(row.attempt, row.status, row.error_code, row.state) for row in (first, lost, again)] == [
+        (1, "ok", "", "settled"),
+        (1, "upstream_broken", "connection_stale", "unconfirmed"),
+        (2, "ok", "", "settled"),
+    ]
+    assert (lost.cost_nano, lost.low_nano, lost.high_nano) == (0, 0, lost.reserved_nano)
+    assert lost.reserved_nano == again.reserved_nano > 0
+    assert budget.windows.get().settled == first.cost_nano + lost.high_nano + again.cost_nano

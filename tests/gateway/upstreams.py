@@ -24,8 +24,11 @@ STREAM = b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encod
 
 
 @contextlib.contextmanager
-def upstream(answer: bytes = STREAM, *, head: bytes = b"", end: bytes = b"0\r\n\r\n") -> Iterator[str]:
-    """Answers each connection with one whole answer, `head` added to its headers and `end` as its last chunk."""
+def upstream(
+    answer: bytes = STREAM, *, head: bytes = b"", end: bytes = b"0\r\n\r\n", hangs_up: bool = False
+) -> Iterator[str]:
+    """Answers each connection with one whole answer, `head` added to its headers and `end` as its last chunk. If it
+    `hangs_up`, then when another request comes on it, else at once."""
 
     class Visit(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -35,6 +38,8 @@ def upstream(answer: bytes = STREAM, *, head: bytes = b"", end: bytes = b"0\r\n\
                 + head
                 + b"\r\n%x\r\n%b\r\n%b" % (len(answer), answer, end)
             )
+            if hangs_up:
+                self.request.recv(65536)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Visit) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()

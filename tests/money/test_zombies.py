@@ -45,6 +45,37 @@ def test_who_was_not_heard_for_nearly_a_quarantine_asks_before_it_spends(acme):
     assert Gap.objects.get().amount == 100
 
 
+def test_its_streams_do_not_grow_by_what_others_may_have_by_now(acme):
+    rules = [rule(budget(100, tenant=acme))]
+    clock = Clock()
+
+    async def scenario(sleeper: LeaseBook, other: LeaseBook) -> None:
+        hold = await sleeper.reserve(rules, amount=10, now=NOW)
+        assert sleeper.extend(hold, amount=5)
+        clock.stands += LONG
+        await in_thread(windows.write_off, "sleeper", at_once=True)
+        await other.reserve(rules, amount=100, now=NOW)
+        assert not sleeper.extend(hold, amount=5)
+        assert not await sleeper.extend_by_asking(hold, amount=5)
+        assert hold.amount == 15
+
+    run(scenario, LeaseBook("sleeper", shared=False, clock=clock), LeaseBook("other", shared=False))
+
+
+def test_the_streams_of_who_was_only_stopped_grow_once_it_has_asked(acme):
+    rules = [rule(budget(100, tenant=acme))]
+    clock = Clock()
+
+    async def scenario(book: LeaseBook) -> None:
+        hold = await book.reserve(rules, amount=10, now=NOW)
+        clock.stands += LONG
+        assert not book.extend(hold, amount=5)
+        assert await book.extend_by_asking(hold, amount=5)
+        assert hold.amount == 15
+
+    run(scenario, LeaseBook("one", shared=False, clock=clock))
+
+
 def test_who_was_only_stopped_goes_on_with_what_it_has(acme):
     rules = [rule(budget(100, tenant=acme))]
     clock = Clock()

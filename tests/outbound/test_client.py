@@ -23,9 +23,11 @@ async def outbound() -> AsyncIterator[Outbound]:
     await client.close()
 
 
-async def post(outbound: Outbound, upstream: Upstream, *, timeouts: Timeouts = PATIENT, body: bytes = b"{}") -> Answer:
+async def post(
+    outbound: Outbound, upstream: Upstream, *, timeouts: Timeouts = PATIENT, body: bytes = b"{}", fresh: bool = False
+) -> Answer:
     headers = [("content-type", "application/json"), ("x-api-key", "k"), ("user-agent", "tests")]
-    return await outbound.open("POST", upstream.url, headers=headers, body=body, timeouts=timeouts)
+    return await outbound.open("POST", upstream.url, headers=headers, body=body, timeouts=timeouts, fresh=fresh)
 
 
 async def test_it_sends_the_request_as_given_and_reads_the_answer(outbound: Outbound) -> None:
@@ -256,32 +258,38 @@ async def test_a_refused_connection_is_reported(outbound: Outbound) -> None:
         await post(outbound, upstream)
 
 
-async def test_a_stale_kept_alive_connection_is_replaced_once(outbound: Outbound) -> None:
+async def test_a_kept_alive_connection_that_had_been_closed_is_told_and_a_fresh_one_can_be_asked_for(
+    outbound: Outbound,
+) -> None:
     async def script(visit: Visit) -> None:
-        if visit.connection == 1 and len(upstream.visits) == 2:
+        if len(upstream.visits) == 2:
             visit.reset()  # the upstream gave up the idle connection as the request came in
         else:
             await visit.send(ok(b"served"))
 
     async with listening(script) as upstream:
         await fetch(post(outbound, upstream))
-        answer = await post(outbound, upstream, body=b"again")
-        assert await answer.read(10) == b"served"
-        assert [visit.connection for visit in upstream.visits] == [1, 1, 2]
-        assert upstream.visits[-1].body == b"again"
+        with pytest.raises(errors.ConnectionStale) as caught:
+            await post(outbound, upstream)
+        assert caught.value.reached
+        assert await fetch(post(outbound, upstream)) == b"served"
+        assert await fetch(post(outbound, upstream, fresh=True)) == b"served"
+        assert [visit.connection for visit in upstream.visits] == [1, 1, 2, 3]
 
 
-async def test_a_fresh_connection_that_is_reset_is_not_tried_again(outbound: Outbound) -> None:
+async def test_a_fresh_connection_that_is_reset_is_not_called_stale(outbound: Outbound) -> None:
     async def script(visit: Visit) -> None:
         visit.reset()
 
     async with listening(script) as upstream:
-        with pytest.raises(errors.UpstreamBroken, match="dropped the connection"):
-            await post(outbound, upstream)
-        assert len(upstream.visits) == 1
+        for _ in range(2):
+            with pytest.raises(errors.UpstreamBroken, match="dropped the connection") as caught:
+                await post(outbound, upstream, fresh=True)
+            assert not isinstance(caught.value, errors.ConnectionStale)
+        assert len(upstream.visits) == 2
 
 
-async def test_a_reset_after_bytes_of_the_answer_is_not_tried_again(outbound: Outbound) -> None:
+async def test_a_reset_after_bytes_of_the_answer_is_not_called_stale(outbound: Outbound) -> None:
     async def script(visit: Visit) -> None:
         if len(upstream.visits) == 1:
             await visit.send(ok(b"served"))
@@ -291,8 +299,9 @@ async def test_a_reset_after_bytes_of_the_answer_is_not_tried_again(outbound: Ou
 
     async with listening(script) as upstream:
         await fetch(post(outbound, upstream))
-        with pytest.raises(errors.UpstreamBroken):
+        with pytest.raises(errors.UpstreamBroken) as caught:
             await fetch(post(outbound, upstream))
+        assert not isinstance(caught.value, errors.ConnectionStale)
         assert len(upstream.visits) == 2
 
 
