@@ -127,8 +127,7 @@ class LeaseBook:
             found.spent += amount
 
     def extend(self, hold: Hold, *, amount: int) -> bool:
-        """`amount` more for a stream that outgrows its reservation; False if a lease has not that much, or if it may have
-        been given away."""
+        """`amount` more for a stream that outgrows its reservation; False if a lease is in doubt or has not so much."""
         if not hold.is_open or self._is_doubtful or any(found.free < amount for found in hold.slices):
             return False
         for found in hold.slices:
