@@ -1,4 +1,7 @@
-"""`manage.py ledger_seal`: keep the totals of old months and drop their rows."""
+"""`manage.py ledger_seal`: keep the totals of old months and drop their rows.
+
+Ends with 0 if that is done, with 1 if the books do not let a month be sealed, with 2 on a mistake.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from django.utils import timezone
 from apps.domain import money
 from apps.usage import retention, sealing
 from apps.usage.models import SealedMonth
+
+MISTAKE = 2
 
 
 class Command(BaseCommand):
@@ -49,11 +54,12 @@ class Command(BaseCommand):
         if month is None:
             if options["keep"] is None and not settings.WEIR_RETENTION_MONTHS:
                 raise CommandError(
-                    "WEIR_RETENTION_MONTHS is not set, so rows are kept for ever: say --keep or --month."
+                    "WEIR_RETENTION_MONTHS is not set, so rows are kept for ever: say --keep or --month.",
+                    returncode=MISTAKE,
                 )
             return retention.due(timezone.now(), months=options["keep"])
         if month not in retention.due(timezone.now(), months=retention.LEAST):
-            raise CommandError(f"{month:%Y-%m} has no rows, or has not been over for a month.")
+            raise CommandError(f"{month:%Y-%m} has no rows, or has not been over for a month.", returncode=MISTAKE)
         return [month]
 
     def _seal(self, month: datetime, exported: retention.Exported | None) -> bool:

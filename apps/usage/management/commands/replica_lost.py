@@ -1,4 +1,7 @@
-"""`manage.py replica_lost NAME`: somebody knows that a gateway process will not come back, and its disk neither."""
+"""`manage.py replica_lost NAME`: somebody knows that a gateway process will not come back, and its disk neither.
+
+Ends with 0 if that is written down, with 1 if it was not, with 2 if there is no such process.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 from apps.domain import money
 from apps.quotas.models import Replica
 from apps.usage import reaper
+
+MISTAKE = 2
 
 
 class Command(BaseCommand):
@@ -23,6 +28,11 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="Do not ask.")
 
     def handle(self, *args: Any, name: str, yes: bool, **options: Any) -> None:
+        known = sorted(Replica.objects.values_list("name", flat=True))
+        if name not in known:
+            raise CommandError(
+                f"There is no replica {name}. Known are: {', '.join(known) or 'none'}.", returncode=MISTAKE
+            )
         if not yes and input(f"Will {name} and its disk never come back? [y/N] ").strip().lower() != "y":
             raise CommandError("Nothing was done.")
         try:
@@ -32,6 +42,5 @@ class Command(BaseCommand):
                 f"{name} was heard of less than a minute ago and may live: stop it, and try again in a minute."
             ) from None
         except Replica.DoesNotExist:
-            known = ", ".join(Replica.objects.values_list("name", flat=True)) or "none"
-            raise CommandError(f"There is no replica {name}. Known are: {known}.") from None
+            raise CommandError(f"{name} was taken over in the meantime; nothing was done.") from None
         self.stdout.write(f"{lost.unconfirmed} calls are unconfirmed; the gap is {money.exact(lost.gap)}.")
