@@ -40,7 +40,7 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
     """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
     failure: errors.UpstreamError | None = None
     for candidate in _plan(ctx):
-        for fresh in (False, True):
+        for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
             attempt = await accounts.open(ctx, candidate)
             try:
                 return await _answer(ctx, attempt, outbound, fresh=fresh)
