@@ -38,8 +38,10 @@ MENU = [
         "Usage",
         _item("Ledger", "receipt_long", "usage.entry"),
         _item("Unconfirmed usage", "help", "usage.unconfirmed"),
+        _item("Gaps", "broken_image", "quotas.gap"),
         _item("Checks of the books", "fact_check", "usage.verification"),
         _item("Hourly rollups", "bar_chart", "usage.hourlyrollup"),
+        _item("Sealed months", "inventory_2", "usage.sealedmonth"),
     ),
     _group(
         "Access",

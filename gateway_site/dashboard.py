@@ -33,11 +33,11 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     cards: list[dict[str, Any]] = []
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
-        cards += [*_usage_cards(overview.today), _doubt_card(request), _books_card()]
+        cards += [*_usage_cards(overview.today), _doubt_card(request), *_gap_cards(request), *_books_cards(request)]
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
     if request.user.has_perm("catalog.view_provider"):
-        cards.insert(3, _provider_card())
+        cards.insert(3, _provider_card(may_add=request.user.has_perm("catalog.add_provider")))
     if request.user.has_perm("quotas.view_budget"):
         context["budgets"] = [_budget(window, subject) for window, subject in quotas.most_used(now, MOST_USED)]
     context["cards"] = cards
@@ -69,14 +69,23 @@ def _doubt_card(request: HttpRequest) -> dict[str, Any]:
     """Of all time, as its page: what nobody has resolved does not come right at midnight."""
     doubts = usage.doubts()
     count, low, high = (sum(getattr(doubt, name) for doubt in doubts) for name in ("count", "low", "high"))
-    gap = figures.gap()
-    parts = [f"{money.text(low)} to {money.text(high)}"] if count else []
-    parts += [f"up to {money.text(gap)} lost with a disk"] if gap else []
-    note = "; ".join(parts) or "every cost is known"
+    note = f"{money.text(low)} to {money.text(high)}" if count else "every cost is known"
     link = reverse("admin:usage_unconfirmed_changelist")
     if not request.user.has_perm("usage.view_unconfirmed"):
         link = f"{reverse('admin:usage_entry_changelist')}?since=all&outcome=unconfirmed"
-    return _card("Unconfirmed", f"{count:,}", note, link, bad=bool(parts))
+    return _card("Unconfirmed", f"{count:,}", note, link, bad=bool(count))
+
+
+def _gap_cards(request: HttpRequest) -> list[dict[str, Any]]:
+    """Where a disk was lost."""
+    if not request.user.has_perm("quotas.view_gap") or not (gap := figures.gap()):
+        return []
+    link = f"{reverse('admin:quotas_gap_changelist')}?state=open"
+    return [_card("Gaps", f"up to {money.text(gap)}", "lost with a disk, beside the ledger", link, bad=True)]
+
+
+def _books_cards(request: HttpRequest) -> list[dict[str, Any]]:
+    return [_books_card()] if request.user.has_perm("usage.view_verification") else []
 
 
 def _books_card() -> dict[str, Any]:
@@ -92,7 +101,7 @@ def _books_card() -> dict[str, Any]:
     return _card("Books", "true", note, link, good=True)
 
 
-def _provider_card() -> dict[str, Any]:
+def _provider_card(*, may_add: bool) -> dict[str, Any]:
     """Disabled ones are nobody's worry."""
     names: dict[str, list[str]] = defaultdict(list)
     for provider in catalog.providers_overview():
@@ -102,8 +111,8 @@ def _provider_card() -> dict[str, Any]:
     parts = [f"{word}: {', '.join(names[state])}" for state, word in PROVIDER_TROUBLES.items() if state in names]
     if Health.UNKNOWN in names:
         parts.append(f"not checked yet: {len(names[Health.UNKNOWN])}")
-    note = "; ".join(parts) or ("all answer" if count else "add one")
-    link = reverse("admin:catalog_provider_changelist" if count else "admin:catalog_provider_add")
+    note = "; ".join(parts) or ("all answer" if count else "add one" if may_add else "none yet")
+    link = reverse("admin:catalog_provider_changelist" if count or not may_add else "admin:catalog_provider_add")
     return _card("Providers", f"{len(names[Health.UP])} of {count} up", note, link, bad=Health.DOWN in names)
 
 

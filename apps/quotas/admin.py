@@ -257,6 +257,8 @@ def _budgets(request: HttpRequest, row: Any) -> Panel | None:
     budgets = list(with_spent(_rules(Budget, row))[:20])
     scope = row._meta.model_name
     if not budgets:
+        if not request.user.has_perm("quotas.add_budget"):
+            return None
         return Panel("Budget", "none", "Set one", f"{reverse('admin:quotas_budget_add')}?{scope}={row.pk}")
     tightest: Any = max(budgets, key=lambda budget: percent(budget.settled or 0, budget.amount))
     spent = percent(tightest.settled or 0, tightest.amount)
@@ -274,6 +276,8 @@ def _limits(request: HttpRequest, row: Any) -> Panel | None:
     limits = list(_rules(Limit, row)[:20])
     scope = row._meta.model_name
     if not limits:
+        if not request.user.has_perm("quotas.add_limit"):
+            return None
         return Panel("Limits", "none", "Set one", f"{reverse('admin:quotas_limit_add')}?{scope}={row.pk}")
     least = {
         unit: min(values)

@@ -5,24 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.audit.fields import DollarsField
 from apps.domain import money
+from apps.domain.tokens import TokenUsage
 from apps.usage.models import Unconfirmed
+from apps.usage.services import COUNTERS
 
-EXACTLY = "exactly"
+EXACTLY, TOKENS = "exactly", "tokens"
 ANSWERS = {
     "nothing": "Nothing: the model never ran",
     "estimate": "What was estimated",
     "all": "The most it can have cost",
-    EXACTLY: "Exactly this:",
+    EXACTLY: "Exactly these dollars:",
+    TOKENS: "What these tokens cost, at the price the call began with:",
 }
+LABELS = {
+    "in_fresh": "Input, tokens",
+    "in_cache_read": "Input from cache, tokens",
+    "in_cache_write_5m": "Input to cache, 5 minutes, tokens",
+    "in_cache_write_1h": "Input to cache, 1 hour, tokens",
+    "out_total": "Output, tokens",
+    "out_reasoning": "Of the output, reasoning, tokens",
+}
+
+
+def _counter(name: str) -> forms.IntegerField:
+    return forms.IntegerField(
+        label=LABELS[name], required=False, min_value=0, widget=UnfoldAdminIntegerFieldWidget({"min": 0})
+    )
 
 
 class ResolveForm(forms.ModelForm):
     said = forms.ChoiceField(label="It cost", choices=list(ANSWERS.items()), widget=UnfoldAdminRadioSelectWidget)
     exactly = DollarsField(label="Exactly, $", required=False)
+    in_fresh = _counter("in_fresh")
+    in_cache_read = _counter("in_cache_read")
+    in_cache_write_5m = _counter("in_cache_write_5m")
+    in_cache_write_1h = _counter("in_cache_write_1h")
+    out_total = _counter("out_total")
+    out_reasoning = _counter("out_reasoning")
     note = forms.CharField(
         label="How it is known",
         max_length=200,
@@ -37,21 +60,34 @@ class ResolveForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # The counters are the row's own columns too: what it has stays out of the answer.
+        self.initial = {name: value for name, value in self.initial.items() if name not in COUNTERS}
         if "said" in self.fields:
             amounts = {"estimate": self.instance.cost_nano, "all": self.instance.high_nano}
             self.fields["said"].choices = [
                 (name, f"{answer}: {money.exact(amounts[name])}" if name in amounts else answer)
                 for name, answer in ANSWERS.items()
+                if name != TOKENS or self.instance.price_version is not None
             ]
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
-        if values.get("said") == EXACTLY and values.get("exactly") is None and "exactly" not in self.errors:
+        said = values.get("said")
+        if said == EXACTLY and values.get("exactly") is None and "exactly" not in self.errors:
             self.add_error("exactly", "Say how much.")
+        counted = [name for name in COUNTERS if values.get(name) is not None]
+        if said == TOKENS and not counted and not set(COUNTERS) & set(self.errors):
+            self.add_error("in_fresh", "Say how many.")
+        if said is not None and said != EXACTLY and values.get("exactly") is not None:
+            self.add_error("exactly", "Something else is chosen above: leave this empty, or choose it.")
+        if said is not None and said != TOKENS and counted:
+            self.add_error(counted[0], "Something else is chosen above: leave this empty, or choose it.")
         return values
 
     @property
-    def cost(self) -> int | str:
-        """As `services.resolve` takes it."""
+    def answer(self) -> dict[str, Any]:
+        """As `services.resolve` takes it: `cost` or `usage`."""
         values = self.cleaned_data
-        return values["exactly"] if values["said"] == EXACTLY else values["said"]
+        if values["said"] == TOKENS:
+            return {"usage": TokenUsage(**{name: values[name] or 0 for name in COUNTERS})}
+        return {"cost": values["exactly"] if values["said"] == EXACTLY else values["said"]}

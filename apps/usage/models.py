@@ -160,6 +160,7 @@ class Unconfirmed(Entry):
         proxy = True
         ordering = ["-id"]
         verbose_name = "unconfirmed call"
+        verbose_name_plural = "unconfirmed usage"
         default_permissions = ("view", "change")
 
 
@@ -337,6 +338,8 @@ class Verification(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        verbose_name = "check of the books"
+        verbose_name_plural = "checks of the books"
         default_permissions = ("view",)
 
     def __str__(self) -> str:

@@ -14,7 +14,7 @@ from django.db.models import Sum
 
 from apps.audit.models import Record
 from apps.catalog import selectors as catalog
-from apps.domain import pricing
+from apps.domain import money, pricing
 from apps.domain.tokens import TokenUsage
 from apps.quotas.models import Budget
 from apps.usage import ledger, rollups, selectors, services
@@ -301,7 +301,7 @@ def test_an_operator_resolves_it_on_its_page(values, cost, desk, doubt):
     assert sums() == (cost, cost, cost)
     record = Record.objects.get(action="usage.resolved")
     assert (record.actor_id, record.after) == (desk.user.pk, {"cost_nano": cost, "note": "their invoice"})
-    assert "Every cost is known" in desk.text("usage_unconfirmed_changelist")
+    assert "No unconfirmed usage" in desk.text("usage_unconfirmed_changelist")
     assert desk.get("usage_unconfirmed_change", doubt.pk).status_code == 302  # there is nothing left to say
 
 
@@ -311,11 +311,44 @@ def test_an_operator_resolves_it_on_its_page(values, cost, desk, doubt):
         ({"said": "exactly"}, "exactly"),
         ({"said": "exactly", "exactly": "-1"}, "exactly"),
         ({"said": "much"}, "said"),
+        ({"said": "nothing", "exactly": "1"}, "exactly"),
+        ({"said": "estimate", "out_total": "5"}, "out_total"),
         ({}, "said"),
     ],
 )
 def test_what_an_operator_cannot_mean_is_told_at_its_field(values, field, desk, doubt):
     assert list(errors(desk.send("usage_unconfirmed_change", doubt.pk, **values))) == [field]
+    assert Entry.objects.count() == 1
+
+
+@pytest.fixture
+def priced(website) -> Entry:
+    card = catalog.price_card(factories.price().pk)
+    spend = budget(10**12, tenant=website.tenant)
+    return doubtful(spend, high=50_000_000, project_id=website.pk, card=card)
+
+
+def test_an_operator_says_tokens_and_is_told_what_they_cost(desk, priced):
+    values = {"said": "tokens", "in_fresh": "1000", "out_total": "200"}
+    url = desk.url("usage_unconfirmed_change", priced.pk)
+    form = desk.form("usage_unconfirmed_change", priced.pk)
+    response = desk.client.post(url, form | values, follow=True)
+    cost = priced_at(priced, in_fresh=1_000, out_total=200)
+    assert sums() == (cost, cost, cost)
+    assert f"It cost {money.exact(cost)}." in response.content.decode()
+
+
+def priced_at(entry: Entry, **counters: int) -> int:
+    return pricing.cost(TokenUsage(**counters), catalog.price_card(entry.price_version))
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [({}, "in_fresh"), ({"in_fresh": "-1"}, "in_fresh"), ({"out_total": "5", "exactly": "1"}, "exactly")],
+)
+def test_tokens_are_said_alone_and_are_no_fewer_than_none(values, field, desk, priced):
+    response = desk.send("usage_unconfirmed_change", priced.pk, said="tokens", **values)
+    assert list(errors(response)) == [field]
     assert Entry.objects.count() == 1
 
 

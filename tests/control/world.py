@@ -18,10 +18,10 @@ from apps.catalog import services as catalog
 from apps.catalog.models import AllowedNetwork, Deployment, Model, Price, Provider
 from apps.keys.models import Key
 from apps.quotas import services as quotas
-from apps.quotas.models import Budget, BudgetWindow, Lease, Limit, Replica
+from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
 from apps.tenants.models import Membership, Project, Role, Tenant
 from apps.usage import ledger, rollups
-from apps.usage.models import Entry, HourlyRollup, Unconfirmed, Verification
+from apps.usage.models import Entry, HourlyRollup, SealedMonth, Unconfirmed, Verification
 from tests import factories
 from tests.money.calls import intent, outcome
 
@@ -70,6 +70,8 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
     rows.append(Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]))
+    rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
+    rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += schedules(name)
     return {type(row): row for row in rows}
 

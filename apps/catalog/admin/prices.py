@@ -8,10 +8,11 @@ from django.contrib import admin
 from django.contrib.messages import WARNING
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from apps.audit import cells
 from apps.audit.models import Area
@@ -22,6 +23,7 @@ from apps.catalog.models import Price
 from apps.domain import money
 
 AMOUNTS = ["shown_input", "shown_output", "shown_read", "shown_write", "shown_write_1h"]
+CORRECTED = ["deployment", "effective_from", "input", "output", "cache_read", "cache_write_5m", "cache_write_1h"]
 PER_MILLION = "US dollars per million tokens."
 
 
@@ -31,6 +33,10 @@ def _column(name: str, description: str) -> Any:
         return cells.amount(money.exact(getattr(price, name)))
 
     return shown
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 class Priced:
@@ -78,6 +84,7 @@ class PriceAdmin(Priced, AuditedAdmin):
     search_fields = ["deployment__model__name__icontains"]
     search_help_text = "Part of the model's name"
     autocomplete_fields = ["deployment"]
+    actions_detail = ["correct"]
     nothing_yet = "Without a price, calls are counted in tokens only and budgets do not move."
     fieldsets = [
         (None, {"fields": ["deployment", "effective_from", "is_correction"]}),
@@ -118,7 +125,18 @@ class PriceAdmin(Priced, AuditedAdmin):
         return int(price.pk)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        return {"effective_from": timezone.now(), **super().get_changeform_initial_data(request)}
+        given = super().get_changeform_initial_data(request)
+        corrected = Price.objects.filter(pk=number).first() if (number := _number(given.pop("corrects", ""))) else None
+        if corrected is None:
+            return {"effective_from": timezone.now(), **given}
+        return {name: getattr(corrected, name) for name in CORRECTED} | {"is_correction": True}
+
+    @action(description="Correct", icon="edit", permissions=["correct"])
+    def correct(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return HttpResponseRedirect(f"{reverse('admin:catalog_price_add')}?corrects={object_id}")
+
+    def has_correct_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_add_permission(request)
 
     def save_model(self, request: HttpRequest, obj: Price, form: ModelForm, change: bool) -> None:
         price = services.set_price(

@@ -6,7 +6,7 @@ from apps.audit import cells
 from apps.catalog.models import Price
 from apps.domain import money
 from apps.domain.pricing import MILLION
-from apps.usage.models import Entry
+from apps.usage.models import Entry, Kind, Source, Status
 
 COUNTERS = (
     ("Input", "in_fresh", "input"),
@@ -27,9 +27,24 @@ def breakdown(entry: Entry) -> str:
             continue
         rate = getattr(price, name) if price is not None else None
         rows.append((label, cells.number(tokens), *_priced(tokens, rate)))
+    if price is not None and (guess := _guessed(entry, price)):
+        rows.append(("Output not seen, two more seconds, a guess", *guess))
     if entry.out_reasoning:
         rows.append(("of the output, reasoning", cells.number(entry.out_reasoning), "", ""))
     return cells.table(("", "Tokens", "$ per 1M", "Amount"), rows)
+
+
+def _guessed(entry: Entry, price: Price) -> tuple[str, str, str] | None:
+    """Tokens, rate and amount of what recovery adds to what was seen of an attempt whose process died: the row keeps
+    it in its cost only."""
+    if (entry.kind, entry.status, entry.usage_source) != (Kind.UNCONFIRMED, Status.INTERRUPTED, Source.ESTIMATED):
+        return None
+    seen = sum(getattr(entry, counter) * getattr(price, name) for _, counter, name in COUNTERS)
+    rest = entry.cost_nano - (seen + MILLION // 2) // MILLION
+    if rest <= 0 or not price.output:
+        return None
+    tokens = cells.number(round(rest * MILLION / price.output))
+    return tokens, cells.amount(money.exact(price.output)), cells.amount(money.exact(rest))
 
 
 def _priced(tokens: int, rate: int | None) -> tuple[str, str]:

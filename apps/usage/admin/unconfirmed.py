@@ -19,6 +19,7 @@ from apps.domain import money
 from apps.usage import selectors, services
 from apps.usage.forms import ResolveForm
 from apps.usage.models import Entry, Kind, Unconfirmed
+from apps.usage.services import COUNTERS
 
 
 @admin.register(Unconfirmed)
@@ -30,7 +31,11 @@ class UnconfirmedAdmin(AuditedAdmin):
     list_select_related = ["tenant"]
     list_fullwidth = True
     sortable_by: list[str] = []
-    nothing_yet = "Every cost is known. Calls whose provider never answered come here, and those of killed processes."
+    nothing = "No unconfirmed usage"
+    nothing_yet = (
+        "That is the good state: every cost is known."
+        " Calls whose provider never answered come here, and those of killed processes."
+    )
     fieldsets = [
         (
             None,
@@ -48,7 +53,7 @@ class UnconfirmedAdmin(AuditedAdmin):
         (
             "What it did cost",
             {
-                "fields": ["said", "exactly", "note"],
+                "fields": ["said", "exactly", COUNTERS[:2], COUNTERS[2:4], COUNTERS[4:], "note"],
                 "description": "Budgets are charged the most until then. The difference becomes an entry of its own,"
                 " and budgets have it back. It can be said only once.",
             },
@@ -79,7 +84,8 @@ class UnconfirmedAdmin(AuditedAdmin):
     def save_model(self, request: HttpRequest, obj: Unconfirmed, form: ModelForm, change: bool) -> None:
         assert isinstance(form, ResolveForm)
         entry = Entry.objects.get(pk=obj.pk)
-        services.resolve(entry, actor=request.user, cost=form.cost, note=form.cleaned_data["note"])
+        correction = services.resolve(entry, actor=request.user, note=form.cleaned_data["note"], **form.answer)
+        self.message_user(request, f"It cost {money.exact(entry.cost_nano + correction.cost_nano)}.")
 
     @display(description="Started (UTC)")
     def shown_started(self, entry: Unconfirmed) -> str:
