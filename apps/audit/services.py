@@ -125,6 +125,8 @@ def amend(
 def remove(row: models.Model, *, actor: Any, action: str, area: str, tenant_id: int | None = None) -> int:
     """Delete a row. Raises ProtectedError where others depend on it."""
     with transaction.atomic():
+        # As `amend` does, the row before the revision: otherwise the two could wait for each other.
+        row._meta.model._base_manager.select_for_update().filter(pk=row.pk).first()
         number = record(actor=actor, action=action, target=row, area=area, before=picture(row), tenant_id=tenant_id)
         row.delete()
         return number

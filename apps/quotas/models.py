@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone as clock
@@ -148,6 +148,12 @@ class Budget(Rule):
             raise ValidationError({"period": "Spending was counted by this period: make another budget."})
         if any(getattr(stored, f"{name}_id") != getattr(self, f"{name}_id") for name in ("tenant", *NARROW)):
             raise ValidationError("Spending was counted for this subject: make another budget.")
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        """Its windows are locked first: their leases go before them, and whoever changes a lease holds its window."""
+        with transaction.atomic():
+            list(self.windows.select_for_update().order_by("pk"))
+            return super().delete(*args, **options)
 
     def _clean_days(self) -> None:
         if self.period != Period.FIXED:
