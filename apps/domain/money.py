@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, Inexact, localcontext
 
 NANO = 1_000_000_000
 _CENT = NANO // 100
@@ -10,9 +10,11 @@ _CENT = NANO // 100
 
 def nano(dollars: Decimal) -> int:
     """Nano-USD of an amount in dollars. Raises ValueError for a fraction of a nano-dollar."""
-    exact = dollars * NANO
-    if exact != int(exact):
-        raise ValueError("amounts go down to a nano-dollar")
+    with localcontext() as context:
+        context.clear_flags()
+        exact = dollars * NANO
+        if context.flags[Inexact] or exact != int(exact):
+            raise ValueError("amounts go down to a nano-dollar")
     return int(exact)
 
 

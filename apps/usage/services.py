@@ -14,6 +14,7 @@ from apps.audit.models import Area
 from apps.catalog import selectors as catalog
 from apps.domain import money, pricing, settlement
 from apps.domain.tokens import NOTHING, TokenUsage
+from apps.quotas.models import MOST_NANO
 from apps.usage import ledger, rows
 from apps.usage.models import Entry, Kind, Source, State
 
@@ -56,6 +57,8 @@ def _of_cost(entry: Entry, cost: int | str | None) -> dict[str, Any]:
     assert cost is not None
     if cost < 0:
         raise ValidationError("A cost is not below zero.")
+    if cost > MOST_NANO:
+        raise ValidationError("A cost is not above what can be counted.")
     counters = dict.fromkeys(COUNTERS, 0) if cost == 0 else {}
     return _truth(entry, cost=cost, source=Source.NONE) | counters
 

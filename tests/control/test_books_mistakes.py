@@ -21,6 +21,20 @@ def test_sealing_without_a_retention_is_a_mistake(settings):
     assert mistake.value.returncode == 2
 
 
+@pytest.mark.parametrize("months", ["0", "-3"])
+def test_keeping_no_month_or_less_is_a_mistake(months):
+    with pytest.raises(CommandError, match=r"^--keep is 1 or more: ") as mistake:
+        call_command("ledger_seal", "--keep", months, "--dry-run")
+    assert mistake.value.returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [[], ["somebody", "--list"]])
+def test_a_replica_is_named_or_all_are_listed(arguments):
+    with pytest.raises(CommandError, match=r"^Say which one is lost, or --list") as mistake:
+        call_command("replica_lost", *arguments)
+    assert mistake.value.returncode == 2
+
+
 def test_nobody_is_asked_whether_an_unknown_replica_is_lost(monkeypatch):
     monkeypatch.setattr("builtins.input", lambda question: pytest.fail(question))
     with pytest.raises(CommandError, match=r"There is no replica nobody. Known are: none\.") as mistake:

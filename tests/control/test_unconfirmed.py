@@ -28,6 +28,11 @@ from tests.money.test_corrections import lease
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _no_journals(settings, tmp_path) -> None:
+    settings.WEIR_JOURNAL_DIR = str(tmp_path / "journal")
+
+
 @pytest.fixture
 def spend(db) -> Budget:
     return budget(10**9, tenant=factories.tenant("Acme"))
@@ -238,6 +243,9 @@ def test_the_command_tells_programs_the_same(spend):
     ("said", "cost"),
     [
         (["--cost", "73"], 73),
+        (["--usd", "0.000000073"], 73),
+        (["--usd", "0"], 0),
+        (["--usd", "1.50000000"], 1_500_000_000),
         (["--nothing"], 0),
         (["--estimate"], 40),
         (["--all"], 100),
@@ -260,6 +268,14 @@ def test_the_command_resolves_what_it_is_told(said, cost, spend):
     [
         ["--resolve", "{open}"],
         ["--resolve", "{open}", "--cost", "-5"],
+        ["--resolve", "{open}", "--cost", str(2**63)],
+        ["--resolve", "{open}", "--usd", "-0.5"],
+        ["--resolve", "{open}", "--usd", "0.0000000001"],
+        ["--resolve", "{open}", "--usd", "1.0000000000000000000000000000001"],
+        ["--resolve", "{open}", "--usd", "$3"],
+        ["--resolve", "{open}", "--usd", "NaN"],
+        ["--resolve", "{open}", "--usd", "inf"],
+        ["--resolve", "{open}", "--usd", "1e999999999"],
         ["--resolve", "{open}", "--tokens", "words=3"],
         ["--resolve", "{open}", "--tokens", "in_fresh=many"],
         ["--resolve", "{open}9", "--nothing"],

@@ -48,3 +48,5 @@ def test_dollars_and_nano_dollars_are_the_same_both_ways():
 def test_less_than_a_nano_dollar_is_refused():
     with pytest.raises(ValueError, match="nano-dollar"):
         money.nano(Decimal("0.0000000001"))
+    with pytest.raises(ValueError, match="nano-dollar"):
+        money.nano(Decimal("1.0000000000000000000000000000001"))

@@ -227,6 +227,28 @@ def test_a_living_replica_cannot_be_declared_lost(spent):
     assert OpenAttempt.objects.count() == 1
 
 
+def test_calls_of_who_is_no_replica_any_more_need_not_wait_either(spent):
+    known(running(spent, count=2))
+    windows.write_off("lost", at_once=True)
+    assert lost("lost") == "2 calls are unconfirmed; the gap is $0.00.\n"
+
+
+def test_who_is_taken_over_while_somebody_thinks_is_not_given_up(spent, monkeypatch):
+    running(spent, count=1)
+    silent()
+
+    def taken_over(_question: str) -> str:
+        windows.retire("lost")
+        return "y"
+
+    monkeypatch.setattr("builtins.input", taken_over)
+    with pytest.raises(CommandError, match="lost was taken over in the meantime; nothing was done") as ended:
+        call_command("replica_lost", "lost")
+    assert ended.value.returncode == 1
+    assert not Record.objects.filter(action="replica.lost").exists()
+    assert not Gap.objects.exists()
+
+
 def test_nothing_is_done_without_a_yes(spent, monkeypatch):
     running(spent, count=1)
     silent()

@@ -10,7 +10,7 @@ import msgspec
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.usage import journals
+from apps.usage import journals, lines
 
 _HEADS = ("JOURNAL", "STATE", "BYTES", "OPEN", "UNFORWARDED", "REFUSED")
 
@@ -32,13 +32,8 @@ class Command(BaseCommand):
             self.stdout.write(msgspec.json.encode(found).decode())
             return
         rows = [_HEADS, *(tuple(_text(value) for value in msgspec.structs.astuple(one)) for one in found)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
-        for row in rows:
-            told = (
-                word.ljust(width) if column < 2 else word.rjust(width)
-                for column, (word, width) in enumerate(zip(row, widths, strict=True))
-            )
-            self.stdout.write("  ".join(told).rstrip())
+        for line in lines.columns(rows, words=2):
+            self.stdout.write(line)
 
     def _retry(self, folder: Path, name: str) -> None:
         try:

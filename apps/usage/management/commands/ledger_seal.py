@@ -50,14 +50,19 @@ class Command(BaseCommand):
             raise CommandError(f"Not sealed: {_listed(refused)}.")
 
     def _months(self, options: dict[str, Any]) -> list[datetime]:
-        month = options["month"]
+        month, keep = options["month"], options["keep"]
         if month is None:
-            if options["keep"] is None and not settings.WEIR_RETENTION_MONTHS:
+            if keep is not None and keep < retention.LEAST:
+                raise CommandError(
+                    f"--keep is {retention.LEAST} or more: what comes late finds its month whole for so long.",
+                    returncode=MISTAKE,
+                )
+            if keep is None and not settings.WEIR_RETENTION_MONTHS:
                 raise CommandError(
                     "WEIR_RETENTION_MONTHS is not set, so rows are kept for ever: say --keep or --month.",
                     returncode=MISTAKE,
                 )
-            return retention.due(timezone.now(), months=options["keep"])
+            return retention.due(timezone.now(), months=keep)
         if month not in retention.due(timezone.now(), months=retention.LEAST):
             raise CommandError(f"{month:%Y-%m} has no rows, or has not been over for a month.", returncode=MISTAKE)
         return [month]

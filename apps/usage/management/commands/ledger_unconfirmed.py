@@ -1,6 +1,7 @@
 """`manage.py ledger_unconfirmed`: what nobody knows yet, and what a person knows of it after all.
 
-Ends with 0 if nothing is unconfirmed (or the one named was resolved), with 1 if something is, with 2 on a mistake.
+Ends with 0 if nothing is unconfirmed (or the one named was resolved), with 1 if something is, with 2 on a mistake. A
+journal that nobody has taken over is told, and changes nothing of that: what it says is not in the ledger yet.
 """
 
 from __future__ import annotations
@@ -10,16 +11,21 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from apps.domain import money
 from apps.domain.tokens import TokenUsage
+from apps.quotas.models import MOST_NANO
 from apps.tenants.models import Tenant
-from apps.usage import selectors, services
+from apps.usage import journals, lines, selectors, services
 from apps.usage.models import Entry
 
 OPEN, MISTAKE = 1, 2
@@ -37,6 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("--resolve", metavar="REQUEST_ID[/ATTEMPT]", help="The one whose cost is known now.")
         known = parser.add_mutually_exclusive_group()
         known.add_argument("--cost", type=int, metavar="NANO_USD", help="It cost exactly that.")
+        known.add_argument("--usd", metavar="DECIMAL", help="It cost exactly that, in dollars: 0.00125.")
         known.add_argument(
             "--tokens", metavar="NAME=N,…", help="It used that, at its frozen price: in_fresh=10,out_total=5."
         )
@@ -55,10 +62,12 @@ class Command(BaseCommand):
 
     def _resolve(self, options: dict[str, Any]) -> None:
         cost = options["said"] if options["cost"] is None else options["cost"]
+        if options["usd"] is not None:
+            cost = _nano(options["usd"])
         usage = _usage(options["tokens"]) if options["tokens"] else None
         if cost is None and usage is None:
             raise CommandError(
-                "Say what it cost: --cost, --tokens, --nothing, --estimate or --all.", returncode=MISTAKE
+                "Say what it cost: --usd, --cost, --tokens, --nothing, --estimate or --all.", returncode=MISTAKE
             )
         entry = _named(options["resolve"])
         correction = services.resolve(entry, actor=None, note=options["note"], cost=cost, usage=usage)
@@ -74,29 +83,48 @@ class Command(BaseCommand):
         doubts = selectors.doubts(**subject)
         names = dict(Tenant.objects.values_list("pk", "slug"))
         entries = list(selectors.unconfirmed(**subject)[: max(0, options["limit"])])
+        left = self._left_behind()
         if options["json"]:
-            self._write_json(doubts, entries, names)
+            self._write_json(doubts, entries, names, left)
         else:
             self._write_text(doubts, entries, names)
+            self.stdout.write(_in_all(doubts, is_whole=left == []))
+            if left:
+                self.stdout.write(_not_counted(left))
         return sum(doubt.count for doubt in doubts)
 
-    def _write_json(self, doubts: Sequence[selectors.Doubt], entries: Sequence[Entry], names: dict[int, str]) -> None:
+    def _left_behind(self) -> list[journals.Listed] | None:
+        """Journals on this host that nobody has taken over, unreadable ones among them. None: cannot be told."""
+        try:
+            found = journals.listed(Path(settings.WEIR_JOURNAL_DIR))
+        except OSError as error:
+            self.stderr.write(f"Whether a journal was left behind cannot be told: {error}")
+            return None
+        return [one for one in found if one.state in ("orphaned", "unreadable")]
+
+    def _write_json(
+        self,
+        doubts: Sequence[selectors.Doubt],
+        entries: Sequence[Entry],
+        names: dict[int, str],
+        left: list[journals.Listed] | None,
+    ) -> None:
         tenants = [{"tenant": names.get(doubt.tenant_id, str(doubt.tenant_id)), **_sums([doubt])} for doubt in doubts]
         listed = [{**_told(entry), "tenant": names.get(entry.tenant_id)} for entry in entries]
-        self.stdout.write(json.dumps({**_sums(doubts), "tenants": tenants, "entries": listed}, indent=2))
+        told = {**_sums(doubts), "tenants": tenants, "entries": listed, "journals": msgspec.to_builtins(left)}
+        self.stdout.write(json.dumps(told, indent=2))
 
     def _write_text(self, doubts: Sequence[selectors.Doubt], entries: Sequence[Entry], names: dict[int, str]) -> None:
         now = datetime.now(UTC)
         for entry in entries:
             between = f"{money.exact(entry.low_nano)} to {money.exact(entry.high_nano)}"
-            age = _age((now - entry.started_at).total_seconds())
+            age = lines.age((now - entry.started_at).total_seconds())
             told = f"about {money.exact(entry.cost_nano)}, {entry.status}, {entry.model_name}"
             self.stdout.write(
                 f"{_name(entry)}  {age:>6}  {names.get(entry.tenant_id, entry.tenant_id)}  {between}, {told}"
             )
         for doubt in doubts:
             self.stdout.write(f"{names.get(doubt.tenant_id, doubt.tenant_id)}: {_summed([doubt])}")
-        self.stdout.write(f"In all: {_summed(doubts)}" if doubts else "Every cost is known.")
 
 
 _SAID = {
@@ -120,6 +148,19 @@ def _named(text: str) -> Entry:
         names = ", ".join(_name(entry) for entry in entries)
         raise CommandError(f"Which of them? {names}", returncode=MISTAKE)
     return entries[0]
+
+
+def _nano(text: str) -> int:
+    """Raises CommandError."""
+    try:
+        amount = Decimal(text)
+        if not amount.is_finite() or amount.copy_abs() > money.dollars(MOST_NANO):
+            raise ValueError("it is more than can be counted")
+        return money.nano(amount)
+    except InvalidOperation:
+        raise CommandError(f"“{text}” is not an amount in dollars like 0.00125.", returncode=MISTAKE) from None
+    except ValueError as error:
+        raise CommandError(f"“{text}” is no cost: {error}.", returncode=MISTAKE) from None
 
 
 def _usage(text: str) -> TokenUsage:
@@ -172,8 +213,20 @@ def _summed(doubts: Sequence[selectors.Doubt]) -> str:
     return f"{sums['count']:,} unconfirmed, between {low} and {high}, about {estimate}"
 
 
-def _age(seconds: float) -> str:
-    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+def _in_all(doubts: Sequence[selectors.Doubt], *, is_whole: bool) -> str:
+    if doubts:
+        return f"In all: {_summed(doubts)}"
+    return "Every cost is known." if is_whole else "Every cost in the ledger is known."
+
+
+def _not_counted(left: Sequence[journals.Listed]) -> str:
+    """With the next step."""
+    names = ", ".join(one.name for one in left)
+    journal = "1 journal" if len(left) == 1 else f"{len(left)} journals"
+    told = f"Not counted: {journal} in {settings.WEIR_JOURNAL_DIR} that nobody has taken over ({names})."
+    steps = []
+    if any(one.state == "orphaned" for one in left):
+        steps.append("Start a gateway on that folder: it takes over within ten seconds")
+    if any(one.state == "unreadable" for one in left):
+        steps.append("`manage.py journals --retry NAME` once what cannot be read is mended")
+    return f"{told} {'; '.join(steps)}."

@@ -1,6 +1,7 @@
 """`manage.py replica_lost NAME`: somebody knows that a gateway process will not come back, and its disk neither.
 
-Ends with 0 if that is written down, with 1 if it was not, with 2 if there is no such process.
+Ends with 0 if that is written down or with `--list`, with 1 if it was not, with 2 if there is no such process, or none
+is named.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from django.core.management.base import BaseCommand, CommandError
 
 from apps.domain import money
 from apps.quotas.models import Replica
-from apps.usage import reaper
+from apps.usage import lines, processes, reaper
 
 MISTAKE = 2
+
+_HEADS = ("REPLICA", "STATE", "LAST HEARD", "EPOCH", "OPEN LEASES")
 
 
 class Command(BaseCommand):
@@ -24,16 +27,29 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", metavar="NAME", help="As its journal is called; see `manage.py journals`.")
+        parser.add_argument("name", metavar="NAME", nargs="?", help="As --list and `manage.py journals` call it.")
+        parser.add_argument("--list", action="store_true", help="Only tell which there are, and how they are.")
         parser.add_argument("--yes", action="store_true", help="Do not ask.")
 
-    def handle(self, *args: Any, name: str, yes: bool, **options: Any) -> None:
-        known = sorted(Replica.objects.values_list("name", flat=True))
+    def handle(self, *args: Any, name: str | None, yes: bool, **options: Any) -> None:
+        if (name is None) != options["list"]:
+            raise CommandError("Say which one is lost, or --list to see which there are.", returncode=MISTAKE)
+        if name is None:
+            self._list()
+        else:
+            self._give_up(name, is_sure=yes)
+
+    def _list(self) -> None:
+        for line in lines.columns([_HEADS, *map(_row, processes.listed())], words=2):
+            self.stdout.write(line)
+
+    def _give_up(self, name: str, *, is_sure: bool) -> None:
+        known = processes.losable()
         if name not in known:
             raise CommandError(
                 f"There is no replica {name}. Known are: {', '.join(known) or 'none'}.", returncode=MISTAKE
             )
-        if not yes and input(f"Will {name} and its disk never come back? [y/N] ").strip().lower() != "y":
+        if not is_sure and input(f"Will {name} and its disk never come back? [y/N] ").strip().lower() != "y":
             raise CommandError("Nothing was done.")
         try:
             lost = reaper.declare_lost(name, actor=None)
@@ -44,3 +60,8 @@ class Command(BaseCommand):
         except Replica.DoesNotExist:
             raise CommandError(f"{name} was taken over in the meantime; nothing was done.") from None
         self.stdout.write(f"{lost.unconfirmed} calls are unconfirmed; the gap is {money.exact(lost.gap)}.")
+
+
+def _row(one: processes.Listed) -> tuple[str, ...]:
+    heard = "?" if one.silence is None else f"{lines.age(one.silence.total_seconds())} ago"
+    return one.name, one.state, heard, "?" if one.epoch is None else str(one.epoch), money.exact(one.held)
