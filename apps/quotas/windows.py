@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ DEAD_AFTER = timedelta(seconds=60)
 QUIET_AFTER = timedelta(seconds=12)
 QUARANTINE = timedelta(minutes=10)
 WANTED_FOR = timedelta(seconds=2)
+_NOTHING: Mapping[int, int] = MappingProxyType({})
 _PAY_FROM_LEASE = (
     "UPDATE quotas_lease SET granted = granted + %s, settled = settled + %s, credit = credit - %s WHERE id = %s"
 )
@@ -231,18 +233,31 @@ def release(keeps: Mapping[int, Keep]) -> set[int]:
 
 
 @transaction.atomic
-def retire(replica: str) -> int:
-    """Frees all that a dead replica's leases have left, once its journal is in the ledger. Returns how much.
+def retire(replica: str, *, owed: Mapping[int, int] = _NOTHING) -> int:
+    """Frees what a dead replica's leases have left, once its journal is in the ledger. Returns how much.
 
-    Of one that was written off before, the gaps are closed: all is known now.
+    Of one that was written off before, the gaps are closed: all is known now. `owed`, by lease: what its journal knows
+    and the ledger has refused. As much stays held, for as long as somebody vouches for it, or stays a gap.
     """
-    Gap.objects.filter(replica=replica, closed_at=None).update(closed_at=Now())
+    gaps = Gap.objects.filter(replica=replica, closed_at=None)
+    for gap in gaps.filter(lease__in=owed):
+        gaps.filter(pk=gap.pk).update(amount=min(gap.amount, owed[gap.lease]))
+    gaps.exclude(lease__in=owed).update(closed_at=Now())
     found = Replica.objects.select_for_update().filter(name=replica).first()
     if found is None:
         return 0
-    freed = sum(close(list(Lease.objects.filter(replica=found, is_open=True))).values())
-    found.delete()
+    freed = sum(close(list(Lease.objects.filter(replica=found, is_open=True)), owed=owed).values())
+    if Lease.objects.filter(replica=found, is_open=True).exists():
+        vouch([replica])
+    else:
+        found.delete()
     return freed
+
+
+def vouch(replicas: Collection[str]) -> None:
+    """Says of processes that have ended that the journals with what the ledger refused of theirs are still there: for
+    one more quarantine what they hold is not written off. They are fenced, so that nobody takes them for alive."""
+    Replica.objects.filter(name__in=replicas).update(heartbeat=Now(), fenced_at=Now())
 
 
 @transaction.atomic
@@ -258,13 +273,16 @@ def depart(replica: str, *, known: Collection[int]) -> None:
     Replica.objects.filter(name=replica).exclude(leases__is_open=True).delete()
 
 
-def close(leases: Sequence[Lease]) -> dict[int, int]:
-    """Ends leases; what was outstanding by lease id. To be called in a transaction."""
+def close(leases: Sequence[Lease], *, owed: Mapping[int, int] = _NOTHING) -> dict[int, int]:
+    """Ends leases, but for those that have something left of what is owed; what was given back by lease id. To be
+    called in a transaction."""
     windows = _locked(lease.window_id for lease in leases)
     rests = {}
     for lease in Lease.objects.filter(pk__in=[lease.pk for lease in leases], is_open=True):
-        rests[lease.pk] = _give_back(lease, windows[lease.window_id], keep=Keep(0, 0))
-        Lease.objects.filter(pk=lease.pk).update(is_open=False)
+        least = lease.settled + owed.get(lease.pk, 0)
+        rests[lease.pk] = _give_back(lease, windows[lease.window_id], keep=Keep(least, least))
+        is_open = lease.granted > lease.settled or lease.credit > 0
+        Lease.objects.filter(pk=lease.pk).update(is_open=is_open)
     return rests
 
 

@@ -200,5 +200,5 @@ class _Chores:
             busy = {lease for intent, _ in self._reader.open_attempts() for lease in intent.leases}
             for page in self._reader.closed(after=self._journal.forwarded_through, limit=sys.maxsize):
                 busy |= {lease for outcome in page.outcomes for lease in outcome.intent.leases}
-            reaper.close_gaps(self._journal.name, leases=known - busy)
+            reaper.close_gaps(self._journal.name, leases=known - busy - self._journal.owed)
         self._gaps = found

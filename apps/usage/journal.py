@@ -52,6 +52,7 @@ class Journal:
         self.directory = Path(directory or settings.WEIR_JOURNAL_DIR)
         self.path = self.directory / f"{self.name}.journal"
         self.on_outcomes = threading.Event()
+        self.owed: set[int] = set()  # leases of what the ledger refused; the forwarder's
         self._said: list[_Item] = []  # by the loop, and not handed over yet
         self._due: asyncio.TimerHandle | asyncio.Handle | None = None
         self._is_soon = False
@@ -154,6 +155,7 @@ class Journal:
 
     def refuse(self, record: Outcome) -> None:
         """Puts aside what the ledger will not take."""
+        self.owed |= {*record.intent.leases}
         self._queue.put([(_REFUSED, None, _encoded(record), None)])
 
     # --- the writer's thread -----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """What a process that was killed had promised: taken over by whoever finds its journal unlocked.
 
 Outcomes are posted. An intent without one becomes `unconfirmed`: the call may have cost nothing or all that was
-reserved for it, and until somebody knows, budgets are charged the most. Then the dead process's leases are freed.
+reserved for it, and until somebody knows, budgets are charged the most. Then the dead process's leases are freed, but
+for what the ledger refuses: that stays held until its journal, which is set aside, is taken over once more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import logging
 import sqlite3
 import time
+from collections import Counter
 from pathlib import Path
 from uuid import UUID
 
@@ -22,8 +24,8 @@ from apps.domain import estimate, pricing
 from apps.domain.tokens import TokenUsage
 from apps.quotas import windows
 from apps.runtime.failpoints import failpoint
-from apps.usage import ledger, pages
-from apps.usage.models import OpenAttempt
+from apps.usage import ledger, pages, rows
+from apps.usage.models import Entry, OpenAttempt
 from apps.usage.records import Checkpoint, Intent, Outcome
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ def _recover(directory: Path) -> Recovered:
 
 def adopt(directory: Path) -> Recovered:
     """Raises DatabaseError, sqlite3.Error or OSError; what was not recorded then stays in its journal."""
+    if aside := [path.stem for path in directory.glob(f"*{pages.REFUSED}")]:
+        windows.vouch(aside)
     found = Recovered()
     failure: sqlite3.OperationalError | None = None
     for path in pages.journals(directory):
@@ -87,7 +91,8 @@ def adopt(directory: Path) -> Recovered:
 
 
 def _replay(path: Path) -> Recovered:
-    """All that the journal says goes into the ledger, idempotently; then its leases are freed and the file goes."""
+    """All that the journal says goes into the ledger, idempotently; then its leases are freed and the file goes, or
+    both wait for what the ledger refuses."""
     if not path.exists():  # somebody was faster
         return Recovered()
     with contextlib.closing(pages.File(path)) as file:
@@ -98,11 +103,12 @@ def _replay(path: Path) -> Recovered:
             through = batch[-1].id
         posted += _post_refused(file)
         lost = _post([unconfirmed(intent, checkpoint) for intent, checkpoint in file.open_attempts()], file)
+        lost += book_known(path.stem, file=file)
         has_refused = file.count_refused() > 0
-    lost += book_known(path.stem)
-    OpenAttempt.objects.filter(replica=path.stem).delete()  # what is left cannot be booked
+        owed = _owed(file)
+    OpenAttempt.objects.filter(replica=path.stem).delete()  # what is left cannot be booked, or cannot be read
     failpoint("recover.before_retire")
-    freed = windows.retire(path.stem)
+    freed = windows.retire(path.stem, owed=owed)
     if has_refused:
         pages.set_aside(path, pages.REFUSED)
     else:
@@ -111,15 +117,15 @@ def _replay(path: Path) -> Recovered:
     return Recovered(1, posted + lost, lost)
 
 
-def book_known(replica: str) -> int:
+def book_known(replica: str, *, file: pages.File | None = None) -> int:
     """As unconfirmed, what the database knows to have run there (see `gate`) and nobody has booked: a journal may be
-    gone with its disk, or have lost its end with the power. Returns how many are new."""
+    gone with its disk, or have lost its end with the power. Returns how many are new. What the ledger refuses goes into
+    the file, where there is one."""
     booked = 0
     after = None
     while rows := _known(replica, after=after):
         intents = [intent for row in rows if (intent := _intent(row)) is not None]
-        new, _ = ledger.post_each([unconfirmed(intent, None) for intent in intents])
-        booked += len(new)
+        booked += _post([unconfirmed(intent, None) for intent in intents], file)
         after = rows[-1].pk
     return booked
 
@@ -137,10 +143,11 @@ def _intent(row: OpenAttempt) -> Intent | None:
         return None
 
 
-def _post(outcomes: list[Outcome], file: pages.File) -> int:
+def _post(outcomes: list[Outcome], file: pages.File | None) -> int:
     new, refused = ledger.post_each(outcomes)
-    if refused:
-        file.refuse(pages.encoder.encode(outcome) for outcome in refused)
+    if refused and file is not None:
+        known = {ledger.entry_id(outcome) for _, outcome in file.refused()}  # perhaps mended, and yet to be tried
+        file.refuse(pages.encoder.encode(outcome) for outcome in refused if ledger.entry_id(outcome) not in known)
     return len(new)
 
 
@@ -153,6 +160,20 @@ def _post_refused(file: pages.File) -> int:
         if not still:
             file.forget_refused(number)
     return posted
+
+
+def _owed(file: pages.File) -> dict[int, int]:
+    """By lease, what no budget is charged for of what was refused: an attempt may be in the ledger as unconfirmed."""
+    refused: dict[UUID, Outcome] = {}
+    for _, outcome in file.refused():
+        found = refused.setdefault(ledger.entry_id(outcome), outcome)
+        if rows.most(outcome) > rows.most(found):
+            refused[ledger.entry_id(outcome)] = outcome
+    charged = dict(Entry.objects.filter(pk__in=refused).values_list("pk", "high_nano"))
+    owed: Counter[int] = Counter()
+    for entry, outcome in refused.items():
+        owed.update(dict.fromkeys(outcome.intent.leases, max(0, rows.most(outcome) - charged.get(entry, 0))))
+    return dict(+owed)
 
 
 def unconfirmed(intent: Intent, checkpoint: Checkpoint | None) -> Outcome:

@@ -80,7 +80,8 @@ _WINDOWS = """SELECT w.id, w.settled, w.held, w.credit, w.overrun, w.ceiling,
 _LEASES = """SELECT l.id, l.is_open, l.granted, l.settled, l.credit,
     l.is_open AND l.granted - l.settled + l.credit > 0 AND
         (COALESCE(r.fenced_at < %s, FALSE) OR (r.fenced_at IS NULL AND r.heartbeat < %s)) AS leaked,
-    l.is_open AND l.granted - l.settled + l.credit > 0 AND w.ends < %s AND l.epoch <> r.epoch AS outlived
+    l.is_open AND l.granted - l.settled + l.credit > 0 AND w.ends < %s AND l.epoch <> r.epoch
+        AND r.fenced_at IS NULL AS outlived
     FROM quotas_lease l JOIN quotas_replica r ON r.id = l.replica_id JOIN quotas_budgetwindow w ON w.id = l.window_id
     WHERE {where}"""
 
@@ -138,7 +139,7 @@ def _lease_checks() -> list[Check]:
         ),
         Check(
             "I4.ended",
-            "A period that is long over is held by nobody but a living replica.",
+            "A living replica holds nothing of a period that is long over from before it was fenced.",
             of="is_open",
             wrong="outlived",
             expected="0",
