@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+from django.db import transaction
 
 from apps.catalog import selectors as catalog
 from apps.domain import ids, pricing
@@ -115,10 +116,12 @@ def reprice(
     return report
 
 
+@transaction.atomic
 def _append(changes: Sequence[tuple[_Attempt, dict[str, Any]]]) -> set[UUID]:
-    """Returns the ids of those that are new: another run may have been faster."""
+    """Returns the ids of those that are new: another run may have been faster, or their month have been sealed."""
     truths = Entry.objects.in_bulk([attempt.truth.pk for attempt, _ in changes])
-    return ledger.append([rows.of_entry(truths[attempt.truth.pk]) | fields for attempt, fields in changes])
+    there = [(truths[attempt.truth.pk], fields) for attempt, fields in changes if attempt.truth.pk in truths]
+    return ledger.append([rows.of_entry(truth) | fields for truth, fields in there])
 
 
 def _judge(attempt: _Attempt, history: Mapping[int, tuple[PriceCard, ...]], report: Report) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """`manage.py reprice`: carry prices that were entered late or corrected into the ledger, by adding differences.
 
-Ends with 0; with 1 if attempts were left because they had been repriced too often; with 2 on a mistake. Running it
-again changes nothing, and it may be ended at any time.
+Ends with 0; with 1 if attempts were left because they had been repriced too often; with 2 on a mistake, or
+where the database cut it short. Running it again changes nothing, and it may be ended at any time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from apps.catalog.models import Deployment
 from apps.domain import ids, money
@@ -45,9 +46,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="For programs: one object; money in nano-USD.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = repricing.reprice(
-            _deployments(options), since=options["since"], until=options["until"], dry_run=options["dry_run"]
-        )
+        deployments = _deployments(options)
+        try:
+            report = repricing.reprice(
+                deployments, since=options["since"], until=options["until"], dry_run=options["dry_run"]
+            )
+        except DatabaseError as error:
+            raise CommandError(f"Cut short, run it again: {error}", returncode=MISTAKE) from None
         if options["json"]:
             self.stdout.write(json.dumps(_told(report, dry_run=options["dry_run"]), indent=2))
         else:
