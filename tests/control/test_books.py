@@ -267,6 +267,8 @@ def test_a_hole_that_a_lost_disk_left_is_no_violation(books):
     Gap.objects.create(replica="lost", lease=1, window=books.window, amount=5, noticed_at=day_after)
     report = verify.run()
     assert (report.violations, report.gap_nano) == (0, 5)
+    requests = Entry.objects.values("request_id").distinct().count()
+    assert (report.unchecked.days, report.unchecked.requests) == (1, requests)
 
 
 # --- sums -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from apps.quotas.models import BudgetWindow
+from apps.quotas.models import BudgetWindow, Gap
 from apps.usage import ledger, sealing
 from apps.usage.books import verify
 from apps.usage.models import Entry
@@ -88,6 +88,16 @@ def test_programs_get_one_object(books):
     assert broken["name"] == "I2.held"
     assert set(broken["offenders"][0]) == {"id", "expected", "found"}
     assert report["database"] == connection.vendor
+
+
+def test_who_lost_a_disk_is_told_what_is_not_checked_around_it(books):
+    number = Entry.objects.values("request_id").distinct().count()
+    assert "is not checked" not in told()[1]
+    Gap.objects.create(replica="lost", lease=1, window=books.window, amount=5, noticed_at=books.at)
+    status, text = told()
+    assert status == 0
+    assert f"I6.attempts is not checked of {number} requests of 1 days" in text
+    assert json.loads(told(json=True)[1])["unchecked"] == {"days": 1, "requests": number}
 
 
 def test_a_time_may_be_given_as_a_day(books):

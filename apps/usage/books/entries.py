@@ -34,17 +34,25 @@ _LEAST = " AND ".join(f"{name} >= 0" for name in COUNTERS)
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """A day of ids. `complete`: no row of it is sealed away, lost with a disk, or on its way."""
+    """A day of ids. `complete`: no row of it is sealed away or on its way; `lost`: one may be with a disk."""
 
     day: datetime
     bounds: tuple[Any, Any]
     complete: bool
+    lost: bool
+
+
+class Unchecked(msgspec.Struct):
+    days: int = 0
+    requests: int = 0
 
 
 class Entries:
-    """The checks of rows, attempts and requests, fed slice by slice."""
+    """The checks of rows, attempts and requests, fed slice by slice. `unchecked`: in how many requests of how many days
+    attempts may be missing, as disks were lost, and are not looked for."""
 
     def __init__(self) -> None:
+        self.unchecked = Unchecked()
         self._rows = [*_amount_checks(), *_identity_checks()]
         self._closes = _closes()
         self._attempts = [self._closes, *_attempt_checks()]
@@ -59,8 +67,12 @@ class Entries:
         count(_ATTEMPTS.format(where=where), parameters, self._attempts)
         if self._closes.finding.checked > before:
             count(_LATER.format(where=where), [*parameters, *part.bounds], self._later)
-        if part.complete:
+        if part.complete and not part.lost:
             count(_REQUESTS.format(where=where), parameters, self._requests)
+        elif part.complete:
+            ((requests,),) = rows(f"SELECT COUNT(*) FROM ({_REQUESTS.format(where=where)}) AS request", parameters)  # noqa: S608
+            self.unchecked.requests += requests
+            self.unchecked.days += requests > 0
 
     @property
     def findings(self) -> list[Finding]:
@@ -75,7 +87,7 @@ def slices(scope: Scope, *, gaps: list[datetime], progress: Progress) -> Iterato
         bounds = (key(ids.floor(_milliseconds(day))), key(ids.floor(_milliseconds(day + DAY))))
         lost = any(day - LOST <= noticed < day + DAY + LOST for noticed in gaps)
         progress(f"{day:%Y-%m-%d}")
-        yield Slice(day, bounds, complete=day not in sealed and not lost and day + DAY + GRACE <= scope.now)
+        yield Slice(day, bounds, complete=day not in sealed and day + DAY + GRACE <= scope.now, lost=lost)
         day = _first_day(day + DAY)
 
 

@@ -17,13 +17,15 @@ from django.utils import timezone
 from apps.quotas.models import Gap
 from apps.usage import partitions
 from apps.usage.books import budgets, entries, sums, tables
+from apps.usage.books.entries import Unchecked
 from apps.usage.books.promises import Finding, Progress, Scope
 
 QUICK = timedelta(days=2)
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """`gap_nano`: what may have been spent beside all that is recorded, as disks were lost."""
+    """`gap_nano`: what may have been spent beside all that is recorded, as disks were lost. `unchecked`: what I6
+    passes over around such a loss, as attempts may be missing there."""
 
     began_at: datetime
     seconds: float
@@ -31,6 +33,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime | None
     tenant_id: int | None
     gap_nano: int
+    unchecked: Unchecked
     findings: list[Finding]
 
     @property
@@ -56,7 +59,7 @@ def run(
         since = now - QUICK
     scope = Scope(now=now, since=since, tenant_id=tenant_id)
     with snapshot():
-        findings = _findings(scope, progress)
+        findings, unchecked = _findings(scope, progress)
         gap = sum(Gap.objects.filter(closed_at=None).values_list("amount", flat=True))
     return Report(
         began_at=now,
@@ -65,6 +68,7 @@ def run(
         since=since,
         tenant_id=tenant_id,
         gap_nano=gap,
+        unchecked=unchecked,
         findings=findings,
     )
 
@@ -93,16 +97,17 @@ def snapshot() -> Iterator[None]:
                 cursor.execute("ROLLBACK")
 
 
-def _findings(scope: Scope, progress: Progress) -> list[Finding]:
+def _findings(scope: Scope, progress: Progress) -> tuple[list[Finding], Unchecked]:
     progress("budgets")
     found = budgets.windows_and_leases(scope)
-    found += _of_the_ledger(scope, progress)
+    of_the_ledger, unchecked = _of_the_ledger(scope, progress)
+    found += of_the_ledger
     found += sums.sealed(progress)
     found += tables.check()
-    return sorted(found, key=lambda finding: finding.name)
+    return sorted(found, key=lambda finding: finding.name), unchecked
 
 
-def _of_the_ledger(scope: Scope, progress: Progress) -> list[Finding]:
+def _of_the_ledger(scope: Scope, progress: Progress) -> tuple[list[Finding], Unchecked]:
     gaps = list(Gap.objects.values_list("noticed_at", flat=True).distinct())
     rows, settled, hourly = entries.Entries(), budgets.Settled(), sums.Rollups(scope)
     days = []
@@ -113,4 +118,4 @@ def _of_the_ledger(scope: Scope, progress: Progress) -> list[Finding]:
     settled.compare(scope)
     progress("rollups")
     hourly.run(day + timedelta(hours=hour) for day in days for hour in range(24))
-    return [settled.finding, *rows.findings, hourly.finding, sums.twice(days)]
+    return [settled.finding, *rows.findings, hourly.finding, sums.twice(days)], rows.unchecked

@@ -62,6 +62,11 @@ class Command(BaseCommand):
         self.stdout.write("")
         if report.gap_nano:
             self.stdout.write(f"Disks were lost: up to {money.exact(report.gap_nano)} more may have been spent.")
+        if report.unchecked.requests:
+            which = f"{report.unchecked.requests:,} requests of {report.unchecked.days:,} days"
+            self.stdout.write(
+                f"I6.attempts is not checked of {which}: a disk was lost then, so attempts may be missing."
+            )
         told = f"{report.checked:,} checks in {report.seconds:.1f} s on {report.database}"
         if report.violations:
             self.stdout.write(self.style.ERROR(f"NOT TRUE: {report.violations:,} violations in {told}."))
