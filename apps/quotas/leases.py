@@ -128,7 +128,7 @@ class LeaseBook:
 
     def extend(self, hold: Hold, *, amount: int) -> bool:
         """`amount` more for a stream that outgrows its reservation; False if a lease is in doubt or has not so much."""
-        if not hold.is_open or self._is_doubtful or any(found.free < amount for found in hold.slices):
+        if not hold.is_open or (hold.slices and self._is_doubtful) or any(found.free < amount for found in hold.slices):
             return False
         for found in hold.slices:
             found.reserved += amount
@@ -143,7 +143,7 @@ class LeaseBook:
             return True
         async with self._lock:
             short = {found.lease_id: found for found in hold.slices if found.free < amount}
-            if hold.is_open and (short or self._is_doubtful):
+            if hold.is_open and hold.slices and (short or self._is_doubtful):
                 await _to_its_end(self._acquire_more(short, amount, now=max(found.starts for found in hold.slices)))
         return self.extend(hold, amount=amount)
 

@@ -76,6 +76,15 @@ def test_the_streams_of_who_was_only_stopped_grow_once_it_has_asked(acme):
     run(scenario, LeaseBook("one", shared=False, clock=clock))
 
 
+def test_a_stream_that_was_let_pass_without_a_lease_grows_and_nobody_is_asked():
+    async def scenario(book: LeaseBook) -> None:
+        hold = book.let_pass([], amount=10, now=NOW)
+        assert await book.extend_by_asking(hold, amount=5)
+        assert hold.amount == 15
+
+    run(scenario, LeaseBook("one", shared=False))
+
+
 def test_who_was_only_stopped_goes_on_with_what_it_has(acme):
     rules = [rule(budget(100, tenant=acme))]
     clock = Clock()
