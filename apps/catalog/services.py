@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 
 from apps.audit import services as audit
@@ -235,6 +236,8 @@ def set_price(
     with transaction.atomic():
         Deployment.objects.select_for_update().get(pk=deployment.pk)
         others = deployment.prices.all()
+        if is_correction:
+            moment = _last_within_second(others, moment)
         if not is_correction and moment < now - _CLOCK_GRACE and others.exists():
             raise ValidationError({"effective_from": "A new price begins now or later, unless it is a correction."})
         if not is_correction and others.filter(effective_from=moment).exists():
@@ -251,6 +254,14 @@ def set_price(
         action = "price.corrected" if is_correction else "price.set"
         audit.add(price, actor=actor, action=action, area=Area.CATALOG)
     return price
+
+
+def _last_within_second(prices: QuerySet[Price], moment: datetime.datetime) -> datetime.datetime:
+    """Forms and cards know whole seconds: what takes a price's place begins no sooner than it, or would not have it."""
+    second = moment.replace(microsecond=0)
+    within = prices.filter(effective_from__gte=second, effective_from__lt=second + datetime.timedelta(seconds=1))
+    last: datetime.datetime | None = within.aggregate(last=Max("effective_from"))["last"]
+    return moment if last is None else max(moment, last)
 
 
 def withdraw_price(price: Price, *, actor: Any) -> None:

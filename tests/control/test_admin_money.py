@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from apps.catalog import selectors as catalog
+from apps.catalog.models import Price
 from apps.domain import money
 from apps.quotas.models import Budget, BudgetWindow, Gap
 from apps.usage import ledger, recovery
@@ -53,6 +54,17 @@ def test_gaps_are_listed_and_told_apart(desk, budget):
     assert desk.get("quotas_gap_add").status_code == 403
 
 
+def test_a_gap_leads_to_its_budget_whoever_may_open_that(budget):
+    found = gap(budget, replica="host", amount=DOLLAR)
+    for permissions in (("quotas.view_gap",), ("quotas.view_gap", "quotas.view_budget")):
+        desk = Desk(factories.staff(*permissions))
+        link = desk.url("quotas_budget_change", budget.pk)
+        for text in (desk.text("quotas_gap_changelist"), desk.text("quotas_gap_change", found.pk)):
+            assert f"tenant {budget.tenant}" in text
+            assert (link in text) == ("quotas.view_budget" in permissions)
+            assert (link in text) == (desk.client.get(link).status_code == 200)
+
+
 def state_of(state: str) -> dict[str, str]:
     return {"state": state} if state else {}
 
@@ -85,7 +97,7 @@ def test_sealed_months_are_listed_with_what_they_came_to(desk):
         assert ["2025-03" in text, "1,234" in text, "$7.00" in text] == [True] * 3
 
 
-@pytest.mark.parametrize("permission", ["usage.view_entry", "catalog.view_provider"])
+@pytest.mark.parametrize("permission", ["usage.view_entry", "catalog.view_provider", "quotas.view_gap"])
 def test_every_card_of_the_first_page_opens_for_who_sees_it(permission, budget):
     gap(budget, replica="host", amount=DOLLAR)
     desk = Desk(factories.staff(permission))
@@ -121,6 +133,15 @@ def test_a_correction_starts_from_what_it_corrects(desk):
     assert int(float(form["input"]) * DOLLAR) == price.input
     assert form["is_correction"] == "on"
     assert form["effective_from_0"] == f"{price.effective_from:%Y-%m-%d}"
+
+
+def test_a_correction_takes_the_place_of_a_price_that_began_within_a_second(desk):
+    began = datetime.datetime(2026, 3, 1, 12, 0, 0, 455_676, tzinfo=datetime.UTC)
+    price = factories.price(effective_from=began)
+    form = desk.form("catalog_price_add", corrects=price.pk)
+    assert desk.client.post(desk.url("catalog_price_add"), form | {"input": "7"}).status_code == 302
+    right = Price.objects.exclude(pk=price.pk).get()
+    assert (right.effective_from, right.input) == (began, 7 * DOLLAR)
 
 
 def test_the_breakdown_of_an_interrupted_call_shows_the_guess_in_its_cost(desk, website):
