@@ -39,20 +39,20 @@ class Answered(NamedTuple):
 async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) -> Answered:
     """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
     failure: errors.UpstreamError | None = None
-    for candidate in _plan(ctx):
-        for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
-            attempt = await accounts.open(ctx, candidate)
-            try:
-                return await _answer(ctx, attempt, outbound, fresh=fresh)
-            except errors.UpstreamError as error:
-                await attempt.abandon(error)
-                if not error.retryable or ctx.gone:  # nobody is left to try another for
-                    raise
-                failure = error
-                if not isinstance(error, errors.ConnectionStale):
-                    break
-    assert failure is not None
     try:
+        for candidate in _plan(ctx):
+            for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
+                attempt = await accounts.open(ctx, candidate)
+                try:
+                    return await _answer(ctx, attempt, outbound, fresh=fresh)
+                except errors.UpstreamError as error:
+                    await attempt.abandon(error)
+                    if not error.retryable or ctx.gone:  # nobody is left to try another for
+                        raise
+                    failure = error
+                    if not isinstance(error, errors.ConnectionStale):
+                        break
+        assert failure is not None
         raise failure
     finally:
         del failure  # its traceback holds this frame

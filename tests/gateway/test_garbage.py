@@ -9,6 +9,7 @@ import pytest
 
 from apps.gateway.context import RequestContext
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
+from tests.gateway.upstreams import upstream
 from tests.servers import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,6 +43,16 @@ def test_a_failed_call_leaves_nothing_to_collect(gateway, world, uncollected, be
     world.scripted(behaviour)
     gateway.refresh()
     ask(gateway, ANTHROPIC, model=f"claude-{behaviour}", change={"stream": True})
+    gateway.settle()
+    until(lambda: not living())
+
+
+def test_a_call_that_was_sent_again_leaves_nothing_to_collect(gateway, world, uncollected):
+    with upstream(hangs_up=True) as url:
+        world.deploy("claude-idle", upstream="m", url=url)
+        gateway.refresh()
+        for _ in range(2):
+            assert ask(gateway, ANTHROPIC, model="claude-idle", change={"stream": True}).status_code == 200
     gateway.settle()
     until(lambda: not living())
 
