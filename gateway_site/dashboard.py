@@ -33,9 +33,10 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     cards: list[dict[str, Any]] = []
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
-        cards += [*_usage_cards(overview.today), _doubt_card(request), *_gap_cards(request), *_books_cards(request)]
+        cards += [*_usage_cards(overview.today), _doubt_card(request)]
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
+    cards += [*_gap_cards(request), *_books_cards(request)]
     if request.user.has_perm("catalog.view_provider"):
         cards.insert(3, _provider_card(may_add=request.user.has_perm("catalog.add_provider")))
     if request.user.has_perm("quotas.view_budget"):

@@ -89,6 +89,7 @@ class Page(Chosen, ModelAdmin):
     list_disable_select_all = True
     warn_unsaved_form = True
     change_form_outer_before_template = "admin/panels.html"
+    counted = ""  # rows, as the foot of the list counts them, where the page's name is no plural
     nothing = ""  # heads an empty list, where "No … yet" would sound as if some were to come
     nothing_yet = ""  # what an empty list says; the button beside it is the next step
 

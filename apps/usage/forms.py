@@ -8,6 +8,7 @@ from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
 from apps.audit.fields import DollarsField
+from apps.catalog.models import Price
 from apps.domain import money
 from apps.domain.tokens import TokenUsage
 from apps.usage.models import Unconfirmed
@@ -22,12 +23,20 @@ ANSWERS = {
     TOKENS: "What these tokens cost, at the price the call began with:",
 }
 LABELS = {
-    "in_fresh": "Input, tokens",
-    "in_cache_read": "Input from cache, tokens",
-    "in_cache_write_5m": "Input to cache, 5 minutes, tokens",
-    "in_cache_write_1h": "Input to cache, 1 hour, tokens",
-    "out_total": "Output, tokens",
-    "out_reasoning": "Of the output, reasoning, tokens",
+    "in_fresh": "Input",
+    "in_cache_read": "Input from cache",
+    "in_cache_write_5m": "Input to cache, 5 minutes",
+    "in_cache_write_1h": "Input to cache, 1 hour",
+    "out_total": "Output",
+    "out_reasoning": "Of it, reasoning",
+}
+# Which amount of the price each is charged at.
+RATES = {
+    "in_fresh": "input",
+    "in_cache_read": "cache_read",
+    "in_cache_write_5m": "cache_write_5m",
+    "in_cache_write_1h": "cache_write_1h",
+    "out_total": "output",
 }
 
 
@@ -69,6 +78,16 @@ class ResolveForm(forms.ModelForm):
                 for name, answer in ANSWERS.items()
                 if name != TOKENS or self.instance.price_version is not None
             ]
+        self._show_rates()
+
+    def _show_rates(self) -> None:
+        price = Price.objects.filter(pk=self.instance.price_version).first()
+        for name in COUNTERS:
+            if name in self.fields and name not in RATES:
+                self.fields[name].help_text = "Tokens, counted in the output."
+            elif name in self.fields and price is not None:
+                rate = money.exact(getattr(price, RATES[name]))
+                self.fields[name].help_text = f"Tokens, at {rate} per million."
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

@@ -14,6 +14,7 @@ from django.db.models import Sum
 
 from apps.audit.models import Record
 from apps.catalog import selectors as catalog
+from apps.catalog.models import Price
 from apps.domain import money, pricing
 from apps.domain.tokens import TokenUsage
 from apps.quotas.models import Budget
@@ -368,8 +369,25 @@ def test_tokens_are_said_alone_and_are_no_fewer_than_none(values, field, desk, p
     assert Entry.objects.count() == 1
 
 
+def test_token_counts_stand_beside_their_price_or_are_not_asked_for(desk, doubt, priced):
+    price = Price.objects.get(pk=priced.price_version)
+    text = desk.text("usage_unconfirmed_change", priced.pk)
+    for amount in (price.input, price.output, price.cache_read):
+        assert f"at {money.exact(amount)} per million" in text
+    unpriced = doubtful(high=50_000_000, card=None)
+    assert 'name="said"' in desk.text("usage_unconfirmed_change", unpriced.pk)
+    assert 'name="in_fresh"' not in desk.text("usage_unconfirmed_change", unpriced.pk)
+
+
+def test_the_foot_of_the_list_counts_calls(desk, doubt, priced):
+    text = " ".join(desk.text("usage_unconfirmed_changelist").split())
+    assert "2 unconfirmed calls" in text
+
+
 def test_who_may_only_look_sees_no_form(doubt):
     desk = Desk(factories.staff("usage.view_unconfirmed"))
-    assert 'name="said"' not in desk.text("usage_unconfirmed_change", doubt.pk)
+    text = desk.text("usage_unconfirmed_change", doubt.pk)
+    assert 'name="said"' not in text
+    assert desk.url("usage_entry_change", doubt.pk) not in text
     assert desk.client.post(desk.url("usage_unconfirmed_change", doubt.pk), {"said": "nothing"}).status_code == 403
     assert sums() == (10, 40, 50_000_000)

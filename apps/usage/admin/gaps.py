@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet, Sum, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.contrib.filters.admin import RadioFilter
@@ -36,7 +36,7 @@ class StateFilter(RadioFilter):
 
 @admin.register(Gap)
 class GapAdmin(ReadOnlyAdmin):
-    list_display = ["shown_noticed", "shown_state", "shown_amount", "shown_budget", "replica"]
+    list_display = ["shown_noticed", "shown_state", "shown_budget", "replica", "shown_amount"]
     list_filter = [StateFilter]
     list_select_related = [f"window__budget__{name}" for name in SUBJECTS]
     list_fullwidth = True
@@ -47,6 +47,10 @@ class GapAdmin(ReadOnlyAdmin):
         (None, {"fields": ["shown_noticed", "shown_state", "shown_why", "shown_amount", "shown_budget", "replica"]}),
     ]
     readonly_fields = ["shown_noticed", "shown_state", "shown_why", "shown_amount", "shown_budget"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Gap]:
+        rows: QuerySet[Gap] = super().get_queryset(request)
+        return rows.annotate(opens_budget=Value(request.user.has_perm("quotas.view_budget")))
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         return lookup == OF_BUDGET or bool(super().lookup_allowed(lookup, value, request))
@@ -72,8 +76,12 @@ class GapAdmin(ReadOnlyAdmin):
         return cells.amount(money.exact(gap.amount))
 
     @display(description="Budget")
-    def shown_budget(self, gap: Gap) -> str:
-        return cells.link(reverse("admin:quotas_budget_change", args=[gap.window.budget_id]), str(gap.window))
+    def shown_budget(self, gap: Any) -> str:
+        budget = gap.window.budget
+        name = f"{budget.scope} {budget.subject}"
+        if gap.opens_budget:
+            name = cells.link(reverse("admin:quotas_budget_change", args=[budget.pk]), name)
+        return cells.lines([name, f"from {gap.window.starts:%Y-%m-%d}"])
 
 
 @panel_of(Budget)

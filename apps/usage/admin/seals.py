@@ -16,7 +16,7 @@ from apps.usage.models import SealedMonth
 
 @admin.register(SealedMonth)
 class SealedMonthAdmin(ReadOnlyAdmin):
-    list_display = ["shown_month", "number", "shown_rows", "shown_cost", "shown_finished"]
+    list_display = ["shown_month", "shown_number", "shown_finished", "shown_rows", "shown_cost"]
     list_fullwidth = True
     sortable_by: list[str] = []
     nothing_yet = (
@@ -24,11 +24,17 @@ class SealedMonthAdmin(ReadOnlyAdmin):
         " “manage.py ledger_seal” does it; with --dry-run it only tells what it would seal."
     )
     fieldsets = [
-        (None, {"fields": ["shown_month", "number", "shown_began", "shown_finished"]}),
+        (
+            None,
+            {
+                "fields": ["shown_month", "shown_number", "shown_began", "shown_finished"],
+                "description": "Rows that came in after it are sealed under the next number.",
+            },
+        ),
         ("What it came to", {"fields": ["shown_rows", "shown_kinds", "shown_cost", "shown_digest"]}),
     ]
     readonly_fields = [
-        *("shown_month", "shown_began", "shown_finished"),
+        *("shown_month", "shown_number", "shown_began", "shown_finished"),
         *("shown_rows", "shown_kinds", "shown_cost", "shown_digest"),
     ]
 
@@ -38,6 +44,10 @@ class SealedMonthAdmin(ReadOnlyAdmin):
     @display(description="Month")
     def shown_month(self, seal: SealedMonth) -> str:
         return f"{seal.month:%Y-%m}"
+
+    @display(description="Seal no.")
+    def shown_number(self, seal: SealedMonth) -> int:
+        return seal.number
 
     @display(description="Rows")
     def shown_rows(self, seal: SealedMonth) -> str:

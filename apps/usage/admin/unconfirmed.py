@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
@@ -31,6 +31,7 @@ class UnconfirmedAdmin(AuditedAdmin):
     list_select_related = ["tenant"]
     list_fullwidth = True
     sortable_by: list[str] = []
+    counted = "unconfirmed calls"
     nothing = "No unconfirmed usage"
     nothing_yet = (
         "That is the good state: every cost is known."
@@ -66,10 +67,16 @@ class UnconfirmedAdmin(AuditedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Unconfirmed]:
         rows: QuerySet[Unconfirmed] = super().get_queryset(request)
-        return rows.filter(selectors.is_open(), kind=Kind.UNCONFIRMED)
+        rows = rows.filter(selectors.is_open(), kind=Kind.UNCONFIRMED)
+        return rows.annotate(opens_entry=Value(request.user.has_perm("usage.view_entry")))
 
     def get_fieldsets(self, request: HttpRequest, obj: Unconfirmed | None = None) -> Any:
-        return self.fieldsets if self.has_change_permission(request, obj) else self.fieldsets[:-1]
+        if not self.has_change_permission(request, obj):
+            return self.fieldsets[:-1]
+        if obj is None or obj.price_version is not None:
+            return self.fieldsets
+        heading, options = self.fieldsets[-1]
+        return [*self.fieldsets[:-1], (heading, {**options, "fields": ["said", "exactly", "note"]})]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -104,5 +111,8 @@ class UnconfirmedAdmin(AuditedAdmin):
         return cells.amount(money.exact(entry.cost_nano))
 
     @display(description="In the ledger")
-    def shown_entry(self, entry: Unconfirmed) -> str:
-        return cells.link(reverse("admin:usage_entry_change", args=[entry.pk]), f"req_{entry.request_id.hex}")
+    def shown_entry(self, entry: Any) -> str:
+        name = f"req_{entry.request_id.hex}"
+        if not entry.opens_entry:
+            return cells.code(name)
+        return cells.link(reverse("admin:usage_entry_change", args=[entry.pk]), name)
