@@ -69,7 +69,7 @@ class GapAdmin(ReadOnlyAdmin):
     def shown_why(self, gap: Gap) -> str:
         if gap.closed_at is None:
             return "The process was given up before its journal was read: nobody can account for what it held."
-        return "The journal turned up after all: what it knew is in the ledger."
+        return "Its process came back, or its journal turned up: what was known of it is in the ledger."
 
     @display(description="At most")
     def shown_amount(self, gap: Gap) -> str:
