@@ -135,8 +135,9 @@ def test_streams_of_other_keys_go_on_and_all_of_one_poll_cost_one_question(gatew
     assert all(STOPPED.encode() in end for end in told)
     assert asked == [[bob.row.public_id]]
     others.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        others.recv(65536)
+    with pytest.raises(TimeoutError):  # it is open; on a busy machine it is time for a frame that keeps it so
+        while b"event: ping" in others.recv(65536):
+            pass
     for raw in (*mine, others):
         raw.close()
 
