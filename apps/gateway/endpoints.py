@@ -24,7 +24,7 @@ Endpoint = Callable[..., Awaitable[None]]
 
 
 def _completion(*, dialect: str, endpoint: str) -> Endpoint:
-    wire = registry.FORMATS[dialect]
+    wire = registry.CLIENTS[dialect]
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         running = engine.current or await _running(scope, receive, send, dialect=dialect)
@@ -95,7 +95,7 @@ async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) 
 
 
 def _context(scope: Scope, receive: Receive, send: Send, *, dialect: str, endpoint: str) -> RequestContext:
-    wire = registry.FORMATS[dialect]
+    wire = registry.CLIENTS[dialect]
     return RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=_snapshot())
 
 

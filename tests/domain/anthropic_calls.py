@@ -9,7 +9,7 @@ from apps.domain.chat import ChatRequest, Message, Text
 from apps.domain.protocols import anthropic_messages
 from apps.domain.protocols.contract import ClientCall, Target
 
-FORMAT = anthropic_messages.FORMAT
+CLIENT, UPSTREAM = anthropic_messages.CLIENT, anthropic_messages.UPSTREAM
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 TARGET = Target(protocol="anthropic_messages", model="claude-up", max_output_tokens=4096)
 USAGE = {"input_tokens": 10, "output_tokens": 5}
@@ -17,13 +17,13 @@ USAGE = {"input_tokens": 10, "output_tokens": 5}
 
 def call(**fields: Any) -> ClientCall:
     """A request, read; `model`, `max_tokens` and `messages` are there unless given."""
-    return FORMAT.read_request(
+    return CLIENT.read_request(
         json.dumps({"model": "claude-test", "max_tokens": 100, "messages": HELLO} | fields).encode()
     )
 
 
 def chat(**fields: Any) -> ChatRequest:
-    return FORMAT.to_chat(call(**fields))
+    return CLIENT.to_chat(call(**fields))
 
 
 def asked(*messages: Message, **fields: Any) -> ChatRequest:
@@ -36,7 +36,7 @@ def written(request: ChatRequest, *capabilities: str, model: str = "claude-up") 
     target = Target(
         protocol="anthropic_messages", model=model, max_output_tokens=64_000, capabilities=frozenset(capabilities)
     )
-    return json.loads(FORMAT.write_request(request, target))
+    return json.loads(UPSTREAM.write_request(request, target))
 
 
 def event(type_: str, **fields: Any) -> bytes:

@@ -9,18 +9,18 @@ from apps.domain.chat import ChatRequest
 from apps.domain.protocols import openai_chat
 from apps.domain.protocols.contract import ClientCall, Target
 
-FORMAT = openai_chat.FORMAT
+CLIENT, UPSTREAM = openai_chat.CLIENT, openai_chat.UPSTREAM
 HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 TARGET = Target(protocol="openai_chat", model="gpt-up", max_output_tokens=4096)
 
 
 def call(**fields: Any) -> ClientCall:
     """A request, read; `messages` and `model` are there unless given."""
-    return FORMAT.read_request(json.dumps({"model": "gpt-test", "messages": HELLO} | fields).encode())
+    return CLIENT.read_request(json.dumps({"model": "gpt-test", "messages": HELLO} | fields).encode())
 
 
 def chat(**fields: Any) -> ChatRequest:
-    return FORMAT.to_chat(call(**fields))
+    return CLIENT.to_chat(call(**fields))
 
 
 def written(chat: ChatRequest, *quirks: str, capabilities: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def written(chat: ChatRequest, *quirks: str, capabilities: tuple[str, ...] = ())
         quirks=frozenset(quirks),
         capabilities=frozenset(capabilities),
     )
-    return json.loads(FORMAT.write_request(chat, target))
+    return json.loads(UPSTREAM.write_request(chat, target))
 
 
 def chunk(delta: dict[str, Any] | None = None, *, finish: str | None = None, **fields: Any) -> bytes:

@@ -57,16 +57,16 @@ class Sum(msgspec.Struct):
 def calling(protocol: str) -> ClientCall:
     body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
     body |= {"max_tokens": 9} if protocol == ANTHROPIC else {"stream_options": {"include_usage": True}}
-    return registry.FORMATS[protocol].read_request(json.dumps(body).encode())
+    return registry.CLIENTS[protocol].read_request(json.dumps(body).encode())
 
 
 def encode(protocol: str, events: list[Event]) -> bytes:
-    encoder = registry.FORMATS[protocol].encoder(call=calling(protocol), created=1)
+    encoder = registry.CLIENTS[protocol].encoder(call=calling(protocol), created=1)
     return b"".join(map(encoder.encode, events))
 
 
 def decode(protocol: str, pieces: list[bytes]) -> list[Event]:
-    decoder = registry.FORMATS[protocol].decoder()
+    decoder = registry.UPSTREAMS[protocol].decoder()
     return [event for piece in pieces for event in decoder.feed(piece)] + decoder.close()
 
 

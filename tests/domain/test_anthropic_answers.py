@@ -8,7 +8,7 @@ from apps.domain import errors
 from apps.domain.chat import ChatResponse, Opaque, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.protocols.anthropic_messages import names, usage
 from apps.domain.tokens import TokenUsage
-from tests.domain.anthropic_calls import FORMAT, USAGE, call
+from tests.domain.anthropic_calls import CLIENT, UPSTREAM, USAGE, call
 
 MESSAGE = {
     "id": "msg_1",
@@ -23,12 +23,12 @@ MESSAGE = {
 
 
 def read(**fields):
-    return FORMAT.read_response(json.dumps(MESSAGE | fields).encode())
+    return UPSTREAM.read_response(json.dumps(MESSAGE | fields).encode())
 
 
 def write(*content, **fields):
     response = ChatResponse(id="cmpl-1", model="gpt-up", content=content, **({"stop_reason": "end_turn"} | fields))
-    return json.loads(FORMAT.write_response(response, call=call(), created=1))
+    return json.loads(CLIENT.write_response(response, call=call(), created=1))
 
 
 def test_an_answer_is_read():
@@ -104,7 +104,7 @@ def test_an_answer_in_a_schema_comes_back_as_text():
 )
 def test_what_is_no_answer_is_an_upstream_error(body, fault):
     with pytest.raises(fault):
-        FORMAT.read_response(body)
+        UPSTREAM.read_response(body)
 
 
 def test_an_answer_is_written():

@@ -23,14 +23,14 @@ from apps.domain.events import (
 from apps.domain.protocols.anthropic_messages import names
 from apps.domain.tokens import TokenUsage
 from tests.domain import grammar
-from tests.domain.anthropic_calls import FORMAT, call
+from tests.domain.anthropic_calls import CLIENT, call
 
 STARTED = Started("cmpl-1", "gpt-up")
 FINISHED = Finished("end_turn", None, TokenUsage(in_fresh=3, in_cache_read=4, in_cache_write_5m=5, out_total=6))
 
 
 def encode(*events) -> bytes:
-    encoder = FORMAT.encoder(call=call(), created=1)
+    encoder = CLIENT.encoder(call=call(), created=1)
     return b"".join(encoder.encode(event) for event in events)
 
 
@@ -190,7 +190,7 @@ def test_a_failure_ends_the_stream_without_a_normal_end():
 
 
 def test_a_ping_is_what_every_client_skips():
-    assert FORMAT.keepalive == b'event: ping\ndata: {"type": "ping"}\n\n' == encode(Ping())
+    assert CLIENT.keepalive == b'event: ping\ndata: {"type": "ping"}\n\n' == encode(Ping())
 
 
 TEXTS = st.text(max_size=5)

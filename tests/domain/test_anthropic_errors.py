@@ -7,18 +7,18 @@ import pytest
 from apps.domain import errors
 from apps.domain.protocols import refusal
 from tests.domain import grammar
-from tests.domain.anthropic_calls import FORMAT
+from tests.domain.anthropic_calls import CLIENT, UPSTREAM
 
 
 def written(error):
-    shape = FORMAT.write_error(error, request_id="req_1")
+    shape = CLIENT.write_error(error, request_id="req_1")
     return shape.status, json.loads(shape.body), dict(shape.headers)
 
 
 def read(status, body=b"", **headers):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal.cleaned(FORMAT.read_error(status, named, raw), cut=bytes)
+    return refusal.cleaned(UPSTREAM.read_error(status, named, raw), cut=bytes)
 
 
 def envelope(type_="invalid_request_error", message="why"):
@@ -121,7 +121,7 @@ def test_a_refusal_is_relayed_as_it_came_to_a_caller_of_the_dialect():
     body = (
         b'{ "type":"error", "error":{"type":"invalid_request_error","message":"role \'system\' is not supported"} }\n'
     )
-    shape = FORMAT.write_error(read(400, body), request_id="req_ours")
+    shape = CLIENT.write_error(read(400, body), request_id="req_ours")
     assert (shape.status, shape.body) == (400, body)
 
 
@@ -249,6 +249,6 @@ def test_an_ordinary_refusal_is_no_overflow():
     ],
 )
 def test_inside_a_stream_an_error_is_its_last_frame(error, type_):
-    ((name, data),) = grammar.events(FORMAT.stream_error(error, request_id="req_1"))
+    ((name, data),) = grammar.events(CLIENT.stream_error(error, request_id="req_1"))
     assert name == "error"
     assert json.loads(data) == {"type": "error", "error": {"type": type_, "message": "m"}, "request_id": "req_1"}

@@ -5,13 +5,13 @@ import json
 import pytest
 
 from apps.domain.errors import InvalidRequest
-from tests.domain.anthropic_calls import FORMAT, HELLO, call, chat
+from tests.domain.anthropic_calls import CLIENT, HELLO, call, chat
 
 
 def refused(body) -> InvalidRequest:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(InvalidRequest) as caught:
-        FORMAT.read_request(raw)
+        CLIENT.read_request(raw)
     return caught.value
 
 
@@ -116,7 +116,7 @@ def test_a_wrong_field_is_named(fields, param, message):
 def test_a_block_that_must_be_translated_is_looked_into(block, param):
     asked = call(messages=[*HELLO, {"role": "assistant", "content": [{"type": "text", "text": "x"}, block]}])
     with pytest.raises(InvalidRequest) as caught:
-        FORMAT.to_chat(asked)
+        CLIENT.to_chat(asked)
     assert caught.value.param == f"messages.1.content.1.{param}"
 
 

@@ -15,7 +15,7 @@ from apps.domain.tokens import TokenUsage
 from tests.domain import anthropic_calls, grammar, openai_calls
 from tests.domain.openai_calls import DONE, chunk, part
 
-PAIRS = list(itertools.product(registry.FORMATS, repeat=2))
+PAIRS = list(itertools.product(("anthropic_messages", "openai_chat"), repeat=2))
 CROSS = [(client, upstream) for client, upstream in PAIRS if client != upstream]
 CALLS = {"anthropic_messages": anthropic_calls.call, "openai_chat": openai_calls.call}
 READ = {"anthropic_messages": grammar.anthropic, "openai_chat": grammar.openai}
@@ -363,6 +363,13 @@ def test_a_garbled_answer_is_the_upstreams_fault(client, upstream, body):
 
 
 def test_the_registry_knows_every_format_by_its_name():
-    assert set(registry.FORMATS) == set(registry.DIALECTS) == {"anthropic_messages", "openai_chat"}
-    assert all(name == wire.name for name, wire in registry.FORMATS.items())
-    assert [wire.request_id_header for wire in registry.FORMATS.values()] == ["request-id", "x-request-id"]
+    for formats in (registry.CLIENTS, registry.UPSTREAMS):
+        assert all(name == format_.name for name, format_ in formats.items())
+    assert registry.CLIENTS["anthropic_messages"].request_id_header == "request-id"
+    assert registry.CLIENTS["openai_chat"].request_id_header == "x-request-id"
+
+
+def test_what_is_relayed_is_known_on_both_ends():
+    for client, upstream in registry.DIALECTS:
+        assert client in registry.CLIENTS
+        assert upstream in registry.UPSTREAMS

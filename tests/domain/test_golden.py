@@ -76,7 +76,7 @@ def compare(path: Path, found: str, *, update: bool) -> None:
 
 
 def asking(protocol: str) -> ClientCall:
-    return registry.FORMATS[protocol].read_request(json.dumps(ASK[protocol] | {"stream": True}).encode())
+    return registry.CLIENTS[protocol].read_request(json.dumps(ASK[protocol] | {"stream": True}).encode())
 
 
 def opened(client: str, *, upstream: str) -> Exchange:
@@ -93,7 +93,7 @@ def update(request: pytest.FixtureRequest) -> bool:
 def test_a_request_goes_out_as_its_snapshot_says(protocol, case, target, update):
     body = (GOLDEN / protocol / f"{case}.json").read_bytes()
     try:
-        call = registry.FORMATS[protocol].read_request(body)
+        call = registry.CLIENTS[protocol].read_request(body)
         sent = json.loads(exchange.open(call, TARGETS[protocol][target]).body)
     except errors.InvalidRequest as error:
         sent = {"refused": {"message": error.message, "param": error.param, "code": error.code}}

@@ -8,7 +8,7 @@ import pytest
 
 from apps.domain import errors
 from apps.domain.chat import ChatResponse, RedactedThinking, Text, Thinking, ToolUse
-from apps.domain.protocols.openai_chat import FORMAT, usage
+from apps.domain.protocols.openai_chat import CLIENT, UPSTREAM, usage
 from apps.domain.tokens import TokenUsage
 from tests.domain.openai_calls import USAGE, call
 
@@ -18,14 +18,14 @@ WEATHER = {"id": "a", "type": "function", "function": {"name": "weather", "argum
 def read(message: dict, *, finish: str | None = "stop", **fields) -> ChatResponse:
     choice = {"index": 0, "message": {"role": "assistant"} | message, "finish_reason": finish}
     body = {"id": "cmpl-1", "model": "up-1", "choices": [choice], "usage": USAGE}
-    return FORMAT.read_response(json.dumps(body | fields).encode())
+    return UPSTREAM.read_response(json.dumps(body | fields).encode())
 
 
 def write(*content, stop="end_turn", **fields) -> dict:
     answer = ChatResponse(
         id="msg_1", model="claude-1", content=content, stop_reason=stop, usage=TokenUsage(1, 2, 3, 4, 5)
     )
-    return json.loads(FORMAT.write_response(answer, call=call(**fields), created=7))
+    return json.loads(CLIENT.write_response(answer, call=call(**fields), created=7))
 
 
 def test_an_answer_is_read():
@@ -120,7 +120,7 @@ def test_labels_have_canonical_names(finish, stop):
 )
 def test_what_is_no_answer_is_an_upstream_error(body, fault):
     with pytest.raises(errors.UpstreamError) as caught:
-        FORMAT.read_response(body)
+        UPSTREAM.read_response(body)
     assert type(caught.value) is fault
 
 

@@ -19,7 +19,7 @@ from apps.domain.events import (
     TextDelta,
     ThinkingDelta,
 )
-from apps.domain.protocols.openai_chat import FORMAT
+from apps.domain.protocols.openai_chat import UPSTREAM
 from apps.domain.protocols.openai_chat.blocks import MAX_CALLS
 from apps.domain.tokens import TokenUsage
 from tests.domain.openai_calls import DONE, USAGE, chunk, part
@@ -31,7 +31,7 @@ TOOLS = chunk(finish="tool_calls") + DONE
 
 
 def decode(*frames: bytes) -> list[Event]:
-    decoder = FORMAT.decoder()
+    decoder = UPSTREAM.decoder()
     return [event for frame in frames for event in decoder.feed(frame)] + decoder.close()
 
 
@@ -78,7 +78,7 @@ def test_text_streams_as_one_block():
 
 
 def test_the_first_chunk_starts_the_answer_before_anything_is_said():
-    assert FORMAT.decoder().feed(ROLE) == [STARTED]
+    assert UPSTREAM.decoder().feed(ROLE) == [STARTED]
 
 
 def test_a_change_of_kind_loses_no_delta():
@@ -109,7 +109,7 @@ def test_a_call_streams_its_arguments():
 
 
 def test_the_next_call_streams_at_once_when_the_one_before_is_whole():
-    decoder = FORMAT.decoder()
+    decoder = UPSTREAM.decoder()
     decoder.feed(ROLE + part(0, id="a", name="f", arguments='{"q":"}"}'))
     assert decoder.feed(part(1, id="b", name="g", arguments="{")) == [
         BlockStopped(0),
@@ -221,7 +221,7 @@ def test_usage_is_taken_wherever_it_comes_and_the_last_counts(end):
 
 
 def test_usage_ends_the_answer_without_waiting_for_the_end_of_the_file():
-    decoder = FORMAT.decoder()
+    decoder = UPSTREAM.decoder()
     assert decoder.feed(ROLE + chunk({"content": "x"}) + chunk(finish="stop"))[-1] == TextDelta(0, "x")
     assert isinstance(decoder.feed(chunk(usage=USAGE))[-1], Finished)
     assert decoder.feed(DONE) == []
@@ -312,7 +312,7 @@ def test_an_error_before_anything_is_said_starts_no_answer():
 
 
 def test_memory_is_bounded_however_much_interleaves():
-    decoder = FORMAT.decoder()
+    decoder = UPSTREAM.decoder()
     decoder.feed(part(0, id="a", name="f", arguments="{"))
     piece = part(1, id="b", name="g", arguments="x" * 100_000)
     tracemalloc.start()
@@ -325,6 +325,6 @@ def test_memory_is_bounded_however_much_interleaves():
 
 
 def test_a_line_without_an_end_is_an_error_and_not_held():
-    decoder = FORMAT.decoder()
+    decoder = UPSTREAM.decoder()
     events = [event for _ in range(100) for event in decoder.feed(b"data: " + b"x" * 50_000)]
     assert [type(event) for event in events] == [Failed]

@@ -21,7 +21,7 @@ from apps.domain.events import (
     TextDelta,
     ThinkingDelta,
 )
-from apps.domain.protocols.openai_chat import FORMAT
+from apps.domain.protocols.openai_chat import CLIENT
 from apps.domain.tokens import TokenUsage
 from tests.domain import grammar
 from tests.domain.openai_calls import call
@@ -32,7 +32,7 @@ FUNCTIONS = [{"name": "weather", "parameters": {}}]
 
 
 def encode(*events: Event, **fields) -> bytes:
-    encoder = FORMAT.encoder(call=call(stream=True, **fields), created=7)
+    encoder = CLIENT.encoder(call=call(stream=True, **fields), created=7)
     return b"".join(encoder.encode(event) for event in events)
 
 
@@ -119,7 +119,7 @@ def test_blocks_of_another_dialect_are_left_out():
 
 def test_a_ping_is_a_comment():
     assert encode(STARTED, Ping()).endswith(b"\n\n: keepalive\n\n")
-    assert FORMAT.keepalive == b": keepalive\n\n"
+    assert CLIENT.keepalive == b": keepalive\n\n"
 
 
 def test_empty_deltas_make_no_chunk():

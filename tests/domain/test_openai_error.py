@@ -8,13 +8,13 @@ import pytest
 
 from apps.domain import errors
 from apps.domain.protocols import refusal
-from apps.domain.protocols.openai_chat import FORMAT
+from apps.domain.protocols.openai_chat import CLIENT, UPSTREAM
 
 LONG = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens."
 
 
 def written(error: errors.GatewayError) -> tuple[int, str, str | None, dict[str, str]]:
-    shape = FORMAT.write_error(error, request_id="req_1")
+    shape = CLIENT.write_error(error, request_id="req_1")
     inner = json.loads(shape.body)["error"]
     assert set(inner) == {"message", "type", "param", "code"}
     return shape.status, inner["type"], inner["code"], dict(shape.headers)
@@ -23,7 +23,7 @@ def written(error: errors.GatewayError) -> tuple[int, str, str | None, dict[str,
 def read(status: int, body: bytes | dict = b"", **headers: str) -> errors.UpstreamError:
     raw = json.dumps(body).encode() if isinstance(body, dict) else body
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return refusal.cleaned(FORMAT.read_error(status, named, raw), cut=bytes)
+    return refusal.cleaned(UPSTREAM.read_error(status, named, raw), cut=bytes)
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_the_headers_say_when_and_whether_to_come_back():
 
 
 def test_an_unknown_model_is_told_in_openais_words():
-    body = json.loads(FORMAT.write_error(errors.ModelNotFound("model: gpt-9", param="model"), request_id="r").body)
+    body = json.loads(CLIENT.write_error(errors.ModelNotFound("model: gpt-9", param="model"), request_id="r").body)
     assert body["error"]["message"] == "The model `gpt-9` does not exist or you do not have access to it."
 
 
 def test_the_offending_field_is_named():
-    body = json.loads(FORMAT.write_error(errors.InvalidRequest("bad", param="messages[0]"), request_id="r").body)
+    body = json.loads(CLIENT.write_error(errors.InvalidRequest("bad", param="messages[0]"), request_id="r").body)
     assert body["error"]["param"] == "messages[0]"
 
 
 def test_the_last_frames_of_a_failed_stream():
-    assert FORMAT.stream_error(errors.UpstreamBroken("cut"), request_id="r") == (
+    assert CLIENT.stream_error(errors.UpstreamBroken("cut"), request_id="r") == (
         b'data: {"error":{"message":"cut","type":"server_error","param":null,"code":null}}\n\ndata: [DONE]\n\n'
     )
 
@@ -140,7 +140,7 @@ def test_a_refusal_keeps_its_words_its_field_and_its_body_without_credentials():
     assert error.body is not None
     assert key not in error.message
     assert key.encode() not in error.body
-    assert FORMAT.write_error(error, request_id="r").body == error.body
+    assert CLIENT.write_error(error, request_id="r").body == error.body
 
 
 @pytest.mark.parametrize(

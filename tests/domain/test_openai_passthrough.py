@@ -10,7 +10,7 @@ import pytest
 
 from apps.domain import errors, sse
 from apps.domain.protocols.contract import Seen, Target
-from apps.domain.protocols.openai_chat import FORMAT
+from apps.domain.protocols.openai_chat import CLIENT
 from apps.domain.protocols.openai_chat.passthrough import DIALECT
 from apps.domain.tokens import TokenUsage
 from tests.domain.openai_calls import DONE, HELLO, TARGET, USAGE, call, chunk, part
@@ -23,7 +23,7 @@ ASKED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def rewritten(body: bytes, target: Target = TARGET) -> bytes:
-    return DIALECT.rewrite(FORMAT.read_request(body), target)
+    return DIALECT.rewrite(CLIENT.read_request(body), target)
 
 
 def relay(*pieces: bytes, **fields) -> tuple[bytes, Seen]:

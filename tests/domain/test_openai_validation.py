@@ -8,13 +8,13 @@ import time
 import pytest
 
 from apps.domain import errors
-from apps.domain.protocols.openai_chat import FORMAT
+from apps.domain.protocols.openai_chat import CLIENT
 from tests.domain.openai_calls import HELLO, call
 
 
 def refused(body: bytes) -> errors.InvalidRequest:
     with pytest.raises(errors.InvalidRequest) as caught:
-        FORMAT.read_request(body)
+        CLIENT.read_request(body)
     assert type(caught.value) is errors.InvalidRequest
     return caught.value
 
@@ -191,7 +191,7 @@ def test_two_caps_that_differ_are_refused_as_vendors_differ_over_which_counts():
 
 def test_a_cap_above_the_models_own_is_named_as_it_was_written():
     for name in ("max_tokens", "max_completion_tokens"):
-        error = FORMAT.above_cap(call(**{name: 9000}), cap=4096)
+        error = CLIENT.above_cap(call(**{name: 9000}), cap=4096)
         assert (error.param, error.code) == (name, "invalid_value")
         assert "9000" in error.message
         assert "4096" in error.message

@@ -102,8 +102,8 @@ def test_a_whole_answer_that_a_dialect_writes_it_reads(protocol, events):
     response = ChatResponse(
         id="id_1", model="m", content=tuple(blocks), stop_reason=said.stop, usage=said.usage or TokenUsage()
     )
-    format_ = registry.FORMATS[protocol]
-    back = format_.read_response(format_.write_response(response, call=streams.calling(protocol), created=1))
+    written = registry.CLIENTS[protocol].write_response(response, call=streams.calling(protocol), created=1)
+    back = registry.UPSTREAMS[protocol].read_response(written)
     expected = carried(protocol, said)
     assert "".join(block.text for block in back.content if isinstance(block, Text)) == said.text
     assert "".join(block.text for block in back.content if isinstance(block, Thinking)) == said.thinking
@@ -136,8 +136,8 @@ def conversations(draw: st.DrawFn) -> ChatRequest:
 @random_examples
 @given(asked=conversations())
 def test_a_request_that_a_dialect_writes_it_reads(protocol, asked):
-    format_ = registry.FORMATS[protocol]
-    back = format_.to_chat(format_.read_request(format_.write_request(asked, target(protocol))))
+    client, written = registry.CLIENTS[protocol], registry.UPSTREAMS[protocol].write_request(asked, target(protocol))
+    back = client.to_chat(client.read_request(written))
     assert [plain(message) for message in back.messages] == [plain(message) for message in asked.messages]
     assert (back.system, back.max_tokens, back.stop) == (asked.system, 77, ("END",))
     assert [(tool.name, tool.description, tool.schema) for tool in back.tools] == [

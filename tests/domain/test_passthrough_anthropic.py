@@ -13,7 +13,7 @@ from apps.domain.protocols import exchange
 from apps.domain.protocols.anthropic_messages import names
 from apps.domain.protocols.contract import Target
 from apps.domain.tokens import TokenUsage
-from tests.domain.anthropic_calls import FORMAT, PING, TARGET, call, end, event, start, text, thinking, tool
+from tests.domain.anthropic_calls import CLIENT, PING, TARGET, call, end, event, start, text, thinking, tool
 
 ODD = (
     b'{ "messages" : [ {"role":"user","content":[{"type":"hologram","x":1.50}]} ],\n'
@@ -57,12 +57,12 @@ def error_frame(out):
 
 
 def test_only_the_models_name_changes():
-    asked = FORMAT.read_request(ODD)
+    asked = CLIENT.read_request(ODD)
     assert exchange.open(asked, TARGET).body == ODD.replace(b'"claude-test"', b'"claude-up"')
 
 
 def test_a_name_that_needs_no_change_changes_nothing():
-    asked = FORMAT.read_request(ODD)
+    asked = CLIENT.read_request(ODD)
     same = Target(protocol="anthropic_messages", model="claude-test", max_output_tokens=5)
     assert exchange.open(asked, same).body is asked.body
 

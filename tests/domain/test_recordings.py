@@ -81,7 +81,7 @@ def calling(protocol: str, *, stream: bool) -> ClientCall:
     body = ASK[protocol] | {"stream": stream, "messages": [{"role": "user", "content": "hello"}]}
     if not stream:
         body.pop("stream_options", None)
-    return registry.FORMATS[protocol].read_request(json.dumps(body).encode())
+    return registry.CLIENTS[protocol].read_request(json.dumps(body).encode())
 
 
 def opened(recording: Recording, *, client: str) -> Exchange:
@@ -272,12 +272,12 @@ def test_a_translated_answer_says_the_same(recording):
 def test_a_stream_and_a_whole_answer_are_read_alike(recording):
     """The events of one decoder, put together, are the other's answer."""
     if not recording.stream:
-        answer = registry.FORMATS[recording.protocol].read_response(recording.body)
+        answer = registry.UPSTREAMS[recording.protocol].read_response(recording.body)
         assert answer.usage == (counted(recording, said(recording).usage) or NOTHING)
         assert answer.id
         assert answer.model
         return
-    events = registry.FORMATS[recording.protocol].decoder().feed(recording.body)
+    events = registry.UPSTREAMS[recording.protocol].decoder().feed(recording.body)
     assert type(events[0]).__name__ == "Started"
     assert [type(event).__name__ in ("Finished", "Failed") for event in events].count(True) == 1
     assert type(events[-1]).__name__ == ("Failed" if said(recording).error else "Finished")
@@ -285,15 +285,14 @@ def test_a_stream_and_a_whole_answer_are_read_alike(recording):
 
 @pytest.mark.parametrize("recording", recordings(error=True))
 def test_an_error_maps_to_both_dialects(recording):
-    upstream = registry.FORMATS[recording.protocol]
-    error = upstream.read_error(recording.status, {}, recording.body)
+    error = registry.UPSTREAMS[recording.protocol].read_error(recording.status, {}, recording.body)
     assert error.upstream_status == recording.status
     assert error.message in recording.response["body_text"].replace('\\"', '"')
     assert isinstance(error, errors.UpstreamRateLimited if recording.status == 429 else errors.UpstreamRefused)
-    assert upstream.write_error(error, request_id="r").body == recording.body
+    assert registry.CLIENTS[recording.protocol].write_error(error, request_id="r").body == recording.body
     error.body = None  # for a caller of the other dialect
-    for protocol, format_ in registry.FORMATS.items():
-        shape = format_.write_error(error, request_id="r")
+    for protocol in (ANTHROPIC, OPENAI):
+        shape = registry.CLIENTS[protocol].write_error(error, request_id="r")
         assert shape.status == recording.status
         inner = json.loads(shape.body)["error"]
         assert inner["message"] == error.message
@@ -303,7 +302,7 @@ def test_an_error_maps_to_both_dialects(recording):
 
 @pytest.mark.parametrize("recording", recordings() + recordings(error=True))
 def test_a_recorded_request_survives_the_way_to_the_other_dialect(recording):
-    own, other = registry.FORMATS[recording.protocol], OTHER[recording.protocol]
+    own, other = registry.CLIENTS[recording.protocol], OTHER[recording.protocol]
     body = recording.request["body"] | ({"model": "x"} if "model" not in recording.request["body"] else {})
     call = own.read_request(json.dumps(body).encode())
     assert call.model == body["model"]
@@ -313,10 +312,10 @@ def test_a_recorded_request_survives_the_way_to_the_other_dialect(recording):
         with pytest.raises(errors.InvalidRequest, match="n"):
             own.to_chat(call)
         return
-    translated = registry.FORMATS[other].write_request(own.to_chat(call), target)
-    again = registry.FORMATS[other].read_request(translated)
+    translated = registry.UPSTREAMS[other].write_request(own.to_chat(call), target)
+    again = registry.CLIENTS[other].read_request(translated)
     assert again.stream == call.stream
-    assert _words(registry.FORMATS[other].to_chat(again)) == _words(own.to_chat(call))
+    assert _words(registry.CLIENTS[other].to_chat(again)) == _words(own.to_chat(call))
     relayed = exchange.open(call, Target(protocol=recording.protocol, model="up", max_output_tokens=9)).body
     assert json.loads(relayed) == json.loads(relayed) | {
         k: v for k, v in body.items() if k not in ("model", "stream_options")

@@ -13,7 +13,7 @@ import time_machine
 from django.utils import timezone
 
 from apps.accounts import services as accounts
-from apps.domain.protocols.registry import FORMATS
+from apps.domain.protocols.registry import CLIENTS
 from apps.domain.snapshot import Principal, Rules, Snapshot
 from apps.gateway.context import RequestContext
 from apps.gateway.underway import Underway
@@ -186,7 +186,7 @@ def test_a_key_expires_by_the_time_that_lets_its_calls_in_and_not_by_the_machine
     who = {"key_id": 1, "public_id": "k", "tenant_id": 1, "project_id": 1, "user_id": None}
 
     async def sweep() -> bool:
-        ctx = RequestContext({"headers": []}, None, None, wire=FORMATS["openai_chat"], endpoint="", snapshot=known)
+        ctx = RequestContext({"headers": []}, None, None, wire=CLIENTS["openai_chat"], endpoint="", snapshot=known)
         ctx.principal = Principal(**who, expires_at=int(clock.now()) + 60 * minutes)
         ctx.task = asyncio.create_task(asyncio.sleep(60))
         underway = Underway()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
 from apps.domain.tokens import TokenUsage
 
+Operation = Literal["generate", "embed"]
 Cut = Callable[[bytes], bytes]
 """Takes out of what a provider says the credential that it was asked with. `bytes` takes nothing out."""
 
@@ -28,6 +29,7 @@ class ClientCall(msgspec.Struct, kw_only=True):
     choices: int = 1  # OpenAI's `n`
     wants_usage: bool = True  # OpenAI's stream_options.include_usage
     user: str | None = None
+    headers: Mapping[bytes, bytes] = {}  # the request's, by lower-case name: some of them travel in a provider's body
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,20 +100,28 @@ class ErrorShape(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class WireFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """One folder of `protocols`, as functions."""
+class ClientFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder of `protocols`, as callers speak it. `operation` says what is asked for."""
 
     name: str
+    operation: Operation = "generate"
     request_id_header: str
     read_request: Callable[[bytes], ClientCall]
     above_cap: Callable[..., InvalidRequest]  # (ClientCall, *, cap: int): it asks for more tokens than the model gives
     to_chat: Callable[[ClientCall], ChatRequest]
-    write_request: Callable[[ChatRequest, Target], bytes]
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
-    read_response: Callable[[bytes], ChatResponse]
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
-    decoder: Callable[[], StreamDecoder]
     write_error: Callable[..., ErrorShape]  # (GatewayError, *, request_id: str) -> ErrorShape
     stream_error: Callable[..., bytes]  # (GatewayError, *, request_id: str) -> bytes, the dialect's last frames
-    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError, not yet `refusal.cleaned`
     keepalive: bytes  # a frame that every client of the dialect skips
+
+
+class UpstreamFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder of `protocols`, as providers speak it. `accept` is the media type of its streams."""
+
+    name: str
+    accept: str = "text/event-stream"
+    write_request: Callable[[ChatRequest, Target], bytes]
+    read_response: Callable[[bytes], ChatResponse]
+    decoder: Callable[[], StreamDecoder]
+    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError, not yet `refusal.cleaned`

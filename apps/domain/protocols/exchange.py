@@ -8,7 +8,7 @@ import msgspec
 
 from apps.domain import chat, errors, events
 from apps.domain.protocols import passthrough, refusal, registry, tool_names
-from apps.domain.protocols.contract import ClientCall, Cut, Exchange, Seen, Target, WireFormat
+from apps.domain.protocols.contract import ClientCall, ClientFormat, Cut, Exchange, Seen, Target, UpstreamFormat
 from apps.domain.tokens import NOTHING
 
 
@@ -25,13 +25,10 @@ def open(call: ClientCall, target: Target, *, request_id: str = "", created: int
 
 
 def _open(call: ClientCall, target: Target, *, request_id: str, created: int, cut: Cut) -> Exchange:
-    client = registry.FORMATS[call.protocol]
-    if call.protocol == target.protocol:
-        dialect = registry.DIALECTS[call.protocol]
-        return passthrough.Passthrough(
-            call, target, dialect=dialect, wire_format=client, request_id=request_id, cut=cut
-        )
-    upstream = registry.FORMATS[target.protocol]
+    client, upstream = registry.CLIENTS[call.protocol], registry.UPSTREAMS[target.protocol]
+    dialect = registry.DIALECTS.get((call.protocol, target.protocol))
+    if dialect is not None:
+        return passthrough.Passthrough(call, target, dialect=dialect, upstream=upstream, request_id=request_id, cut=cut)
     return Translated(call, target, client=client, upstream=upstream, request_id=request_id, created=created, cut=cut)
 
 
@@ -43,8 +40,8 @@ class Translated:
         call: ClientCall,
         target: Target,
         *,
-        client: WireFormat,
-        upstream: WireFormat,
+        client: ClientFormat,
+        upstream: UpstreamFormat,
         request_id: str,
         created: int,
         cut: Cut,

@@ -1,6 +1,7 @@
-"""A caller and an upstream of one dialect: the bytes are relayed, only watched for usage.
+"""A caller and an upstream of one dialect: the bytes are relayed, only watched for usage. Or of two that differ in the
+envelope alone: then it is changed, and the letter stays.
 
-A dialect plugs in with a `DIALECT` in its folder's `passthrough.py`.
+A pair plugs in with a `DIALECT` in a folder's `passthrough.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Protocol
 
 from apps.domain import errors
 from apps.domain.protocols import refusal
-from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target, WireFormat
+from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target, UpstreamFormat
 
 
 class StreamTap(Protocol):
@@ -38,18 +39,22 @@ class Passthrough:
     """An `Exchange` that translates nothing."""
 
     def __init__(
-        self, call: ClientCall, target: Target, *, dialect: Dialect, wire_format: WireFormat, request_id: str, cut: Cut
+        self, call: ClientCall, target: Target, *, dialect: Dialect, upstream: UpstreamFormat, request_id: str, cut: Cut
     ) -> None:
         self.seen = Seen()
         self.body = dialect.rewrite(call, target)
         self._dialect = dialect
-        self._read_error = wire_format.read_error
+        self._read_error = upstream.read_error
+        self._is_one_dialect = call.protocol == target.protocol
         self._cut = cut
         self._tap = dialect.tap(self.seen, call, request_id=request_id, cut=cut)
         self.feed = self._tap.feed  # one step less a chunk
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-        return refusal.cleaned(self._read_error(status, headers, body), self._cut)
+        error = refusal.cleaned(self._read_error(status, headers, body), self._cut)
+        if not self._is_one_dialect:
+            error.body = None
+        return error
 
     def answer(self, body: bytes) -> bytes:
         try:

@@ -1,16 +1,21 @@
-"""The wire formats by name, and the dialects that can be relayed untranslated."""
+"""The wire formats by name, and the pairs of them between which bytes are relayed instead of translated."""
 
 from __future__ import annotations
 
 from apps.domain.protocols import anthropic_messages, openai_chat
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic_passthrough
-from apps.domain.protocols.contract import WireFormat
+from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
 from apps.domain.protocols.openai_chat import passthrough as openai_passthrough
 from apps.domain.protocols.passthrough import Dialect
 
-FORMATS: dict[str, WireFormat] = {format.name: format for format in (anthropic_messages.FORMAT, openai_chat.FORMAT)}
+CLIENTS: dict[str, ClientFormat] = {format.name: format for format in (anthropic_messages.CLIENT, openai_chat.CLIENT)}
 
-DIALECTS: dict[str, Dialect] = {
-    anthropic_messages.FORMAT.name: anthropic_passthrough.DIALECT,
-    openai_chat.FORMAT.name: openai_passthrough.DIALECT,
+UPSTREAMS: dict[str, UpstreamFormat] = {
+    format.name: format for format in (anthropic_messages.UPSTREAM, openai_chat.UPSTREAM)
+}
+
+# By the caller's protocol and the upstream's.
+DIALECTS: dict[tuple[str, str], Dialect] = {
+    ("anthropic_messages", "anthropic_messages"): anthropic_passthrough.DIALECT,
+    ("openai_chat", "openai_chat"): openai_passthrough.DIALECT,
 }

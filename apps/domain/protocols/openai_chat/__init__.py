@@ -9,22 +9,25 @@ Quirks of vendors that it knows (`Target.quirks`): `max_completion_tokens` (the 
 
 from __future__ import annotations
 
-from apps.domain.protocols.contract import WireFormat
+from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
 from apps.domain.protocols.openai_chat import error, request, response, stream, validation
 
-FORMAT = WireFormat(
+CLIENT = ClientFormat(
     name=request.NAME,
     request_id_header="x-request-id",
     read_request=request.read_request,
     above_cap=validation.above_cap,
     to_chat=request.to_chat,
-    write_request=request.write_request,
     write_response=response.write_response,
-    read_response=response.read_response,
     encoder=stream.Encoder,
-    decoder=stream.Decoder,
     write_error=error.write_error,
     stream_error=error.stream_error,
-    read_error=error.read_error,
     keepalive=stream.KEEPALIVE,
+)
+UPSTREAM = UpstreamFormat(
+    name=request.NAME,
+    write_request=request.write_request,
+    read_response=response.read_response,
+    decoder=stream.Decoder,
+    read_error=error.read_error,
 )
