@@ -26,6 +26,10 @@ class Protocol(models.TextChoices):
 
     ANTHROPIC_MESSAGES = "anthropic_messages", "Anthropic Messages"
     OPENAI_CHAT = "openai_chat", "OpenAI Chat Completions"
+    OPENAI_RESPONSES = "openai_responses", "OpenAI Responses"
+    BEDROCK_INVOKE = "bedrock_invoke", "Bedrock InvokeModel"
+    BEDROCK_CONVERSE = "bedrock_converse", "Bedrock Converse"
+    OLLAMA_CHAT = "ollama_chat", "Ollama"
 
 
 class OnDisconnect(models.TextChoices):
@@ -53,7 +57,10 @@ def _weight() -> models.PositiveIntegerField[int, int]:
 
 
 class Provider(models.Model):
-    """A vendor's service at one address. Durations are seconds. Health is written by the health check only."""
+    """A vendor's service at one address. Durations are seconds. Health is written by the health check only.
+
+    `options` are what the vendor must be told besides (`domain.providers.vendor`). `quirks` null: its vendor's.
+    """
 
     name = models.CharField(max_length=100, unique=True)
     vendor = models.CharField(max_length=32, choices=vendor_choices)
@@ -66,6 +73,8 @@ class Provider(models.Model):
     idle_timeout = _seconds(60.0)
     total_timeout = _seconds(1800.0)
     tags = models.JSONField(default=list, blank=True, validators=[validators.validate_words])
+    options = models.JSONField(default=dict, blank=True, db_default={}, validators=[validators.validate_options])
+    quirks = models.JSONField(null=True, blank=True, validators=[validators.validate_words])
     check_interval_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(5)])
     max_failures = models.PositiveIntegerField(default=3, validators=[MinValueValidator(1)])
     is_healthy = models.BooleanField("healthy", default=True, editable=False)
@@ -199,11 +208,13 @@ class Model(models.Model):
 
 
 class Deployment(models.Model):
-    """A model at a provider. Lower `priority` goes first; `weight` shares within a priority."""
+    """A model at a provider. Lower `priority` goes first; `weight` shares within a priority. `protocol` empty: the one
+    that suits the caller and the model."""
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="deployments")
     provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="deployments")
     upstream_model = models.CharField(max_length=200)
+    protocol = models.CharField(max_length=32, choices=Protocol, blank=True, default="", db_default="")
     priority = models.PositiveIntegerField(default=0)
     weight = _weight()
     is_enabled = models.BooleanField("enabled", default=True)

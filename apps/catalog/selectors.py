@@ -121,6 +121,7 @@ def _deployments(
                     id=row.pk,
                     provider=providers[row.provider_id],
                     upstream_model=row.upstream_model,
+                    protocol=row.protocol,
                     prices=tuple(cards.get(row.pk, ())),
                     priority=row.priority,
                     weight=row.weight,
@@ -142,6 +143,8 @@ def _providers() -> dict[int, snapshot.Provider]:
             credentials=tuple(credentials.get(row.pk, ())),
             timeouts=timeouts_of(row),
             on_disconnect="drain" if row.on_disconnect == "drain" else "cancel",
+            options=row.options,
+            quirks=None if row.quirks is None else frozenset(row.quirks),
             tags=frozenset(row.tags),
             healthy=row.is_healthy,
         )

@@ -22,14 +22,25 @@ from apps.catalog.places import place_of
 from apps.tenants.models import Tenant
 
 _PROVIDER_FIELDS = frozenset(
-    {"name", "vendor", "protocol", "base_url", "is_enabled", "on_disconnect", "tags", "max_failures"}
+    {
+        "name",
+        "vendor",
+        "protocol",
+        "base_url",
+        "is_enabled",
+        "on_disconnect",
+        "tags",
+        "max_failures",
+        "options",
+        "quirks",
+    }
     | {"connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "check_interval_seconds"}
 )
 _CREDENTIAL_FIELDS = frozenset({"alias", "weight", "is_enabled"})
 _MODEL_FIELDS = frozenset(
     {"name", "display_name", "aliases", "is_enabled", "max_output_tokens", "context_tokens", "capabilities"}
 )
-_DEPLOYMENT_FIELDS = frozenset({"upstream_model", "priority", "weight", "is_enabled"})
+_DEPLOYMENT_FIELDS = frozenset({"upstream_model", "protocol", "priority", "weight", "is_enabled"})
 _CLOCK_GRACE = datetime.timedelta(minutes=1)  # forms know whole minutes
 _ERASED = {"ciphertext": "", "last_four": "", "fingerprint": "", "host": ""}
 _UNCHECKED = {
@@ -183,17 +194,29 @@ def set_tenants(model: Model, *, actor: Any, tenants: Iterable[Tenant]) -> None:
 
 
 def create_deployment(
-    model: Model, *, actor: Any, provider: Provider, upstream_model: str, priority: int = 0, weight: int = 1
+    model: Model,
+    *,
+    actor: Any,
+    provider: Provider,
+    upstream_model: str,
+    priority: int = 0,
+    weight: int = 1,
+    protocol: str = "",
 ) -> Deployment:
     deployment = Deployment(
-        model=model, provider=provider, upstream_model=upstream_model, priority=priority, weight=weight
+        model=model,
+        provider=provider,
+        upstream_model=upstream_model,
+        protocol=protocol,
+        priority=priority,
+        weight=weight,
     )
     audit.add(deployment, actor=actor, action="deployment.created", area=Area.CATALOG)
     return deployment
 
 
 def update_deployment(deployment: Deployment, *, actor: Any, **changes: Any) -> Deployment:
-    """`upstream_model`, `priority`, `weight`, `is_enabled`; another model or provider is another deployment."""
+    """`upstream_model`, `protocol`, `priority`, `weight`, `is_enabled`; another model or provider is another deployment."""
     audit.amend(
         deployment,
         actor=actor,

@@ -16,6 +16,14 @@ def validate_words(value: Any) -> None:
         raise ValidationError("A word is given twice.")
 
 
+def validate_options(value: Any) -> None:
+    """Short texts by name."""
+    if not isinstance(value, dict) or not all(
+        isinstance(text, str) and text.isprintable() and len(text) <= 200 for pair in value.items() for text in pair
+    ):
+        raise ValidationError("Give a text for each name.")
+
+
 def validate_networks(value: Any) -> None:
     """A list of CIDR ranges."""
     validate_words(value)

@@ -105,16 +105,20 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     headers: tuple[tuple[str, str], ...] = ()
+    options: dict[str, str] = {}  # what the vendor must be told besides: see `providers.vendor`
+    quirks: frozenset[str] | None = None  # None: its vendor's
     tags: frozenset[str] = frozenset()
     healthy: bool = True
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one provider. Lower `priority` goes first; `weight` shares within a priority."""
+    """One model at one provider. Lower `priority` goes first; `weight` shares within a priority. `protocol`: the only
+    one that it is spoken to in; "": see `providers.speech`."""
 
     id: int
     provider: Provider
     upstream_model: str
+    protocol: str = ""
     prices: tuple[PriceCard, ...] = ()
     priority: int = 0
     weight: int = 1

@@ -68,7 +68,8 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
 def limit_headers(decision: Decision, *, dialect: str, now: float) -> HeaderList:
     """The caller's own limits: the tightest of each kind. Resets are RFC 3339 (Anthropic) or durations (OpenAI)."""
     headers: HeaderList = []
-    names = _LIMIT_HEADERS[dialect]
+    family = dialect if dialect in _RESETS else "openai_chat"
+    names, reset_as = _LIMIT_HEADERS[family], _RESETS[family]
     for kind, allowance in enumerate((decision.requests, decision.tokens)):
         if allowance is None:
             continue
@@ -76,7 +77,7 @@ def limit_headers(decision: Decision, *, dialect: str, now: float) -> HeaderList
         headers += (
             (limit, b"%d" % allowance.limit),
             (remaining, b"%d" % allowance.remaining),
-            (reset, _RESETS[dialect](allowance.reset, now)),
+            (reset, reset_as(allowance.reset, now)),
         )
     return headers
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_IDS = ("request-id", "x-request-id", "x-amzn-requestid")  # a provider's own of the call
+
 
 class Accounts:
     """Leases, journal and forwarder of this process, and where it has one, the gate before its clients."""
@@ -109,6 +111,7 @@ class Attempt:
         "first_byte_seconds",
         "number",
         "passage",
+        "protocol",
         "started",
         "upstream_status",
         "usage",
@@ -127,6 +130,7 @@ class Attempt:
         self.exchange: Exchange | None = None
         self.answer: Answer | None = None
         self.passage: gate.Passage | None = None  # to be open before its client gets a byte
+        self.protocol = ""  # in which the upstream is asked
         self.cost = 0
         self.usage: TokenUsage | None = None
         self.upstream_status: int | None = None
@@ -179,7 +183,7 @@ class Attempt:
 
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
-        given = answer.headers.get("request-id") or answer.headers.get("x-request-id") or ""
+        given = next((told for name in _IDS if (told := answer.headers.get(name))), "")
         told = self.credential.secret.cut_from(given.encode("ascii", "replace"))  # what is no text cannot be booked
         self._provider_request_id = told.decode()
 
@@ -306,7 +310,7 @@ class Attempt:
             model_name=model.name,
             upstream_model=deployment.upstream_model,
             client_protocol=call.protocol,
-            upstream_protocol=deployment.provider.protocol,
+            upstream_protocol=self.protocol,
             endpoint=ctx.endpoint,
             stream=call.stream,
             card=self.card,

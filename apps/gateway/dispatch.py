@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
+from apps.domain.protocols import registry
 from apps.domain.protocols.contract import Exchange, Target
 from apps.domain.providers import registry as providers
+from apps.domain.providers import speech
 from apps.domain.routing import plan
 from apps.gateway.known import Known
 
 if TYPE_CHECKING:
+    from apps.domain.protocols.contract import ClientCall
     from apps.domain.providers.vendor import Vendor
-    from apps.domain.snapshot import Deployment
+    from apps.domain.snapshot import Deployment, Model
     from apps.gateway.attempt import Accounts, Attempt
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer, Outbound
@@ -23,7 +26,6 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
 _JSON = ("content-type", "application/json")
 _ANY = ("accept", "application/json")
-_EVENTS = ("accept", "text/event-stream")
 
 
 class Answered(NamedTuple):
@@ -64,20 +66,26 @@ class _Way(NamedTuple):
     vendor: Vendor
     url: str
     target: Target
+    accept: tuple[str, str]  # of streams
 
 
-_usable: Known[tuple[int, int], list[plan.Usable]] = Known()  # by model and tenant
-_ways: Known[tuple[int, int], _Way] = Known()  # by model and deployment
+_usable: Known[tuple[int, int, str], list[plan.Usable]] = Known()  # by model, tenant and the caller's protocol
+_ways: Known[tuple[int, int, str, bool], _Way] = (
+    Known()
+)  # by model, deployment, the caller's protocol, streaming or not
 
 
 def _plan(ctx: RequestContext) -> list[plan.Try]:
-    model, principal = ctx.model, ctx.principal
+    model, principal, call = ctx.model, ctx.principal, ctx.call
     assert model is not None
     assert principal is not None
+    assert call is not None
     known = _usable.under(ctx.snapshot)
-    usable = known.get((model.id, principal.tenant_id))
+    key = (model.id, principal.tenant_id, call.protocol)
+    usable = known.get(key)
     if usable is None:
-        usable = known[model.id, principal.tenant_id] = plan.usable(model, tenant_id=principal.tenant_id)
+        found = plan.usable(model, tenant_id=principal.tenant_id)
+        usable = known[key] = [way for way in found if speech.protocol_of(way[0], client=call.protocol)]
     candidates = plan.tries(usable, now=int(ctx.started_at), dice=random.random, priced_only=bool(ctx.budgets))
     if not candidates:
         raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
@@ -85,21 +93,30 @@ def _plan(ctx: RequestContext) -> list[plan.Try]:
 
 
 def _way(ctx: RequestContext, deployment: Deployment) -> _Way:
-    model, provider = ctx.model, deployment.provider
+    model, call = ctx.model, ctx.call
     assert model is not None
+    assert call is not None
     known = _ways.under(ctx.snapshot)
-    way = known.get((model.id, deployment.id))
+    key = (model.id, deployment.id, call.protocol, call.stream)
+    way = known.get(key)
     if way is None:
-        vendor = providers.vendor(provider.vendor)
-        target = Target(
-            protocol=provider.protocol,
-            model=deployment.upstream_model,
-            max_output_tokens=model.max_output_tokens,
-            capabilities=model.capabilities,
-            quirks=vendor.quirks,
-        )
-        way = known[model.id, deployment.id] = _Way(vendor, vendor.url(provider.base_url, provider.protocol), target)
+        way = known[key] = _find_way(model, deployment, call)
     return way
+
+
+def _find_way(model: Model, deployment: Deployment, call: ClientCall) -> _Way:
+    provider = deployment.provider
+    vendor, protocol = providers.vendor(provider.vendor), speech.protocol_of(deployment, client=call.protocol)
+    assert protocol is not None
+    target = Target(
+        protocol=protocol,
+        model=deployment.upstream_model,
+        max_output_tokens=model.max_output_tokens,
+        capabilities=model.capabilities,
+        quirks=vendor.quirks if provider.quirks is None else provider.quirks,
+    )
+    url = vendor.url(provider.base_url, protocol, model=target.model, stream=call.stream, options=provider.options)
+    return _Way(vendor, url, target, ("accept", registry.UPSTREAMS[protocol].accept))
 
 
 async def _answer(ctx: RequestContext, attempt: Attempt, outbound: Outbound, *, fresh: bool) -> Answered:
@@ -121,7 +138,8 @@ async def _ask(ctx: RequestContext, attempt: Attempt, outbound: Outbound, *, fre
         created=int(ctx.started_at),
         cut=attempt.credential.secret.cut_from,
     )
-    headers = _headers(ctx, attempt, way.vendor)
+    attempt.protocol = way.target.protocol
+    headers = _headers(ctx, attempt, way)
     await attempt.intend()
     timeouts = attempt.deployment.provider.timeouts
     answer = attempt.answer = await outbound.open(
@@ -149,11 +167,12 @@ async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> 
     raise exchange.seen.error or errors.UpstreamBroken("the provider closed the stream before its first event")
 
 
-def _headers(ctx: RequestContext, attempt: Attempt, vendor: Vendor) -> list[tuple[str, str]]:
+def _headers(ctx: RequestContext, attempt: Attempt, way: _Way) -> list[tuple[str, str]]:
     """Made anew, never copied: what the provider needs, the caller's open list of vendor headers, our trace."""
     provider = attempt.deployment.provider
+    vendor = way.vendor
     headers = vendor.headers(attempt.credential.secret.reveal_for(provider.host), client=ctx.headers)
-    headers += (_JSON, _EVENTS if ctx.call and ctx.call.stream else _ANY, *provider.headers)
+    headers += (_JSON, way.accept if ctx.call and ctx.call.stream else _ANY, *provider.headers)
     if vendor.trace_header is not None:
         headers.append((vendor.trace_header, f"{ctx.request_id}/{attempt.number}"))
     return headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.domain import errors, estimate
+from apps.domain.providers import speech
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Model, Principal, Snapshot
@@ -18,6 +19,7 @@ async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     """
     body = await _body(ctx, max_bytes)
     ctx.call = ctx.wire.read_request(body)
+    ctx.call.headers = ctx.headers
     ctx.prompt_bytes = estimate.prompt_bytes(body)
     assert ctx.principal is not None
     model = ctx.snapshot.models.get(ctx.call.model)
@@ -37,7 +39,7 @@ def usable(model: Model, principal: Principal) -> bool:
 
 def _speaks(model: Model, protocol: str) -> bool:
     """Whether callers of this dialect know the model's own cap. For others it is lowered to what the model gives."""
-    return any(deployment.provider.protocol == protocol for deployment in model.deployments)
+    return any(speech.protocol_of(deployment, client=protocol) == protocol for deployment in model.deployments)
 
 
 def visible(snapshot: Snapshot, principal: Principal) -> list[Model]:

@@ -7,7 +7,8 @@ from apps.domain.providers.vendor import Vendor, bearer
 VENDOR = Vendor(
     slug="openai",
     label="OpenAI",
-    protocols=("openai_chat",),
+    protocols=("openai_chat", "openai_responses"),
+    beside=frozenset({"openai_chat", "openai_responses"}),
     base_url="https://api.openai.com/v1",
     authorize=bearer,
     quirks=frozenset({"max_completion_tokens", "developer_role", "no_reasoning_history", "safety_identifier"}),

@@ -7,6 +7,6 @@ from apps.domain.providers.vendor import Vendor, bearer
 VENDOR = Vendor(
     slug="openai_compatible",
     label="OpenAI-compatible",
-    protocols=("openai_chat",),
+    protocols=("openai_chat", "openai_responses"),
     authorize=bearer,
 )

@@ -5,12 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
+from urllib.parse import quote
 
 import msgspec
 
 HeaderList = tuple[tuple[str, str], ...]
+Options = Mapping[str, str]
 
-PATHS: Mapping[str, str] = MappingProxyType({"anthropic_messages": "/v1/messages", "openai_chat": "/chat/completions"})
+NO_OPTIONS: Options = MappingProxyType({})
+# By protocol. Where streams are asked for elsewhere, that is the second.
+PATHS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "anthropic_messages": ("/v1/messages",),
+        "openai_chat": ("/chat/completions",),
+        "openai_responses": ("/responses",),
+        "openai_embeddings": ("/embeddings",),
+        "bedrock_invoke": ("/model/{model}/invoke", "/model/{model}/invoke-with-response-stream"),
+        "bedrock_converse": ("/model/{model}/converse", "/model/{model}/converse-stream"),
+        "bedrock_embed": ("/model/{model}/invoke",),
+        "ollama_chat": ("/api/chat",),
+        "ollama_embed": ("/api/embed",),
+    }
+)
+COUNT_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "anthropic_messages": "/v1/messages/count_tokens",
+        "openai_responses": "/responses/input_tokens",
+        "bedrock_invoke": "/model/{model}/count-tokens",
+    }
+)
 
 
 def bearer(secret: str) -> HeaderList:
@@ -21,9 +44,22 @@ def api_key(secret: str) -> HeaderList:
     return (("x-api-key", secret),) if secret else ()
 
 
+def joined(base_url: str, path: str, *, model: str, options: Options) -> str:
+    """The usual address of a path. OpenAI's base URLs end in a version, Anthropic's need not."""
+    return _joined(base_url, path).replace("{model}", quote(model, safe=""))
+
+
+def any_model(model: str) -> None:
+    """Every model of the vendor's is spoken to in the provider's protocol."""
+
+
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """`authorize` makes the credential's headers. `forwards` are prefixes of caller's headers that go on unchanged;
     `defaults` are sent where the caller has none of that name. `trace_header` takes the gateway's own id of a call.
+
+    A provider is set up with one of `protocols`; those `beside` are spoken at the same address too, whichever it was.
+    `protocol_of` names the protocol of an upstream model that has its own. `address` joins base URL and path; `options` are what a provider must be told besides, by
+    name with a label. `signer` names who signs a request whole (`outbound.signing`).
 
     Quirks are explained where they are heeded: `protocols/openai_chat`.
     """
@@ -33,15 +69,29 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     protocols: tuple[str, ...]
     authorize: Callable[[str], HeaderList]
     base_url: str = ""
+    beside: frozenset[str] = frozenset()
+    protocol_of: Callable[[str], str | None] = any_model
+    address: Callable[..., str] = joined
+    options: tuple[tuple[str, str], ...] = ()
+    signer: str = ""
     forwards: tuple[str, ...] = ()
     defaults: HeaderList = ()
     trace_header: str | None = None
-    paths: Mapping[str, str] = PATHS
+    paths: Mapping[str, tuple[str, ...]] = PATHS
+    count_paths: Mapping[str, str] = COUNT_PATHS
     quirks: frozenset[str] = frozenset()
 
-    def url(self, base_url: str, protocol: str) -> str:
-        """Where completions of `protocol` are asked for. OpenAI's base URLs end in a version, Anthropic's need not."""
-        return _joined(base_url, self.paths[protocol])
+    def url(
+        self, base_url: str, protocol: str, *, model: str = "", stream: bool = False, options: Options = NO_OPTIONS
+    ) -> str:
+        """Where answers in `protocol` are asked for."""
+        paths = self.paths[protocol]
+        return self.address(base_url, paths[-1 if stream else 0], model=model, options=options)
+
+    def count_url(self, base_url: str, protocol: str, *, model: str, options: Options = NO_OPTIONS) -> str | None:
+        """Where the tokens of a prompt are counted; None: nowhere."""
+        path = self.count_paths.get(protocol)
+        return None if path is None else self.address(base_url, path, model=model, options=options)
 
     def headers(self, secret: str, *, client: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
         """`client`: the caller's headers by lower-case name, of which only the vendor's own are taken."""
