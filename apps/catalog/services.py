@@ -216,7 +216,7 @@ def create_deployment(
 
 
 def update_deployment(deployment: Deployment, *, actor: Any, **changes: Any) -> Deployment:
-    """`upstream_model`, `protocol`, `priority`, `weight`, `is_enabled`; another model or provider is another deployment."""
+    """Its own fields; another model or provider is another deployment."""
     audit.amend(
         deployment,
         actor=actor,

@@ -183,7 +183,7 @@ class Attempt:
 
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
-        given = next((told for name in _IDS if (told := answer.headers.get(name))), "")
+        given = next((value for name in _IDS if (value := answer.headers.get(name))), "")
         told = self.credential.secret.cut_from(given.encode("ascii", "replace"))  # what is no text cannot be booked
         self._provider_request_id = told.decode()
 

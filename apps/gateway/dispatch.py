@@ -70,9 +70,7 @@ class _Way(NamedTuple):
 
 
 _usable: Known[tuple[int, int, str], list[plan.Usable]] = Known()  # by model, tenant and the caller's protocol
-_ways: Known[tuple[int, int, str, bool], _Way] = (
-    Known()
-)  # by model, deployment, the caller's protocol, streaming or not
+_ways: Known[tuple[int, int, str, bool], _Way] = Known()  # by model, deployment, caller's protocol, streaming
 
 
 def _plan(ctx: RequestContext) -> list[plan.Try]:

@@ -58,8 +58,9 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     `defaults` are sent where the caller has none of that name. `trace_header` takes the gateway's own id of a call.
 
     A provider is set up with one of `protocols`; those `beside` are spoken at the same address too, whichever it was.
-    `protocol_of` names the protocol of an upstream model that has its own. `address` joins base URL and path; `options` are what a provider must be told besides, by
-    name with a label. `signer` names who signs a request whole (`outbound.signing`).
+    `protocol_of` names the protocol of an upstream model that has its own. `address` joins base URL and path; `options`
+    are what a provider must be told besides, by name with a label. `signer` names who signs a request whole
+    (`outbound.signing`).
 
     Quirks are explained where they are heeded: `protocols/openai_chat`.
     """
