@@ -1,0 +1,92 @@
+"""The ways that a call may go: which deployments, in which order; where each is asked, and with which headers."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from apps.domain import errors
+from apps.domain.protocols import registry
+from apps.domain.protocols.contract import Target
+from apps.domain.providers import registry as providers
+from apps.domain.providers import speech
+from apps.domain.routing import plan
+from apps.gateway.known import Known
+
+if TYPE_CHECKING:
+    from apps.domain.protocols.contract import ClientCall
+    from apps.domain.providers.vendor import Vendor
+    from apps.domain.snapshot import Deployment, Model
+    from apps.gateway.context import RequestContext
+
+_JSON = ("content-type", "application/json")
+_ANY = ("accept", "application/json")
+
+
+class Way(NamedTuple):
+    """What all calls of one model to one deployment have in common. Holds no secret."""
+
+    vendor: Vendor
+    url: str
+    target: Target
+    accept: tuple[str, str]  # of streams
+
+
+_usable: Known[tuple[int, int, str], list[plan.Usable]] = Known()  # by model, tenant and the caller's protocol
+_ways: Known[tuple[int, int, str, bool], Way] = Known()  # by model, deployment, caller's protocol, streaming
+
+
+def candidates(ctx: RequestContext) -> list[plan.Try]:
+    """In the order to try them. Raises NoDeployment."""
+    model, principal, call = ctx.model, ctx.principal, ctx.call
+    assert model is not None
+    assert principal is not None
+    assert call is not None
+    known = _usable.under(ctx.snapshot)
+    key = (model.id, principal.tenant_id, call.protocol)
+    usable = known.get(key)
+    if usable is None:
+        found = plan.usable(model, tenant_id=principal.tenant_id)
+        usable = known[key] = [way for way in found if speech.protocol_of(way[0], client=call.protocol)]
+    candidates = plan.tries(usable, now=int(ctx.started_at), dice=random.random, priced_only=bool(ctx.budgets))
+    if not candidates:
+        raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
+    return candidates
+
+
+def way_to(ctx: RequestContext, deployment: Deployment) -> Way:
+    model, call = ctx.model, ctx.call
+    assert model is not None
+    assert call is not None
+    known = _ways.under(ctx.snapshot)
+    key = (model.id, deployment.id, call.protocol, call.stream)
+    way = known.get(key)
+    if way is None:
+        way = known[key] = _find_way(model, deployment, call)
+    return way
+
+
+def _find_way(model: Model, deployment: Deployment, call: ClientCall) -> Way:
+    provider = deployment.provider
+    vendor, protocol = providers.vendor(provider.vendor), speech.protocol_of(deployment, client=call.protocol)
+    assert protocol is not None
+    target = Target(
+        protocol=protocol,
+        model=deployment.upstream_model,
+        max_output_tokens=model.max_output_tokens,
+        capabilities=model.capabilities,
+        quirks=vendor.quirks if provider.quirks is None else provider.quirks,
+    )
+    url = vendor.url(provider.base_url, protocol, model=target.model, stream=call.stream, options=provider.options)
+    return Way(vendor, url, target, ("accept", registry.UPSTREAMS[protocol].accept))
+
+
+def headers(ctx: RequestContext, candidate: plan.Try, way: Way, *, number: int) -> list[tuple[str, str]]:
+    """Made anew, never copied: what the provider needs, the caller's open list of vendor headers, our trace."""
+    provider = candidate.deployment.provider
+    vendor = way.vendor
+    made = vendor.headers(candidate.credential.secret.reveal_for(provider.host), client=ctx.headers)
+    made += (_JSON, way.accept if ctx.call and ctx.call.stream else _ANY, *provider.headers)
+    if vendor.trace_header is not None:
+        made.append((vendor.trace_header, f"{ctx.request_id}/{number}"))
+    return made
