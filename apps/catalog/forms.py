@@ -22,6 +22,8 @@ CAPABILITIES = [
     ("always_thinking", "Cannot be asked not to think"),
     ("structured_outputs", "Answers in a given JSON schema"),
     ("system_messages", "Takes system messages in the middle"),
+    ("vision", "Sees images"),
+    ("documents", "Reads PDF files"),
     ("no_sampling", "Refuses temperature and top_p"),
     *((f"effort_{level}", f"Knows the effort “{level}”") for level in EFFORTS),
 ]

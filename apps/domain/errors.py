@@ -25,6 +25,7 @@
     │   └── UpstreamBroken         502  connection lost, truncated or garbled answer
     │       └── ConnectionStale    502  a kept-alive connection was already closed when the request was written to it
     └── GatewayFault               ours
+        ├── Unsupported            501  no provider of the model can do it
         ├── NoDeployment           529  (503 to OpenAI clients) nothing can serve the model now
         ├── Unavailable            503  draining, or the ledger cannot be written
         └── InternalError          500
@@ -234,6 +235,12 @@ class ConnectionStale(UpstreamBroken):
 
 class GatewayFault(GatewayError):
     """Ours."""
+
+
+class Unsupported(GatewayFault):
+    status = 501
+    code = "unsupported"
+    should_retry = False
 
 
 class NoDeployment(GatewayFault):

@@ -31,7 +31,8 @@ async def admit(ctx: RequestContext, limiter: Limiter) -> None:
     if not limits:
         return
     assert ctx.call is not None
-    tokens = estimate.rate_tokens(ctx.prompt_bytes, max_tokens=ctx.call.max_tokens)
+    is_counted = ctx.wire.operation == "count"  # nothing is used up
+    tokens = 0 if is_counted else estimate.rate_tokens(ctx.prompt_bytes, max_tokens=ctx.call.max_tokens)
     ctx.decision = await limiter.acquire(limits, tokens=tokens, on_outage=on_outage)
     if not ctx.decision.allowed:
         raise _refusal(ctx.decision, limits)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from apps.domain import errors
+from apps.domain.routing import abilities
 from apps.gateway import examine
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ def _entry(model: Model) -> dict[str, Any]:
         "created": model.created,
         "created_at": datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "owned_by": model.owned_by,
+        "lifecycle": "active",
         "context_window": model.context_tokens,
+        "max_input_tokens": model.context_tokens,
         "max_output_tokens": model.max_output_tokens,
+        "max_tokens": model.max_output_tokens,
+        "capabilities": abilities.described(model),
     }

@@ -15,6 +15,7 @@ from apps.gateway.context import RequestContext
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
+    from apps.domain.protocols.contract import ClientFormat
     from apps.domain.snapshot import Snapshot
     from apps.gateway.context import Receive, Scope, Send
 
@@ -23,11 +24,9 @@ log = structlog.get_logger(__name__)
 Endpoint = Callable[..., Awaitable[None]]
 
 
-def _completion(*, dialect: str, endpoint: str) -> Endpoint:
-    wire = registry.CLIENTS[dialect]
-
+def _completion(wire: ClientFormat, *, endpoint: str) -> Endpoint:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        running = engine.current or await _running(scope, receive, send, dialect=dialect)
+        running = engine.current or await _running(scope, receive, send, dialect=wire.name)
         if running is None:
             return
         state.in_flight += 1
@@ -42,9 +41,11 @@ def _completion(*, dialect: str, endpoint: str) -> Endpoint:
 
 
 # Anthropic Messages: `POST /v1/messages`, `POST /anthropic/v1/messages`.
-messages = _completion(dialect="anthropic_messages", endpoint="messages")
+messages = _completion(registry.CLIENTS["anthropic_messages"], endpoint="messages")
+# `POST /v1/messages/count_tokens`, likewise.
+count_tokens = _completion(registry.COUNTING, endpoint="count_tokens")
 # OpenAI Chat Completions: `POST /v1/chat/completions`.
-chat_completions = _completion(dialect="openai_chat", endpoint="chat_completions")
+chat_completions = _completion(registry.CLIENTS["openai_chat"], endpoint="chat_completions")
 
 
 async def models(scope: Scope, receive: Receive, send: Send) -> None:

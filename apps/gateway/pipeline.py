@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from apps.domain import errors
-from apps.gateway import admit, answers, authenticate, departure, dispatch, examine, relay, settle
+from apps.gateway import admit, answers, authenticate, count, departure, dispatch, examine, relay, settle
 
 if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
@@ -30,8 +30,11 @@ async def serve(ctx: RequestContext, engine: Engine) -> None:
         await examine.examine(ctx, max_bytes=engine.max_body_bytes)  # what is in it -> ctx.call, ctx.model
         watch.arm()
         await admit.admit(ctx, engine.limiter)  # may they      -> ctx.decision, ctx.budgets
-        answered = await dispatch.dispatch(ctx, engine.outbound, engine.accounts)  # first event in hand
-        await relay.relay(ctx, answered, engine.ticker)  # upstream bytes -> client bytes
+        if ctx.wire.operation == "count":
+            await count.count(ctx, engine.outbound)  # of the prompt's tokens; no more is asked
+        else:
+            answered = await dispatch.dispatch(ctx, engine.outbound, engine.accounts)  # first event in hand
+            await relay.relay(ctx, answered, engine.ticker)  # upstream bytes -> client bytes
     except errors.GatewayError as error:
         failure = error
     except asyncio.CancelledError:

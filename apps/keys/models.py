@@ -18,6 +18,7 @@ class Endpoint(orm.TextChoices):
     """What a key may be confined to; the gateway's endpoints by name."""
 
     MESSAGES = "messages", "Messages"
+    COUNT_TOKENS = "count_tokens", "Count tokens"
     CHAT_COMPLETIONS = "chat_completions", "Chat completions"
     MODELS = "models", "List of models"
 

@@ -12,7 +12,7 @@ from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
 from apps.domain.tokens import TokenUsage
 
-Operation = Literal["generate", "embed"]
+Operation = Literal["generate", "embed", "count"]
 Cut = Callable[[bytes], bytes]
 """Takes out of what a provider says the credential that it was asked with. `bytes` takes nothing out."""
 
@@ -90,6 +90,13 @@ class StreamDecoder(Protocol):
     def feed(self, chunk: bytes) -> list[Event]: ...
 
     def close(self) -> list[Event]: ...
+
+
+class Counter(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider counts a prompt's tokens without answering it."""
+
+    write: Callable[[ClientCall, Target], bytes]  # the question; raises InvalidRequest
+    read: Callable[[bytes], int]  # of the answer; raises UpstreamBroken
 
 
 class ErrorShape(msgspec.Struct, frozen=True):

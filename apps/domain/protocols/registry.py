@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from apps.domain.protocols import anthropic_messages, openai_chat
+from apps.domain.protocols.anthropic_messages import counting as anthropic_counting
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic_passthrough
-from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
+from apps.domain.protocols.contract import ClientFormat, Counter, UpstreamFormat
 from apps.domain.protocols.openai_chat import passthrough as openai_passthrough
 from apps.domain.protocols.passthrough import Dialect
 
@@ -19,3 +20,7 @@ DIALECTS: dict[tuple[str, str], Dialect] = {
     ("anthropic_messages", "anthropic_messages"): anthropic_passthrough.DIALECT,
     ("openai_chat", "openai_chat"): openai_passthrough.DIALECT,
 }
+
+# By the upstream's protocol: who can say how many tokens a prompt has.
+COUNTERS: dict[str, Counter] = {"anthropic_messages": anthropic_counting.COUNTER}
+COUNTING: ClientFormat = anthropic_messages.COUNTING  # the callers' one way to ask

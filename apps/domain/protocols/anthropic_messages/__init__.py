@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from apps.domain.protocols.anthropic_messages import blocks, encoder, error, request, response, stream, validation
+import msgspec
+
+from apps.domain.protocols.anthropic_messages import (
+    blocks,
+    counting,
+    encoder,
+    error,
+    request,
+    response,
+    stream,
+    validation,
+)
 from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
 
 CLIENT = ClientFormat(
@@ -24,3 +35,4 @@ UPSTREAM = UpstreamFormat(
     decoder=stream.Decoder,
     read_error=error.read_error,
 )
+COUNTING = msgspec.structs.replace(CLIENT, operation="count", read_request=counting.read_request)

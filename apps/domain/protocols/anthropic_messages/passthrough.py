@@ -225,7 +225,7 @@ def _without_ours(call: ClientCall) -> dict[str, bytes]:
         return {}
     kept = [bytes(message) if new is None else new for message, new in zip(messages, stripped, strict=True)]
     changes = {"messages": b"[" + b",".join(kept) + b"]"}
-    body: wire.Body = call.wire.body
+    body: wire.Prompt = call.wire.body
     if body.thinking is not None and body.thinking.type == "enabled" and _is_answering(body.messages[-1]):
         answered = [new for message, new in zip(body.messages, stripped, strict=True) if message.role == "assistant"]
         if answered and answered[-1] is not None and not _begins_with_thinking(answered[-1]):

@@ -35,10 +35,11 @@ class Anything(msgspec.Struct):
     """Any object."""
 
 
-class Body(msgspec.Struct):
+class Prompt(msgspec.Struct):
+    """A request whose tokens are counted."""
+
     model: Text
     messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
-    max_tokens: Count
     stream: bool | None = None
     system: str | list[Typed] | None = None
     temperature: float | None = None
@@ -51,10 +52,16 @@ class Body(msgspec.Struct):
     thinking: Typed | None = None
 
 
+class Body(Prompt, kw_only=True):
+    """A request that is answered."""
+
+    max_tokens: Count
+
+
 class Wire(msgspec.Struct, frozen=True):
     """A request as read: its fields, and where they lie in the bytes."""
 
-    body: Body
+    body: Prompt
     members: Members
 
 
@@ -93,7 +100,7 @@ class DeepBody(msgspec.Struct):
 
     model: str
     messages: list[DeepMessage]
-    max_tokens: int
+    max_tokens: int | None = None
     stream: bool | None = None
     system: str | list[Object] | None = None
     temperature: float | None = None

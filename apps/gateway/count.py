@@ -1,0 +1,77 @@
+"""How many tokens a prompt has: the provider's own word, or none. It costs nothing, so nothing is booked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from apps.domain import errors
+from apps.domain.protocols import refusal, registry
+from apps.domain.protocols.anthropic_messages import counting
+from apps.gateway import answers, ways
+
+if TYPE_CHECKING:
+    from apps.domain.protocols.contract import Counter
+    from apps.domain.routing.plan import Try
+    from apps.gateway.context import RequestContext
+    from apps.outbound.client import Outbound
+
+_MAX_ANSWER_BYTES = 1024 * 1024
+# Of those who speak a vendor's dialect, not all can count.
+_UNKNOWN = frozenset({404, 405, 501})
+
+
+async def count(ctx: RequestContext, outbound: Outbound) -> None:
+    """Answers with the first deployment's count. Raises Unsupported where none can, else the last UpstreamError."""
+    failure: errors.GatewayError = errors.Unsupported(
+        f"no provider of {ctx.model.name if ctx.model else 'this model'} can count tokens"
+    )
+    for candidate in ways.candidates(ctx):
+        way = _counting(ways.way_to(ctx, candidate.deployment))
+        if way is None:
+            continue
+        try:
+            tokens = await _ask(ctx, outbound, candidate, way)
+        except errors.UpstreamError as error:
+            if error.upstream_status in _UNKNOWN:
+                continue
+            if not error.retryable:
+                raise
+            failure = error
+        else:
+            await answers.json(ctx, counting.write(tokens))
+            return
+    raise failure
+
+
+def _counting(way: ways.Way) -> ways.Way | None:
+    """The way in that protocol of the vendor's that can count; None: it has none."""
+    for protocol in (way.target.protocol, *sorted(way.vendor.beside)):
+        if protocol in registry.COUNTERS and protocol in way.vendor.count_paths:
+            return way._replace(target=msgspec.structs.replace(way.target, protocol=protocol))
+    return None
+
+
+async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way) -> int:
+    assert ctx.call is not None
+    provider, protocol = candidate.deployment.provider, way.target.protocol
+    counter: Counter = registry.COUNTERS[protocol]
+    url = way.vendor.count_url(provider.base_url, protocol, model=way.target.model, options=provider.options)
+    assert url is not None
+    body = counter.write(ctx.call, way.target)
+    headers = ways.headers(ctx, candidate, way, number=1)
+    answer = await outbound.open("POST", url, headers=headers, body=body, timeouts=provider.timeouts)
+    try:
+        told = await answer.read(_MAX_ANSWER_BYTES)
+    finally:
+        await answer.close()
+    if answer.status == 200:
+        return counter.read(told)
+    error = refusal.cleaned(
+        registry.UPSTREAMS[protocol].read_error(answer.status, answer.headers, told),
+        candidate.credential.secret.cut_from,
+    )
+    if protocol != ctx.call.protocol:
+        error.body = None
+    raise error
