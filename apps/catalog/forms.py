@@ -43,7 +43,7 @@ ADDRESS = (
 def _vendors() -> str:
     """What `static/admin/provider.js` fills in when a vendor is chosen."""
     vendors = registry.VENDORS.items()
-    return json.dumps({slug: {"protocols": vendor.protocols, "base_url": vendor.base_url} for slug, vendor in vendors})
+    return json.dumps({slug: {"protocols": vendor.protocols, "base_url": vendor.home({})} for slug, vendor in vendors})
 
 
 class ProviderForm(forms.ModelForm):

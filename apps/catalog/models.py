@@ -12,13 +12,14 @@ from django.utils import timezone
 
 from apps.catalog import addresses, validators
 from apps.catalog.keyrings.ring import Keyring, KeyringRefused, KeyringUnavailable
+from apps.catalog.pinned import PinnedEndpoint as PinnedEndpoint
 from apps.domain.providers import registry
 from apps.outbound import guard
 from apps.tenants.models import Tenant
 
 
 def vendor_choices() -> list[tuple[str, str]]:
-    return [(slug, vendor.label) for slug, vendor in sorted(registry.VENDORS.items())]
+    return [(slug, vendor.label) for slug, vendor in registry.VENDORS.items()]
 
 
 class Protocol(models.TextChoices):

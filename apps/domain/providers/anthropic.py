@@ -21,4 +21,8 @@ VENDOR = Vendor(
     authorize=authorize,
     forwards=FORWARDS,
     defaults=DEFAULTS,
+    summary="The Claude models, from their maker.",
+    key_page="https://platform.claude.com/settings/keys",
+    tags=("cloud",),
+    prices="anthropic",
 )

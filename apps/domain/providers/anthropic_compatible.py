@@ -1,4 +1,4 @@
-"""Anyone who speaks Anthropic's dialect: MiniMax, Z.AI, Ollama, another gateway."""
+"""Anyone who speaks Anthropic's dialect: a vendor without a file here, another gateway."""
 
 from __future__ import annotations
 
@@ -18,4 +18,6 @@ VENDOR = Vendor(
     authorize=authorize,
     forwards=FORWARDS,
     defaults=DEFAULTS,
+    summary="Anyone who speaks as Anthropic does.",
+    needs_key=False,
 )

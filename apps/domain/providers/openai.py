@@ -12,4 +12,8 @@ VENDOR = Vendor(
     base_url="https://api.openai.com/v1",
     authorize=bearer,
     quirks=frozenset({"max_completion_tokens", "developer_role", "no_reasoning_history", "safety_identifier"}),
+    summary="The GPT models, from their maker.",
+    key_page="https://platform.openai.com/api-keys",
+    tags=("cloud",),
+    prices="openai",
 )

@@ -1,4 +1,4 @@
-"""Anyone who speaks OpenAI's chat dialect: Cerebras, Z.AI, MiniMax, vLLM, another gateway."""
+"""Anyone who speaks OpenAI's chat dialect: a server of one's own, a vendor without a file here, another gateway."""
 
 from __future__ import annotations
 
@@ -9,4 +9,6 @@ VENDOR = Vendor(
     label="OpenAI-compatible",
     protocols=("openai_chat", "openai_responses"),
     authorize=bearer,
+    summary="Anyone who speaks as OpenAI does.",
+    needs_key=False,
 )

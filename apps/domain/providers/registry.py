@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from apps.domain.providers import anthropic, anthropic_compatible, openai, openai_compatible, simulated
+from apps.domain.providers import (
+    anthropic,
+    anthropic_compatible,
+    azure_openai,
+    cerebras,
+    minimax,
+    openai,
+    openai_compatible,
+    openrouter,
+    simulated,
+    synthetic,
+    vllm,
+    zai,
+)
 from apps.domain.providers.vendor import Vendor
 
-VENDORS: dict[str, Vendor] = {
-    module.VENDOR.slug: module.VENDOR
-    for module in (anthropic, anthropic_compatible, openai, openai_compatible, simulated)
-}
+_MODULES = (
+    *(anthropic, openai, azure_openai),
+    *(cerebras, zai, minimax, synthetic, openrouter),
+    *(vllm, openai_compatible, anthropic_compatible),
+    simulated,
+)
+VENDORS: dict[str, Vendor] = {module.VENDOR.slug: module.VENDOR for module in _MODULES}
+"""In the order in which they are offered."""
 
 
 def vendor(slug: str) -> Vendor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from apps.domain.providers import openai
 from apps.domain.providers.anthropic import DEFAULTS, FORWARDS
 from apps.domain.providers.anthropic_compatible import authorize
-from apps.domain.providers.vendor import COUNT_PATHS, PATHS, Vendor
+from apps.domain.providers.vendor import COUNT_PATHS, LIST_PATHS, PATHS, Vendor
 
 OPENAI = ("openai_chat", "openai_responses", "openai_embeddings")
 
@@ -26,5 +26,9 @@ VENDOR = Vendor(
     trace_header="x-weir-request",
     paths={**PATHS, **{name: (f"/v1{PATHS[name][0]}",) for name in OPENAI}},
     count_paths={**COUNT_PATHS, "openai_responses": "/v1/responses/input_tokens"},
+    list_paths={**LIST_PATHS, **dict.fromkeys(("openai_chat", "openai_responses"), "/v1/models")},
     quirks=openai.VENDOR.quirks,  # it refuses what OpenAI refuses
+    summary="Weir's own stand-in, for trying things out. Costs nothing.",
+    needs_key=False,
+    tags=("trial",),
 )

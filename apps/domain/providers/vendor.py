@@ -34,6 +34,17 @@ COUNT_PATHS: Mapping[str, str] = MappingProxyType(
         "bedrock_invoke": "/model/{model}/count-tokens",
     }
 )
+# Lists of models, by the protocol that a provider was set up with. What they look like: `outbound.listing`.
+LIST_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "anthropic_messages": "/v1/models",
+        "openai_chat": "/models",
+        "openai_responses": "/models",
+        "bedrock_invoke": "/foundation-models",
+        "bedrock_converse": "/foundation-models",
+        "ollama_chat": "/api/tags",
+    }
+)
 
 
 def bearer(secret: str) -> HeaderList:
@@ -49,8 +60,23 @@ def joined(base_url: str, path: str, *, model: str, options: Options) -> str:
     return _joined(base_url, path).replace("{model}", quote(model, safe=""))
 
 
+def same(base_url: str) -> str:
+    """Models are listed where calls are answered."""
+    return base_url
+
+
 def any_model(model: str) -> None:
     """Every model of the vendor's is spoken to in the provider's protocol."""
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider must be told besides address and key. `choices`: values with labels; none: any word."""
+
+    name: str
+    label: str
+    hint: str = ""
+    required: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +84,12 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     `defaults` are sent where the caller has none of that name. `trace_header` takes the gateway's own id of a call.
 
     A provider is set up with one of `protocols`; those `beside` are spoken at the same address too, whichever it was.
-    `protocol_of` names the protocol of an upstream model that has its own. `address` joins base URL and path; `options`
-    are what a provider must be told besides, by name with a label. `signer` names who signs a request whole
-    (`outbound.signing`).
+    `protocol_of` names the protocol of an upstream model that has its own. `base_url` may hold names of options in
+    braces; `address` joins it and a path; `lists_at` makes of it where models are listed. `signer` names who signs a
+    request whole (`outbound.signing`).
 
-    Quirks are explained where they are heeded: `protocols/openai_chat`.
+    `summary` (a line), `key_page` (where keys are made), `needs_key` and `tags` are for whoever sets a provider up;
+    `prices` is what the price data call it. Quirks are explained where they are heeded: `protocols/openai_chat`.
     """
 
     slug: str
@@ -73,14 +100,21 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     beside: frozenset[str] = frozenset()
     protocol_of: Callable[[str], str | None] = any_model
     address: Callable[..., str] = joined
-    options: tuple[tuple[str, str], ...] = ()
+    lists_at: Callable[[str], str] = same
+    options: tuple[Option, ...] = ()
     signer: str = ""
     forwards: tuple[str, ...] = ()
     defaults: HeaderList = ()
     trace_header: str | None = None
     paths: Mapping[str, tuple[str, ...]] = PATHS
     count_paths: Mapping[str, str] = COUNT_PATHS
+    list_paths: Mapping[str, str] = LIST_PATHS
     quirks: frozenset[str] = frozenset()
+    summary: str = ""
+    key_page: str = ""
+    needs_key: bool = True
+    tags: tuple[str, ...] = ()
+    prices: str = ""
 
     def url(
         self, base_url: str, protocol: str, *, model: str = "", stream: bool = False, options: Options = NO_OPTIONS
@@ -93,6 +127,18 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
         """Where the tokens of a prompt are counted; None: nowhere."""
         path = self.count_paths.get(protocol)
         return None if path is None else self.address(base_url, path, model=model, options=options)
+
+    def list_url(self, base_url: str, protocol: str, *, options: Options = NO_OPTIONS) -> str | None:
+        """Where its models are listed; None: nowhere."""
+        path = self.list_paths.get(protocol)
+        return None if path is None else self.address(self.lists_at(base_url), path, model="", options=options)
+
+    def home(self, options: Options) -> str:
+        """Its own base URL, filled in; empty: it has none, or an option is not given that it needs."""
+        try:
+            return self.base_url.format_map({name: value for name, value in options.items() if value})
+        except KeyError:
+            return ""
 
     def headers(self, secret: str, *, client: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
         """`client`: the caller's headers by lower-case name, of which only the vendor's own are taken."""

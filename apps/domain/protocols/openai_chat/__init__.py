@@ -3,7 +3,8 @@
 Quirks of vendors that it knows (`Target.quirks`): `max_completion_tokens` (the cap's new name), `developer_role`,
 `string_system` and `string_content` (no arrays of text), `head_system_only`, `no_null_content`, `no_stream_usage`,
 `no_parallel_tool_calls`, `effort_none`, `reasoning_field` (thinking goes back as `reasoning`), `no_reasoning_history`,
-`safety_identifier`, `prompt_cache_breakpoint`. Capabilities: anything with `thinking`, `effort_none` …
+`safety_identifier`, `prompt_cache_breakpoint`, `tool_stream` (arguments come piece by piece only if asked for),
+`thinking_switch` (thinking is on or off, without a level). Capabilities: anything with `thinking`, `effort_none` …
 `effort_max` (the levels it lists), `no_sampling` (refuses temperature and top_p).
 """
 

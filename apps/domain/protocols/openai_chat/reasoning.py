@@ -40,6 +40,14 @@ def write(wanted: Reasoning, *, max_tokens: int, capabilities: frozenset[str], q
     return within[-1] if within else next((level for level in listed if level != _OFF), None)
 
 
+def switch(wanted: Reasoning) -> dict[str, str] | None:
+    """For vendors who can only turn it on and off. None: say nothing."""
+    if wanted.mode == "disabled":
+        return {"type": "disabled"}
+    asked = wanted.mode is not None or wanted.effort is not None or wanted.budget is not None
+    return {"type": "enabled"} if asked else None
+
+
 def _bucket(budget: int | None, max_tokens: int) -> str | None:
     if budget is None:
         return None

@@ -105,14 +105,21 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
     if chat.stop:
         body["stop"] = list(chat.stop)
     body |= _write_tools(chat, quirks=quirks)
-    effort = reasoning.write(
-        chat.reasoning, max_tokens=max_tokens or 0, capabilities=target.capabilities, quirks=quirks
-    )
-    body |= _present({"response_format": _write_format(chat.format), "reasoning_effort": effort})
+    body |= _present({"response_format": _write_format(chat.format)})
+    body |= _write_reasoning(chat, target, max_tokens=max_tokens or 0)
     if chat.user and "safety_identifier" in quirks:
         body["safety_identifier"] = _identifier(chat.user)
     body |= {name: chat.rest[name] for name in _PLAIN_FIELDS if name in chat.rest}
     return msgspec.json.encode(body)
+
+
+def _write_reasoning(chat: ChatRequest, target: Target, *, max_tokens: int) -> dict[str, Any]:
+    if "thinking_switch" in target.quirks:
+        return _present({"thinking": reasoning.switch(chat.reasoning)})
+    effort = reasoning.write(
+        chat.reasoning, max_tokens=max_tokens, capabilities=target.capabilities, quirks=target.quirks
+    )
+    return _present({"reasoning_effort": effort})
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +200,8 @@ def _write_tools(chat: ChatRequest, *, quirks: frozenset[str]) -> dict[str, Any]
         fields["tool_choice"] = _CHOICES[chat.tool_choice.mode]
     if chat.parallel_tools is not None and "no_parallel_tool_calls" not in quirks:
         fields["parallel_tool_calls"] = chat.parallel_tools
+    if chat.stream and "tool_stream" in quirks:
+        fields["tool_stream"] = True
     return fields
 
 
