@@ -67,6 +67,8 @@ def compose(ask: Ask, script: Script, *, exactly: int | None = None) -> Answer:
 
 
 def _say(ask: Ask, script: Script, *, exactly: int | None) -> tuple[list[Block], Stop]:
+    if ask.inputs:
+        return [], "end"
     if exactly is not None:
         return [Block(kind="text", pieces=_prose(exactly))], "end"
     if script.words & {"refusal", "refusal-stop"}:
@@ -74,7 +76,7 @@ def _say(ask: Ask, script: Script, *, exactly: int | None) -> tuple[list[Block],
     blocks = _thoughts(ask, script=script)
     calls = _calls(ask, script=script)
     if calls:
-        if ask.dialect == "anthropic" and ask.choice == "auto":
+        if ask.speaks_first and ask.choice == "auto":
             blocks.append(_block("text", "Let me look that up for you."))
         return [*blocks, *calls], "tools"
     pieces = tuple(tokens.pieces(_reply(ask))) if script.tokens is None else _prose(script.tokens)
@@ -133,8 +135,7 @@ def _is_about(said: str, *, tool: Tool) -> bool:
 def _call(ask: Ask, *, tool: Tool, turn: int) -> Block:
     arguments = plausible.value(tool.schema, hints=plausible.Hints(ask.said, turn=turn))
     text = msgspec.json.encode(arguments if isinstance(arguments, dict) else {}).decode()
-    prefix = "toolu_01" if ask.dialect == "anthropic" else "call_"
-    return Block(kind="call", pieces=tuple(tokens.pieces(text)), id=ids.new(prefix), name=tool.name)
+    return Block(kind="call", pieces=tuple(tokens.pieces(text)), id=ids.new(ask.call_prefix), name=tool.name)
 
 
 def _reply(ask: Ask) -> str:

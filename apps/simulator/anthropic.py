@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import msgspec
 
-from apps.simulator import anthropic_request, ids, signing
+from apps.simulator import anthropic_request, ids, keys, prebuilt, signing
 from apps.simulator.answer import Answer, Block
 from apps.simulator.ask import Ask, Object, Refused
-from apps.simulator.dialect import Dialect, Frame, Headers, Reported
+from apps.simulator.dialect import Broken, Dialect, Failure, Frame, Headers, Reported, Request
 
 WINDOW_TOKENS = 200_000
 
@@ -60,22 +60,38 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
     return out
 
 
-def failure(error: Refused, request_id: str) -> tuple[int, Object]:
+def failure(error: Refused, request_id: str) -> Failure:
     kind, message = KINDS.get(error.status, ("api_error" if error.status >= 500 else "invalid_request_error", "Error"))
     body = {"type": error.kind or kind, "message": error.message or message}
-    return error.status, {"type": "error", "error": body, "request_id": request_id}
+    return Failure(error.status, {"type": "error", "error": body, "request_id": request_id})
 
 
-def failure_frames(request_id: str) -> list[Frame]:
-    error = {"type": "overloaded_error", "message": "Overloaded"}
-    return [_event("error", error=error, request_id=request_id)]
+def failure_frames(broken: Broken) -> list[Frame]:
+    kind, message = KINDS[429 if broken.is_throttled else 529]
+    return [_event("error", error={"type": kind, "message": message}, request_id=broken.request_id)]
 
 
 def headers(request_id: str) -> Headers:
     return [(b"request-id", request_id.encode()), *_limits(int(time.time()))]
 
 
-def overflow(tokens: int) -> Refused:
+def authenticate(request: Request) -> str:
+    key = keys.given(request.headers)
+    if key in ("", keys.BAD_KEY):
+        raise Refused("" if key else "x-api-key header is required", status=401)
+    return key
+
+
+def read(request: Request, *, lenient: bool) -> Ask:
+    return anthropic_request.read(request.body, headers=request.headers, lenient=lenient)
+
+
+def count(request: Request) -> Object:
+    ask = anthropic_request.read(request.body, headers=request.headers, counting=True)
+    return {"input_tokens": ask.tokens}
+
+
+def overflow(tokens: int, model: str) -> Refused:
     return Refused(f"prompt is too long: {tokens} tokens > {WINDOW_TOKENS} maximum")
 
 
@@ -196,7 +212,9 @@ def _limits(now: int) -> Headers:
 
 DIALECT = Dialect(
     name="anthropic",
-    read=anthropic_request.read,
+    head=prebuilt.head,
+    authenticate=authenticate,
+    read=read,
     message=message,
     frames=frames,
     failure=failure,

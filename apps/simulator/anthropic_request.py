@@ -42,7 +42,6 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False, 
     thinking = _thinking(document, cap=cap, forced=choice == "any")
     talk = messages.read(document, signed_thinking_leads=thinking == "enabled")
     return Ask(
-        dialect="anthropic",
         model=model,
         stream=expect(document, "stream", bool) is True,
         cap=cap,
@@ -58,6 +57,8 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False, 
         parallel=parallel,
         thinking=_display(document, thinking=thinking),
         schema=_schema(document),
+        call_prefix="toolu_01",
+        speaks_first=True,
     )
 
 

@@ -20,9 +20,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """`said` is the last user text, `results` the texts of tool results that nobody has answered yet.
 
     `choice` "any" forces a call, of the tool `named` where one is. `schema` asks for JSON. `copies` is OpenAI's `n`.
+    `speaks_first`: calls of tools come behind a sentence, as Claude's do. `inputs` are texts to embed, each in a vector
+    of `dimensions`; a call has either those or a conversation.
     """
 
-    dialect: Literal["anthropic", "openai"]
     model: str
     stream: bool = False
     cap: int | None = None
@@ -40,11 +41,15 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     schema: Object | None = None
     copies: int = 1
     include_usage: bool = True
+    call_prefix: str = "call_"
+    speaks_first: bool = False
+    inputs: tuple[str, ...] = ()
+    dimensions: int = 0
 
     @property
     def tokens(self) -> int:
         """The size of the prompt, by the rule of `tokens`."""
-        texts = sum(tokens.count(text) for text in self.texts)
+        texts = sum(tokens.count(text) for text in (*self.texts, *self.inputs))
         return texts + self.messages * tokens.PER_MESSAGE + self.attachments * tokens.ATTACHMENT
 
 

@@ -12,10 +12,10 @@ from apps.simulator import prebuilt
 from apps.simulator import script as scripts
 from apps.simulator.answer import Answer
 from apps.simulator.ask import Ask, Refused
-from apps.simulator.dialect import Dialect, Reported
+from apps.simulator.dialect import Dialect, Head, Reported, Request
 from apps.simulator.meter import Line, Meter, Tally, fingerprint
 from apps.simulator.pace import Pace
-from apps.simulator.play import JSON_TYPE, STREAM_TYPE, Player
+from apps.simulator.play import JSON_TYPE, Player
 from apps.simulator.script import Script
 from apps.simulator.usage import ABSURD
 from apps.simulator.wire import Gone, Wire
@@ -28,10 +28,12 @@ class Call(msgspec.Struct, kw_only=True):
 
     wire: Wire
     dialect: Dialect
-    headers: dict[bytes, bytes]
-    body: bytes
+    request: Request
     key: str
     request_id: str
+
+    def header(self, name: bytes) -> str:
+        return self.request.headers.get(name, b"").decode("latin-1")
 
 
 class Desk:
@@ -44,37 +46,37 @@ class Desk:
         self.meter = meter
         self.pace = pace
         self.burst = burst
-        self.first_seen: set[tuple[str, str, bytes]] = set()
+        self.first_seen: set[tuple[str, str, str]] = set()
 
     async def complete(self, call: Call) -> None:
         """Answers the call. Raises Refused for one that gets an error."""
-        head = prebuilt.head(call.body)
+        head = call.dialect.head(call.request)
         model = head.model if head else ""
-        script = scripts.read(model, call.headers.get(b"x-simulate", b"").decode("latin-1"))
+        script = scripts.read(model, call.header(b"x-simulate"))
         if head and script.is_prebuilt:
             return await self._hand_out(call, head=head, script=script)
         try:
             self._refuse_as_scripted(call, script=script, model=model)
-            ask = call.dialect.read(call.body, headers=call.headers, lenient="lenient" in script.words)
+            ask = call.dialect.read(call.request, lenient="lenient" in script.words)
             if ask.tokens > WINDOW_TOKENS:
-                raise call.dialect.overflow(ask.tokens)
+                raise call.dialect.overflow(ask.tokens, model)
         except Refused as error:
             tally = self._open(call, model=model, stream=bool(head and head.stream))
-            tally.status = call.dialect.failure(error, call.request_id)[0]
+            tally.status = call.dialect.failure(error, call.request_id).status
             tally.close("end")
             raise
         await self._answer(call, ask=ask, script=script)
 
     def _refuse_as_scripted(self, call: Call, *, script: Script, model: str) -> None:
         status = script.status
-        caller = (call.key, model, call.headers.get(b"x-simulate", b""))
+        caller = (call.key, model, call.header(b"x-simulate"))
         if script.first_status is not None and caller not in self.first_seen:
             self.first_seen.add(caller)
             status = script.first_status
         if status is not None:
             raise Refused("", status=status, retry_after=1 if status == 429 else None)
         if "overflow" in script.words:
-            raise call.dialect.overflow(WINDOW_TOKENS + 15_432)
+            raise call.dialect.overflow(WINDOW_TOKENS + 15_432, model)
         if "leak" in script.words:
             raise Refused(f"The key {call.key} has a problem.")
 
@@ -98,23 +100,23 @@ class Desk:
                 await player.stream(call.dialect.frames(answer, ask=ask, reported=reported))
             else:
                 message = call.dialect.message(answer, ask=ask, reported=reported)
-                await player.whole(msgspec.json.encode(message), tokens=answer.usage.output)
+                await player.whole(msgspec.json.encode(message), usage=answer.usage, reported=reported)
 
-    async def _hand_out(self, call: Call, *, head: prebuilt.Head, script: Script) -> None:
+    async def _hand_out(self, call: Call, *, head: Head, script: Script) -> None:
         ready = prebuilt.ready(call.dialect, head.model, head.wants_usage)
-        tally = self._open(call, model=head.model, stream=head.stream is True)
+        tally = self._open(call, model=head.model, stream=head.stream)
         tally.inputs = tally.reported = ready.usage
         tally.status = 200
         identity = call.dialect.headers(call.request_id)[0]
         wire = call.wire
         with _Closing(tally):
-            if head.stream is not True:
+            if not head.stream:
                 await wire.pause(self.pace.whole(ready.usage.output))
                 await wire.head(200, [JSON_TYPE, (b"content-length", b"%d" % len(ready.body)), identity])
                 await wire.finish(ready.body)
                 tally.emitted = ready.usage.output
                 return
-            await wire.head(200, [STREAM_TYPE, identity])
+            await wire.head(200, [(b"content-type", call.dialect.stream_type), identity])
             for start in range(0, len(ready.chunks), self.burst):
                 await wire.pause(self.pace.gap(start))
                 wire.transport.write(b"".join(ready.chunks[start : start + self.burst]))
@@ -129,7 +131,7 @@ class Desk:
             dialect=call.dialect.name,
             model=model,
             stream=stream,
-            caller=call.headers.get(b"x-weir-request", b"").decode("latin-1"),
+            caller=call.header(b"x-weir-request"),
             prompt=fingerprint(texts) if texts else "",
         )
         return Tally(self.meter, opened=line)

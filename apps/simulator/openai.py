@@ -9,10 +9,10 @@ import time
 
 import msgspec
 
-from apps.simulator import ids, openai_request
+from apps.simulator import ids, keys, openai_request, prebuilt
 from apps.simulator.answer import Answer
 from apps.simulator.ask import Ask, Object, Refused
-from apps.simulator.dialect import Dialect, Frame, Headers, Reported
+from apps.simulator.dialect import Broken, Dialect, Failure, Frame, Headers, Reported, Request
 
 WINDOW_TOKENS = 200_000
 
@@ -74,7 +74,7 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
     return out
 
 
-def failure(error: Refused, request_id: str) -> tuple[int, Object]:
+def failure(error: Refused, request_id: str) -> Failure:
     status = 503 if error.status == 529 else error.status
     default = "server_error" if status >= 500 else "invalid_request_error"
     kind, code, message = KINDS.get(status, (default, None, "Error"))
@@ -84,11 +84,12 @@ def failure(error: Refused, request_id: str) -> tuple[int, Object]:
         "param": error.param,
         "code": error.code or code,
     }
-    return status, {"error": body}
+    return Failure(status, {"error": body})
 
 
-def failure_frames(request_id: str) -> list[Frame]:
-    error = {"message": KINDS[500][2], "type": "server_error", "param": None, "code": None}
+def failure_frames(broken: Broken) -> list[Frame]:
+    kind, code, message = KINDS[429 if broken.is_throttled else 500]
+    error = {"message": message, "type": kind, "param": None, "code": code}
     return [_event({"error": error}), Frame(b"data: [DONE]\n\n")]
 
 
@@ -96,7 +97,20 @@ def headers(request_id: str) -> Headers:
     return [(b"x-request-id", request_id.encode()), *LIMITS]
 
 
-def overflow(tokens: int) -> Refused:
+def authenticate(request: Request) -> str:
+    key = keys.given(request.headers)
+    if not key:
+        raise Refused("You didn't provide an API key.", status=401)
+    if key == keys.BAD_KEY:
+        raise Refused(f"Incorrect API key provided: {key[:2]}***{key[-2:]}.", status=401)
+    return key
+
+
+def read(request: Request, *, lenient: bool) -> Ask:
+    return openai_request.read(request.body, headers=request.headers, lenient=lenient)
+
+
+def overflow(tokens: int, model: str) -> Refused:
     return Refused(
         "Your input exceeds the context window of this model. Please adjust your input and try again.",
         param="messages",
@@ -188,7 +202,9 @@ def _event(document: Object, tokens: int = 0) -> Frame:
 
 DIALECT = Dialect(
     name="openai",
-    read=openai_request.read,
+    head=prebuilt.head,
+    authenticate=authenticate,
+    read=read,
     message=message,
     frames=frames,
     failure=failure,

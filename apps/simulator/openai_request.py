@@ -42,7 +42,6 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) 
     choice, named = _choice(document, tools=tools)
     talk = messages.read(document)
     return Ask(
-        dialect="openai",
         model=document["model"],
         stream=stream,
         cap=_cap(document),

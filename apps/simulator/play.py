@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from apps.simulator.dialect import Dialect, Frame, Headers
+from apps.simulator.dialect import Broken, Dialect, Frame, Headers, Reported
 from apps.simulator.meter import Tally
 from apps.simulator.pace import Pace
 from apps.simulator.script import Script
@@ -15,7 +15,6 @@ GARBAGE = b'\x00\xff\xfe{"id": [}]\n\x1b<<< not what was asked for'
 PAGE = b"<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"
 SLOW_HEADERS_SECONDS = 2.0
 LATE_END_SECONDS = 0.5
-STREAM_TYPE = (b"content-type", b"text/event-stream; charset=utf-8")
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -33,33 +32,39 @@ class Player(msgspec.Struct, kw_only=True):
         if await self._broken_from_the_start():
             return
         await self._first_byte(self.pace.first())
-        await self._head([STREAM_TYPE, (b"cache-control", b"no-cache")])
+        await self._head([(b"content-type", self.dialect.stream_type), (b"cache-control", b"no-cache")])
         if "garbage" in self.script.words:
             self.tally.fault = "garbage"
             return await self.wire.finish(GARBAGE)
         if "no-terminator" in self.script.words:
-            frames = frames[:-1]
-        ending = self.script.cut
-        for position, frame in enumerate(frames if ending is None else frames[: self.script.after]):
+            frames = frames[: -self.dialect.terminators]
+        ending, after = self.script.cut, self.script.after
+        if ending == "corrupt" and after < len(frames):
+            self.tally.fault = ending
+            frames = [*frames[:after], _corrupted(frames[after]), *frames[after + 1 :]]
+        ending = None if ending == "corrupt" else ending
+        for position, frame in enumerate(frames if ending is None else frames[:after]):
             if position:
                 await self._gap(position)
             await self._write(frame.data)
             self.tally.emitted += frame.tokens
-        if ending is None or self.script.after >= len(frames):
+        if ending is None or after >= len(frames):
             if "late-end" in self.script.words:
                 await self.wire.pause(LATE_END_SECONDS)
             return await self.wire.finish()
         await self._break(ending)
 
-    async def whole(self, body: bytes, *, tokens: int) -> None:
+    async def whole(self, body: bytes, *, usage: Counters, reported: Reported) -> None:
         if await self._broken_from_the_start():
             return
+        tokens = usage.output
         await self._first_byte(self.pace.whole(tokens))
         if "garbage" in self.script.words:
             self.tally.fault = "garbage"
             body, tokens = GARBAGE, 0
-        await self._head([JSON_TYPE, (b"content-length", b"%d" % len(body))])
-        if self.script.cut in (None, "ends", "error"):  # neither is possible within a JSON document
+        counts = [] if reported is None else self.dialect.counts(reported)
+        await self._head([JSON_TYPE, (b"content-length", b"%d" % len(body)), *counts])
+        if self.script.cut in (None, "ends", "error", "corrupt"):  # none is possible within a JSON document
             await self._write(body)
             self.tally.emitted += tokens
             return await self.wire.finish()
@@ -102,7 +107,7 @@ class Player(msgspec.Struct, kw_only=True):
             await self.wire.head(200, headers)
 
     async def _write(self, data: bytes) -> None:
-        if "crlf" in self.script.words:
+        if "crlf" in self.script.words and self.dialect.has_lines:
             data = data.replace(b"\n", b"\r\n")
         if "trickle" not in self.script.words:
             return await self.wire.write(data)
@@ -119,6 +124,15 @@ class Player(msgspec.Struct, kw_only=True):
         elif ending == "stall":
             await self.wire.hung_up()
         else:
-            for frame in self.dialect.failure_frames(self.request_id) if ending == "error" else []:
+            broken = Broken(self.request_id, self.script.after, "throttled" in self.script.words)
+            for frame in self.dialect.failure_frames(broken) if ending == "error" else []:
                 await self._write(frame.data)
             await self.wire.finish()
+
+
+def _corrupted(frame: Frame) -> Frame:
+    """One byte in the middle is another."""
+    middle = len(frame.data) // 2
+    data = bytearray(frame.data)
+    data[middle] ^= 0xFF
+    return frame._replace(data=bytes(data))

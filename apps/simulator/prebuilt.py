@@ -9,7 +9,7 @@ import msgspec
 from apps.simulator import answer as answers
 from apps.simulator import script as scripts
 from apps.simulator.ask import Ask
-from apps.simulator.dialect import Dialect, Frame
+from apps.simulator.dialect import Dialect, Frame, Head, Request
 from apps.simulator.usage import Counters
 
 EVENTS = 53
@@ -20,16 +20,10 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool = False
 
 
-class Head(msgspec.Struct):
-    """As much of a request as must be known before a prebuilt answer can be chosen."""
-
+class Beginning(msgspec.Struct):
     model: str = ""
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-
-    @property
-    def wants_usage(self) -> bool:
-        return self.stream_options is not None and self.stream_options.include_usage
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -41,22 +35,23 @@ class Ready(msgspec.Struct, frozen=True):
     usage: Counters
 
 
-_read_head = msgspec.json.Decoder(Head).decode
+_read_beginning = msgspec.json.Decoder(Beginning).decode
 
 
-def head(body: bytes) -> Head | None:
-    """None: not a request that makes sense at first sight; the strict reading will say why."""
+def head(request: Request) -> Head | None:
+    """Of a body that has `model`, `stream` and perhaps OpenAI's `stream_options`."""
     try:
-        return _read_head(body)
+        found = _read_beginning(request.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    options = found.stream_options
+    return Head(found.model, found.stream is True, options is not None and options.include_usage)
 
 
 @lru_cache(maxsize=64)
 def ready(dialect: Dialect, model: str, wants_usage: bool) -> Ready:
     """An answer that streams in exactly EVENTS events, `data: [DONE]` counted."""
     ask = Ask(
-        dialect="anthropic" if dialect.name == "anthropic" else "openai",
         model=model,
         texts=(PROMPT,),
         messages=1,

@@ -11,12 +11,14 @@ Words are read anywhere in the name between `-`, `_`, `:`, `/`, `@`, `+` or `,`:
                leak (400 that tells the caller's key), N-then-ok (status N for the first call with this key, model and
                header; words that mean nothing make a header new)
     breakage   dies-before-headers (connection closed at once), dies-after-N-chunks (closed), resets-after-N (reset),
-               ends-after-N (well-formed end, too early), error-after-N (the dialect's error event), stall (no answer),
-               stall-after-N (silence until the caller leaves), no-terminator, garbage, html-200, nousage, lies
+               ends-after-N (well-formed end, too early), error-after-N (the dialect's error event; with `throttled` the
+               one for too many calls), corrupt-after-N (one event has a wrong byte, the others follow), stall (no
+               answer), stall-after-N (silence until the caller leaves), no-terminator, garbage, html-200, nousage, lies
     delivery   trickle (one byte a write), crlf (line ends), slow-headers (byte by byte, 2 s), late-end (the body ends
                500 ms after the last event)
 
-N counts events. An answer that is not streamed is cut in the middle for every N; `ends` and `error` leave it whole.
+N counts events. An answer that is not streamed is cut in the middle for every N; `ends`, `error` and `corrupt` leave it
+whole.
 """
 
 from __future__ import annotations
@@ -27,18 +29,18 @@ from typing import Literal
 
 import msgspec
 
-Cut = Literal["dies", "resets", "ends", "error", "stall"]
+Cut = Literal["dies", "resets", "ends", "error", "stall", "corrupt"]
 
 _STATUS = "400|401|403|404|408|413|422|429|500|502|503|504|529"
 _PLAIN = (
     "parallel-tools|tools|thinking|redacted|cache|refusal-stop|refusal|ignore-max|lenient|53|prebuilt|overflow|leak|"
-    "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|late-end|long|slow|stall"
+    "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|late-end|throttled|long|slow|stall"
 )
 _WORD = re.compile(
     r"(?<![^\-_:/@+,])(?:"
     rf"(?P<first>{_STATUS})-then-ok"
     rf"|(?P<status>{_STATUS})"
-    r"|(?P<cut>dies|resets|ends|error|stall)-after-(?P<after>\d{1,6})(?:-chunks)?"
+    r"|(?P<cut>dies|resets|ends|error|stall|corrupt)-after-(?P<after>\d{1,6})(?:-chunks)?"
     r"|(?P<amount>tokens|slow|pace)-(?P<number>\d{1,6})"
     rf"|(?P<plain>{_PLAIN})"
     r")(?![^\-_:/@+,])"

@@ -127,6 +127,18 @@ def test_an_error_event_comes_after_five_events_and_nothing_behind_it(line):
     assert b"message_stop" not in data
 
 
+def test_an_error_event_can_tell_of_too_many_calls(line):
+    data = line("claude-throttled-error-after-2").read(until=b"0\r\n\r\n")
+    assert b'"rate_limit_error"' in data
+
+
+def test_one_event_can_have_a_wrong_byte(line):
+    data = line("claude-corrupt-after-4").read(until=b"0\r\n\r\n")
+    with pytest.raises(UnicodeDecodeError):
+        data.decode()
+    assert b"message_stop" in data
+
+
 def test_the_terminator_can_be_left_out(line):
     data = line("claude-no-terminator").read(until=b"0\r\n\r\n")
     assert b"message_delta" in data

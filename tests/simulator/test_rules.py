@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from apps.simulator import plausible, script, tokens
+from apps.simulator import plausible, script, tokens, vectors
 from tests.sdk import worlds
 
 
@@ -21,6 +21,8 @@ from tests.sdk import worlds
         ("x-429", script.Script(status=429)),
         ("x-dies-after-3-chunks", script.Script(cut="dies", after=3)),
         ("x-stall-after-0", script.Script(cut="stall", after=0)),
+        ("x-corrupt-after-2", script.Script(cut="corrupt", after=2)),
+        ("x-throttled-error-after-2", script.Script(words=frozenset({"throttled"}), cut="error", after=2)),
         ("x-stall", script.Script(words=frozenset({"stall"}))),
         ("x-slow-headers", script.Script(words=frozenset({"slow-headers"}))),
         ("x-slow", script.Script(words=frozenset({"slow"}), first_byte_ms=2000)),
@@ -90,3 +92,17 @@ def test_two_calls_of_one_tool_get_different_arguments():
         for turn in (0, 1)
     )
     assert (first, second) == ({"zone": "Rome"}, {"zone": "Oslo"})
+
+
+def test_an_embedding_has_length_one_and_lies_nearer_to_a_text_of_the_same_words():
+    cat, kitten, stock = (
+        vectors.embed(text, dimensions=256) for text in ("the black cat", "the black kitten", "quarterly figures rose")
+    )
+    assert len(cat) == 256
+    assert sum(number * number for number in cat) == pytest.approx(1.0, abs=1e-5)
+    assert cat == vectors.embed("the black cat", dimensions=256)
+
+    def nearness(one, other):
+        return sum(a * b for a, b in zip(one, other, strict=True))
+
+    assert nearness(cat, kitten) > 0.4 > nearness(cat, stock)

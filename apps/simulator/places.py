@@ -1,0 +1,34 @@
+"""What is served where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from apps.simulator import anthropic, models, openai
+from apps.simulator.dialect import Dialect, Place
+
+EXACT: dict[str, Place] = {
+    "/v1/messages": Place(anthropic.DIALECT),
+    "/v1/messages/count_tokens": Place(anthropic.DIALECT, document=anthropic.count),
+    "/v1/chat/completions": Place(openai.DIALECT),
+}
+PATTERNS: list[tuple[re.Pattern[str], Place]] = []
+# Two vendors have their models at one path; the header `anthropic-version` tells who is asked.
+ANTHROPIC_MODELS = (models.anthropic_list, models.anthropic_one)
+OPENAI_MODELS = (models.openai_list, models.openai_one)
+
+
+def find(path: str, *, headers: Mapping[bytes, bytes]) -> Place | None:
+    if place := EXACT.get(path):
+        return place
+    if path == "/v1/models" or path.startswith("/v1/models/"):
+        is_anthropic = b"anthropic-version" in headers
+        listed, one = ANTHROPIC_MODELS if is_anthropic else OPENAI_MODELS
+        return Place(nearest(headers), method="GET", document=listed if path == "/v1/models" else one)
+    return next((place for pattern, place in PATTERNS if pattern.fullmatch(path)), None)
+
+
+def nearest(headers: Mapping[bytes, bytes]) -> Dialect:
+    """In which dialect a path that nobody knows is answered."""
+    return anthropic.DIALECT if b"anthropic-version" in headers else openai.DIALECT
