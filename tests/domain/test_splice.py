@@ -35,6 +35,16 @@ def test_an_empty_object_takes_a_member():
     assert json.loads(splice.edit(b"{}", {"a": b"1", "b": b"2"})) == {"a": 1, "b": 2}
 
 
+def test_a_member_leaves_and_takes_its_comma_along():
+    assert splice.edit(ODD, {}, without={"messages"}) == (
+        b' {\n "model" :  "claude-x", "\\u006dax_tokens": 1e2,"z":{}\n} \n'
+    )
+    assert splice.edit(ODD, {}, without={"model"}).startswith(b' {\t"messages":[')
+    assert splice.edit(ODD, {}, without={"z"}).endswith(b'"\\u006dax_tokens": 1e2\n} \n')
+    assert splice.edit(ODD, {}, without={"absent"}) == ODD
+    assert splice.edit(ODD, {"n": b"1"}, without={"model", "messages", "max_tokens", "z"}) == b' {"n":1\n} \n'
+
+
 def test_members_are_told_as_they_were_written():
     members = splice.read(ODD)
     assert members.raw("messages") == b'[ {"content":"a \\"model\\": \\"y\\""} ]'
@@ -66,9 +76,13 @@ def test_an_edit_is_an_update(document, changes, indent, ascii_only):
     except UnicodeEncodeError:
         return
     assume(not _alike(document))
-    edited = splice.edit(body, {name: json.dumps(value).encode() for name, value in changes.items()})
-    assert json.loads(edited) == {**document, **changes}
+    written = {name: json.dumps(value).encode() for name, value in changes.items()}
+    assert json.loads(splice.edit(body, written)) == {**document, **changes}
     assert splice.edit(body, {}) == body
+    gone = set(list(document)[::2])
+    left = {name: value for name, value in document.items() if name not in gone}
+    assert json.loads(splice.edit(body, written, without=gone)) == {**left, **changes}
+    assert list(json.loads(splice.edit(body, {}, without=gone)).items()) == list(left.items())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Exact edits of a JSON object's top level: values change or are added, every other byte stays.
+"""Exact edits of a JSON object's top level: values change, are added or leave, every other byte stays.
 
 Prompt caches and signatures hang on the exact bytes of a request, so a body is never decoded and written anew.
 """
@@ -6,7 +6,7 @@ Prompt caches and signatures hang on the exact bytes of a request, so a body is 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -28,36 +28,44 @@ _FIRST_KEYS = 300  # bytes in which the first key ends
 
 class Members(msgspec.Struct, frozen=True, gc=False):
     """The values of a JSON object. One that is written in one `style` throughout is that and no more; of any other,
-    `spans` tells where the values lie, and `end` what is just behind the last one (or the brace)."""
+    `spans` tells in their order where the values lie."""
 
     body: bytes
     values: dict[str, msgspec.Raw]
     style: Style | None = None
     spans: dict[str, tuple[int, int]] = {}
-    end: int = 0
 
     def raw(self, name: str) -> bytes | None:
         value = self.values.get(name)
         return None if value is None else bytes(value)
 
-    def edit(self, changes: Mapping[str, bytes]) -> bytes:
-        """The body with each named value replaced in its place, or added behind the last one."""
+    def edit(self, changes: Mapping[str, bytes], *, without: Collection[str] = ()) -> bytes:
+        """The body with each named value replaced in its place, or added behind the last one, and without others."""
         if self.style is not None:
-            escaped = {name if name in self.values else _escaped(name): value for name, value in changes.items()}
-            return _written({**self.values, **escaped}, self.style)
-        cuts = [(*self.spans[name], value) for name, value in changes.items() if name in self.spans]
+            kept = (
+                {name: value for name, value in self.values.items() if name not in without} if without else self.values
+            )
+            escaped = {name if name in kept else _escaped(name): value for name, value in changes.items()}
+            return _written({**kept, **escaped}, self.style)
+        behind = self.body.index(b"{") + 1
+        pieces = [self.body[:behind]]
+        is_first = True
+        for name, (start, stop) in self.spans.items():
+            lead, behind = self.body[behind:start], stop
+            if name in without:
+                continue
+            if is_first and lead.lstrip().startswith(b","):
+                lead = lead.partition(b",")[2]  # the one before it is gone
+            is_first = False
+            pieces += (lead, changes.get(name) or self.body[start:stop])
         added = b",".join(
-            msgspec.json.encode(name) + b":" + value for name, value in changes.items() if name not in self.spans
+            msgspec.json.encode(name) + b":" + value
+            for name, value in changes.items()
+            if name not in self.spans or name in without
         )
         if added:
-            cuts.append((self.end, self.end, b"," + added if self.spans else added))
-        pieces: list[bytes] = []
-        position = 0
-        for start, stop, value in sorted(cuts):
-            pieces += (self.body[position:start], value)
-            position = stop
-        pieces.append(self.body[position:])
-        return b"".join(pieces)
+            pieces.append(added if is_first else b"," + added)
+        return b"".join(pieces) + self.body[behind:]
 
 
 def read(body: bytes, *, at: str = "") -> Members:
@@ -113,13 +121,15 @@ def _straight(body: bytes, values: dict[str, msgspec.Raw]) -> Members | None:
 
 
 def _written(values: Mapping[str, msgspec.Raw | bytes], style: Style) -> bytes:
+    if not values:
+        return b"{}"
     before, behind = style
     return b'{"' + before.join([name.encode() + behind + value for name, value in values.items()]) + b"}"
 
 
-def edit(body: bytes, changes: Mapping[str, bytes]) -> bytes:
-    """`read(body).edit(changes)`."""
-    return read(body).edit(changes)
+def edit(body: bytes, changes: Mapping[str, bytes], *, without: Collection[str] = ()) -> bytes:
+    """`read(body).edit(…)`."""
+    return read(body).edit(changes, without=without)
 
 
 def _reason(error: Exception, body: bytes) -> str:
@@ -151,9 +161,9 @@ def _walk(body: bytes, values: dict[str, msgspec.Raw], *, at: str) -> Members:
         if following is None:
             raise _twice(name, at=at)
         if following.group(1) == b"}":
-            return Members(body, values, None, spans, end)
+            return Members(body, values, None, spans)
         end = following.end()
-    return Members(body, values, None, spans, end)
+    return Members(body, values, None, spans)
 
 
 def _escaped(name: str) -> str:
