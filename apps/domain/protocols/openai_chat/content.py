@@ -79,7 +79,7 @@ def _read_part(part: wire.Part, *, at: str) -> Content:
         return Text((part.text if part.type == "text" else part.refusal) or "", cache_control=cache)
     if part.type == "image_url" and part.image_url is not None:
         picture = part.image_url if isinstance(part.image_url, wire.ImageUrl) else wire.ImageUrl(part.image_url)
-        source = _read_url(picture.url, at=f"{at}.image_url.url")
+        source = read_url(picture.url, at=f"{at}.image_url.url")
         return Image(source, detail=picture.detail, cache_control=part.cache_control)
     if part.type == "file" and part.file is not None:
         return _read_file(part.file, cache=part.cache_control, at=f"{at}.file")
@@ -88,7 +88,7 @@ def _read_part(part: wire.Part, *, at: str) -> Content:
     raise validation.wrong_value(f"{at}.type", value=part.type, supported=_PARTS)
 
 
-def _read_url(url: str, *, at: str) -> Source:
+def read_url(url: str, *, at: str) -> Source:
     if not url.startswith("data:"):
         return Source("url", url)
     header, comma, data = url[5:].partition(",")
@@ -99,17 +99,26 @@ def _read_url(url: str, *, at: str) -> Source:
 
 
 def _read_file(file: wire.File, *, cache: dict[str, Any] | None, at: str) -> Document:
-    name = file.filename or ""
     if file.file_data is None:
-        raise validation.unsupported(f"{at}.file_id", reason="send the file itself as 'file_data'.")
-    if file.file_data.startswith("data:"):
-        source = _read_url(file.file_data, at=f"{at}.file_data")
+        raise no_file(f"{at}.file_id")
+    name = file.filename or ""
+    return Document(read_data(file.file_data, name=name, at=f"{at}.file_data"), name=name, cache_control=cache)
+
+
+def no_file(param: str) -> InvalidRequest:
+    """For one that is only named: it lies at a provider, in one of its accounts."""
+    return validation.unsupported(param, reason="send the file itself as 'file_data'.")
+
+
+def read_data(data: str, *, name: str, at: str) -> Source:
+    """A file's bytes: base64, or a data URL of it. Its kind is known by the URL, or by the end of its name."""
+    if data.startswith("data:"):
+        source = read_url(data, at=at)
     else:
-        suffix = name.rpartition(".")[2].lower()
-        source = Source("base64", file.file_data, _SUFFIXES.get(suffix, "application/pdf"))
+        source = Source("base64", data, _SUFFIXES.get(name.rpartition(".")[2].lower(), "application/pdf"))
     if source.media_type.startswith("text/"):
-        source = Source("text", _plain(source.value, at=f"{at}.file_data"), "text/plain")
-    return Document(source, name=name, cache_control=cache)
+        return Source("text", _plain(source.value, at=at), "text/plain")
+    return source
 
 
 def _plain(data: str, *, at: str) -> str:
@@ -125,7 +134,7 @@ def _write_part(block: Block, *, quirks: frozenset[str]) -> dict[str, Any] | Non
         case Text():
             part = text_part(block.text) if block.text else None
         case Image():
-            picture = {"url": _write_url(block.source)}
+            picture = {"url": write_url(block.source)}
             part = {"type": "image_url", "image_url": picture | ({"detail": block.detail} if block.detail else {})}
         case Document():
             part = _write_document(block)
@@ -139,7 +148,7 @@ def _write_part(block: Block, *, quirks: frozenset[str]) -> dict[str, Any] | Non
     return part
 
 
-def _write_url(source: Source) -> str:
+def write_url(source: Source) -> str:
     return source.value if source.kind == "url" else f"data:{source.media_type};base64,{source.value}"
 
 
@@ -150,4 +159,4 @@ def _write_document(block: Document) -> dict[str, Any]:
     if source.kind == "url":
         raise InvalidRequest("A document given by URL cannot be sent to this model: send its bytes.", param="messages")
     name = block.name or "document.pdf"
-    return {"type": "file", "file": {"filename": name, "file_data": _write_url(source)}}
+    return {"type": "file", "file": {"filename": name, "file_data": write_url(source)}}

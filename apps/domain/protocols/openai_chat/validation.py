@@ -34,7 +34,7 @@ def body(raw: bytes) -> wire.Body:
     try:
         read = _decode(raw)
     except msgspec.ValidationError as error:
-        raise _explained(str(error)) from error
+        raise explained(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"We could not parse the JSON body of your request: {error}") from error
     except RecursionError as error:
@@ -43,6 +43,12 @@ def body(raw: bytes) -> wire.Body:
         _check(message, at=f"messages[{position}]")
     _check_caps(read)
     return read
+
+
+def wrong_type(param: str | None, *, expected: str, got: str) -> InvalidRequest:
+    subject = f"'{param}'" if param else "the request body"
+    message = f"Invalid type for {subject}: expected {expected}, but got {got} instead."
+    return InvalidRequest(message, param=param, code="invalid_type")
 
 
 def missing(param: str) -> InvalidRequest:
@@ -84,7 +90,7 @@ def _check(message: wire.Message, *, at: str) -> None:
         raise missing(f"{at}.name")
     content = message.content
     if content is None and message.role not in ("assistant", "function"):
-        raise _wrong_type(f"{at}.content", expected="a string or an array of objects", got="null")
+        raise wrong_type(f"{at}.content", expected="a string or an array of objects", got="null")
     if isinstance(content, list):
         for position, part in enumerate(content):
             _check_part(part, at=f"{at}.content[{position}]")
@@ -102,10 +108,12 @@ def _check_part(part: wire.Part, *, at: str) -> None:
         raise missing(f"{at}.file")
 
 
-def _explained(reason: str) -> InvalidRequest:
-    """msgspec's sentence in OpenAI's words."""
+def explained(error: msgspec.ValidationError, *, at: str = "") -> InvalidRequest:
+    """msgspec's sentence in OpenAI's words, on what lies `at` this place in the request."""
+    reason = str(error)
     place = _PLACE.search(reason)
-    param = place.group(1) if place else None
+    within = place.group(1) if place else ""
+    param = (f"{at}.{within}" if at and within and within[0] != "[" else at + within) or None
     if found := _MISSING.search(reason):
         return missing(f"{param}.{found.group(1)}" if param else found.group(1))
     if found := _CHOICE.search(reason):
@@ -113,7 +121,7 @@ def _explained(reason: str) -> InvalidRequest:
         return wrong_value(param or "body", value=found.group(1), supported=supported)
     if found := _TYPE.search(reason):
         expected, got = found.groups()
-        return _wrong_type(param, expected=_in_words(expected), got=_in_words(got))
+        return wrong_type(param, expected=_in_words(expected), got=_in_words(got))
     if found := _LEAST.search(reason):
         return _too_small(param, kind=found.group(1), least=found.group(2))
     if found := _MOST.search(reason):
@@ -130,12 +138,6 @@ def _too_small(param: str | None, *, kind: str, least: str) -> InvalidRequest:
         return InvalidRequest(f"Invalid '{param}': empty string.", param=param, code="empty_string")
     message = f"Invalid '{param}': integer below minimum value. Expected a value >= {least}."
     return InvalidRequest(message, param=param, code="integer_below_min_value")
-
-
-def _wrong_type(param: str | None, *, expected: str, got: str) -> InvalidRequest:
-    subject = f"'{param}'" if param else "the request body"
-    message = f"Invalid type for {subject}: expected {expected}, but got {got} instead."
-    return InvalidRequest(message, param=param, code="invalid_type")
 
 
 def _in_words(types: str) -> str:
