@@ -33,11 +33,13 @@ class ClientCall(msgspec.Struct, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a call goes, as far as its bytes are concerned. `quirks` are the vendor's (see `domain/providers`)."""
+    """Where a call goes, as far as its bytes are concerned. `quirks` are the vendor's (see `domain/providers`).
+    `context_tokens` 0: nobody knows."""
 
     protocol: str
     model: str
     max_output_tokens: int
+    context_tokens: int = 0
     capabilities: frozenset[str] = frozenset()
     quirks: frozenset[str] = frozenset()
 

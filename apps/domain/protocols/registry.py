@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.domain.protocols import anthropic_messages, openai_chat
+from apps.domain.protocols import anthropic_messages, ollama_chat, openai_chat
 from apps.domain.protocols.anthropic_messages import counting as anthropic_counting
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic_passthrough
 from apps.domain.protocols.contract import ClientFormat, Counter, UpstreamFormat
@@ -12,7 +12,7 @@ from apps.domain.protocols.passthrough import Dialect
 CLIENTS: dict[str, ClientFormat] = {format.name: format for format in (anthropic_messages.CLIENT, openai_chat.CLIENT)}
 
 UPSTREAMS: dict[str, UpstreamFormat] = {
-    format.name: format for format in (anthropic_messages.UPSTREAM, openai_chat.UPSTREAM)
+    format.name: format for format in (anthropic_messages.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM)
 }
 
 # By the caller's protocol and the upstream's.

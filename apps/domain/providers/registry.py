@@ -8,6 +8,7 @@ from apps.domain.providers import (
     azure_openai,
     cerebras,
     minimax,
+    ollama,
     openai,
     openai_compatible,
     openrouter,
@@ -21,7 +22,7 @@ from apps.domain.providers.vendor import Vendor
 _MODULES = (
     *(anthropic, openai, azure_openai),
     *(cerebras, zai, minimax, synthetic, openrouter),
-    *(vllm, openai_compatible, anthropic_compatible),
+    *(ollama, vllm, openai_compatible, anthropic_compatible),
     simulated,
 )
 VENDORS: dict[str, Vendor] = {module.VENDOR.slug: module.VENDOR for module in _MODULES}
