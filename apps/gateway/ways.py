@@ -74,6 +74,7 @@ def _find_way(model: Model, deployment: Deployment, call: ClientCall) -> Way:
         protocol=protocol,
         model=deployment.upstream_model,
         max_output_tokens=model.max_output_tokens,
+        context_tokens=model.context_tokens,
         capabilities=model.capabilities,
         quirks=vendor.quirks if provider.quirks is None else provider.quirks,
     )
