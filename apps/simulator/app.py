@@ -11,13 +11,12 @@ import msgspec
 
 from apps.simulator import places
 from apps.simulator.ask import Object, Refused
-from apps.simulator.complete import Call, Desk
+from apps.simulator.complete import REMEMBERED, Call, Desk
 from apps.simulator.dialect import Headers, Place, Request
 from apps.simulator.meter import Meter
 from apps.simulator.pace import Pace
 from apps.simulator.wire import Gone, Receive, Scope, Send, Wire
 
-REMEMBERED_CALLS = 1000
 REMEMBERED_BODY_BYTES = 256 * 1024
 CREDENTIAL_HEADERS = {b"authorization", b"x-api-key", b"api-key", b"cookie", b"x-amz-security-token"}
 
@@ -27,7 +26,7 @@ class Simulator:
 
     def __init__(self, *, meter: Meter, pace: Pace, burst: int = 1) -> None:
         self.desk = Desk(meter=meter, pace=pace, burst=burst)
-        self.calls: deque[tuple[float, str, Request]] = deque(maxlen=REMEMBERED_CALLS)
+        self.calls: deque[tuple[float, str, Request]] = deque(maxlen=REMEMBERED)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire = Wire(scope, receive, send)
@@ -45,7 +44,7 @@ class Simulator:
                 body=await wire.body(),
             )
             if path == "/simulator/calls":
-                return await _send_json(wire, 200, [_told(*call) for call in self.calls], headers=[])
+                return await _send_json(wire, 200, [self._told(*call) for call in self.calls], headers=[])
             self.calls.append((time.time(), request_id, request))
             key = dialect.authenticate(request)
             call = Call(wire=wire, dialect=dialect, request=request, key=key, request_id=request_id)
@@ -70,23 +69,28 @@ class Simulator:
             return await self.desk.complete(call)
         await _send_json(call.wire, 200, place.document(request), headers=call.dialect.headers(call.request_id))
 
+    def _told(self, at: float, request_id: str, request: Request) -> Object:
+        """`understood` is what its dialect made of it, in words that all dialects share; null: it was refused before."""
+        return {
+            "at": at,
+            "id": request_id,
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "headers": dict(_masked(name, value) for name, value in request.headers.items()),
+            "body": _decoded(request),
+            "understood": self.desk.asks.get(request_id),
+        }
 
-def _told(at: float, request_id: str, request: Request) -> Object:
+
+def _decoded(request: Request) -> object:
     document: object = None
     if len(request.body) <= REMEMBERED_BODY_BYTES:
         try:
             document = msgspec.json.decode(request.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             document = request.body.decode("utf-8", "replace")
-    return {
-        "at": at,
-        "id": request_id,
-        "method": request.method,
-        "path": request.path,
-        "query": request.query,
-        "headers": dict(_masked(name, value) for name, value in request.headers.items()),
-        "body": document,
-    }
+    return document
 
 
 def _masked(name: bytes, value: bytes) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from apps.simulator.usage import ABSURD
 from apps.simulator.wire import Gone, Wire
 
 WINDOW_TOKENS = 200_000
+REMEMBERED = 1000
 
 
 class Call(msgspec.Struct, kw_only=True):
@@ -47,6 +48,7 @@ class Desk:
         self.pace = pace
         self.burst = burst
         self.first_seen: set[tuple[str, str, str]] = set()
+        self.asks: dict[str, Ask] = {}
 
     async def complete(self, call: Call) -> None:
         """Answers the call. Raises Refused for one that gets an error."""
@@ -58,6 +60,7 @@ class Desk:
         try:
             self._refuse_as_scripted(call, script=script, model=model)
             ask = call.dialect.read(call.request, lenient="lenient" in script.words)
+            self._remember(call, ask)
             if ask.tokens > WINDOW_TOKENS:
                 raise call.dialect.overflow(ask.tokens, model)
         except Refused as error:
@@ -66,6 +69,11 @@ class Desk:
             tally.close("end")
             raise
         await self._answer(call, ask=ask, script=script)
+
+    def _remember(self, call: Call, ask: Ask) -> None:
+        self.asks[call.request_id] = ask
+        if len(self.asks) > REMEMBERED:
+            del self.asks[next(iter(self.asks))]
 
     def _refuse_as_scripted(self, call: Call, *, script: Script, model: str) -> None:
         status = script.status
