@@ -134,7 +134,7 @@ def test_a_vendor_is_at_home_nowhere_while_an_option_is_missing():
 
 
 LISTS = {
-    "anthropic": "https://api.anthropic.com/v1/models",
+    "anthropic": "https://api.anthropic.com/v1/models?limit=1000",
     "openai": "https://api.openai.com/v1/models",
     "azure_openai": "https://acme.openai.azure.com/openai/v1/models",
     "cerebras": "https://api.cerebras.ai/v1/models",

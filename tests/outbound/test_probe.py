@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from apps.outbound.listing import Listed
 from apps.outbound.probe import ProbeResult, probe
 
 SECRET = "sk-ant-a-secret-that-must-not-be-shown"
@@ -63,7 +65,7 @@ def test_it_asks_anthropics_list_of_models_the_vendors_way(ask: Asker, stand: ty
     assert (result.ok, result.status, result.models) == (True, 200, ("claude-a", "claude-b"))
     assert result.milliseconds < 5000
     ((path, headers),) = stand.seen
-    assert path == "/v1/models"
+    assert path == "/v1/models?limit=1000"
     assert headers["x-api-key"] == SECRET
     assert headers["anthropic-version"] == "2023-06-01"
 
@@ -101,6 +103,42 @@ def test_a_list_that_cannot_be_read_is_an_empty_one(ask: Asker, stand: type[Stan
     stand.body = body
     result = ask()
     assert (result.ok, result.models) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "listed"),
+    [
+        (
+            b'{"data":[{"id":"c","display_name":"C","max_input_tokens":9,"max_tokens":5}]}',
+            Listed(name="c", label="C", context_tokens=9, max_output_tokens=5),
+        ),
+        (b'{"data":[{"id":"r","context_length":7},{"id":1}]}', Listed(name="r", context_tokens=7)),
+        (b'{"data":[{"id":"v","max_model_len":-1,"display_name":5}]}', Listed(name="v")),
+        (b'{"models":[{"name":"gemma:1b","model":"gemma:1b"}]}', Listed(name="gemma:1b")),
+        (b'{"modelSummaries":[{"modelId":"a.b-v1:0","modelName":"B"}]}', Listed(name="a.b-v1:0", label="B")),
+    ],
+)
+def test_what_a_list_says_of_a_model_is_kept(ask: Asker, stand: type[Stand], body: bytes, listed: Listed) -> None:
+    stand.body = body
+    assert ask().listed == (listed,)
+
+
+def test_a_provider_that_has_no_list_is_well_when_it_answers(ask: Asker, stand: type[Stand]) -> None:
+    address = ask().message and stand.seen[0][1]["host"]
+    stand.status = 403
+    result = ask(vendor="simulated", protocol="bedrock_embed", base_url=f"http://{address}/")
+    assert (result.ok, result.models) == (True, ())
+    assert "no list" in result.message
+    assert stand.seen[-1][0] == "/"
+
+
+def test_the_providers_own_words_are_told_without_the_secret(ask: Asker, stand: type[Stand]) -> None:
+    stand.status = 401
+    told = f"Incorrect API key: {SECRET}.\nSee \x07 there."
+    stand.body = json.dumps({"error": {"message": told}}).encode()
+    result = ask()
+    assert result.words == "Incorrect API key: [removed]. See there."
+    assert "Incorrect" not in result.message
 
 
 def test_it_keeps_to_the_guard(ask: Asker, stand: type[Stand]) -> None:

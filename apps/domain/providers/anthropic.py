@@ -21,6 +21,7 @@ VENDOR = Vendor(
     authorize=authorize,
     forwards=FORWARDS,
     defaults=DEFAULTS,
+    list_paths={"anthropic_messages": "/v1/models?limit=1000"},
     summary="The Claude models, from their maker.",
     key_page="https://platform.claude.com/settings/keys",
     tags=("cloud",),

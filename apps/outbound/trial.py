@@ -1,0 +1,124 @@
+"""Trying a model at a provider: one call of one token, made and read as callers' calls are."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from apps.domain import errors
+from apps.domain.protocols import exchange as exchanges
+from apps.domain.protocols import registry
+from apps.domain.protocols.contract import ClientCall, Exchange, Target
+from apps.outbound import asking
+from apps.outbound.asking import Asked
+from apps.outbound.client import Answer, Outbound
+
+_LIMIT = 4 * 1024 * 1024
+_MODEL_CAP = 4096  # of what the model could say; it is asked for less
+_LEAST = {"openai_responses": 16}  # the fewest tokens that may be asked for, where one is refused
+_CAPS = {"openai_responses": "max_output_tokens"}
+_WORD = "Say “yes”."
+# What OpenAI's thinking models say when a token is not enough to think: that the call came through.
+_OUT_OF_ROOM = "model output limit was reached"
+
+
+class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`status` 0: no answer. `message` is ours, `words` are the provider's own of a failure, without the secret."""
+
+    ok: bool
+    status: int
+    milliseconds: int
+    message: str
+    words: str = ""
+
+
+class _Failed(Exception):
+    def __init__(self, message: str, *, status: int = 0, words: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.words = words
+
+
+def trial(asked: Asked, *, model: str, stream: bool, seconds: float = 60.0) -> TrialResult:
+    """Costs a token, or what the provider takes for one. Never raises for what the provider does."""
+    return asking.run(_trial(asked, model, stream, seconds))
+
+
+async def _trial(asked: Asked, model: str, stream: bool, seconds: float) -> TrialResult:
+    started = time.monotonic()
+    outbound = Outbound(private_networks=asked.private_networks)
+    status, ok, words = 0, False, ""
+    try:
+        status, ok, message = 200, True, await _ask(outbound, asked, model, stream, seconds)
+    except _Failed as failure:
+        status, message, words = failure.status, str(failure), failure.words
+        ok = status == 400 and _OUT_OF_ROOM in words
+    except errors.GatewayError as error:
+        message = error.message
+    finally:
+        await outbound.close()
+    milliseconds = round((time.monotonic() - started) * 1000)
+    return TrialResult(ok=ok, status=status, milliseconds=milliseconds, message=message, words=words)
+
+
+async def _ask(outbound: Outbound, asked: Asked, model: str, stream: bool, seconds: float) -> str:
+    exchange = _exchange(asked, model=model, stream=stream)
+    vendor = asked.vendor
+    url = vendor.url(asked.base_url, asked.protocol, model=model, stream=stream, options=asked.options)
+    accept = registry.UPSTREAMS[asked.protocol].accept if stream else "application/json"
+    headers = asked.headers(("content-type", "application/json"), ("accept", accept))
+    answer = await outbound.open("POST", url, headers=headers, body=exchange.body, timeouts=asking.patience(seconds))
+    try:
+        if answer.status != 200:
+            told = asked.words(await answer.read(_LIMIT))
+            raise _Failed(f"The provider answered with status {answer.status}.", status=answer.status, words=told)
+        return await (_stream(exchange, answer) if stream else _whole(exchange, answer))
+    finally:
+        await answer.close()
+
+
+async def _whole(exchange: Exchange, answer: Answer) -> str:
+    try:
+        exchange.answer(await answer.read(_LIMIT))
+    except errors.UpstreamError as error:
+        raise _Failed("What the provider answered is not an answer.", status=200, words=error.message) from error
+    return f"{exchange.seen.model or 'The model'} answers."
+
+
+async def _stream(exchange: Exchange, answer: Answer) -> str:
+    """To its end: a stream that only begins well is no good."""
+    started = time.monotonic()
+    first = None
+    while chunk := await answer.chunk():
+        exchange.feed(chunk)
+        if first is None and exchange.seen.started:
+            first = round((time.monotonic() - started) * 1000)
+    exchange.close()
+    if (error := exchange.seen.error) is not None:
+        raise _Failed("The stream failed.", status=200, words=error.message)
+    return f"It streams to the end; from head to first event {first or 0} ms."
+
+
+def _exchange(asked: Asked, *, model: str, stream: bool) -> Exchange:
+    call = _call(asked, model=model, stream=stream)
+    quirks = asked.vendor.quirks if asked.quirks is None else asked.quirks
+    target = Target(protocol=asked.protocol, model=model, max_output_tokens=_MODEL_CAP, quirks=quirks)
+    return exchanges.open(call, target, cut=asked.secret.cut_from)
+
+
+def _call(asked: Asked, *, model: str, stream: bool) -> ClientCall:
+    """In the provider's own protocol where callers speak it too; what only providers speak is asked by way of another.
+
+    Relayed, a body goes as it is: so the cap has the name that the provider knows.
+    """
+    client = asked.protocol if asked.protocol in registry.CLIENTS else "anthropic_messages"
+    quirks = asked.vendor.quirks if asked.quirks is None else asked.quirks
+    renamed = client == "openai_chat" and "max_completion_tokens" in quirks
+    cap = "max_completion_tokens" if renamed else _CAPS.get(client, "max_tokens")
+    body = {"model": model, cap: _LEAST.get(client, 1), "stream": stream}
+    if client == "openai_responses":
+        body |= {"input": _WORD, "store": False}
+    else:
+        body |= {"messages": [{"role": "user", "content": _WORD}]}
+    return registry.CLIENTS[client].read_request(msgspec.json.encode(body))
