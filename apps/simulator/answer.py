@@ -36,6 +36,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     hidden: int = 0
     id: str = ""
     name: str = ""
+    tool: Tool | None = None  # of a call
 
     @property
     def tokens(self) -> int:
@@ -134,8 +135,12 @@ def _is_about(said: str, *, tool: Tool) -> bool:
 
 def _call(ask: Ask, *, tool: Tool, turn: int) -> Block:
     arguments = plausible.value(tool.schema, hints=plausible.Hints(ask.said, turn=turn))
-    text = msgspec.json.encode(arguments if isinstance(arguments, dict) else {}).decode()
-    return Block(kind="call", pieces=tuple(tokens.pieces(text)), id=ids.new(ask.call_prefix), name=tool.name)
+    if tool.is_freeform:
+        text = f"{tool.name}: {arguments}"
+    else:
+        text = msgspec.json.encode(arguments if isinstance(arguments, dict) else {}).decode()
+    pieces = tuple(tokens.pieces(text))
+    return Block(kind="call", pieces=pieces, id=ids.new(ask.call_prefix), name=tool.name, tool=tool)
 
 
 def _reply(ask: Ask) -> str:

@@ -12,8 +12,12 @@ Object = dict[str, Any]  # Any: JSON as the caller sent it
 
 
 class Tool(msgspec.Struct, frozen=True):
+    """`is_freeform`: what it is called with is a text and no JSON. `namespace` is the one it stands in, or ""."""
+
     name: str
     schema: Object
+    is_freeform: bool = False
+    namespace: str = ""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +25,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     `choice` "any" forces a call, of the tool `named` where one is. `schema` asks for JSON. `copies` is OpenAI's `n`.
     `speaks_first`: calls of tools come behind a sentence, as Claude's do. `inputs` are texts to embed, each in a vector
-    of `dimensions`; a call has either those or a conversation.
+    of `dimensions`; a call has either those or a conversation. `asked` is the body itself, for dialects whose answers
+    repeat parts of it.
     """
 
     model: str
@@ -45,6 +50,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     speaks_first: bool = False
     inputs: tuple[str, ...] = ()
     dimensions: int = 0
+    asked: Object = {}  # msgspec gives every struct one of its own
 
     @property
     def tokens(self) -> int:

@@ -49,11 +49,12 @@ class Failure(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """A stream that fails after `position` events; `is_throttled`: as too much was asked, not as something broke."""
+    """A stream that fails after `position` events, `sent`; `is_throttled`: too much was asked, nothing broke."""
 
     request_id: str
     position: int
     is_throttled: bool
+    sent: Sequence[Frame] = ()
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):

@@ -30,7 +30,7 @@ RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), 
 
 def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) -> Ask:
     """Raises Refused."""
-    document = _document(body)
+    document = whole_document(body)
     if not isinstance(document.get("model"), str):
         refuse("you must provide a model parameter")
     unknown = sorted(document.keys() - FIELDS)
@@ -62,7 +62,7 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) 
     )
 
 
-def _document(body: bytes) -> Object:
+def whole_document(body: bytes) -> Object:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -91,7 +91,7 @@ def _cap(document: Object) -> int | None:
         )
     for name, cap in caps.items():
         if cap is not None:
-            _check_range(name, cap, low=1, high=10**9)
+            check_range(name, cap, low=1, high=10**9)
             return cap
     return None
 
@@ -100,7 +100,7 @@ def _check_sampling(document: Object) -> None:
     for name, (low, high) in RANGES.items():
         number = expect(document, name, float)
         if number is not None:
-            _check_range(name, number, low=low, high=high)
+            check_range(name, number, low=low, high=high)
     if expect(document, "metadata", dict) and document.get("store") is not True:
         refuse("The 'metadata' parameter is only allowed when 'store' is enabled.", param="metadata")
     if expect(document, "top_logprobs", int) is not None and document.get("logprobs") is not True:
@@ -108,10 +108,10 @@ def _check_sampling(document: Object) -> None:
     expect(document, "seed", int)
     user = expect(document, "safety_identifier", str)
     if user is not None and len(user) > 64:
-        _refuse_length("safety_identifier", high=64, length=len(user), what="string")
+        refuse_length("safety_identifier", high=64, length=len(user), what="string")
 
 
-def _check_range(name: str, number: float, *, low: float, high: float) -> None:
+def check_range(name: str, number: float, *, low: float, high: float) -> None:
     if number < low:
         refuse(
             f"Invalid '{name}': decimal below minimum value. Expected a value >= {low}, but got {number} instead.",
@@ -126,7 +126,7 @@ def _check_range(name: str, number: float, *, low: float, high: float) -> None:
         )
 
 
-def _refuse_length(name: str, *, high: int, length: int, what: str) -> None:
+def refuse_length(name: str, *, high: int, length: int, what: str) -> None:
     refuse(
         f"Invalid '{name}': {what} too long. Expected a maximum length of {high}, but got {length} instead.",
         param=name,
@@ -140,7 +140,7 @@ def _stops(document: Object) -> tuple[str, ...]:
     if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
         refuse("Invalid type for 'stop': expected a string or an array of strings.", param="stop", code="invalid_type")
     if len(stops) > 4:
-        _refuse_length("stop", high=4, length=len(stops), what="array")
+        refuse_length("stop", high=4, length=len(stops), what="array")
     return tuple(each for each in stops if each)
 
 
@@ -148,7 +148,7 @@ def _copies(document: Object) -> int:
     copies = expect(document, "n", int)
     if copies is None:
         return 1
-    _check_range("n", copies, low=1, high=128)
+    check_range("n", copies, low=1, high=128)
     return int(copies)
 
 
@@ -186,30 +186,30 @@ def _tool(function: Object, *, at: str) -> Tool:
         )
     parameters = expect(function, "parameters", dict, at=at) or {"type": "object", "properties": {}}
     if parameters.get("type") != "object":
-        _refuse_schema(
+        refuse_schema(
             f"function '{name}'", "schema must be a JSON Schema of 'type: \"object\"'", param=f"{at}parameters"
         )
     if expect(function, "strict", bool, at=at):
-        _check_strict(parameters, of=f"function '{name}'", param=f"{at}parameters")
+        check_strict(parameters, of=f"function '{name}'", param=f"{at}parameters")
     return Tool(name, parameters)
 
 
-def _check_strict(schema: Any, *, of: str, param: str) -> None:  # Any: a part of a JSON schema
+def check_strict(schema: Any, *, of: str, param: str) -> None:  # Any: a part of a JSON schema
     if isinstance(schema, list):
         for part in schema:
-            _check_strict(part, of=of, param=param)
+            check_strict(part, of=of, param=param)
     if not isinstance(schema, dict):
         return
     if schema.get("type") == "object":
         if schema.get("additionalProperties") is not False:
-            _refuse_schema(of, "'additionalProperties' is required to be supplied and to be false", param=param)
+            refuse_schema(of, "'additionalProperties' is required to be supplied and to be false", param=param)
         if set(schema.get("required", [])) != set(schema.get("properties", {})):
-            _refuse_schema(of, "'required' is required to be supplied and to hold every key in properties", param=param)
+            refuse_schema(of, "'required' is required to be supplied and to hold every key in properties", param=param)
     for part in schema.values():
-        _check_strict(part, of=of, param=param)
+        check_strict(part, of=of, param=param)
 
 
-def _refuse_schema(of: str, why: str, *, param: str) -> None:
+def refuse_schema(of: str, why: str, *, param: str) -> None:
     refuse(f"Invalid schema for {of}: In context=(), {why}.", param=param, code="invalid_function_parameters")
 
 
@@ -271,7 +271,7 @@ def _schema(document: Object, *, texts: list[str]) -> Object | None:
     name = expect(wanted, "name", str, at=f"{at}.", required=True)
     schema: Object = expect(wanted, "schema", dict, at=f"{at}.", required=True)
     if expect(wanted, "strict", bool, at=f"{at}."):
-        _check_strict(schema, of=f"response_format '{name}'", param="response_format")
+        check_strict(schema, of=f"response_format '{name}'", param="response_format")
     return schema
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from apps.simulator.dialect import Broken, Dialect, Frame, Headers, Reported
@@ -52,7 +54,7 @@ class Player(msgspec.Struct, kw_only=True):
             if "late-end" in self.script.words:
                 await self.wire.pause(LATE_END_SECONDS)
             return await self.wire.finish()
-        await self._break(ending)
+        await self._break(ending, sent=frames[:after])
 
     async def whole(self, body: bytes, *, usage: Counters, reported: Reported) -> None:
         if await self._broken_from_the_start():
@@ -115,7 +117,7 @@ class Player(msgspec.Struct, kw_only=True):
             await self.wire.write(data[position : position + 1])
             await self.wire.pause(0)
 
-    async def _break(self, ending: str) -> None:
+    async def _break(self, ending: str, *, sent: Sequence[Frame] = ()) -> None:
         self.tally.fault = ending
         if ending == "dies":
             await self.wire.close()
@@ -124,7 +126,7 @@ class Player(msgspec.Struct, kw_only=True):
         elif ending == "stall":
             await self.wire.hung_up()
         else:
-            broken = Broken(self.request_id, self.script.after, "throttled" in self.script.words)
+            broken = Broken(self.request_id, self.script.after, "throttled" in self.script.words, sent)
             for frame in self.dialect.failure_frames(broken) if ending == "error" else []:
                 await self._write(frame.data)
             await self.wire.finish()
