@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults faults-long check lint types django shape fmt lock bench screenshots hooks clean
+.PHONY: help setup run test matrix faults faults-long check lint types django shape fmt lock bench screenshots hooks clean
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
@@ -19,6 +19,10 @@ test: .venv/dev.lock ## Run every test against PostgreSQL with Valkey, and again
 
 test-%: .venv/dev.lock ## Run one folder of tests/, say test-domain
 	@exec $(BIN)/python -m tests.run $*
+
+matrix: .venv/dev.lock ## Try every caller's dialect with every provider's, and write docs/compatibility.md
+	@$(BIN)/python -m tests.matrix.show --write
+	@exec $(BIN)/python -m tests.run matrix
 
 faults: .venv/dev.lock ## Break everything and compare the books: SEED=n plays one round of chaos again, SEEDS=n so many
 	@exec $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))

@@ -27,7 +27,9 @@ from tests import services
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
-STORELESS = frozenset({"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser"})
+STORELESS = frozenset(
+    {"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser", "matrix"}
+)
 FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")

@@ -67,8 +67,8 @@ def events(stream: bytes) -> list[tuple[str, str]]:
     return found
 
 
-def openai(stream: bytes, *, wants_usage: bool = False, legacy: bool = False) -> Told:
-    """Checks the chunk grammar and returns what was said."""
+def openai(stream: bytes, *, wants_usage: bool = False, legacy: bool = False, relayed: bool = False) -> Told:
+    """Checks the chunk grammar and returns what was said. A `relayed` stream may begin as its vendor begins one."""
     told = Told()
     frames = events(stream)
     assert frames, "an empty stream"
@@ -84,7 +84,7 @@ def openai(stream: bytes, *, wants_usage: bool = False, legacy: bool = False) ->
         told.usage = chunks.pop()["usage"]
         assert told.usage["total_tokens"] == told.usage["prompt_tokens"] + told.usage["completion_tokens"]
     for position, chunk in enumerate(chunks):
-        _chunk(chunk, told, first=position == 0, wants_usage=wants_usage)
+        _chunk(chunk, told, first=position == 0, wants_usage=wants_usage, relayed=relayed)
     assert len({(c["id"], c["created"], c["model"], c["object"]) for c in chunks}) <= 1
     assert (told.stop is None) == (told.error is not None), "a finish reason, or an error, never both"
     if told.stop == "tool_calls":
@@ -93,7 +93,7 @@ def openai(stream: bytes, *, wants_usage: bool = False, legacy: bool = False) ->
     return told
 
 
-def _chunk(chunk: dict[str, Any], told: Told, *, first: bool, wants_usage: bool) -> None:
+def _chunk(chunk: dict[str, Any], told: Told, *, first: bool, wants_usage: bool, relayed: bool) -> None:
     assert chunk["object"] == "chat.completion.chunk"
     assert isinstance(chunk["id"], str)
     assert isinstance(chunk["created"], int)
@@ -103,7 +103,8 @@ def _chunk(chunk: dict[str, Any], told: Told, *, first: bool, wants_usage: bool)
     delta = choice["delta"]
     assert told.stop is None, "nothing follows the finish chunk"
     if first:
-        assert delta == {"role": "assistant", "content": ""}
+        assert relayed or delta == {"role": "assistant", "content": ""}
+        assert delta.items() >= {"role": "assistant", "content": ""}.items()
         return
     assert "role" not in delta
     if choice["finish_reason"] is not None:
@@ -116,7 +117,7 @@ def _chunk(chunk: dict[str, Any], told: Told, *, first: bool, wants_usage: bool)
 
 
 def _openai_delta(kind: str, value: Any, told: Told) -> None:
-    if kind == "content":
+    if kind in ("content", "refusal"):
         assert value
         told.text += value
     elif kind == "reasoning_content":
