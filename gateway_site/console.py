@@ -60,6 +60,7 @@ MENU = [
         _item("Providers", "hub", "catalog.provider"),
         _item("Models", "neurology", "catalog.model"),
         _item("Deployments", "conversion_path", "catalog.deployment"),
+        _item("Pinned endpoints", "push_pin", "catalog.pinnedendpoint"),
         _item("Prices", "sell", "catalog.price"),
         _item("Allowed networks", "lan", "catalog.allowednetwork"),
     ),

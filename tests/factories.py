@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.catalog import services as catalog
-from apps.catalog.models import Credential, Deployment, Model, Price, Provider
+from apps.catalog.models import Credential, Deployment, Model, PinnedEndpoint, Price, Provider
 from apps.keys import services as keys
 from apps.tenants import services as tenants
 from apps.tenants.models import Project, Role, Tenant
@@ -63,6 +63,11 @@ def model(name: str | None = None, **fields: Any) -> Model:
 def deployment(of: Model | None = None, at: Provider | None = None, **fields: Any) -> Deployment:
     fields.setdefault("upstream_model", f"upstream-{next(_numbers)}")
     return catalog.create_deployment(of or model(), actor=None, provider=at or provider(), **fields)
+
+
+def endpoint(of: Model | None = None, name: str | None = None, **fields: Any) -> PinnedEndpoint:
+    named = name or f"endpoint-{next(_numbers)}"
+    return catalog.create_endpoint(actor=None, name=named, model=of or model(), **fields)
 
 
 def price(of: Deployment | None = None, **fields: Any) -> Price:

@@ -11,7 +11,7 @@ import structlog
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
 
 from apps.catalog import vault
-from apps.catalog.models import PRICES, AllowedNetwork, Credential, Deployment, Model, Price
+from apps.catalog.models import PRICES, AllowedNetwork, Credential, Deployment, Model, PinnedEndpoint, Price
 from apps.catalog.models import Provider as ProviderRow
 from apps.catalog.places import place_of
 from apps.domain import snapshot
@@ -37,6 +37,35 @@ def snapshot_models(now: int) -> dict[str, snapshot.Model]:
         for name in (row.name, *row.aliases):
             found.setdefault(name, model)
     return found
+
+
+def snapshot_endpoints() -> snapshot.PinnedEndpoints:
+    """The enabled pinned endpoints. One query."""
+    rows = PinnedEndpoint.objects.filter(is_enabled=True).select_related("model").order_by("pk")
+    found = [_endpoint(row) for row in rows]
+    return snapshot.PinnedEndpoints(
+        by_name={endpoint.name: endpoint for endpoint in found},
+        by_host={host.encode(): endpoint for endpoint in found for host in endpoint.hosts},
+        by_port={endpoint.port: endpoint for endpoint in found if endpoint.port is not None},
+    )
+
+
+def _endpoint(row: PinnedEndpoint) -> snapshot.PinnedEndpoint:
+    return snapshot.PinnedEndpoint(
+        id=row.pk,
+        name=row.name,
+        model=row.model.name,
+        hosts=tuple(row.hosts),
+        port=row.port,
+        address=row.address or "",
+        networks=None if row.networks is None else tuple(row.networks),
+        cors_origins=None if row.cors_origins is None else frozenset(row.cors_origins),
+    )
+
+
+def pinned_names() -> list[str]:
+    """Of all pinned endpoints, disabled ones among them."""
+    return list(PinnedEndpoint.objects.order_by("name").values_list("name", flat=True))
 
 
 def models_of_tenant(tenant_id: int) -> QuerySet[Model]:
@@ -179,6 +208,7 @@ def _credentials() -> dict[int, list[snapshot.Credential]]:
                 secret=snapshot.Secret(plaintext, host=row.provider.host),
                 weight=row.weight,
                 tenant_id=row.tenant_id,
+                version=row.rotated_at.timestamp() if row.rotated_at is not None else 0.0,
             )
         )
     return found

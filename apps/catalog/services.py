@@ -17,7 +17,7 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.catalog import vault
-from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, Price, Provider
+from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, PinnedEndpoint, Price, Provider
 from apps.catalog.places import place_of
 from apps.tenants.models import Tenant
 
@@ -41,6 +41,7 @@ _MODEL_FIELDS = frozenset(
     {"name", "display_name", "aliases", "is_enabled", "max_output_tokens", "context_tokens", "capabilities"}
 )
 _DEPLOYMENT_FIELDS = frozenset({"upstream_model", "protocol", "priority", "weight", "is_enabled"})
+_ENDPOINT_FIELDS = frozenset({"name", "model", "is_enabled", "hosts", "port", "address", "networks", "cors_origins"})
 _CLOCK_GRACE = datetime.timedelta(minutes=1)  # forms know whole minutes
 _ERASED = {"ciphertext": "", "last_four": "", "fingerprint": "", "host": ""}
 _UNCHECKED = {
@@ -231,6 +232,32 @@ def update_deployment(deployment: Deployment, *, actor: Any, **changes: Any) -> 
 def delete_deployment(deployment: Deployment, *, actor: Any) -> None:
     """Only one that never had a price. Raises ProtectedError for others: disable them."""
     audit.remove(deployment, actor=actor, action="deployment.deleted", area=Area.CATALOG)
+
+
+# --- endpoints that force a model ------------------------------------------------------------------------------
+
+
+def create_endpoint(*, actor: Any, name: str, model: Model, **fields: Any) -> PinnedEndpoint:
+    """Host names are one namespace across all endpoints."""
+    with transaction.atomic():
+        audit.serialise(Area.CATALOG)
+        endpoint = PinnedEndpoint(name=name, model=model, **fields)
+        audit.add(endpoint, actor=actor, action="endpoint.created", area=Area.CATALOG)
+    return endpoint
+
+
+def update_endpoint(endpoint: PinnedEndpoint, *, actor: Any, **changes: Any) -> PinnedEndpoint:
+    with transaction.atomic():
+        audit.serialise(Area.CATALOG)
+        audit.amend(
+            endpoint,
+            actor=actor,
+            action="endpoint.updated",
+            area=Area.CATALOG,
+            changes=changes,
+            allowed=_ENDPOINT_FIELDS,
+        )
+    return endpoint
 
 
 # --- prices ----------------------------------------------------------------------------------------------------

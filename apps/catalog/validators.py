@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 
 def validate_words(value: Any) -> None:
@@ -36,6 +41,31 @@ def validate_cidr(value: str) -> None:
         ipaddress.ip_network(value)
     except ValueError as error:
         raise ValidationError(f"“{value}” is not a network: {error}") from None
+
+
+def validate_hosts(value: Any) -> None:
+    """A list of host names in small letters, without ports; no addresses."""
+    validate_words(value)
+    for word in value:
+        if not _HOST.fullmatch(word) or word.rpartition(".")[2].isdigit():
+            raise ValidationError(f"“{word}” is not a host name in small letters.")
+
+
+def validate_origins(value: Any) -> None:
+    """A list of what browsers send in `Origin`; `*` is any."""
+    validate_words(value)
+    for word in value:
+        if word != "*" and not _is_origin(word):
+            raise ValidationError(f"“{word}” is not an origin such as https://app.example.")
+
+
+def _is_origin(word: str) -> bool:
+    try:
+        parts = urlsplit(word)
+        whole = f"{parts.scheme}://{parts.netloc}"
+        return word == whole == word.lower() and bool(parts.scheme and parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def validate_private_cidr(value: str) -> None:

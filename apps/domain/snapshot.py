@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
-Scope = Literal["tenant", "project", "user", "key", "model"]
+Scope = Literal["tenant", "project", "user", "key", "model", "endpoint"]
 Period = Literal["day", "week", "month", "fixed"]
 Outage = Literal["lease", "open", "closed"]
 
@@ -85,11 +85,14 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credential(msgspec.Struct, frozen=True, kw_only=True):
+    """`version` differs when another secret has been set: what was known of the old one says nothing of it."""
+
     id: int
     alias: str
     secret: Secret
     weight: int = 1
     tenant_id: int | None = None  # brought by this tenant; None: anybody's
+    version: float = 0.0
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,10 +201,33 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return min(math.inf if expires is None else expires, math.inf if revoked is None else revoked)
 
 
+class PinnedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One that forces a model, by its name. `address`: what `port` listens on; "": the server's own. `networks` None:
+    callers may be anywhere. `cors_origins` None: the installation's."""
+
+    id: int
+    name: str
+    model: str
+    hosts: tuple[str, ...] = ()
+    port: int | None = None
+    address: str = ""
+    networks: tuple[str, ...] | None = None
+    cors_origins: frozenset[str] | None = None
+
+
+class PinnedEndpoints(msgspec.Struct, frozen=True):
+    """The enabled ones, by the ways that lead to them. Host names are as they stand in `Host`, without a port."""
+
+    by_name: dict[str, PinnedEndpoint] = {}
+    by_host: dict[bytes, PinnedEndpoint] = {}
+    by_port: dict[int, PinnedEndpoint] = {}
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`models` is keyed by name and by alias. `tenants` and `projects` hold the ids of active ones with their rules;
-    `model_rules` is keyed by (model id, tenant id or None for everyone). `on_outage` says of the tenants for whom it
-    is not "lease" what they get while what restrains them cannot be counted."""
+    `model_rules` is keyed by (model id, tenant id or None for everyone), `endpoint_rules` by a pinned endpoint's id.
+    `on_outage` says of the tenants for whom it is not "lease" what they get while what restrains them cannot be
+    counted."""
 
     revision: int
     compiled_at: float
@@ -209,6 +235,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     tenants: dict[int, Rules]
     projects: dict[int, Rules]
     model_rules: dict[tuple[int, int | None], Rules] = {}
+    endpoints: PinnedEndpoints = PinnedEndpoints()
+    endpoint_rules: dict[int, Rules] = {}
     on_outage: dict[int, Outage] = {}
     private_networks: tuple[str, ...] = ()  # CIDRs an admin opened to provider addresses
     cors_origins: frozenset[str] = frozenset()

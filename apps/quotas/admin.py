@@ -18,17 +18,18 @@ from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
 from apps.audit.panels import Panel, panel_of
-from apps.catalog.models import Model
+from apps.catalog.models import Model, PinnedEndpoint
 from apps.domain import money
 from apps.keys.models import Key
 from apps.quotas import services
 from apps.quotas.forms import SUBJECTS, BudgetForm, LimitForm
-from apps.quotas.models import Budget, BudgetWindow, Limit, Period
+from apps.quotas.models import NARROWED, Budget, BudgetWindow, Limit, Period
 from apps.tenants.models import Project, Tenant
 
 ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
 EXCLUDED = {name: {*SUBJECTS} - {name} for name in SUBJECTS}
-EXCLUDED |= {"user": {"project", "key", "model"}, "model": {"project", "key", "user"}, "tenant": {"project", "key"}}
+EXCLUDED |= {name: {*SUBJECTS} - {name, "tenant"} for name in NARROWED}
+EXCLUDED["tenant"] = {*SUBJECTS} - {"tenant", *NARROWED}
 
 
 def _while_possible(name: str) -> str:
@@ -51,9 +52,9 @@ class RuleAdmin(AuditedAdmin):
     autocomplete_fields = list(SUBJECTS)
     search_fields = [
         *("tenant__name__startswith", "project__name__startswith", "key__name__startswith"),
-        *("user__username__startswith", "model__name__startswith"),
+        *("user__username__startswith", "model__name__startswith", "endpoint__name__startswith"),
     ]
-    search_help_text = "Beginning of the name of a tenant, project, key, user or model"
+    search_help_text = "Beginning of the name of a tenant, project, key, user, model or endpoint"
     actions = ["enable", "disable"]
     conditional_fields = {name: _while_possible(name) for name in SUBJECTS}
     what: tuple[str, list[str]]
@@ -82,7 +83,7 @@ class RuleAdmin(AuditedAdmin):
     def shown_subject(self, rule: Any) -> str:
         if rule.scope == "key":
             return cells.lines([rule.subject.name, cells.code(rule.subject.prefix)])
-        narrowed = rule.scope in ("user", "model") and rule.tenant is not None
+        narrowed = rule.scope in NARROWED and rule.tenant is not None
         return f"{rule.subject} in {rule.tenant}" if narrowed else str(rule.subject)
 
     @display(description="State", ordering="is_enabled")
@@ -243,9 +244,12 @@ class BudgetAdmin(RuleAdmin):
 # --- on the pages of those whom it restrains -------------------------------------------------------------------
 
 
+SCOPES = {Tenant: "tenant", Project: "project", Key: "key", User: "user", Model: "model", PinnedEndpoint: "endpoint"}
+
+
 def _rules(model: Any, row: Any) -> QuerySet[Any]:
     """Those of the row itself: a tenant's rules for a user or a model in it are that one's."""
-    scope = row._meta.model_name
+    scope = SCOPES[type(row)]
     others = {f"{name}__isnull": True for name in SUBJECTS if name not in (scope, "tenant")}
     found: QuerySet[Any] = model.objects.filter(is_enabled=True, **{scope: row}, **others)
     return found
@@ -255,7 +259,7 @@ def _budgets(request: HttpRequest, row: Any) -> Panel | None:
     if not request.user.has_perm("quotas.view_budget"):
         return None
     budgets = list(with_spent(_rules(Budget, row))[:20])
-    scope = row._meta.model_name
+    scope = SCOPES[type(row)]
     if not budgets:
         if not request.user.has_perm("quotas.add_budget"):
             return None
@@ -274,7 +278,7 @@ def _limits(request: HttpRequest, row: Any) -> Panel | None:
     if not request.user.has_perm("quotas.view_limit"):
         return None
     limits = list(_rules(Limit, row)[:20])
-    scope = row._meta.model_name
+    scope = SCOPES[type(row)]
     if not limits:
         if not request.user.has_perm("quotas.add_limit"):
             return None
@@ -289,6 +293,6 @@ def _limits(request: HttpRequest, row: Any) -> Panel | None:
     return Panel("Limits", first, ", ".join(others), link)
 
 
-for restrained in (Tenant, Project, Key, User, Model):
+for restrained in SCOPES:
     panel_of(restrained)(_budgets)
     panel_of(restrained)(_limits)

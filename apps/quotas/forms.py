@@ -14,7 +14,7 @@ from apps.domain import money
 from apps.quotas import selectors
 from apps.quotas.models import Budget, Limit
 
-SUBJECTS = ("tenant", "project", "user", "key", "model")
+SUBJECTS = ("tenant", "project", "user", "key", "model", "endpoint")
 _AT_ONCE = 10
 SUBJECT_HELP = {
     "tenant": "All that the tenant's keys do. With a user or a model: that one within this tenant.",
@@ -22,6 +22,7 @@ SUBJECT_HELP = {
     "user": "All that a person's keys do.",
     "key": "One key, whatever its secret is at the time.",
     "model": "All calls of a model.",
+    "endpoint": "All calls of a pinned endpoint, whichever way they come in.",
 }
 
 

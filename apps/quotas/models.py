@@ -13,7 +13,8 @@ from django.utils import timezone as clock
 from apps.tenants.models import validate_timezone
 
 MOST_NANO = 9 * 10**18  # of nano-USD, in a column of 64 bits
-NARROW = ("project", "user", "key", "model")
+NARROW = ("project", "user", "key", "model", "endpoint")
+NARROWED = ("user", "model")  # by a tenant, if one is named
 
 
 def _only(subject: str) -> Q:
@@ -21,16 +22,17 @@ def _only(subject: str) -> Q:
     others = {f"{name}__isnull": True for name in NARROW if name != subject}
     if subject == "tenant":
         return Q(tenant__isnull=False, **others)
-    if subject in ("user", "model"):
+    if subject in NARROWED:
         return Q(**{f"{subject}__isnull": False}, **others)
     return Q(**{f"{subject}__isnull": False}, tenant__isnull=True, **others)
 
 
-ONE_SUBJECT = _only("tenant") | _only("project") | _only("user") | _only("key") | _only("model")
+ONE_SUBJECT = _only("tenant") | _only("project") | _only("user") | _only("key") | _only("model") | _only("endpoint")
 
 
 class Rule(models.Model):
-    """Restrains one subject: a tenant, project, user, key or model. With a user or a model, `tenant` narrows it."""
+    """Restrains one subject: a tenant, project, user, key, model or pinned endpoint. With a user or a model, `tenant`
+    narrows it."""
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     project = models.ForeignKey("tenants.Project", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
@@ -39,6 +41,9 @@ class Rule(models.Model):
     )
     key = models.ForeignKey("keys.Key", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     model = models.ForeignKey("catalog.Model", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    endpoint = models.ForeignKey(
+        "catalog.PinnedEndpoint", on_delete=models.CASCADE, null=True, blank=True, related_name="+"
+    )
     is_enabled = models.BooleanField("enabled", default=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -61,8 +66,8 @@ class Rule(models.Model):
     def clean(self) -> None:
         narrow = [name for name in NARROW if getattr(self, f"{name}_id") is not None]
         if len(narrow) > 1 or (not narrow and self.tenant_id is None):
-            raise ValidationError("Choose exactly one of tenant, project, user, key or model.")
-        if self.tenant_id is not None and narrow and narrow[0] not in ("user", "model"):
+            raise ValidationError("Choose exactly one of tenant, project, user, key, model or endpoint.")
+        if self.tenant_id is not None and narrow and narrow[0] not in NARROWED:
             raise ValidationError({"tenant": "Only a user or a model can be narrowed to a tenant."})
 
 

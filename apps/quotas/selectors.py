@@ -19,11 +19,13 @@ ModelKey = tuple[int, int | None]
 
 
 class RuleBook(NamedTuple):
-    """By tenant, by project, and by (model, tenant or None for everyone). Those of keys and users come with a key."""
+    """By tenant, by project, by (model, tenant or None for everyone), and by pinned endpoint. Those of keys and users
+    come with a key."""
 
     tenants: dict[int, snapshot.Rules]
     projects: dict[int, snapshot.Rules]
     models: dict[ModelKey, snapshot.Rules]
+    endpoints: dict[int, snapshot.Rules]
 
 
 def rule_book() -> RuleBook:
@@ -31,13 +33,16 @@ def rule_book() -> RuleBook:
     wide = Q(key=None, user=None)
     limits = list(Limit.objects.filter(wide, is_enabled=True).order_by("id"))
     budgets = list(
-        Budget.objects.filter(wide, is_enabled=True).select_related("tenant", "project__tenant", "model").order_by("id")
+        Budget.objects.filter(wide, is_enabled=True)
+        .select_related("tenant", "project__tenant", "model", "endpoint")
+        .order_by("id")
     )
     found = _by_subject(limits, budgets)
     return RuleBook(
         tenants={key[1]: rules for key, rules in found.items() if key[0] == "tenant"},
         projects={key[1]: rules for key, rules in found.items() if key[0] == "project"},
         models={(key[1], key[2]): rules for key, rules in found.items() if key[0] == "model"},
+        endpoints={key[1]: rules for key, rules in found.items() if key[0] == "endpoint"},
     )
 
 
@@ -104,7 +109,7 @@ def _limit(row: Limit) -> snapshot.Limit:
     return snapshot.Limit(
         id=row.pk,
         key=f"limit:{row.pk}",
-        scope=row.scope,  # type: ignore[arg-type]  # a property of the row, one of the five
+        scope=row.scope,  # type: ignore[arg-type]  # a property of the row, one of the six
         requests_per_minute=row.requests_per_minute,
         tokens_per_minute=row.tokens_per_minute,
         concurrency=row.concurrency,
@@ -130,7 +135,7 @@ def _budget(row: Budget) -> snapshot.Budget:
 
 
 def _home(row: Budget) -> str:
-    """The time zone of the tenant that the subject belongs to; a user or a model of no one tenant counts in UTC."""
+    """The time zone of the tenant that the subject belongs to; what is of no one tenant counts in UTC."""
     if row.tenant is not None:
         return row.tenant.timezone
     owner = row.project if row.scope == "project" else row.key if row.scope == "key" else None

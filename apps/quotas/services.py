@@ -13,7 +13,7 @@ _BUDGET_FIELDS = frozenset({"amount", "overdraft", "starts_on", "ends_on", "time
 
 
 def create_limit(*, actor: Any, **fields: Any) -> Limit:
-    """One subject of `tenant`, `project`, `user`, `key`, `model` and at least one allowance."""
+    """One subject of `tenant`, `project`, `user`, `key`, `model`, `endpoint` and at least one allowance."""
     limit = Limit(**fields)
     audit.add(limit, actor=actor, action="limit.created", area=Area.QUOTAS)
     return limit

@@ -5,6 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import Counter
+from typing import NamedTuple
+
+
+class Resting(NamedTuple):
+    """A credential that is set aside until a unix second. `model`: for that upstream model only; "": altogether."""
+
+    provider: str
+    credential: str
+    model: str
+    reason: str
+    until: float
 
 
 class ProcessState:
@@ -23,8 +35,11 @@ class ProcessState:
         self.journals_orphaned = 0  # in this process's folder; unreadable ones too
         self.outcomes_refused = 0  # by the ledger, and kept in the folder's journals
         self.loop_lag = 0.0
+        self.ports: dict[int, str] = {}  # of pinned endpoints: "" is open, else why it is not
         self.limiter_shared: bool | None = None  # None: its counters are meant to be this process's own
         self.limits_decided_alone = 0  # that should have been shared
+        self.resting: tuple[Resting, ...] = ()  # some of them perhaps no more; replaced whole
+        self.cool_downs: Counter[tuple[str, str, str]] = Counter()  # by provider, credential and reason
 
     def begin_drain(self) -> None:
         """Readiness turns false at once; what runs may finish. Safe in a signal handler."""

@@ -56,10 +56,16 @@ NOT_ERRORS = (Status.OK, Status.CLIENT_GONE)
 IS_ERROR = ~Q(status=Status.OK.value) & ~Q(status=Status.CLIENT_GONE.value)
 
 
-def _names(to: str, *, null: bool = False) -> models.ForeignKey[Any, Any]:
+def _names(to: str, label: str | None = None, *, null: bool = False) -> models.ForeignKey[Any, Any]:
     """A number that names a row, joined where a page wants its name; usage outlives what it was used on."""
     return models.ForeignKey(
-        to, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=null, related_name="+"
+        to,
+        verbose_name=label,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=null,
+        related_name="+",
     )
 
 
@@ -93,6 +99,7 @@ class Entry(models.Model):
     client_protocol = models.CharField(max_length=32)
     upstream_protocol = models.CharField(max_length=32)
     endpoint = models.CharField(max_length=64)
+    pinned = _names("catalog.PinnedEndpoint", "pinned endpoint", null=True)
     stream = models.BooleanField()
     in_fresh = _amount()
     in_cache_read = _amount()
@@ -133,6 +140,7 @@ class Entry(models.Model):
             models.Index(fields=["project", "id"], name="entry_by_project"),
             models.Index(fields=["user", "id"], name="entry_by_user"),
             models.Index(fields=["key", "id"], name="entry_by_key"),
+            models.Index(fields=["pinned", "id"], condition=Q(pinned__isnull=False), name="entry_by_endpoint"),
             models.Index(fields=["settled_at"], name="entry_by_settlement"),
             models.Index(fields=["id"], condition=Q(state="unconfirmed"), name="entry_unconfirmed"),
             models.Index(fields=["id"], condition=Q(kind=Kind.CORRECTION.value), name="entry_correction"),
@@ -259,6 +267,7 @@ class HourlyRollup(Sums):
     key = _names("keys.Key", null=True)
     model = _names("catalog.Model", null=True)
     provider = _names("catalog.Provider", null=True)
+    pinned = _names("catalog.PinnedEndpoint", "pinned endpoint", null=True)
     seal = models.ForeignKey(SealedMonth, on_delete=models.PROTECT, null=True, db_index=False, related_name="rollups")
 
     class Meta:
@@ -273,8 +282,9 @@ class HourlyRollup(Sums):
                 Coalesce("key_id", 0),
                 Coalesce("model_id", 0),
                 Coalesce("provider_id", 0),
+                Coalesce("pinned_id", 0),
                 Coalesce("seal_id", 0),
-                name="rollup_unique_but_for_seals",
+                name="rollup_unique_in_its_seal",
             ),
         ]
         indexes = [
@@ -283,6 +293,7 @@ class HourlyRollup(Sums):
             models.Index(fields=["project", "hour"], name="rollup_by_project"),
             models.Index(fields=["user", "hour"], name="rollup_by_user"),
             models.Index(fields=["key", "hour"], name="rollup_by_key"),
+            models.Index(fields=["pinned", "hour"], condition=Q(pinned__isnull=False), name="rollup_by_endpoint"),
             models.Index(fields=["cost_nano"], name="rollup_by_cost"),
             models.Index(fields=["seal"], condition=Q(seal__isnull=False), name="rollup_sealed"),
         ]

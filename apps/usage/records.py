@@ -48,6 +48,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     client_protocol: str = ""
     upstream_protocol: str = ""
     endpoint: str = ""
+    pinned_id: int | None = None
     stream: bool = False
     card: PriceCard | None = None
     input_tokens: int = 0

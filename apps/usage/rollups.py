@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 # A transaction may become visible this much later than the time on its rows.
 OVERLAP = timedelta(minutes=10)
 
-GROUP = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id")
+GROUP = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id", "pinned_id")
 COUNTERS = (
     "in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total", "out_reasoning",
     "cost_nano", "low_nano", "high_nano",
@@ -58,7 +58,7 @@ _ROLL_UP = """
 INSERT INTO usage_hourlyrollup (hour, {group}, {names})
 SELECT %s, {group}, {sums} FROM usage_entry WHERE id >= %s AND id < %s GROUP BY {group}
 ON CONFLICT (hour, tenant_id, project_id, COALESCE(user_id, 0), COALESCE(key_id, 0), COALESCE(model_id, 0),
-    COALESCE(provider_id, 0), COALESCE(seal_id, 0))
+    COALESCE(provider_id, 0), COALESCE(pinned_id, 0), COALESCE(seal_id, 0))
 DO UPDATE SET {updates}
 """.format(
     group=", ".join(GROUP),

@@ -20,7 +20,7 @@ Row = tuple[Any, ...]
 COLUMNS = (
     "id", "request_id", "attempt", "kind", "state", "tenant_id", "project_id", "user_id", "key_id", "model_id",
     "provider_id", "deployment_id", "credential", "model_name", "upstream_model", "client_protocol",
-    "upstream_protocol", "endpoint", "stream", "in_fresh", "in_cache_read", "in_cache_write_5m",
+    "upstream_protocol", "endpoint", "pinned_id", "stream", "in_fresh", "in_cache_read", "in_cache_write_5m",
     "in_cache_write_1h", "out_total", "out_reasoning", "cost_nano", "low_nano", "high_nano", "reserved_nano",
     "overrun_nano", "price_version", "usage_source", "status", "http_status", "error_code", "stop_reason",
     "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent",
@@ -80,6 +80,7 @@ def of_outcome(entry: UUID, outcome: Outcome) -> Row:
         intent.client_protocol,
         intent.upstream_protocol,
         _text(intent.endpoint, 64),
+        intent.pinned_id,
         intent.stream,
         *msgspec.structs.astuple(usage),
         outcome.cost,

@@ -81,7 +81,8 @@ def add(parts: list[Totals]) -> Totals:
 
 
 def spent(now: datetime, *, days: int, **subject: int) -> Totals:
-    """Calls and costs of the last `days`, this moment included. `subject`: `tenant_id`, and `project_id` or `key_id`.
+    """Calls and costs of the last `days`, this moment included. `subject`: `tenant_id`, and `project_id` or
+    `key_id`; or `pinned_id`.
 
     At most three queries, along the indexes of the subject.
     """

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.django_db
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NAMES = [model._meta.label for model in MODELS]
 KINDS = ("add", "change", "delete")
+ONLY_SHOWN = {"clients"}  # buttons that lead to what may be looked at
 
 
 def page(model, kind: str) -> str:
@@ -65,7 +66,7 @@ def test_no_action_is_left_to_those_who_may_only_look(model, rows):
     for action in registered.actions or ():
         assert f'value="{action}"' not in desk.text(page(model, "changelist"))
         desk.act(page(model, "changelist"), action, rows[model], typed="revoke 1")
-    for action in registered.actions_detail or ():
+    for action in {*(registered.actions_detail or ())} - ONLY_SHOWN:
         url = desk.url(f"{model._meta.app_label}_{model._meta.model_name}_{action}", rows[model].pk)
         assert desk.client.get(url).status_code == 403, action
         assert desk.client.post(url, {"overlap": "0", "typed": "Plain key"}).status_code == 403, action

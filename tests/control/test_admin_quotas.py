@@ -67,7 +67,7 @@ def test_what_a_budget_cannot_be_is_told_at_its_field(wrong, field, desk, acme):
 
 def test_a_budget_has_one_subject(desk, website, alice):
     two = desk.send("quotas_budget_add", project=website.pk, user=alice.pk, amount="5")
-    assert errors(two) == {"": ["Choose exactly one of tenant, project, user, key or model."]}
+    assert errors(two) == {"": ["Choose exactly one of tenant, project, user, key, model or endpoint."]}
     narrowed = desk.send("quotas_budget_add", user=alice.pk, tenant=website.tenant_id, amount="5")
     assert narrowed.status_code == 302
     assert "alice in Acme" in desk.text("quotas_budget_changelist")

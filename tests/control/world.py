@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.catalog import services as catalog
-from apps.catalog.models import AllowedNetwork, Deployment, Model, Price, Provider
+from apps.catalog.models import AllowedNetwork, Deployment, Model, PinnedEndpoint, Price, Provider
 from apps.keys.models import Key
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
@@ -40,6 +40,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     model = factories.model(
         f"{name}-model".replace(" ", ""), display_name=name, aliases=[f"{name}-alias".replace(" ", "")]
     )
+    endpoint = factories.endpoint(model)
     deployment = factories.deployment(model, provider, upstream_model=f"{name} upstream")
     price = factories.price(deployment)
     key = factories.key(project, name=f"{name} key", user=user).key
@@ -54,18 +55,14 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     network = catalog.allow_network(actor=actor, cidr="10.1.0.0/16", note=name)
     call = intent(
         **{"tenant_id": tenant.pk, "project_id": project.pk, "user_id": user.pk, "key_id": key.pk},
-        **{"model_id": model.pk, "provider_id": provider.pk, "deployment_id": deployment.pk, "credential": name[:60]},
-        **{
-            "model_name": name,
-            "upstream_model": name,
-            "windows": (window.pk,),
-            "leases": (lease.pk,),
-            "user_agent": name,
-        },
+        **{"model_id": model.pk, "provider_id": provider.pk, "deployment_id": deployment.pk, "pinned_id": endpoint.pk},
+        **{"credential": name[:60], "model_name": name, "upstream_model": name, "user_agent": name},
+        **{"windows": (window.pk,), "leases": (lease.pk,)},
     )
     ledger.post([outcome(call, cost=105_000, error_code=name[:64], trail=(name, "chose it"))])
     rollups.roll_up()
-    rows: list[models.Model] = [tenant, user, project, provider, model, deployment, price, key, budget, limit, network]
+    rows: list[models.Model] = [tenant, user, project, provider, model, endpoint, deployment, price, key, budget, limit]
+    rows.append(network)
     rows += [Entry.objects.get(key_id=key.pk), HourlyRollup.objects.get(key_id=key.pk), Record.objects.latest("pk")]
     doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
@@ -142,6 +139,7 @@ def _many_models(numbers: range, tenants: list[Any]) -> list[list[Any]]:
     )
     amounts = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), 1_000_000_000)
     _made(Price(deployment=row, effective_from=timezone.now() - DAY, **amounts) for row in deployments)
+    _made(PinnedEndpoint(name=f"endpoint-{n}", model=model) for n, model in zip(numbers, chosen, strict=True))
     _made(AllowedNetwork(cidr=f"10.{n // 256}.{n % 256}.0/24") for n in numbers)
     return [chosen, providers, deployments]
 

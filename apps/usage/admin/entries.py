@@ -19,7 +19,7 @@ from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
 from apps.usage import selectors
 from apps.usage.admin import costs
-from apps.usage.admin.filters import OutcomeFilter, SinceFilter, request_of
+from apps.usage.admin.filters import NAMED, OutcomeFilter, SinceFilter, request_of
 from apps.usage.models import Entry, Kind
 from apps.usage.rollups import UNPRICED
 
@@ -45,7 +45,7 @@ class EntryAdmin(GrowingAdmin):
     list_filter = [
         SinceFilter,
         OutcomeFilter,
-        *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user", "key", "model", "provider")),
+        *((name, AutocompleteSelectFilter) for name in NAMED),
         ("usage_source", ChoicesDropdownFilter),
     ]
     list_select_related = ["tenant", "key"]
@@ -60,7 +60,7 @@ class EntryAdmin(GrowingAdmin):
             {
                 "fields": [
                     *("shown_started", "shown_status", "shown_answer", "tenant", "project", "user", "key"),
-                    *("shown_model", "shown_dialects"),
+                    *("shown_model", "shown_dialects", "pinned"),
                 ]
             },
         ),

@@ -24,6 +24,7 @@ RANGES = {
     "all": ("All time", None),
 }
 DEFAULT = "7d"
+NAMED = ("tenant", "project", "user", "key", "model", "provider", "pinned")  # whom and what rows name
 CENTURY = 3.2e9  # seconds
 
 

@@ -10,6 +10,7 @@ from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
 from apps.audit.panels import Panel, panel_of
+from apps.catalog.models import PinnedEndpoint
 from apps.domain import money
 from apps.keys.models import Key
 from apps.tenants.models import Project, Tenant
@@ -42,3 +43,8 @@ def of_project(request: HttpRequest, row: Any) -> Panel | None:
 @panel_of(Key)
 def of_key(request: HttpRequest, row: Any) -> Panel | None:
     return _panel(request, ledger=f"key__id__exact={row.pk}", subject={"tenant_id": row.tenant_id, "key_id": row.pk})
+
+
+@panel_of(PinnedEndpoint)
+def of_endpoint(request: HttpRequest, row: Any) -> Panel | None:
+    return _panel(request, ledger=f"pinned__id__exact={row.pk}", subject={"pinned_id": row.pk})

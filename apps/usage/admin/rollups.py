@@ -11,7 +11,7 @@ from unfold.decorators import display
 from apps.audit import cells
 from apps.audit.keyset import GrowingAdmin
 from apps.domain import money
-from apps.usage.admin.filters import HourFilter
+from apps.usage.admin.filters import NAMED, HourFilter
 from apps.usage.models import HourlyRollup
 
 
@@ -31,7 +31,7 @@ class HourlyRollupAdmin(GrowingAdmin):
     ]
     list_filter = [
         HourFilter,
-        *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user", "key", "model", "provider")),
+        *((name, AutocompleteSelectFilter) for name in NAMED),
     ]
     list_select_related = ["tenant", "project", "model", "key"]
     list_fullwidth = True
@@ -39,7 +39,7 @@ class HourlyRollupAdmin(GrowingAdmin):
     sortable_by = ["shown_hour", "shown_cost"]  # what there is an index for
     nothing_yet = "The ledger is summed up here every few minutes, once there have been calls."
     fieldsets = [
-        (None, {"fields": ["shown_hour", "tenant", "project", "user", "key", "model", "provider"]}),
+        (None, {"fields": ["shown_hour", "tenant", "project", "user", "key", "model", "provider", "pinned"]}),
         ("Calls", {"fields": ["shown_calls", "shown_errors", "latency"]}),
         ("Tokens", {"fields": ["fresh", "read", "written", "out", "reasoning"]}),
         ("Money", {"fields": ["exact_cost", "doubt", "unpriced"]}),
