@@ -120,11 +120,13 @@ def least_of(tokens: int) -> int:
 
 
 def most(size: int, *, max_tokens: int | None, model_cap: int, choices: int = 1) -> TokenUsage:
-    """The most a call with a prompt of `size` bytes can use: what is reserved before it is sent.
+    """The most a call with a prompt of `size` bytes can use: what is reserved before it is sent. `max_tokens` None: the
+    call says nothing of it; 0: its answer has none.
 
     A cap above the model's own is lowered to it on the way to another dialect, and refused on the way to its own.
     """
-    return TokenUsage(in_fresh=_bound(size), out_total=min(max_tokens or model_cap, model_cap) * choices)
+    cap = model_cap if max_tokens is None else min(max_tokens, model_cap)
+    return TokenUsage(in_fresh=_bound(size), out_total=cap * choices)
 
 
 def rate_tokens(size: int, *, max_tokens: int | None) -> int:

@@ -12,7 +12,7 @@ from uuid import UUID
 from apps.domain import ids
 from apps.domain.errors import ClientError, GatewayError
 from apps.domain.limits.decision import Decision
-from apps.domain.protocols.contract import ClientCall, ClientFormat
+from apps.domain.protocols.contract import AnyClient, ClientCall
 from apps.domain.snapshot import Budget, Model, Principal, Snapshot
 from apps.runtime import clock
 
@@ -62,7 +62,7 @@ class RequestContext:
     )
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, wire: ClientFormat, endpoint: str, snapshot: Snapshot
+        self, scope: Scope, receive: Receive, send: Send, *, wire: AnyClient, endpoint: str, snapshot: Snapshot
     ) -> None:
         self.scope = scope
         self.receive = receive

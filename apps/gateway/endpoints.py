@@ -15,7 +15,7 @@ from apps.gateway.context import RequestContext
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
-    from apps.domain.protocols.contract import ClientFormat
+    from apps.domain.protocols.contract import AnyClient
     from apps.domain.snapshot import Snapshot
     from apps.gateway.context import Receive, Scope, Send
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 Endpoint = Callable[..., Awaitable[None]]
 
 
-def _completion(wire: ClientFormat, *, endpoint: str) -> Endpoint:
+def _completion(wire: AnyClient, *, endpoint: str) -> Endpoint:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         running = engine.current or await _running(scope, receive, send, dialect=wire.name)
         if running is None:

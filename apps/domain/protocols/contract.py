@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from apps.domain.chat import ChatRequest, ChatResponse, StopReason
+from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse
 from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
 from apps.domain.tokens import TokenUsage
@@ -18,7 +19,8 @@ Cut = Callable[[bytes], bytes]
 
 
 class ClientCall(msgspec.Struct, kw_only=True):
-    """What a client's body says, read once: enough to admit and route it; `wire` is the dialect's own reading."""
+    """What a client's body says, read once: enough to admit and route it; `wire` is the dialect's own reading.
+    `max_tokens` 0: the answer has none."""
 
     protocol: str
     body: bytes
@@ -109,28 +111,53 @@ class ErrorShape(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class ClientFormat(msgspec.Struct, frozen=True, kw_only=True):
-    """One folder of `protocols`, as callers speak it. `operation` says what is asked for."""
+class AnyClient(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder of `protocols`, as callers speak it, whatever they ask for. `operation` says what that is."""
 
     name: str
     operation: Operation = "generate"
     request_id_header: str
     read_request: Callable[[bytes], ClientCall]
     above_cap: Callable[..., InvalidRequest]  # (ClientCall, *, cap: int): it asks for more tokens than the model gives
-    to_chat: Callable[[ClientCall], ChatRequest]
-    write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
-    encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
     write_error: Callable[..., ErrorShape]  # (GatewayError, *, request_id: str) -> ErrorShape
     stream_error: Callable[..., bytes]  # (GatewayError, *, request_id: str) -> bytes, the dialect's last frames
     keepalive: bytes  # a frame that every client of the dialect skips
 
 
-class UpstreamFormat(msgspec.Struct, frozen=True, kw_only=True):
+class ClientFormat(AnyClient, frozen=True, kw_only=True):
+    """Callers who want text."""
+
+    to_chat: Callable[[ClientCall], ChatRequest]
+    write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
+    encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
+
+
+class EmbeddingClient(AnyClient, frozen=True, kw_only=True):
+    """Callers who want vectors. Their answers never stream."""
+
+    operation: Operation = "embed"
+    to_embedding: Callable[[ClientCall], EmbeddingRequest]
+    write_response: Callable[..., bytes]  # (EmbeddingResponse, *, call: ClientCall) -> bytes
+
+
+class AnyUpstream(msgspec.Struct, frozen=True, kw_only=True):
     """One folder of `protocols`, as providers speak it. `accept` is the media type of its streams."""
 
     name: str
     accept: str = "text/event-stream"
+    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError, not yet `refusal.cleaned`
+
+
+class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
+    """Providers who give text."""
+
     write_request: Callable[[ChatRequest, Target], bytes]
     read_response: Callable[[bytes], ChatResponse]
     decoder: Callable[[], StreamDecoder]
-    read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError, not yet `refusal.cleaned`
+
+
+class EmbeddingUpstream(AnyUpstream, frozen=True, kw_only=True):
+    """Providers who give vectors: as many, in the same order, as inputs were sent."""
+
+    write_request: Callable[[EmbeddingRequest, Target], bytes]
+    read_response: Callable[[bytes], EmbeddingResponse]

@@ -7,8 +7,18 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from apps.domain import chat, errors, events
-from apps.domain.protocols import passthrough, refusal, registry, tool_names
-from apps.domain.protocols.contract import ClientCall, ClientFormat, Cut, Exchange, Seen, Target, UpstreamFormat
+from apps.domain.protocols import embedding, passthrough, refusal, registry, tool_names
+from apps.domain.protocols.contract import (
+    ClientCall,
+    ClientFormat,
+    Cut,
+    EmbeddingClient,
+    EmbeddingUpstream,
+    Exchange,
+    Seen,
+    Target,
+    UpstreamFormat,
+)
 from apps.domain.tokens import NOTHING
 
 
@@ -29,6 +39,10 @@ def _open(call: ClientCall, target: Target, *, request_id: str, created: int, cu
     dialect = registry.DIALECTS.get((call.protocol, target.protocol))
     if dialect is not None:
         return passthrough.Passthrough(call, target, dialect=dialect, upstream=upstream, request_id=request_id, cut=cut)
+    if isinstance(client, EmbeddingClient) and isinstance(upstream, EmbeddingUpstream):
+        return embedding.Translated(call, target, client=client, upstream=upstream, cut=cut)
+    if not isinstance(client, ClientFormat) or not isinstance(upstream, UpstreamFormat):
+        raise errors.InvalidRequest(f"The model `{call.model[:200]}` cannot be asked for this.", param="model")
     return Translated(call, target, client=client, upstream=upstream, request_id=request_id, created=created, cut=cut)
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from apps.domain import errors
 from apps.domain.protocols import refusal
-from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target, UpstreamFormat
+from apps.domain.protocols.contract import AnyUpstream, ClientCall, Cut, Seen, Target
 
 
 class StreamTap(Protocol):
@@ -20,6 +20,16 @@ class StreamTap(Protocol):
     def feed(self, chunk: bytes) -> bytes: ...
 
     def close(self) -> bytes: ...
+
+
+class Whole:
+    """An answer of a kind that never streams, so nothing of it is fed."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        raise AssertionError("this answer comes whole")
+
+    def close(self) -> bytes:
+        raise AssertionError("this answer comes whole")
 
 
 class Dialect(Protocol):
@@ -39,7 +49,7 @@ class Passthrough:
     """An `Exchange` that translates nothing."""
 
     def __init__(
-        self, call: ClientCall, target: Target, *, dialect: Dialect, upstream: UpstreamFormat, request_id: str, cut: Cut
+        self, call: ClientCall, target: Target, *, dialect: Dialect, upstream: AnyUpstream, request_id: str, cut: Cut
     ) -> None:
         self.seen = Seen()
         self.body = dialect.rewrite(call, target)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from apps.domain.protocols import anthropic_messages, ollama_chat, openai_chat
+from apps.domain.protocols import anthropic_messages, ollama_chat, ollama_embed, openai_chat, openai_embeddings
 from apps.domain.protocols.anthropic_messages import counting as anthropic_counting
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic_passthrough
-from apps.domain.protocols.contract import ClientFormat, Counter, UpstreamFormat
+from apps.domain.protocols.contract import AnyClient, AnyUpstream, ClientFormat, Counter
 from apps.domain.protocols.openai_chat import passthrough as openai_passthrough
 from apps.domain.protocols.passthrough import Dialect
 
-CLIENTS: dict[str, ClientFormat] = {format.name: format for format in (anthropic_messages.CLIENT, openai_chat.CLIENT)}
+CLIENTS: dict[str, AnyClient] = {
+    format.name: format for format in (anthropic_messages.CLIENT, openai_chat.CLIENT, openai_embeddings.CLIENT)
+}
 
-UPSTREAMS: dict[str, UpstreamFormat] = {
-    format.name: format for format in (anthropic_messages.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM)
+UPSTREAMS: dict[str, AnyUpstream] = {
+    format.name: format
+    for format in (
+        *(anthropic_messages.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM),
+        *(openai_embeddings.UPSTREAM, ollama_embed.UPSTREAM),
+    )
 }
 
 # By the caller's protocol and the upstream's.
 DIALECTS: dict[tuple[str, str], Dialect] = {
     ("anthropic_messages", "anthropic_messages"): anthropic_passthrough.DIALECT,
     ("openai_chat", "openai_chat"): openai_passthrough.DIALECT,
+    ("openai_embeddings", "openai_embeddings"): openai_embeddings.DIALECT,
 }
 
 # By the upstream's protocol: who can say how many tokens a prompt has.

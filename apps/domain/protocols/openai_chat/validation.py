@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import wire
+
+_T = TypeVar("_T")
 
 _decode = msgspec.json.Decoder(wire.Body).decode
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
@@ -31,18 +35,23 @@ _WORDS = {
 
 def body(raw: bytes) -> wire.Body:
     """The typed reading of a body that is known to be a JSON object. Raises InvalidRequest."""
+    read = typed(raw, _decode)
+    for position, message in enumerate(read.messages):
+        _check(message, at=f"messages[{position}]")
+    _check_caps(read)
+    return read
+
+
+def typed(raw: bytes, decode: Callable[[bytes], _T]) -> _T:
+    """What `decode` makes of a body that is known to be a JSON object. Raises InvalidRequest, naming the field."""
     try:
-        read = _decode(raw)
+        return decode(raw)
     except msgspec.ValidationError as error:
         raise explained(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"We could not parse the JSON body of your request: {error}") from error
     except RecursionError as error:
         raise InvalidRequest("The request body is nested too deeply.") from error
-    for position, message in enumerate(read.messages):
-        _check(message, at=f"messages[{position}]")
-    _check_caps(read)
-    return read
 
 
 def wrong_type(param: str | None, *, expected: str, got: str) -> InvalidRequest:
