@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from apps.domain.protocols import anthropic_messages, ollama_chat, ollama_embed, openai_chat, openai_embeddings
+from apps.domain.protocols import (
+    anthropic_messages,
+    bedrock_invoke,
+    ollama_chat,
+    ollama_embed,
+    openai_chat,
+    openai_embeddings,
+)
 from apps.domain.protocols.anthropic_messages import counting as anthropic_counting
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic_passthrough
+from apps.domain.protocols.bedrock_invoke import counting as bedrock_counting
+from apps.domain.protocols.bedrock_invoke import passthrough as bedrock_passthrough
 from apps.domain.protocols.contract import AnyClient, AnyUpstream, ClientFormat, Counter
 from apps.domain.protocols.openai_chat import passthrough as openai_passthrough
 from apps.domain.protocols.passthrough import Dialect
@@ -16,7 +25,7 @@ CLIENTS: dict[str, AnyClient] = {
 UPSTREAMS: dict[str, AnyUpstream] = {
     format.name: format
     for format in (
-        *(anthropic_messages.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM),
+        *(anthropic_messages.UPSTREAM, bedrock_invoke.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM),
         *(openai_embeddings.UPSTREAM, ollama_embed.UPSTREAM),
     )
 }
@@ -24,10 +33,14 @@ UPSTREAMS: dict[str, AnyUpstream] = {
 # By the caller's protocol and the upstream's.
 DIALECTS: dict[tuple[str, str], Dialect] = {
     ("anthropic_messages", "anthropic_messages"): anthropic_passthrough.DIALECT,
+    ("anthropic_messages", "bedrock_invoke"): bedrock_passthrough.DIALECT,
     ("openai_chat", "openai_chat"): openai_passthrough.DIALECT,
     ("openai_embeddings", "openai_embeddings"): openai_embeddings.DIALECT,
 }
 
 # By the upstream's protocol: who can say how many tokens a prompt has.
-COUNTERS: dict[str, Counter] = {"anthropic_messages": anthropic_counting.COUNTER}
+COUNTERS: dict[str, Counter] = {
+    "anthropic_messages": anthropic_counting.COUNTER,
+    "bedrock_invoke": bedrock_counting.COUNTER,
+}
 COUNTING: ClientFormat = anthropic_messages.COUNTING  # the callers' one way to ask

@@ -6,7 +6,7 @@ Prompt caches and signatures hang on the exact bytes of a request, so a body is 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -18,6 +18,7 @@ _NEXT = re.compile(rb"[ \t\n\r]*([,}])")
 _PAIR = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]")  # UTF-16's two halves of one character, each an escape
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 Style = tuple[bytes, bytes]  # what lies before a key but the first, and between a key and its value
 # How nearly every client writes: with no blank, or as Python does.
@@ -130,6 +131,20 @@ def _written(values: Mapping[str, msgspec.Raw | bytes], style: Style) -> bytes:
 def edit(body: bytes, changes: Mapping[str, bytes], *, without: Collection[str] = ()) -> bytes:
     """`read(body).edit(…)`."""
     return read(body).edit(changes, without=without)
+
+
+def edit_items(array: bytes, changed: Callable[[bytes], bytes]) -> bytes:
+    """A JSON array in which what `changed` makes of each item stands in its place; every other byte stays."""
+    pieces: list[bytes] = []
+    position = 0
+    for raw in _decode_items(array):
+        item = bytes(raw)
+        start = array.index(
+            item, position
+        )  # nothing but a comma and blanks lies before it, and no value has these first
+        pieces += (array[position:start], changed(item))
+        position = start + len(item)
+    return b"".join(pieces) + array[position:]
 
 
 def _reason(error: Exception, body: bytes) -> str:

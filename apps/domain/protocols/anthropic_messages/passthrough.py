@@ -69,8 +69,7 @@ class Anthropic:
         changes: dict[str, bytes] = {}
         if call.model != target.model:
             changes["model"] = msgspec.json.encode(target.model)
-        if _OURS in call.body:
-            changes |= _without_ours(call)
+        changes |= without_ours(call)
         members: splice.Members = call.wire.members
         return members.edit(changes) if changes else call.body
 
@@ -214,11 +213,13 @@ def _text(raw: Any) -> str | None:
     return raw if isinstance(raw, str) and raw else None
 
 
-def _without_ours(call: ClientCall) -> dict[str, bytes]:
+def without_ours(call: ClientCall) -> dict[str, bytes]:
     """The history without thinking that we signed for another vendor: Claude refuses a signature not its own.
 
     What the newest answer then lacks, `enabled` thinking demands, so it is turned off for this call.
     """
+    if _OURS not in call.body:
+        return {}
     messages = _raws.decode(call.wire.members.raw("messages"))
     stripped = [_strip(bytes(message)) for message in messages]
     if all(message is None for message in stripped):

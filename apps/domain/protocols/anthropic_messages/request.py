@@ -70,12 +70,16 @@ def to_chat(call: ClientCall) -> chat.ChatRequest:
 
 
 def write_request(request: chat.ChatRequest, target: Target) -> bytes:
+    return msgspec.json.encode(write(request, target))
+
+
+def write(request: chat.ChatRequest, target: Target) -> wire.Object:
     """For a request that came from another dialect. Raises InvalidRequest where Anthropic has no equivalent."""
     capabilities = models.capabilities(target.model, given=target.capabilities)
     history = turns.arrange(request.messages, takes_system="system_messages" in capabilities)
     # Another dialect's clients ask for what other models can do; above its own cap Claude refuses.
     max_tokens = min(request.max_tokens or target.max_output_tokens, target.max_output_tokens)
-    body: dict[str, Any] = {
+    body: wire.Object = {
         "model": target.model,
         "max_tokens": max_tokens,
         "messages": [{"role": role, "content": content} for role, content in history],
@@ -96,7 +100,7 @@ def write_request(request: chat.ChatRequest, target: Target) -> bytes:
         body["metadata"] = {"user_id": request.user}
     if request.stream:
         body["stream"] = True
-    return msgspec.json.encode(body)
+    return body
 
 
 def _read_turn(message: wire.DeepMessage, *, at: str) -> tuple[chat.Block, ...]:
