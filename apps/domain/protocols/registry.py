@@ -8,7 +8,9 @@ from apps.domain.protocols import (
     ollama_chat,
     ollama_embed,
     openai_chat,
+    openai_completions,
     openai_embeddings,
+    prompt,
 )
 from apps.domain.protocols.anthropic_messages import counting as anthropic_counting
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic_passthrough
@@ -19,7 +21,11 @@ from apps.domain.protocols.openai_chat import passthrough as openai_passthrough
 from apps.domain.protocols.passthrough import Dialect
 
 CLIENTS: dict[str, AnyClient] = {
-    format.name: format for format in (anthropic_messages.CLIENT, openai_chat.CLIENT, openai_embeddings.CLIENT)
+    format.name: format
+    for format in (
+        *(anthropic_messages.CLIENT, openai_chat.CLIENT),
+        *(openai_completions.CLIENT, openai_embeddings.CLIENT, prompt.CLIENT),
+    )
 }
 
 UPSTREAMS: dict[str, AnyUpstream] = {

@@ -76,9 +76,13 @@ def unsupported(param: str, *, reason: str) -> InvalidRequest:
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:
     """For a call that asks for more tokens than the model gives."""
     param = "max_tokens" if call.wire.body.max_completion_tokens is None else "max_completion_tokens"
+    return too_large(param, asked=call.max_tokens, cap=cap)
+
+
+def too_large(param: str, *, asked: int | None, cap: int) -> InvalidRequest:
     message = (
-        f"{param} is too large: {call.max_tokens}. This model supports at most {cap} completion tokens, "
-        f"whereas you provided {call.max_tokens}."
+        f"{param} is too large: {asked}. This model supports at most {cap} completion tokens, "
+        f"whereas you provided {asked}."
     )
     return InvalidRequest(message, param=param, code="invalid_value")
 

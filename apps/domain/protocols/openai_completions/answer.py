@@ -1,0 +1,81 @@
+"""The answer, whole or in chunks. What the model thought before it wrote has no place in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from apps.domain.chat import ChatResponse, StopReason, Text
+from apps.domain.events import BlockStarted, Event, Failed, Finished, Ping, Started, TextDelta
+from apps.domain.protocols.contract import ClientCall
+from apps.domain.protocols.openai_chat import error, usage
+from apps.domain.protocols.openai_chat.answer import FINISH
+from apps.domain.protocols.openai_chat.stream import KEEPALIVE
+
+_json = msgspec.json.encode
+
+
+def write_response(response: ChatResponse, *, call: ClientCall, created: int) -> bytes:
+    said = "".join(block.text for block in response.content if isinstance(block, Text))
+    body = {
+        **_identity(response.id, call=call, created=created),
+        "choices": [_choice(_echo(call) + said, finish=_finish(response.stop_reason or "end_turn"))],
+        "usage": usage.write(response.usage),
+    }
+    return _json(body)
+
+
+class Encoder:
+    """An empty chunk (or the prompt, for who wants it echoed), the text, the finish reason, the usage if it was asked
+    for, `[DONE]`."""
+
+    def __init__(self, *, call: ClientCall, created: int) -> None:
+        self._call = call
+        self._created = created
+        self._head: dict[str, Any] = {}
+
+    def encode(self, event: Event) -> bytes:
+        match event:
+            case TextDelta(text=text) | BlockStarted(block=Text(text=text)):
+                return self._chunk(text) if text else b""
+            case Started():
+                self._head = _identity(event.id, call=self._call, created=self._created)
+                return self._chunk(_echo(self._call))
+            case Finished():
+                return self._last(event)
+            case Ping():
+                return KEEPALIVE
+            case Failed(error=fault):
+                return error.stream_error(fault, request_id="")
+        return b""
+
+    def _chunk(self, text: str, *, finish: str | None = None) -> bytes:
+        chunk: dict[str, Any] = {**self._head, "choices": [_choice(text, finish=finish)]}
+        if self._call.wants_usage:
+            chunk["usage"] = None
+        return b"data: %b\n\n" % _json(chunk)
+
+    def _last(self, event: Finished) -> bytes:
+        frames = self._chunk("", finish=_finish(event.stop_reason))
+        if self._call.wants_usage and event.usage is not None:
+            frames += b"data: %b\n\n" % _json({**self._head, "choices": [], "usage": usage.write(event.usage)})
+        return frames + error.DONE
+
+
+def _identity(response: str, *, call: ClientCall, created: int) -> dict[str, Any]:
+    name = response or f"cmpl-{created}"
+    return {"id": name, "object": "text_completion", "created": created, "model": call.model}
+
+
+def _choice(text: str, *, finish: str | None) -> dict[str, Any]:
+    return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish}
+
+
+def _finish(reason: StopReason) -> str:
+    return "stop" if reason == "tool_use" else FINISH[reason]
+
+
+def _echo(call: ClientCall) -> str:
+    prompt: str = call.wire.prompt
+    return prompt if call.wire.body.echo else ""
