@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_MOST_STEPS = 16
+_LONGEST_STEP = 160
 _IDS = ("request-id", "x-request-id", "x-amzn-requestid")  # a provider's own of the call
 
 
@@ -102,6 +104,7 @@ class Attempt:
         "_money",
         "_provider_request_id",
         "_sent",
+        "_steps",
         "answer",
         "card",
         "cost",
@@ -124,6 +127,7 @@ class Attempt:
         self._closed = False
         self._sent = False
         self._provider_request_id = ""
+        self._steps: list[str] = []
         self.number = number
         self.deployment, self.credential, self.card = candidate
         self._money = Reservation(ctx, self.card, leases=accounts.leases, outputs=accounts.outputs)
@@ -160,6 +164,11 @@ class Attempt:
     def is_journalled(self) -> bool:
         """So there will be a row of it in the ledger."""
         return self._intent is not None
+
+    def note(self, step: str) -> None:
+        """For the ledger: what was done and why, in a few words, none of them the caller's or a secret's."""
+        if len(self._steps) < _MOST_STEPS:
+            self._steps.append(step[:_LONGEST_STEP])
 
     async def reserve(self) -> None:
         """Raises BudgetExhausted, and Unavailable."""
@@ -344,6 +353,7 @@ class Attempt:
             latency_ms=round((time.monotonic() - self.started) * 1000),
             ttft_ms=round(self.first_byte_seconds * 1000) if self.first_byte_seconds is not None else None,
             provider_request_id=self._provider_request_id or seen.response_id or "",
+            trail=tuple(self._steps),
         )
 
 

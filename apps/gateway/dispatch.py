@@ -8,6 +8,7 @@ from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
 from apps.gateway import ways
+from apps.gateway.cooling import cooling, told_wait
 
 if TYPE_CHECKING:
     from apps.domain.routing.plan import Try
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
+_NAMES_A_TIME = (errors.UpstreamRateLimited, errors.UpstreamOverloaded)
 
 
 class Answered(NamedTuple):
@@ -32,23 +34,50 @@ class Answered(NamedTuple):
 async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) -> Answered:
     """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
     failure: errors.UpstreamError | None = None
+    candidates = ways.candidates(ctx)
     try:
-        for candidate in ways.candidates(ctx):
+        for candidate in candidates:
+            if cooling and not cooling.admits(candidate, is_last_resort=failure is not None):
+                continue
             for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
                 attempt = await accounts.open(ctx, candidate)
+                _explain(attempt, candidates, fresh=fresh)
                 try:
-                    return await _answer(ctx, candidate, attempt, outbound, fresh=fresh)
+                    answered = await _answer(ctx, candidate, attempt, outbound, fresh=fresh)
                 except errors.UpstreamError as error:
+                    _learn(candidate, attempt, error)
                     await attempt.abandon(error)
                     if not error.retryable or ctx.gone:  # nobody is left to try another for
                         raise
                     failure = error
                     if not isinstance(error, errors.ConnectionStale):
                         break
-        assert failure is not None
+                else:
+                    if cooling:
+                        cooling.succeeded(candidate, asked_at=attempt.started)
+                    return answered
+        if failure is None:
+            failure = cooling.refusal(candidates)
         raise failure
     finally:
         del failure  # its traceback holds this frame
+
+
+def _explain(attempt: Attempt, candidates: list[Try], *, fresh: bool) -> None:
+    """Why it is this try's turn, where that is not plain."""
+    if fresh:
+        attempt.note("connection stale: asked again")
+    elif cooling and attempt.number == 1:
+        for step in cooling.resting(candidates):
+            attempt.note(step)
+
+
+def _learn(candidate: Try, attempt: Attempt, error: errors.UpstreamError) -> None:
+    """What a failure says of the credential."""
+    if error.retry_after is None and attempt.answer is not None and isinstance(error, _NAMES_A_TIME):
+        error.retry_after = told_wait(attempt.answer.headers)
+    if step := cooling.refused(candidate, error, asked_at=attempt.started):
+        attempt.note(step)
 
 
 async def _answer(

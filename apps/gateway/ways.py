@@ -11,6 +11,8 @@ from apps.domain.protocols.contract import Target
 from apps.domain.providers import registry as providers
 from apps.domain.providers import speech
 from apps.domain.routing import plan
+from apps.domain.routing.turns import Turns
+from apps.gateway.cooling import cooling
 from apps.gateway.known import Known
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ class Way(NamedTuple):
 _usable: Known[tuple[int, int, str], list[plan.Usable]] = Known()  # by model, tenant and the caller's protocol
 _ways: Known[tuple[int, int, str, bool], Way] = Known()  # by model, deployment, caller's protocol, streaming
 
+_turns = Turns()
+
 
 def candidates(ctx: RequestContext) -> list[plan.Try]:
     """In the order to try them. Raises NoDeployment."""
@@ -48,7 +52,14 @@ def candidates(ctx: RequestContext) -> list[plan.Try]:
     if usable is None:
         found = plan.usable(model, tenant_id=principal.tenant_id)
         usable = known[key] = [way for way in found if speech.protocol_of(way[0], client=call.protocol)]
-    candidates = plan.tries(usable, now=int(ctx.started_at), dice=random.random, priced_only=bool(ctx.budgets))
+    candidates = plan.tries(
+        usable,
+        now=int(ctx.started_at),
+        dice=random.random,
+        turns=_turns,
+        rests=cooling.seconds if cooling else None,
+        priced_only=bool(ctx.budgets),
+    )
     if not candidates:
         raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
     return candidates

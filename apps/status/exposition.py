@@ -44,6 +44,13 @@ class RuntimeCollector(Collector):
             alone = CounterMetricFamily("weir_limiter_local_decisions", meaning, labels=["replica"])
             alone.add_metric([state.replica], state.limits_decided_alone)
             yield alone
+        meaning = "Times that this process has set a credential aside, by why."
+        asides = CounterMetricFamily(
+            "weir_credential_cool_downs", meaning, labels=["replica", "provider", "credential", "reason"]
+        )
+        for labels, count in tuple(state.cool_downs.items()):
+            asides.add_metric([state.replica, *labels], count)
+        yield asides
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []

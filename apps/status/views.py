@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,8 +55,10 @@ class Detailed(OperatorView):
 
 
 class Providers(OperatorView):
+    """The providers, and which of their credentials this process has set aside: see `gateway.cooling`."""
+
     def get(self, request: Request) -> Response:
-        return Response({"providers": catalog.providers_overview()})
+        return Response({"providers": catalog.providers_overview(), "resting": resting()})
 
 
 class Config(OperatorView):
@@ -118,6 +121,15 @@ class Metrics(OperatorView):
     def get(self, request: Request) -> HttpResponse:
         body, content_type = exposition.render(request.META.get("HTTP_ACCEPT", ""))
         return HttpResponse(body, content_type=content_type)
+
+
+def resting() -> list[dict[str, Any]]:
+    now = time.time()
+    return [
+        {**rest._asdict(), "model": rest.model or None, "until": datetime.fromtimestamp(rest.until, UTC)}
+        for rest in state.resting
+        if rest.until > now
+    ]
 
 
 def process() -> dict[str, Any]:

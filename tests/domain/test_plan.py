@@ -5,7 +5,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from apps.domain.routing import plan
+from apps.domain.routing.turns import Turns
 from apps.domain.snapshot import Credential, Deployment, Model, PriceCard, Provider, Secret
 
 CARD = PriceCard(version=1, effective_from=100, input=1, output=1, cache_read=1, cache_write_5m=1, cache_write_1h=1)
@@ -29,10 +33,20 @@ def deployment(number, *, credentials=None, healthy=True, priority=0, weight=1, 
     return Deployment(id=number, provider=provider, upstream_model="m", prices=prices, priority=priority, weight=weight)
 
 
-def ids(*deployments, tenant_id=1, now=200, priced_only=False, dice=random.random):
+def tries(*deployments, tenant_id=1, now=200, priced_only=False, dice=random.random, turns=None, **wishes):
     model = Model(id=1, name="m", display_name="m", deployments=deployments, max_output_tokens=1, context_tokens=1)
-    found = plan.tries(plan.usable(model, tenant_id=tenant_id), now=now, dice=dice, priced_only=priced_only)
-    return [one.deployment.id for one in found]
+    usable = plan.usable(model, tenant_id=tenant_id)
+    return plan.tries(usable, now=now, dice=dice, turns=turns or Turns(), priced_only=priced_only, **wishes)
+
+
+def ids(*deployments, **how):
+    return [one.deployment.id for one in tries(*deployments, **how)]
+
+
+def asked(*deployments, times, **how):
+    """The credentials that come first, call after call."""
+    turns = Turns()
+    return [tries(*deployments, turns=turns, **how)[0].credential.id for _ in range(times)]
 
 
 def test_a_lower_priority_number_goes_first():
@@ -75,3 +89,66 @@ def test_what_has_no_price_in_force_is_not_charged_to_a_budget():
 
 def test_tries_are_bounded():
     assert len(ids(*(deployment(number) for number in range(20)))) == plan.MAX_TRIES
+
+
+def test_credentials_share_calls_by_weight_and_take_turns_smoothly():
+    """The order that nginx documents for weights of 5, 1 and 1."""
+    one = deployment(1, credentials=tuple(credential(n, weight=weight) for n, weight in ((1, 5), (2, 1), (3, 1))))
+    assert asked(one, times=7) == [1, 1, 2, 1, 3, 1, 1]
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=6), st.integers(1, 5))
+def test_every_round_gives_each_credential_exactly_its_weight(weights, rounds):
+    one = deployment(1, credentials=tuple(credential(n, weight=weight) for n, weight in enumerate(weights)))
+    counted = Counter(asked(one, times=sum(weights) * rounds))
+    assert [counted[n] for n in range(len(weights))] == [weight * rounds for weight in weights]
+
+
+def test_turns_are_each_deployments_own():
+    """Else two deployments at one provider would always ask with one credential each."""
+    both = (credential(1), credential(2))
+    turns = Turns()
+    firsts = [
+        tries(deployment(1, credentials=both), deployment(2, credentials=both, priority=1), turns=turns)[0]
+        for _ in range(4)
+    ]
+    assert [one.credential.id for one in firsts] == [1, 2, 1, 2]
+
+
+@given(st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=30))
+def test_whoever_rests_is_behind_whoever_does_not_and_nobody_is_lost(resting):
+    one = deployment(1, credentials=tuple(credential(n) for n in range(3)))
+    other = deployment(2, credentials=(credential(3),), priority=1)
+    turns = Turns()
+    for aside in resting:
+        found = tries(one, other, turns=turns, rests=lambda _, it, aside=aside: 1.0 + it.id if it.id in aside else 0.0)
+        places = [it.credential.id for it in found]
+        assert sorted(places) == [0, 1, 2, 3]
+        assert [n in aside for n in places] == sorted(n in aside for n in places)
+        assert [n for n in places if n in aside] == sorted(aside & {0, 1, 2, 3})  # the soonest first
+
+
+def test_a_credential_that_rested_has_not_saved_up_turns():
+    one = deployment(1, credentials=(credential(1), credential(2)))
+    turns = Turns()
+    for _ in range(100):
+        tries(one, turns=turns, rests=lambda _, it: float(it.id == 2))
+    firsts = [tries(one, turns=turns)[0].credential.id for _ in range(10)]
+    assert Counter(firsts) == {1: 5, 2: 5}
+
+
+def test_what_rests_is_not_cut_off_before_what_does_not():
+    many = deployment(1, credentials=tuple(credential(n) for n in range(8)))
+    found = tries(many, rests=lambda _, it: 0.0 if it.id == 7 else 5.0)
+    assert (found[0].credential.id, len(found)) == (7, plan.MAX_TRIES)
+
+
+def test_a_preferred_deployment_goes_before_priority_but_not_before_health():
+    def prefers(one):
+        return one.id in (2, 3)
+
+    found = ids(
+        deployment(1), deployment(2, priority=5), deployment(3, healthy=False), deployment(4, priority=1),
+        prefers=prefers,
+    )  # fmt: skip
+    assert found == [2, 1, 4, 3]

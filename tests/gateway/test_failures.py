@@ -70,10 +70,11 @@ def entries(gateway):
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_upstream_failure_is_told_in_the_callers_dialect(gateway, world, behaviour, anthropic, openai, stream):
     world.scripted(behaviour)
+    world.scripted(f"{behaviour}-too")  # for what a provider has said of the first one's credential
     gateway.refresh()
     response = ask(gateway, ANTHROPIC, model=f"claude-{behaviour}", change={"stream": stream})
     assert (response.status_code, response.json()["error"]["type"]) == anthropic
-    assert ask(gateway, OPENAI, model=f"claude-{behaviour}", change={"stream": stream}).status_code == openai
+    assert ask(gateway, OPENAI, model=f"claude-{behaviour}-too", change={"stream": stream}).status_code == openai
     rows = entries(gateway)
     assert len(rows) == 2
     assert all(row.status in ("upstream_error", "upstream_broken") for row in rows)

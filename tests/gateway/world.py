@@ -78,7 +78,15 @@ class World:
         )
 
     def deploy(
-        self, name: str, *, upstream: str, priority: int = 0, model: Model | None = None, url: str = "", **provider: Any
+        self,
+        name: str,
+        *,
+        upstream: str,
+        priority: int = 0,
+        model: Model | None = None,
+        url: str = "",
+        vendor: str = "simulated",
+        **provider: Any,
     ) -> Deployment:
         """A model on a provider of its own, priced."""
         protocol = PROTOCOLS[name.partition("-")[0]]
@@ -86,7 +94,7 @@ class World:
         row: Provider = catalog.create_provider(
             actor=self.alice,
             name=f"{name} {upstream}",
-            vendor="simulated",
+            vendor=vendor,
             protocol=protocol,
             base_url=f"{base_url}/v1" if protocol == "openai_chat" else base_url,
             **provider,

@@ -16,6 +16,11 @@ from django.core.management import call_command
 MODELS = {  # the name callers use: (the dialect of its upstream, the name there)
     "claude-test": ("anthropic_messages", "claude-sonnet-4-5-simulated"),
     "gpt-test": ("openai_chat", "gpt-4o-simulated"),
+    # The last of a credential's calls for a while: so each has a provider of its own.
+    "claude-401": ("anthropic_messages", "claude-401"),
+    "claude-429": ("anthropic_messages", "claude-429"),
+    "gpt-401": ("openai_chat", "gpt-401"),
+    "gpt-429": ("openai_chat", "gpt-429"),
 }
 PRICE = {
     "input": 3_000_000_000,
@@ -28,7 +33,7 @@ CREDENTIAL = "simulated-credential-0123"
 
 
 def seed(simulator_url: str) -> dict[str, Any]:
-    """Tenant Acme, bob's key, a model at each dialect's provider; limits and a budget that never refuse."""
+    """Tenant Acme, bob's key, models at each dialect's providers; limits and a budget that never refuse."""
     from apps.accounts import services as accounts
     from apps.catalog import services as catalog
     from apps.keys import services as keys
@@ -42,8 +47,9 @@ def seed(simulator_url: str) -> dict[str, Any]:
     tenants.add_member(tenant, actor=alice, user=bob)
     catalog.allow_network(actor=alice, cidr="127.0.0.0/8")
     for name, (protocol, upstream) in MODELS.items():
+        called = protocol if name.endswith("-test") else f"{protocol} of {name}"
         provider = catalog.create_provider(
-            actor=alice, name=protocol, vendor="simulated", protocol=protocol, base_url=simulator_url
+            actor=alice, name=called, vendor="simulated", protocol=protocol, base_url=simulator_url
         )
         catalog.create_credential(provider, actor=alice, alias="main", secret=CREDENTIAL)
         model = catalog.create_model(actor=alice, name=name, display_name=name.title(), max_output_tokens=4096)

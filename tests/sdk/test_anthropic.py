@@ -8,7 +8,7 @@ import anthropic
 import pydantic
 import pytest
 
-from tests.sdk import worlds
+from tests.sdk import seed, worlds
 from tests.sdk.callers import everything, opened, resolved
 from tests.sdk.worlds import simulate
 
@@ -194,7 +194,7 @@ async def test_a_refusal_is_a_stop_reason(claude, model):
 
 
 async def test_the_models_are_listed(claude):
-    assert [model.id for model in await everything(claude.models.list())] == ["claude-test", "gpt-test"]
+    assert [model.id for model in await everything(claude.models.list())] == sorted(seed.MODELS)
     assert (await resolved(claude.models.retrieve("gpt-test"))).display_name == "Gpt-Test"
 
 
@@ -216,7 +216,7 @@ async def test_what_the_upstream_refuses_is_told_in_the_callers_dialect(
         await spoken(
             claude,
             streamed=streamed,
-            model=model,
+            model=worlds.refusing(model, words=words),
             max_tokens=99,
             messages=worlds.HELLO,
             extra_headers=simulate(words),

@@ -9,7 +9,7 @@ import openai
 import pydantic
 import pytest
 
-from tests.sdk import worlds
+from tests.sdk import seed, worlds
 from tests.sdk.callers import everything, opened, resolved
 from tests.sdk.worlds import simulate
 
@@ -176,7 +176,7 @@ async def test_a_refusal_is_a_finish_reason(gpt, model):
 
 
 async def test_the_models_are_listed(gpt):
-    assert [model.id for model in await everything(gpt.models.list())] == ["claude-test", "gpt-test"]
+    assert [model.id for model in await everything(gpt.models.list())] == sorted(seed.MODELS)
     assert (await resolved(gpt.models.retrieve("claude-test"))).object == "model"
 
 
@@ -193,7 +193,13 @@ async def test_the_models_are_listed(gpt):
 )
 async def test_what_the_upstream_refuses_is_told_in_the_callers_dialect(gpt, model, words, error, status, streamed):
     with pytest.raises(error) as raised:
-        await spoken(gpt, streamed=streamed, model=model, messages=worlds.HELLO, extra_headers=simulate(words))
+        await spoken(
+            gpt,
+            streamed=streamed,
+            model=worlds.refusing(model, words=words),
+            messages=worlds.HELLO,
+            extra_headers=simulate(words),
+        )
     assert raised.value.status_code == status
     assert {"message", "type", "param", "code"} <= raised.value.body.keys()
     assert raised.value.request_id

@@ -63,3 +63,8 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 def simulate(words: str) -> dict[str, str]:
     """Headers that script the simulated provider, which the gateway passes on to it alone."""
     return {"x-simulate": words}
+
+
+def refusing(model: str, *, words: str) -> str:
+    """The model to ask for that answer: one of its own for what would set the credential aside."""
+    return f"{model.partition('-')[0]}-{words}" if words in ("401", "429") else model

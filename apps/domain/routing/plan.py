@@ -9,6 +9,7 @@ from apps.domain import pricing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from apps.domain.routing.turns import Rests, Turns
     from apps.domain.snapshot import Credential, Deployment, Model, PriceCard
 
     Usable = tuple[Deployment, list[Credential]]
@@ -35,24 +36,38 @@ def usable(model: Model, *, tenant_id: int) -> list[Usable]:
     ]
 
 
-def tries(usable: Sequence[Usable], *, now: int, dice: Callable[[], float], priced_only: bool) -> list[Try]:
+def tries(
+    usable: Sequence[Usable],
+    *,
+    now: int,
+    dice: Callable[[], float],
+    turns: Turns,
+    rests: Rests | None = None,
+    prefers: Callable[[Deployment], bool] | None = None,
+    priced_only: bool,
+) -> list[Try]:
     """At most MAX_TRIES, best first.
 
-    Healthy providers before failing ones, then by `priority`; within one, a weighted shuffle, as among a deployment's
-    credentials. `priced_only` leaves out what cannot be charged to a budget. `dice` yields floats in [0, 1); it is not
+    Healthy providers before failing ones, then those that the call `prefers`, then by `priority`; within one, a
+    weighted shuffle. A deployment's credentials take turns. What `rests` comes behind all that does not, the soonest
+    ready first. `priced_only` leaves out what cannot be charged to a budget. `dice` yields floats in [0, 1); it is not
     thrown where there is no choice.
     """
     if len(usable) > 1:
         usable = shuffled(usable, [deployment.weight for deployment, _ in usable], dice)
         usable.sort(key=lambda found: (not found[0].provider.healthy, found[0].priority))
+        if prefers is not None:
+            usable.sort(key=lambda found: (not found[0].provider.healthy, not prefers(found[0])))
     chosen: list[Try] = []
     for deployment, credentials in usable:
         card = pricing.card_at(deployment.prices, now)
         if card is None and priced_only:
             continue
         if len(credentials) > 1:
-            credentials = shuffled(credentials, [credential.weight for credential in credentials], dice)
+            credentials = turns.order(deployment, credentials, rests)
         chosen += [Try(deployment, credential, card) for credential in credentials]
+    if rests is not None:
+        chosen.sort(key=lambda one: rests(one.deployment, one.credential))
     return chosen[:MAX_TRIES]
 
 
