@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -45,7 +46,18 @@ def message(answer: Answer, *, ask: Ask, reported: Reported) -> Object:
     return document
 
 
+class Event(NamedTuple):
+    """An event before it is framed, and how many tokens are out once it is."""
+
+    document: Object
+    tokens: int = 0
+
+
 def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
+    return [_framed(event) for event in events(answer, ask=ask, reported=reported)]
+
+
+def events(answer: Answer, *, ask: Ask, reported: Reported) -> list[Event]:
     opening = _envelope(ask)
     if reported is not None:
         opening["usage"] = _usage(msgspec.structs.replace(reported, output=1, reasoning=0))
@@ -68,7 +80,7 @@ def failure(error: Refused, request_id: str) -> Failure:
 
 def failure_frames(broken: Broken) -> list[Frame]:
     kind, message = KINDS[429 if broken.is_throttled else 529]
-    return [_event("error", error={"type": kind, "message": message}, request_id=broken.request_id)]
+    return [_framed(_event("error", error={"type": kind, "message": message}, request_id=broken.request_id))]
 
 
 def headers(request_id: str) -> Headers:
@@ -125,11 +137,11 @@ def _content(block: Block, *, thinking: str) -> Object:
     return {"type": "text", "text": block.text}
 
 
-def _block(block: Block, *, index: int, thinking: str) -> list[Frame]:
+def _block(block: Block, *, index: int, thinking: str) -> list[Event]:
     """Start, deltas and stop of one block. The tokens of what is not shown are out with the frame that ends it."""
     if block.kind == "redacted":
         start: Object = {"type": "redacted_thinking", "data": _sealed()}
-        deltas: list[Frame] = []
+        deltas: list[Event] = []
     elif block.kind == "call":
         start = {"type": "tool_use", "id": block.id, "name": block.name, "input": {}}
         deltas = [_delta(index, type="input_json_delta", partial_json="")]
@@ -189,12 +201,16 @@ def _final_usage(reported: Reported) -> Object:
     return usage
 
 
-def _event(name: str, tokens: int = 0, **fields: object) -> Frame:
-    data = msgspec.json.encode({"type": name, **fields})
-    return Frame(b"event: %s\ndata: %s\n\n" % (name.encode(), data), tokens)
+def _event(name: str, tokens: int = 0, **fields: object) -> Event:
+    return Event({"type": name, **fields}, tokens)
 
 
-def _delta(index: int, tokens: int = 0, **delta: str) -> Frame:
+def _framed(event: Event) -> Frame:
+    data = msgspec.json.encode(event.document)
+    return Frame(b"event: %s\ndata: %s\n\n" % (event.document["type"].encode(), data), event.tokens)
+
+
+def _delta(index: int, tokens: int = 0, **delta: str) -> Event:
     return _event("content_block_delta", tokens, index=index, delta=delta)
 
 

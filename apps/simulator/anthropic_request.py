@@ -27,23 +27,33 @@ TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False, counting: bool = False) -> Ask:
     """Raises Refused. Unknown fields pass with an `anthropic-beta` header: betas bring their own."""
-    document = _document(body)
+    document = whole_document(body)
     if b"anthropic-version" not in headers:
         refuse("anthropic-version: header is required")
     model = expect(document, "model", str, required=True)
     if not (lenient or b"anthropic-beta" in headers):
-        unknown = sorted(document.keys() - FIELDS)
-        if unknown:
-            refuse(f"{unknown[0]}: Extra inputs are not permitted")
+        check_fields(document, fields=FIELDS)
+    stream = expect(document, "stream", bool) is True
+    return understand(document, model=model, stream=stream, counting=counting)
+
+
+def check_fields(document: Object, *, fields: set[str]) -> None:
+    unknown = sorted(document.keys() - fields)
+    if unknown:
+        refuse(f"{unknown[0]}: Extra inputs are not permitted")
+
+
+def understand(document: Object, *, model: str, stream: bool, counting: bool = False) -> Ask:
+    """What is asked, whichever way the model and the wish for a stream were told. Raises Refused."""
     cap = _cap(document, counting=counting)
     _check_sampling(document)
     tools, texts = _tools(document)
     choice, named, parallel = _choice(document, tools=tools)
-    thinking = _thinking(document, cap=cap, forced=choice == "any")
+    thinking = mode(document, cap=cap, forced=choice == "any")
     talk = messages.read(document, signed_thinking_leads=thinking == "enabled")
     return Ask(
         model=model,
-        stream=expect(document, "stream", bool) is True,
+        stream=stream,
         cap=cap,
         stops=_stops(document),
         texts=(*talk.texts, *texts),
@@ -55,14 +65,14 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False, 
         choice=choice,
         named=named,
         parallel=parallel,
-        thinking=_display(document, thinking=thinking),
+        thinking=display(document, thinking=thinking),
         schema=_schema(document),
         call_prefix="toolu_01",
         speaks_first=True,
     )
 
 
-def _document(body: bytes) -> Object:
+def whole_document(body: bytes) -> Object:
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -150,7 +160,8 @@ def _choice(document: Object, *, tools: tuple[Tool, ...]) -> tuple[Literal["auto
     refuse(f"tool_choice: Input tag '{kind}' does not match any of the expected tags: 'any', 'auto', 'none', 'tool'")
 
 
-def _thinking(document: Object, *, cap: int | None, forced: bool) -> str:
+def mode(document: Object, *, cap: int | None, forced: bool) -> str:
+    """Of thinking: enabled, adaptive or disabled."""
     given = expect(document, "thinking", dict)
     if given is None:
         return "disabled"
@@ -172,7 +183,7 @@ def _thinking(document: Object, *, cap: int | None, forced: bool) -> str:
     return str(kind)
 
 
-def _display(document: Object, *, thinking: str) -> Literal["off", "shown", "omitted"]:
+def display(document: Object, *, thinking: str) -> Literal["off", "shown", "omitted"]:
     if thinking == "disabled":
         return "off"
     return "omitted" if document["thinking"].get("display") == "omitted" else "shown"
