@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figures
-from benchmarks.figures import Row, Target
+from benchmarks.figures import HEADLINE, Row, Target
 from benchmarks.servers import Cores
 from benchmarks.wire import EVENTS, LONG_EVENTS
 
-HEADLINE = "anthropic→anthropic"
 NAMES = ("direct", "bare", "weir", "litellm", "portkey")
 MODES = ("call", "stream", "idle")
 MANY = 32
@@ -41,6 +40,16 @@ IDLE_COLUMNS = (
     ("opened/s", "rps"),
     ("p50 ms", "p50_ms"),
     ("p99 ms", "p99_ms"),
+)
+PACED_COLUMNS = (
+    ("who", "name"),
+    ("streams", "connections"),
+    ("events/s", "rps"),
+    ("p50 ms", "p50_ms"),
+    ("p99 ms", "p99_ms"),
+    ("added ms", "added_ms"),
+    ("added p99 ms", "added_p99_ms"),
+    ("core busy", "busy"),
 )
 BOOKS_COLUMNS = (
     ("who", "name"),
@@ -84,7 +93,7 @@ class Outcome:
 
     @property
     def targets(self) -> list[Target]:
-        return figures.targets([row for row in self.rows if row["pair"] == HEADLINE], connections=MANY)
+        return figures.targets(self.rows, connections=MANY)
 
 
 def _is_headline(row: Row) -> bool:
@@ -144,6 +153,8 @@ def lines(outcome: Outcome) -> Iterator[str]:
             ]
             yield from _section(f"{title}, {some}", rows, COLUMNS, missing=outcome.missing)
     yield from _books(outcome.rows)
+    paced = [row | {"name": f"{row['name']}, {row['pair']}"} for row in outcome.rows if row["mode"] == "paced"]
+    yield from _section("Streams at 50 events a second: how late each event is", paced, PACED_COLUMNS, missing={})
     idle = [row for row in outcome.headline if row["mode"] == "idle"]
     yield from _section("Idle open streams", idle, IDLE_COLUMNS, missing={})
     for pair in dict.fromkeys(row["pair"] for row in outcome.others if row["pair"] != HEADLINE):

@@ -17,18 +17,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import contenders, figures, report, rivals, servers
+from benchmarks import contenders, figures, report, rivals, servers, wire
 from benchmarks.contenders import Contender
-from benchmarks.figures import Cell
+from benchmarks.figures import HEADLINE, Cell
 from benchmarks.session import Session
 from benchmarks.wire import Mode
 from tests import services
 
-HEADLINE = "anthropic→anthropic"
 ONE, MANY = 1, 32
 MODES: tuple[Mode, ...] = ("call", "stream")
 VARIANTS = ("stock", "straight")  # of the bare relay, for many connections only
 LONG_STREAMS = ("weir", "off")  # what an event costs shows by streams of two lengths
+PACED_STREAMS = 200
+PACED = ("direct", "bare", "weir")
 IDLE_ROUNDS = 3  # memory hardly differs from one to the next
 BURST = 1  # each event of the provider in a packet of its own, as in life
 
@@ -68,6 +69,9 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
                 print(f"round {number + 1} of {options.rounds}", flush=True)
                 await one_round(session, racing, turn=number)
             memory = await session.memory()
+            for number in range(min(options.rounds, IDLE_ROUNDS)):
+                print(f"paced streams, round {number + 1}", flush=True)
+                await paced_round(session, [each for each in racing if each.name in PACED], turn=number)
         finally:
             session.stop()
         for number in range(min(options.rounds, IDLE_ROUNDS)):
@@ -104,6 +108,12 @@ async def one_round(session: Session, racing: list[Contender], *, turn: int) -> 
                     await session.load(Cell(contender.name, mode, connections, pair))
     for contender in rotated([each for each in racing if each.name in LONG_STREAMS], turn=turn):
         await session.load(Cell(contender.name, "long", MANY))
+
+
+async def paced_round(session: Session, racing: list[Contender], *, turn: int) -> None:
+    for pair in wire.PACED_PAIRS:
+        for contender in rotated([each for each in racing if pair in each.pairs], turn=turn):
+            await session.paced(Cell(contender.name, "paced", PACED_STREAMS, pair))
 
 
 def rotated(items: list[Contender], *, turn: int) -> list[Contender]:

@@ -13,11 +13,13 @@ from benchmarks.contenders import Contender, Up
 from benchmarks.figures import Cell, Sample
 from benchmarks.hold import held
 from benchmarks.load import Load
+from benchmarks.paced import paced
 from benchmarks.servers import HOST, Cores, NotStarted, Server
 
 WARM_UP_SHARE = 0.2  # of a window, thrown away
 IDLE_WARM_UP_SECONDS = 1.0
 OPENING_SECONDS = 60.0
+PACED_SECONDS = 60.0  # for streams of five seconds
 
 
 @dataclass
@@ -72,6 +74,19 @@ class Session:
         self.answered[cell.name] += load.answered
         if up.pid is not None:
             await servers.settle(up.pid, processor=memory.processor_seconds)
+
+    async def paced(self, cell: Cell) -> None:
+        """As many streams as `cell` has connections, at the pace of life."""
+        up = self._up[cell.name]
+        dialect, model = wire.PACED_PAIRS[cell.pair]
+        call = wire.call(dialect, cell.mode, model=model, key=up.key, extra=up.headers.get(dialect, ()))
+        before = memory.processor_seconds(up.pid) if up.pid is not None else None
+        result = await paced(call, host=HOST, port=up.port, streams=cell.connections, patience=PACED_SECONDS)
+        busy = (memory.processor_seconds(up.pid) - before) / result.seconds if up.pid and before is not None else None
+        rate = len(result.latencies) / result.seconds
+        sample = Sample(rate, result.latencies, busy=busy, errors=result.errors)
+        self.samples.setdefault(cell, []).append(sample)
+        self.answered[cell.name] += cell.connections
 
     async def memory(self) -> dict[str, float]:
         """Resident MB of every gateway, now."""

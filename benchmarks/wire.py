@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 Dialect = Literal["anthropic", "openai"]
-Mode = Literal["call", "stream", "long", "idle"]
+Mode = Literal["call", "stream", "long", "idle", "paced"]
 Pair = Literal["anthropic→anthropic", "openai→openai", "anthropic→openai"]  # client's dialect → upstream's
 
 EVENTS = 53
@@ -16,6 +16,7 @@ LONG_EVENTS = 253
 PATHS: dict[Dialect, str] = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
 LAST_EVENTS: dict[Dialect, bytes] = {"anthropic": b"event: message_stop", "openai": b"data: [DONE]"}
 IDLE_MODEL = "claude-stall-after-2"
+PACED_WORDS = "clock-tokens-250-pace-20"  # 50 events a second, five seconds long, each with the moment that it left
 LONG_MODEL = "claude-tokens-247"  # and six events around them
 # Callers' names: where they are served, and under which name. The words in it are the simulator's script.
 MODELS: dict[str, tuple[Dialect, str]] = {
@@ -24,11 +25,17 @@ MODELS: dict[str, tuple[Dialect, str]] = {
     "claude-translated-53": ("openai", "gpt-53"),
     IDLE_MODEL: ("anthropic", IDLE_MODEL),
     LONG_MODEL: ("anthropic", LONG_MODEL),
+    f"claude-{PACED_WORDS}": ("anthropic", f"claude-{PACED_WORDS}"),
+    f"claude-translated-{PACED_WORDS}": ("openai", f"gpt-{PACED_WORDS}"),
 }
 PAIRS: dict[Pair, tuple[Dialect, str]] = {
     "anthropic→anthropic": ("anthropic", "claude-53"),
     "openai→openai": ("openai", "gpt-53"),
     "anthropic→openai": ("anthropic", "claude-translated-53"),
+}
+PACED_PAIRS: dict[Pair, tuple[Dialect, str]] = {
+    "anthropic→anthropic": ("anthropic", f"claude-{PACED_WORDS}"),
+    "anthropic→openai": ("anthropic", f"claude-translated-{PACED_WORDS}"),
 }
 SYSTEM = (
     "You are the support assistant of a small software company. Answer briefly and in a friendly tone, quote the "

@@ -16,6 +16,7 @@ from apps.simulator.usage import Counters
 Stop = Literal["end", "cap", "stop", "tools", "refusal", "declined"]  # declined: a refusal that ends normally
 Kind = Literal["text", "thinking", "redacted", "call", "refusal"]
 
+NOW = "0" * 19  # stands for the moment at which it is written
 HIDDEN_TOKENS = 12  # what a redacted block costs
 OPENINGS = ("Happy to help!", "Good question.", "Let me think aloud.", "Thanks for asking.")
 PROSE = (
@@ -81,6 +82,8 @@ def _say(ask: Ask, script: Script, *, exactly: int | None) -> tuple[list[Block],
             blocks.append(_block("text", "Let me look that up for you."))
         return [*blocks, *calls], "tools"
     pieces = tuple(tokens.pieces(_reply(ask))) if script.tokens is None else _prose(script.tokens)
+    if "clock" in script.words:
+        pieces = (NOW,) * len(pieces)
     return [*blocks, Block(kind="text", pieces=pieces)], "end"
 
 

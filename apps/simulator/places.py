@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 
 from apps.simulator import anthropic, models, openai, responses
+from apps.simulator.bedrock import places as bedrock
 from apps.simulator.dialect import Dialect, Place
 
 EXACT: dict[str, Place] = {
+    **bedrock.EXACT,
     "/v1/messages": Place(anthropic.DIALECT),
     "/v1/messages/count_tokens": Place(anthropic.DIALECT, document=anthropic.count),
     "/v1/chat/completions": Place(openai.DIALECT),
     "/v1/responses": Place(responses.DIALECT),
     "/v1/responses/input_tokens": Place(responses.DIALECT, document=responses.count),
 }
-PATTERNS: list[tuple[re.Pattern[str], Place]] = []
+PATTERNS: list[tuple[re.Pattern[str], Place]] = [*bedrock.PATTERNS]
 # Two vendors have their models at one path; the header `anthropic-version` tells who is asked.
 ANTHROPIC_MODELS = (models.anthropic_list, models.anthropic_one)
 OPENAI_MODELS = (models.openai_list, models.openai_one)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
 
+from apps.simulator.answer import NOW
 from apps.simulator.dialect import Broken, Dialect, Frame, Headers, Reported
 from apps.simulator.meter import Tally
 from apps.simulator.pace import Pace
@@ -111,6 +113,8 @@ class Player(msgspec.Struct, kw_only=True):
     async def _write(self, data: bytes) -> None:
         if "crlf" in self.script.words and self.dialect.has_lines:
             data = data.replace(b"\n", b"\r\n")
+        if "clock" in self.script.words:
+            data = data.replace(NOW.encode(), b"%019d" % time.monotonic_ns())
         if "trickle" not in self.script.words:
             return await self.wire.write(data)
         for position in range(len(data)):

@@ -15,7 +15,8 @@ Words are read anywhere in the name between `-`, `_`, `:`, `/`, `@`, `+` or `,`:
                one for too many calls), corrupt-after-N (one event has a wrong byte, the others follow), stall (no
                answer), stall-after-N (silence until the caller leaves), no-terminator, garbage, html-200, nousage, lies
     delivery   trickle (one byte a write), crlf (line ends), slow-headers (byte by byte, 2 s), late-end (the body ends
-               500 ms after the last event)
+               500 ms after the last event), clock (each token of text is the machine's monotonic time of its writing,
+               in 19 digits of nanoseconds)
 
 N counts events. An answer that is not streamed is cut in the middle for every N; `ends`, `error` and `corrupt` leave it
 whole.
@@ -34,7 +35,8 @@ Cut = Literal["dies", "resets", "ends", "error", "stall", "corrupt"]
 _STATUS = "400|401|403|404|408|413|422|429|500|502|503|504|529"
 _PLAIN = (
     "parallel-tools|tools|thinking|redacted|cache|refusal-stop|refusal|ignore-max|lenient|53|prebuilt|overflow|leak|"
-    "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|late-end|throttled|long|slow|stall"
+    "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|late-end|clock|"
+    "throttled|long|slow|stall"
 )
 _WORD = re.compile(
     r"(?<![^\-_:/@+,])(?:"
