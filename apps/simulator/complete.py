@@ -92,7 +92,7 @@ class Desk:
         size = prebuilt.EVENTS - call.dialect.events_around_text(ask) if "53" in script.words else None
         answer = answers.compose(ask, script, exactly=size)
         reported = _reported(answer, script=script)
-        tally = self._open(call, model=ask.model, stream=ask.stream, texts=ask.texts)
+        tally = self._open(call, model=ask.model, stream=ask.stream, texts=(*ask.texts, *ask.inputs))
         tally.inputs = answer.usage
         tally.reported = reported
         player = Player(

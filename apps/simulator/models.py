@@ -9,7 +9,8 @@ from apps.simulator.dialect import Request
 
 NAMES = (
     "claude-opus-4-5", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-simulated", "claude-simulated-thinking",
-    "gpt-5", "gpt-5-mini", "gpt-4.1", "gpt-simulated", "gpt-simulated-long",
+    "gpt-5", "gpt-5-mini", "gpt-4.1", "gpt-simulated", "gpt-simulated-long", "gpt-3.5-turbo-instruct",
+    "text-embedding-3-small", "text-embedding-3-large", "llama3.2:latest", "qwen3:8b", "nomic-embed-text:latest",
 )  # fmt: skip
 SINCE = 1_767_225_600  # 2026-01-01
 SINCE_TEXT = "2026-01-01T00:00:00Z"

@@ -45,7 +45,7 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) 
         model=document["model"],
         stream=stream,
         cap=_cap(document),
-        stops=_stops(document),
+        stops=read_stops(document),
         texts=(*talk.texts, *texts),
         messages=talk.count,
         attachments=talk.attachments,
@@ -58,7 +58,7 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) 
         thinking="shown" if _effort(document) not in (None, "none") else "off",
         schema=_schema(document, texts=talk.texts),
         copies=_copies(document),
-        include_usage=_include_usage(document, stream=stream),
+        include_usage=include_usage(document, stream=stream),
     )
 
 
@@ -134,7 +134,7 @@ def refuse_length(name: str, *, high: int, length: int, what: str) -> None:
     )
 
 
-def _stops(document: Object) -> tuple[str, ...]:
+def read_stops(document: Object) -> tuple[str, ...]:
     stop = document.get("stop")
     stops = [stop] if isinstance(stop, str) else stop or []
     if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
@@ -275,7 +275,7 @@ def _schema(document: Object, *, texts: list[str]) -> Object | None:
     return schema
 
 
-def _include_usage(document: Object, *, stream: bool) -> bool:
+def include_usage(document: Object, *, stream: bool) -> bool:
     options = expect(document, "stream_options", dict)
     if options is None:
         return not stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from apps.simulator import anthropic, models, openai, responses
+from apps.simulator import anthropic, completions, embeddings, models, ollama, ollama_models, openai, responses
 from apps.simulator.bedrock import places as bedrock
 from apps.simulator.dialect import Dialect, Place
 
@@ -14,8 +14,16 @@ EXACT: dict[str, Place] = {
     "/v1/messages": Place(anthropic.DIALECT),
     "/v1/messages/count_tokens": Place(anthropic.DIALECT, document=anthropic.count),
     "/v1/chat/completions": Place(openai.DIALECT),
+    "/v1/completions": Place(completions.DIALECT),
+    "/v1/embeddings": Place(embeddings.DIALECT),
     "/v1/responses": Place(responses.DIALECT),
     "/v1/responses/input_tokens": Place(responses.DIALECT, document=responses.count),
+    "/api/chat": Place(ollama.DIALECT),
+    "/api/embed": Place(ollama.EMBEDDING),
+    "/api/show": Place(ollama.DIALECT, document=ollama.show),
+    "/api/tags": Place(ollama.DIALECT, method="GET", document=ollama_models.tags),
+    "/api/ps": Place(ollama.DIALECT, method="GET", document=ollama_models.running),
+    "/api/version": Place(ollama.DIALECT, method="GET", document=ollama_models.version),
 }
 PATTERNS: list[tuple[re.Pattern[str], Place]] = [*bedrock.PATTERNS]
 # Two vendors have their models at one path; the header `anthropic-version` tells who is asked.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
+from functools import lru_cache
 
 from apps.simulator import tokens
 
@@ -14,11 +14,13 @@ WORDS = 32  # of a long text, so that it does not take long
 def embed(text: str, *, dimensions: int) -> list[float]:
     """A sum of one direction per token, brought to length one."""
     words = {piece.strip().lower() for piece in tokens.pieces(text)} or {""}
-    total = [0.0] * dimensions
-    for word in sorted(words)[:WORDS]:
-        # Not for secrets: the word is the seed, so that every process finds the same direction.
-        dice = random.Random(hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest())  # noqa: S311
-        for position in range(dimensions):
-            total[position] += dice.gauss(0.0, 1.0)
+    directions = [_direction(word, dimensions) for word in sorted(words)[:WORDS]]
+    total = [sum(column) for column in zip(*directions, strict=True)]
     length = math.sqrt(sum(number * number for number in total)) or 1.0
     return [round(number / length, 8) for number in total]
+
+
+@lru_cache(maxsize=512)
+def _direction(word: str, dimensions: int) -> list[float]:
+    digest = hashlib.shake_256(word.encode("utf-8", "surrogatepass")).digest(dimensions)
+    return [byte - 127.5 for byte in digest]
