@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.domain.protocols import (
     anthropic_messages,
+    bedrock_converse,
     bedrock_invoke,
     ollama_chat,
     ollama_embed,
@@ -31,7 +32,8 @@ CLIENTS: dict[str, AnyClient] = {
 UPSTREAMS: dict[str, AnyUpstream] = {
     format.name: format
     for format in (
-        *(anthropic_messages.UPSTREAM, bedrock_invoke.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM),
+        *(bedrock_invoke.UPSTREAM, bedrock_converse.UPSTREAM),
+        *(anthropic_messages.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM),
         *(openai_embeddings.UPSTREAM, ollama_embed.UPSTREAM),
     )
 }

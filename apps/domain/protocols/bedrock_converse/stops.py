@@ -1,0 +1,25 @@
+"""Stop reasons (PROTOCOLS A9)."""
+
+from __future__ import annotations
+
+from apps.domain.chat import StopReason
+from apps.domain.errors import UpstreamFailed
+from apps.domain.protocols.anthropic_messages import stops
+
+_READ: dict[str, StopReason] = {
+    "end_turn": "end_turn",
+    "tool_use": "tool_use",
+    "max_tokens": "max_tokens",
+    "stop_sequence": "stop_sequence",
+    "guardrail_intervened": "refusal",
+    "content_filtered": "refusal",
+    "model_context_window_exceeded": "context_window",
+}
+_BROKEN = ("malformed_model_output", "malformed_tool_use")
+
+
+def read(label: str, *, calls: bool) -> StopReason:
+    """Raises UpstreamFailed for an answer that the model spoiled."""
+    if label in _BROKEN:
+        raise UpstreamFailed(f"the model's answer is unusable: {label}")
+    return stops.settle(_READ.get(label, "end_turn"), calls=calls)
