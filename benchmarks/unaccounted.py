@@ -42,7 +42,7 @@ class Unaccounted(attempt.Attempt):
     def settle(self, failure: errors.GatewayError | None) -> None:
         if not self._closed:
             self._closed = True
-            verdict = self._judge(declined=False)
+            verdict = self._judge(declined=False, unseen=False)
             self.cost, self.usage = verdict.cost, verdict.usage
 
 
