@@ -53,7 +53,11 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
     if ctx.gone or isinstance(error, ClientGone):
         return
     if ctx.committed:
-        frame = ctx.wire.stream_error(error, request_id=ctx.public_request_id)
+        exchange = ctx.attempts[-1].exchange if ctx.attempts else None
+        if exchange is not None:  # it knows the answer that it began
+            frame = exchange.fail(error)
+        else:
+            frame = ctx.wire.stream_error(error, request_id=ctx.public_request_id)
         cut = b"\n\n" if ctx.midway else b""  # ends the event that was cut, so that the error's stands alone
         await ctx.send({"type": "http.response.body", "body": cut + frame})
         return

@@ -46,6 +46,8 @@ messages = _completion(registry.CLIENTS["anthropic_messages"], endpoint="message
 count_tokens = _completion(registry.COUNTING, endpoint="count_tokens")
 # OpenAI Chat Completions: `POST /v1/chat/completions`.
 chat_completions = _completion(registry.CLIENTS["openai_chat"], endpoint="chat_completions")
+# OpenAI Responses: `POST /v1/responses`.
+responses = _completion(registry.CLIENTS["openai_responses"], endpoint="responses")
 
 
 async def models(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,5 +113,7 @@ def _dialect(scope: dict[str, Any]) -> str:
         return "anthropic_messages"
     if path.rstrip("/").endswith("/completions"):
         return "openai_chat"
+    if path.rstrip("/").endswith("/responses"):
+        return "openai_responses"
     names = {name for name, _ in scope["headers"]}
     return "anthropic_messages" if names & {b"x-api-key", b"anthropic-version"} else "openai_chat"

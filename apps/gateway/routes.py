@@ -21,6 +21,7 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/messages/count_tokens": {POST: endpoints.count_tokens},
     "/anthropic/v1/messages/count_tokens": {POST: endpoints.count_tokens},
     "/v1/chat/completions": {POST: endpoints.chat_completions},
+    "/v1/responses": {POST: endpoints.responses},
     "/v1/models": {GET: endpoints.models},
     "/anthropic/v1/models": {GET: endpoints.models},
 }

@@ -20,6 +20,7 @@ class Endpoint(orm.TextChoices):
     MESSAGES = "messages", "Messages"
     COUNT_TOKENS = "count_tokens", "Count tokens"
     CHAT_COMPLETIONS = "chat_completions", "Chat completions"
+    RESPONSES = "responses", "Responses"
     MODELS = "models", "List of models"
 
 

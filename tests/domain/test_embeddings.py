@@ -17,7 +17,8 @@ from apps.domain.protocols.contract import ClientCall, Exchange, Target
 from apps.domain.tokens import TokenUsage
 
 CLIENT = registry.CLIENTS["openai_embeddings"]
-OPENAI, OLLAMA = "openai_embeddings", "ollama_embed"
+OPENAI, OLLAMA, BEDROCK = "openai_embeddings", "ollama_embed", "bedrock_embed"
+COHERE, TITAN = "cohere.embed-v4:0", "amazon.titan-embed-text-v2:0"
 ANSWER = {
     "object": "list",
     "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.25]}],
@@ -30,8 +31,8 @@ def call(**fields: Any) -> ClientCall:
     return CLIENT.read_request(json.dumps({"model": "asked", "input": "hello"} | fields).encode())
 
 
-def opened(asked: ClientCall, upstream: str, *, context_tokens: int = 0) -> Exchange:
-    target = Target(protocol=upstream, model="up", max_output_tokens=1, context_tokens=context_tokens)
+def opened(asked: ClientCall, upstream: str, *, context_tokens: int = 0, model: str = "up") -> Exchange:
+    target = Target(protocol=upstream, model=model, max_output_tokens=1, context_tokens=context_tokens)
     return exchange.open(asked, target)
 
 
@@ -170,7 +171,7 @@ def test_as_many_vectors_come_back_as_texts_went_out(count):
         opened(call(input=["a", "b"]), OLLAMA).answer(answer)
 
 
-@pytest.mark.parametrize("upstream", [OPENAI, OLLAMA])
+@pytest.mark.parametrize("upstream", [OPENAI, OLLAMA, BEDROCK])
 @pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"[]", b"{}", b"null", b"\xff", b"[" * 99_999])
 def test_a_garbled_answer_is_the_upstreams_fault(upstream, body):
     running = opened(call(), upstream)
@@ -183,6 +184,45 @@ def test_a_garbled_answer_is_the_upstreams_fault(upstream, body):
 def test_an_error_under_status_200_is_one(upstream):
     with pytest.raises(errors.UpstreamError, match="so it is"):
         opened(call(), upstream).answer(b'{"error":"so it is"}')
+
+
+def test_cohere_gets_texts_and_a_purpose():
+    body = json.loads(opened(call(input=["a", "b"]), BEDROCK, model=COHERE).body)
+    assert body == {"texts": ["a", "b"], "input_type": "search_document", "truncate": "NONE"}
+    asked = call(input="a", input_type="search_query", dimensions=256)
+    body = json.loads(opened(asked, BEDROCK, model=COHERE).body)
+    assert body == {"texts": ["a"], "input_type": "search_query", "truncate": "NONE", "output_dimension": 256}
+
+
+@pytest.mark.parametrize("embeddings", [[[1.0], [2.0]], {"float": [[1.0], [2.0]], "int8": [[1], [2]]}])
+def test_cohere_answers_in_either_form_and_counts_nothing(embeddings):
+    running = opened(call(input=["a", "b"]), BEDROCK, model=COHERE)
+    told = json.loads(running.answer(json.dumps({"id": "x", "embeddings": embeddings}).encode()))
+    assert [entry["embedding"] for entry in told["data"]] == [[1.0], [2.0]]
+    assert running.seen.usage is None
+
+
+def test_titan_gets_one_text_and_counts():
+    running = opened(call(input=["a"], dimensions=256), BEDROCK, model=TITAN)
+    assert json.loads(running.body) == {"inputText": "a", "dimensions": 256}
+    told = json.loads(running.answer(b'{"embedding":[1.5],"inputTextTokenCount":4}'))
+    assert told["data"][0]["embedding"] == [1.5]
+    assert running.seen.usage == TokenUsage(in_fresh=4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "model", "param"),
+    [
+        ({"input": ["a", "b"]}, TITAN, "input"),
+        ({"input": [1, 2]}, TITAN, "input"),
+        ({"input": [[1], [2]]}, COHERE, "input"),
+        ({"dimensions": 256}, "amazon.titan-embed-text-v1", "dimensions"),
+    ],
+)
+def test_what_a_model_of_bedrocks_cannot_take_is_refused_by_name(fields, model, param):
+    with pytest.raises(errors.InvalidRequest) as refused:
+        opened(call(**fields), BEDROCK, model=model)
+    assert refused.value.param == param
 
 
 def test_a_refusal_is_relayed_in_openais_words_and_retold_from_ollamas():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from apps.domain.protocols import (
     anthropic_messages,
     bedrock_converse,
+    bedrock_embed,
     bedrock_invoke,
     ollama_chat,
     ollama_embed,
@@ -34,7 +35,7 @@ UPSTREAMS: dict[str, AnyUpstream] = {
     for format in (
         *(bedrock_invoke.UPSTREAM, bedrock_converse.UPSTREAM),
         *(anthropic_messages.UPSTREAM, openai_chat.UPSTREAM, ollama_chat.UPSTREAM),
-        *(openai_embeddings.UPSTREAM, ollama_embed.UPSTREAM),
+        *(openai_embeddings.UPSTREAM, ollama_embed.UPSTREAM, bedrock_embed.UPSTREAM),
     )
 }
 
