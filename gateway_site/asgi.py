@@ -12,7 +12,7 @@ from django.urls import Resolver404, re_path, resolve
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 django_application = get_asgi_application()
 
-from apps.gateway import engine, routes  # noqa: E402  # after Django is set up
+from apps.gateway import engine, entrance, routes  # noqa: E402  # after Django is set up
 from apps.status import probes  # noqa: E402
 
 
@@ -57,5 +57,8 @@ planes = ProtocolTypeRouter(
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """A completion under its own path goes straight in: routing it costs as much as the two rooms after."""
+    if entrance.is_pinned(scope):
+        await entrance.pinned(scope, receive, send)
+        return
     straight = routes.completion(scope)
     await (planes if straight is None else straight)(scope, receive, send)

@@ -23,6 +23,7 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from apps.runtime.state import state
+from gateway_site.ports import Ports, Wanted
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -34,6 +35,7 @@ _TICK = 0.1  # Uvicorn's
 _UNSENT_BYTES = 32 * 1024
 _COLLECT_AFTER = 50_000  # objects that have not gone by themselves
 _CLOSE = (b"connection", b"close")
+_NO_PORTS: Wanted = {}
 
 
 class Stalling:
@@ -91,10 +93,12 @@ def protocol(*, stall: float) -> type[asyncio.Protocol]:
 
 
 class DrainingServer(Server):
-    """Uvicorn's server with Weir's way of leaving. `prestop` and `drain` are seconds."""
+    """Uvicorn's server with Weir's way of leaving, and with ports that come and go. `prestop` and `drain` are
+    seconds."""
 
-    def __init__(self, config: Config, *, prestop: float, drain: float) -> None:
+    def __init__(self, config: Config, *, prestop: float, drain: float, ports: Ports | None = None) -> None:
         super().__init__(config)
+        self._ports = ports
         self._prestop = prestop
         self._drain = drain
         self._leave_at: float | None = None
@@ -126,6 +130,8 @@ class DrainingServer(Server):
             if not self._told:
                 self._tell()
             self.should_exit = self.should_exit or now >= self._leave_at
+        if self._ports is not None:
+            await self._ports.tick(self)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -199,6 +205,13 @@ def configuration(app: Any, *, host: str, port: int, proxies: list[str], stall: 
     )
 
 
+def pinned_ports() -> Wanted:
+    """Those that the gateway's present configuration wants."""
+    from apps.gateway import engine
+
+    return engine.current.configuration.snapshot.endpoints.addresses if engine.current is not None else _NO_PORTS
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m gateway_site.server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
@@ -224,7 +237,10 @@ def main(arguments: list[str] | None = None) -> int:
         proxies=settings.WEIR_TRUSTED_PROXIES,
         stall=settings.WEIR_STALL_SECONDS,
     )
-    server = DrainingServer(config, prestop=settings.WEIR_PRESTOP_SECONDS, drain=settings.WEIR_DRAIN_SECONDS)
+    ports = Ports(pinned_ports, share=bool(settings.REDIS_URL))
+    server = DrainingServer(
+        config, prestop=settings.WEIR_PRESTOP_SECONDS, drain=settings.WEIR_DRAIN_SECONDS, ports=ports
+    )
     server.run(sockets=None if given.fd is None else [socket.socket(fileno=given.fd)])
     return 0 if server.started else 1
 

@@ -47,6 +47,7 @@ def snapshot_endpoints() -> snapshot.PinnedEndpoints:
         by_name={endpoint.name: endpoint for endpoint in found},
         by_host={host.encode(): endpoint for endpoint in found for host in endpoint.hosts},
         by_port={endpoint.port: endpoint for endpoint in found if endpoint.port is not None},
+        addresses={endpoint.port: endpoint.address for endpoint in found if endpoint.port is not None},
     )
 
 

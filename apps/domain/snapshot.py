@@ -216,11 +216,13 @@ class PinnedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PinnedEndpoints(msgspec.Struct, frozen=True):
-    """The enabled ones, by the ways that lead to them. Host names are as they stand in `Host`, without a port."""
+    """The enabled ones, by the ways that lead to them. Host names are as they stand in `Host`, without a port.
+    `addresses` are what the ports listen on."""
 
     by_name: dict[str, PinnedEndpoint] = {}
     by_host: dict[bytes, PinnedEndpoint] = {}
     by_port: dict[int, PinnedEndpoint] = {}
+    addresses: dict[int, str] = {}
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,7 +46,7 @@ class Restraints(NamedTuple):
     on_outage: Outage
 
 
-_restrained: Known[tuple[int, int], tuple[Principal, Restraints]] = Known()  # by key and model
+_restrained: Known[tuple[int, int, int], tuple[Principal, Restraints]] = Known()  # by key, model and endpoint
 
 
 def _restraints(ctx: RequestContext) -> Restraints:
@@ -54,25 +54,27 @@ def _restraints(ctx: RequestContext) -> Restraints:
     assert principal is not None
     assert model is not None
     restrained = _restrained.under(ctx.snapshot)
-    known = restrained.get((principal.key_id, model.id))
+    pinned_id = ctx.pinned.id if ctx.pinned is not None else 0
+    known = restrained.get((principal.key_id, model.id, pinned_id))
     if known is None or known[0] is not principal:
-        rules = _rules(principal, model, ctx.snapshot)
+        rules = _rules(principal, model, ctx.snapshot, pinned_id=pinned_id)
         found = Restraints(
             tuple(dict.fromkeys(limit for rule in rules for limit in rule.limits)),
             tuple(dict.fromkeys(budget for rule in rules for budget in rule.budgets)),
             ctx.snapshot.on_outage.get(principal.tenant_id, "lease"),
         )
-        known = restrained[principal.key_id, model.id] = (principal, found)
+        known = restrained[principal.key_id, model.id, pinned_id] = (principal, found)
     return known[1]
 
 
-def _rules(principal: Principal, model: Model, snapshot: Snapshot) -> list[Rules]:
+def _rules(principal: Principal, model: Model, snapshot: Snapshot, *, pinned_id: int) -> list[Rules]:
     """What restrains such a call, from the widest subject to the narrowest, empty rules left out."""
     candidates = (
         snapshot.tenants[principal.tenant_id],
         snapshot.projects[principal.project_id],
         snapshot.model_rules.get((model.id, None), UNRESTRAINED),
         snapshot.model_rules.get((model.id, principal.tenant_id), UNRESTRAINED),
+        snapshot.endpoint_rules.get(pinned_id, UNRESTRAINED),
         principal.user_rules,
         principal.key_rules,
     )

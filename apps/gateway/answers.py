@@ -36,7 +36,7 @@ def headers_for(ctx: RequestContext) -> HeaderList:
     if ctx.decision is not None:
         headers += limit_headers(ctx.decision, dialect=ctx.wire.name, now=time.time())
     if b"origin" in ctx.headers:
-        headers += cors(ctx.headers[b"origin"], ctx.snapshot.cors_origins)
+        headers += cors(ctx.headers[b"origin"], ctx.cors_origins)
     return headers
 
 

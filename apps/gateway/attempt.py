@@ -321,6 +321,7 @@ class Attempt:
             client_protocol=call.protocol,
             upstream_protocol=self.protocol,
             endpoint=ctx.endpoint,
+            pinned_id=ctx.pinned.id if ctx.pinned is not None else None,
             stream=call.stream,
             card=self.card,
             input_tokens=estimate.input_tokens(ctx.prompt_bytes),

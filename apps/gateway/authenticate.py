@@ -21,8 +21,15 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
     """Sets `principal` and `snapshot`.
 
     Raises AuthenticationFailed (no key, malformed, unknown, expired, revoked, inactive tenant or project) or
-    PermissionDenied (endpoint or network outside the key's scope).
+    PermissionDenied (a network that the pinned endpoint is not for; endpoint or network outside the key's scope).
     """
+    pinned = ctx.pinned
+    if (
+        pinned is not None
+        and pinned.networks is not None
+        and not _in_networks(ctx.scope.get("client"), pinned.networks)
+    ):
+        raise errors.PermissionDenied("this endpoint may not be used from this address")
     key = ctx.presented_key()
     if not key:
         raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
@@ -44,10 +51,15 @@ def _suspended(principal: Principal, snapshot: Snapshot) -> bool:
 
 
 def _within_scope(ctx: RequestContext, principal: Principal) -> None:
-    if principal.endpoints is not None and ctx.endpoint not in principal.endpoints:
-        raise errors.PermissionDenied(f"this key may not use the endpoint {ctx.endpoint}")
+    if principal.endpoints is not None and principal.endpoints.isdisjoint(_names(ctx)):
+        raise errors.PermissionDenied(f"this key may not use the endpoint {' at '.join(_names(ctx))}")
     if principal.networks is not None and not _in_networks(ctx.scope.get("client"), principal.networks):
         raise errors.PermissionDenied("this key may not be used from this address")
+
+
+def _names(ctx: RequestContext) -> tuple[str, ...]:
+    """What a key's list may call the endpoint: any of them will do."""
+    return (ctx.endpoint,) if ctx.pinned is None else (ctx.endpoint, f"e/{ctx.pinned.name}")
 
 
 def _in_networks(client: tuple[str, int] | None, networks: tuple[str, ...]) -> bool:

@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 def render(ctx: RequestContext) -> bytes:
     """The list, or one model when the path goes on with its name. Raises ModelNotFound."""
-    assert ctx.principal is not None
     name = str(ctx.scope["path"]).partition("/v1/models")[2].strip("/")
     if not name:
-        return msgspec.json.encode(_page([_entry(model) for model in examine.visible(ctx.snapshot, ctx.principal)]))
+        return msgspec.json.encode(_page([_entry(model) for model in examine.visible(ctx)]))
     model = ctx.snapshot.models.get(name)
-    if model is None or not examine.usable(model, ctx.principal):
+    if model is None or not examine.is_visible(model, ctx):
         raise errors.ModelNotFound(f"model: {name[:200]}", param="model")
     return msgspec.json.encode(_entry(model))
 

@@ -210,6 +210,8 @@ def _compile(revision: int) -> Snapshot:
         tenants={tenant: book.tenants.get(tenant, UNRESTRAINED) for tenant in active_tenants},
         projects={project: book.projects.get(project, UNRESTRAINED) for project in active_projects},
         model_rules=book.models,
+        endpoints=catalog.snapshot_endpoints(),
+        endpoint_rules=book.endpoints,
         on_outage={tenant: policy for tenant, policy in active_tenants.items() if policy != "lease"},
         private_networks=(*catalog.private_networks(), *settings.WEIR_PRIVATE_NETWORKS),
         cors_origins=frozenset(settings.WEIR_CORS_ORIGINS),

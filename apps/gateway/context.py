@@ -13,7 +13,7 @@ from apps.domain import ids
 from apps.domain.errors import ClientError, GatewayError
 from apps.domain.limits.decision import Decision
 from apps.domain.protocols.contract import AnyClient, ClientCall
-from apps.domain.snapshot import Budget, Model, Principal, Snapshot
+from apps.domain.snapshot import Budget, Model, PinnedEndpoint, Principal, Snapshot
 from apps.runtime import clock
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Scope = dict[str, Any]
 
+PINNED = "weir.pinned"  # in the scope of what came in by a pinned endpoint: that one
 # Ids must differ, not be secret; asking the kernel gives the interpreter away to other threads, every call.
 _dice = random.Random(secrets.randbits(256))  # noqa: S311
 
@@ -46,6 +47,7 @@ class RequestContext:
         "midway",
         "model",
         "parts",
+        "pinned",
         "principal",
         "prompt_bytes",
         "public_request_id",
@@ -69,6 +71,7 @@ class RequestContext:
         self.send = send
         self.wire = wire
         self.endpoint = endpoint
+        self.pinned: PinnedEndpoint | None = scope.get(PINNED)
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.started = time.monotonic()
         self.started_at = clock.now()
@@ -90,6 +93,11 @@ class RequestContext:
         self.gone = False  # the client has left
         self.midway = False  # what has gone out ends inside an event
         self.ended: GatewayError | None = None  # why the call was stopped
+
+    @property
+    def cors_origins(self) -> frozenset[str]:
+        own = self.pinned.cors_origins if self.pinned is not None else None
+        return self.snapshot.cors_origins if own is None else own
 
     def end(self, reason: GatewayError) -> None:
         """Stops the call and tells its caller why; the first reason holds."""

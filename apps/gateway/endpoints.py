@@ -11,7 +11,7 @@ from django.conf import settings
 from apps.domain import errors
 from apps.domain.protocols import registry
 from apps.gateway import answers, authenticate, catalogue, configuration, engine, pipeline
-from apps.gateway.context import RequestContext
+from apps.gateway.context import PINNED, RequestContext
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def _completion(wire: AnyClient, *, endpoint: str) -> Endpoint:
             return
         state.in_flight += 1
         try:
-            snapshot = running.configuration.snapshot
-            ctx = RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=snapshot)
+            known = running.configuration.snapshot
+            ctx = RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=known)
             await pipeline.serve(ctx, running)
         finally:
             state.in_flight -= 1
@@ -76,13 +76,29 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send, *, meant: str
     dialect = _dialect(scope)
     message = f"unknown path: {scope['method']} {scope['path'][:200]}"
     if meant is not None:
-        base_url = settings.WEIR_BASE_URL + ("" if dialect == "anthropic_messages" else "/v1")
+        base_url = _base_url(scope) + ("" if dialect == "anthropic_messages" else "/v1")
         message += f"; did you mean {meant}? Set the client's base URL to {base_url}"
     await answers.fail(_context(scope, receive, send, dialect=dialect, endpoint=""), errors.NotFound(message))
 
 
+async def unknown_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
+    """Under `/e/` without a name that is one, or at a port or host name that has been an endpoint's."""
+    name = scope.get("root_path", "").rpartition("/")[2]
+    error = errors.NotFound(f"there is no endpoint {name[:60]}" if name else "there is no endpoint here")
+    await answers.fail(_context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
+
+
 async def preflight(scope: Scope, receive: Receive, send: Send) -> None:
-    await answers.preflight(scope, send, origins=_snapshot().cors_origins)
+    ctx = _context(scope, receive, send, dialect=_dialect(scope), endpoint="")
+    await answers.preflight(scope, send, origins=ctx.cors_origins)
+
+
+def _base_url(scope: Scope) -> str:
+    """Where this call's caller reaches the installation: a pinned host name or port is known by what it has asked."""
+    if PINNED not in scope or scope.get("root_path"):
+        return str(settings.WEIR_BASE_URL) + str(scope.get("root_path", ""))
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    return f"{scope.get('scheme', 'http')}://{host}"
 
 
 async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) -> engine.Engine | None:
@@ -99,10 +115,11 @@ async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) 
 
 def _context(scope: Scope, receive: Receive, send: Send, *, dialect: str, endpoint: str) -> RequestContext:
     wire = registry.CLIENTS[dialect]
-    return RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=_snapshot())
+    return RequestContext(scope, receive, send, wire=wire, endpoint=endpoint, snapshot=snapshot())
 
 
-def _snapshot() -> Snapshot:
+def snapshot() -> Snapshot:
+    """The present one; an empty one before the engine has started."""
     return engine.current.configuration.snapshot if engine.current is not None else configuration.EMPTY
 
 

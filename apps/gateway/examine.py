@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from apps.domain import errors, estimate
+from apps.domain.protocols import splice
 from apps.domain.providers import speech
 
 if TYPE_CHECKING:
-    from apps.domain.snapshot import Model, Principal, Snapshot
+    from apps.domain.snapshot import Model, PinnedEndpoint, Principal
     from apps.gateway.context import Message, RequestContext
 
 
@@ -18,6 +21,8 @@ async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     Raises BodyTooLarge, InvalidRequest, ModelNotFound, ClientGone. That the body comes in time is `departure`'s affair.
     """
     body = await _body(ctx, max_bytes)
+    if ctx.pinned is not None:
+        body = _for(ctx.pinned, body)
     ctx.call = ctx.wire.read_request(body)
     ctx.call.headers = ctx.headers
     ctx.prompt_bytes = estimate.prompt_bytes(body)
@@ -28,6 +33,11 @@ async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     if (ctx.call.max_tokens or 0) > model.max_output_tokens and _speaks(model, ctx.call.protocol):
         raise ctx.wire.above_cap(ctx.call, cap=model.max_output_tokens)
     ctx.model = model
+
+
+def _for(pinned: PinnedEndpoint, body: bytes) -> bytes:
+    """The body as if it had asked for the endpoint's model, whatever it asks for, and if it does not ask at all."""
+    return splice.read(body).edit({"model": msgspec.json.encode(pinned.model)})
 
 
 def usable(model: Model, principal: Principal) -> bool:
@@ -42,9 +52,15 @@ def _speaks(model: Model, protocol: str) -> bool:
     return any(speech.protocol_of(deployment, client=protocol) == protocol for deployment in model.deployments)
 
 
-def visible(snapshot: Snapshot, principal: Principal) -> list[Model]:
-    """The models a key may use, by name, aliases left out."""
-    return [model for name, model in sorted(snapshot.models.items()) if name == model.name and usable(model, principal)]
+def visible(ctx: RequestContext) -> list[Model]:
+    """The models that a key may use here, by name, aliases left out."""
+    models = sorted(ctx.snapshot.models.items())
+    return [model for name, model in models if name == model.name and is_visible(model, ctx)]
+
+
+def is_visible(model: Model, ctx: RequestContext) -> bool:
+    assert ctx.principal is not None
+    return (ctx.pinned is None or ctx.pinned.model == model.name) and usable(model, ctx.principal)
 
 
 async def _body(ctx: RequestContext, max_bytes: int) -> bytes:

@@ -59,6 +59,8 @@ def note(ctx: RequestContext, error: GatewayError, *, status: int) -> None:
         who["tenant_id"] = ctx.principal.tenant_id
     if ctx.call is not None:
         who["model"] = ctx.call.model[:_MAX_MODEL]
+    if ctx.pinned is not None:
+        who["pinned"] = ctx.pinned.name
     log.info(
         "call.refused",
         request_id=ctx.public_request_id,

@@ -9,7 +9,8 @@ from django import forms
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminRadioSelectWidget, UnfoldAdminTextInputWidget
 
-from apps.audit.fields import SeveralField, WordsField
+from apps.audit.fields import SeveralField, WordsField, offer_also
+from apps.catalog import selectors as catalog
 from apps.keys import services
 from apps.keys.models import Endpoint, Key
 
@@ -17,11 +18,17 @@ LIFETIMES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year", "
 OVERLAPS = {"0": "Now", "1": "In 1 hour", "24": "In 24 hours", "168": "In 7 days"}
 
 
+def endpoint_choices() -> list[tuple[str, str]]:
+    """What any path answers, and the pinned endpoints with all that they answer."""
+    pinned = [(f"e/{name}", f"Pinned: {name}") for name in catalog.pinned_names()]
+    return [*((str(value), str(label)) for value, label in Endpoint.choices), *pinned]
+
+
 class KeyForm(forms.ModelForm):
     """What of a key can be changed."""
 
     models = WordsField(label="Models", help_text="Names with commas between them. Empty: all that the tenant may use.")
-    endpoints = SeveralField(label="Endpoints", choices=Endpoint.choices, help_text="None ticked: all.")
+    endpoints = SeveralField(label="Endpoints", choices=endpoint_choices, help_text="None ticked: all.")
     networks = WordsField(
         label="Networks", help_text="Ranges that calls may come from, such as 192.0.2.0/24. Empty: anywhere."
     )
@@ -31,6 +38,11 @@ class KeyForm(forms.ModelForm):
         fields = ["name", "project", "expires_at", "models", "endpoints", "networks"]
         labels = {"expires_at": "Expires (UTC)"}
         help_texts = {"expires_at": "Empty: never."}
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "endpoints" in self.fields:
+            offer_also(self.fields["endpoints"], self.instance.endpoints or [])
 
     def clean_expires_at(self) -> datetime.datetime | None:
         moment: datetime.datetime | None = self.cleaned_data["expires_at"]

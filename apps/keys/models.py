@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -8,14 +9,17 @@ from django.db import models as orm  # `models` is a field of Key
 from django.utils import timezone
 
 from apps.catalog.models import DataKey
-from apps.catalog.selectors import models_of_tenant
+from apps.catalog.pinned import SHAPE
+from apps.catalog.selectors import models_of_tenant, pinned_names
 from apps.catalog.validators import validate_networks, validate_words
 from apps.tenants.models import Project, Tenant
 from apps.tenants.scope import TenantScoped
 
+_PINNED = re.compile(f"e/{SHAPE}")
+
 
 class Endpoint(orm.TextChoices):
-    """What a key may be confined to; the gateway's endpoints by name."""
+    """What a key may be confined to; the gateway's endpoints by name. Pinned ones are `e/<name>` beside these."""
 
     MESSAGES = "messages", "Messages"
     COUNT_TOKENS = "count_tokens", "Count tokens"
@@ -26,8 +30,9 @@ class Endpoint(orm.TextChoices):
 
 def validate_endpoints(value: Any) -> None:
     validate_words(value)
-    if unknown := [word for word in value if word not in Endpoint.values]:
-        raise ValidationError(f"“{unknown[0]}” is not an endpoint; there are {', '.join(Endpoint.values)}.")
+    if unknown := [word for word in value if word not in Endpoint.values and not _PINNED.fullmatch(word)]:
+        there_are = ", ".join([*Endpoint.values, "e/<a pinned one's name>"])
+        raise ValidationError(f"“{unknown[0]}” is not an endpoint; there are {there_are}.")
 
 
 class Key(orm.Model):
@@ -88,6 +93,9 @@ class Key(orm.Model):
             raise ValidationError({"user": "The user is not a member of the tenant."})
         if unknown := set(self.models or ()) - self._models_of_tenant():
             raise ValidationError({"models": f"The tenant has no model “{min(unknown)}”."})
+        pinned = {word.removeprefix("e/") for word in self.endpoints or () if word.startswith("e/")}
+        if pinned and (unknown := pinned.difference(pinned_names())):
+            raise ValidationError({"endpoints": f"There is no pinned endpoint “{min(unknown)}”."})
 
     def _models_of_tenant(self) -> set[str]:
         if not self.models:

@@ -25,14 +25,24 @@ STREAM = b"".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encod
 
 @contextlib.contextmanager
 def upstream(
-    answer: bytes = STREAM, *, head: bytes = b"", end: bytes = b"0\r\n\r\n", hangs_up: bool = False
+    answer: bytes = STREAM,
+    *,
+    head: bytes = b"",
+    end: bytes = b"0\r\n\r\n",
+    hangs_up: bool = False,
+    heard: list[bytes] | None = None,
 ) -> Iterator[str]:
     """Answers each connection with one whole answer, `head` added to its headers and `end` as its last chunk. If it
-    `hangs_up`, then when another request comes on it, else at once."""
+    `hangs_up`, then when another request comes on it, else at once. The bodies that it was sent are added to `heard`,
+    as far as they come at once."""
 
     class Visit(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request.recv(65536)
+            request = self.request.recv(65536)
+            while b"content-length: " in request.lower() and request.endswith(b"\r\n\r\n"):
+                request += self.request.recv(65536)
+            if heard is not None:
+                heard.append(request.partition(b"\r\n\r\n")[2])
             self.request.sendall(
                 b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
                 + head
