@@ -70,7 +70,7 @@ class Simulator:
         await _send_json(call.wire, 200, place.document(request), headers=call.dialect.headers(call.request_id))
 
     def _told(self, at: float, request_id: str, request: Request) -> Object:
-        """`understood` is what its dialect made of it, in words that all dialects share; null: it was refused before."""
+        """`understood` is what its dialect made of it, in words that all dialects share; null: it was refused."""
         return {
             "at": at,
             "id": request_id,

@@ -13,6 +13,7 @@ from apps.simulator.ask import Ask, Object, Refused
 from apps.simulator.dialect import Dialect, Frame, Reported, Request
 from apps.simulator.openai_messages import expect, refuse
 from apps.simulator.openai_request import (
+    RANGES,
     REASONING_MODEL,
     check_range,
     include_usage,
@@ -26,7 +27,6 @@ FIELDS = {
     "presence_penalty", "seed", "stop", "stream", "stream_options", "suffix", "temperature", "top_p", "user",
 }
 # fmt: on
-RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
 DEFAULT_CAP = 16
 WINDOW_TOKENS = 200_000
 

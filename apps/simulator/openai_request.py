@@ -112,17 +112,18 @@ def _check_sampling(document: Object) -> None:
 
 
 def check_range(name: str, number: float, *, low: float, high: float) -> None:
+    kind = "decimal" if name in RANGES else "integer"
     if number < low:
         refuse(
-            f"Invalid '{name}': decimal below minimum value. Expected a value >= {low}, but got {number} instead.",
+            f"Invalid '{name}': {kind} below minimum value. Expected a value >= {low}, but got {number} instead.",
             param=name,
-            code="decimal_below_min_value" if isinstance(number, float) else "integer_below_min_value",
+            code=f"{kind}_below_min_value",
         )
     if number > high:
         refuse(
-            f"Invalid '{name}': decimal above maximum value. Expected a value <= {high}, but got {number} instead.",
+            f"Invalid '{name}': {kind} above maximum value. Expected a value <= {high}, but got {number} instead.",
             param=name,
-            code="decimal_above_max_value" if isinstance(number, float) else "integer_above_max_value",
+            code=f"{kind}_above_max_value",
         )
 
 
