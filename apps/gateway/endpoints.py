@@ -46,6 +46,12 @@ messages = _completion(registry.CLIENTS["anthropic_messages"], endpoint="message
 count_tokens = _completion(registry.COUNTING, endpoint="count_tokens")
 # OpenAI Chat Completions: `POST /v1/chat/completions`.
 chat_completions = _completion(registry.CLIENTS["openai_chat"], endpoint="chat_completions")
+# OpenAI's legacy completions: `POST /v1/completions`.
+completions = _completion(registry.CLIENTS["openai_completions"], endpoint="completions")
+# OpenAI's embeddings: `POST /v1/embeddings`.
+embeddings = _completion(registry.CLIENTS["openai_embeddings"], endpoint="embeddings")
+# Weir's own: `POST /chat`.
+chat = _completion(registry.CLIENTS["prompt"], endpoint="chat")
 # OpenAI Responses: `POST /v1/responses`.
 responses = _completion(registry.CLIENTS["openai_responses"], endpoint="responses")
 
@@ -128,7 +134,7 @@ def _dialect(scope: dict[str, Any]) -> str:
     path = scope["path"]
     if path.startswith(("/anthropic/", "/v1/messages")) or path.rstrip("/").endswith("/messages"):
         return "anthropic_messages"
-    if path.rstrip("/").endswith("/completions"):
+    if path.rstrip("/").endswith(("/completions", "/embeddings", "/chat")):
         return "openai_chat"
     if path.rstrip("/").endswith("/responses"):
         return "openai_responses"

@@ -32,6 +32,7 @@ async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
         raise errors.ModelNotFound(f"model: {ctx.call.model[:200]}", param="model")
     if (ctx.call.max_tokens or 0) > model.max_output_tokens and _speaks(model, ctx.call.protocol):
         raise ctx.wire.above_cap(ctx.call, cap=model.max_output_tokens)
+    _check_kind(model, ctx)
     ctx.model = model
 
 
@@ -45,6 +46,16 @@ def usable(model: Model, principal: Principal) -> bool:
     if model.tenant_ids is not None and principal.tenant_id not in model.tenant_ids:
         return False
     return principal.models is None or model.name in principal.models
+
+
+def _check_kind(model: Model, ctx: RequestContext) -> None:
+    """Who gives vectors gives nothing else, and most who give text give none. Raises InvalidRequest."""
+    if ctx.wire.operation != "embed":
+        if "embeddings" in model.capabilities:
+            message = f"The model `{model.name}` gives embeddings only: ask for them at /v1/embeddings."
+            raise errors.InvalidRequest(message, param="model")
+    elif not any(speech.protocol_of(deployment, client=ctx.wire.name) for deployment in model.deployments):
+        raise errors.InvalidRequest(f"The model `{model.name}` gives no embeddings.", param="model")
 
 
 def _speaks(model: Model, protocol: str) -> bool:

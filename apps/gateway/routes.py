@@ -21,7 +21,10 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/messages/count_tokens": {POST: endpoints.count_tokens},
     "/anthropic/v1/messages/count_tokens": {POST: endpoints.count_tokens},
     "/v1/chat/completions": {POST: endpoints.chat_completions},
+    "/v1/completions": {POST: endpoints.completions},
     "/v1/responses": {POST: endpoints.responses},
+    "/v1/embeddings": {POST: endpoints.embeddings},
+    "/chat": {POST: endpoints.chat},
     "/v1/models": {GET: endpoints.models},
     "/anthropic/v1/models": {GET: endpoints.models},
 }
@@ -40,7 +43,7 @@ def completion(scope: Scope) -> endpoints.Endpoint | None:
 
 
 async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application for every path under `/v1` and `/anthropic/v1`, and for those that were meant to be there."""
+    """ASGI application for every path under `/v1` and `/anthropic/v1`, for `/chat`, and for those that were meant to be there."""
     method = scope["method"]
     methods = ROUTES.get(scope["path"]) or _lenient(scope["path"])
     if methods is not None and (endpoint := methods.get(method)) is not None:
@@ -71,5 +74,6 @@ _application: Any = data_plane  # Channels routes to ASGI applications, of which
 _tails = "|".join(re.escape(tail[1:]) for tail in TAILS)
 urlpatterns = [
     re_path(r"^(?:anthropic/)?v1(?:/|$)", _application),
+    re_path(r"^chat/?$", _application),
     re_path(rf"^(?!admin/)(?:.+/)?(?:{_tails})/?$", _application),
 ]

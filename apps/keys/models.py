@@ -24,6 +24,9 @@ class Endpoint(orm.TextChoices):
     MESSAGES = "messages", "Messages"
     COUNT_TOKENS = "count_tokens", "Count tokens"
     CHAT_COMPLETIONS = "chat_completions", "Chat completions"
+    COMPLETIONS = "completions", "Completions (legacy)"
+    EMBEDDINGS = "embeddings", "Embeddings"
+    CHAT = "chat", "Chat, in one line"
     RESPONSES = "responses", "Responses"
     MODELS = "models", "List of models"
 
