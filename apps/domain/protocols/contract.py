@@ -31,6 +31,7 @@ class ClientCall(msgspec.Struct, kw_only=True):
     choices: int = 1  # OpenAI's `n`
     wants_usage: bool = True  # OpenAI's stream_options.include_usage
     user: str | None = None
+    request_id: str = ""  # ours, for frames that carry it
     headers: Mapping[bytes, bytes] = {}  # the request's, by lower-case name: some of them travel in a provider's body
 
 
@@ -83,6 +84,9 @@ class Exchange(Protocol):
 
     def close(self) -> bytes:
         """At the upstream's end of file: the last client bytes. An answer cut short sets `seen.error` likewise."""
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The last frames of a stream that somebody else ends, in the middle of an answer of which `seen.started`."""
 
 
 class StreamEncoder(Protocol):

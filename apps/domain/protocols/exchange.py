@@ -67,11 +67,10 @@ class Translated:
         self._call = call
         self._client = client
         self._upstream = upstream
-        self._request_id = request_id
         self._created = created
         self._cut = cut
         self._decoder = upstream.decoder()
-        self._encoder = client.encoder(call=call, created=created)
+        self._encoder = client.encoder(call=msgspec.structs.replace(call, request_id=request_id), created=created)
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
         error = refusal.cleaned(self._upstream.read_error(status, headers, body), self._cut)
@@ -136,7 +135,10 @@ class Translated:
         self.seen.error = refusal.cleaned(error, self._cut)
         if not self.seen.started:
             return b""
-        return self._client.stream_error(error, request_id=self._request_id)
+        return self.fail(error)
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return self._encoder.encode(events.Failed(error))
 
     def _watch(self, event: events.Event) -> None:
         seen = self.seen

@@ -15,11 +15,13 @@ from apps.domain.protocols.contract import AnyUpstream, ClientCall, Cut, Seen, T
 
 
 class StreamTap(Protocol):
-    """Watches one stream and fills `seen`. The rules of `Exchange.feed` and `Exchange.close` hold for its own."""
+    """Watches one stream and fills `seen`. The rules of `Exchange.feed`, `close` and `fail` hold for its own."""
 
     def feed(self, chunk: bytes) -> bytes: ...
 
     def close(self) -> bytes: ...
+
+    def fail(self, error: errors.GatewayError) -> bytes: ...
 
 
 class Whole:
@@ -30,6 +32,9 @@ class Whole:
 
     def close(self) -> bytes:
         raise AssertionError("this answer comes whole")
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return b""  # nothing of it is out, or all
 
 
 class Dialect(Protocol):
@@ -77,3 +82,6 @@ class Passthrough:
 
     def close(self) -> bytes:
         return self._tap.close()
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        return self._tap.fail(error)

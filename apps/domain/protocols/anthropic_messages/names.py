@@ -29,19 +29,26 @@ def tool_id(foreign: str, *, minted: str) -> str:
 
 
 class Signer:
-    """Makes the signature of one thinking block of another vendor, from its text."""
+    """Makes the signature of one thinking block of another vendor, from its text, unless it was `made` already."""
 
     def __init__(self) -> None:
+        self.made = ""
         self._digest = hashlib.sha256()
 
     def update(self, text: str) -> None:
         self._digest.update(text.encode("utf-8", "replace"))
 
     def signature(self) -> str:
-        return OUR_SIGNATURE + base64.urlsafe_b64encode(self._digest.digest()[:18]).decode()
+        return self.made or OUR_SIGNATURE + base64.urlsafe_b64encode(self._digest.digest()[:18]).decode()
 
 
-def sign(text: str) -> str:
+def ours(signature: str) -> str:
+    """A signature that is one of ours already, and holds what its vendor wants back; nothing for any other."""
+    return signature if signature.startswith(OUR_SIGNATURE) else ""
+
+
+def sign(text: str, *, signature: str = "") -> str:
     signer = Signer()
+    signer.made = ours(signature)
     signer.update(text)
     return signer.signature()

@@ -130,7 +130,10 @@ class Tap:
         if not seen.started:
             return b""
         cut = rest + b"\n\n" if self._splitter.passing else b""
-        return cut + error.stream_error(seen.error, request_id=self._request_id)
+        return cut + self.fail(seen.error)
+
+    def fail(self, failure: errors.GatewayError) -> bytes:
+        return error.stream_error(failure, request_id=self._request_id)
 
     def _begin(self, whole: bytes) -> bytes:
         """Holds what comes until `message_start` is in: till then another deployment may be tried."""

@@ -96,8 +96,8 @@ def _write(block: chat.Block, answer: str, at: int) -> wire.Object | None:
         case chat.ToolUse(name=name, arguments=arguments):
             input_ = blocks.write_input(arguments)
             return {"type": "tool_use", "id": call_id(block, answer=answer, at=at), "name": name, "input": input_}
-        case chat.Thinking(text=text):
-            return {"type": "thinking", "thinking": text, "signature": names.sign(text)}
+        case chat.Thinking(text=text, signature=signature):
+            return {"type": "thinking", "thinking": text, "signature": names.sign(text, signature=signature)}
     return blocks.write(block)
 
 

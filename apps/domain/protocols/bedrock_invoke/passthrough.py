@@ -6,7 +6,6 @@ import msgspec
 
 from apps.domain import errors
 from apps.domain.protocols import passthrough, refusal, splice
-from apps.domain.protocols.anthropic_messages import error
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic
 from apps.domain.protocols.bedrock_invoke import fields
 from apps.domain.protocols.bedrock_invoke.request import VERSION
@@ -45,7 +44,6 @@ class Tap:
 
     def __init__(self, seen: Seen, *, request_id: str, cut: Cut) -> None:
         self._seen = seen
-        self._request_id = request_id
         self._cut = cut
         self._events = Events()
         self._inner = anthropic.Tap(seen, request_id=request_id, cut=cut)
@@ -69,9 +67,12 @@ class Tap:
     def close(self) -> bytes:
         return b"" if self._seen.error is not None else self._inner.close()
 
+    def fail(self, failure: errors.GatewayError) -> bytes:
+        return self._inner.fail(failure)
+
     def _fail(self, failure: errors.UpstreamError) -> bytes:
         self._seen.error = refusal.cleaned(failure, self._cut)
-        return error.stream_error(failure, request_id=self._request_id) if self._seen.started else b""
+        return self.fail(failure) if self._seen.started else b""
 
 
 DIALECT: passthrough.Dialect = Invoke()

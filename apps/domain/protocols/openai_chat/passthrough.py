@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import sse
-from apps.domain.errors import UpstreamBroken, UpstreamError
+from apps.domain.errors import GatewayError, UpstreamBroken, UpstreamError
 from apps.domain.protocols import refusal, splice
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
@@ -112,7 +112,10 @@ class Tap:
         if self._stops >= self._choices and self._seen.started:
             self._seen.finished = True  # all was said, only `[DONE]` is missing: some vendors have none
             return last
-        return self._fail(rest)
+        return self._cut_off(rest)
+
+    def fail(self, failure: GatewayError) -> bytes:
+        return error.stream_error(failure, request_id=self._request_id)
 
     def _watch(self, whole: bytes) -> bytes:
         if self._is_plain(whole):
@@ -211,14 +214,14 @@ class Tap:
             return b""
         return refusal.scrub(event, self._cut).rstrip(b"\r\n") + b"\n\n" + error.DONE
 
-    def _fail(self, rest: bytes) -> bytes:
+    def _cut_off(self, rest: bytes) -> bytes:
         """The stream was cut. Of an event that is not whole nothing goes out."""
         fault = UpstreamBroken("the provider's answer ended before it was complete")
         self._seen.error = fault
         if not self._seen.started:
             return b""
         end = rest + b"\n\n" if self._splitter.passing else b""
-        return end + error.stream_error(fault, request_id=self._request_id)
+        return end + self.fail(fault)
 
 
 def _matters(data: bytes) -> bool:

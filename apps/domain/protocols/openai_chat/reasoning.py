@@ -11,13 +11,13 @@ _CLAUDES_DEFAULT = "high"
 _SHARES = ((0.35, "low"), (0.65, "medium"))  # a budget's share of the output cap; beyond: high, which all models know
 
 
-def read(effort: str | None) -> Reasoning:
+def read(effort: str | None, *, param: str = "reasoning_effort") -> Reasoning:
     """Raises InvalidRequest for a level nobody has."""
     if effort is None:
         return Reasoning()
     if effort not in EFFORTS:
         supported = ", ".join(f"'{known}'" for known in EFFORTS)
-        raise validation.wrong_value("reasoning_effort", value=effort, supported=supported)
+        raise validation.wrong_value(param, value=effort, supported=supported)
     return Reasoning(mode="disabled") if effort == _OFF else Reasoning(effort=effort)
 
 

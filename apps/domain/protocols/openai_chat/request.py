@@ -108,7 +108,7 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
     body |= _present({"response_format": _write_format(chat.format)})
     body |= _write_reasoning(chat, target, max_tokens=max_tokens or 0)
     if chat.user and "safety_identifier" in quirks:
-        body["safety_identifier"] = _identifier(chat.user)
+        body["safety_identifier"] = identifier(chat.user)
     body |= {name: chat.rest[name] for name in _PLAIN_FIELDS if name in chat.rest}
     return msgspec.json.encode(body)
 
@@ -244,5 +244,5 @@ def _write_format(wanted: Format | None) -> dict[str, Any] | None:
     return {"type": "json_schema", "json_schema": described}
 
 
-def _identifier(user: str) -> str:
+def identifier(user: str) -> str:
     return user if len(user) <= _IDENTIFIER_LENGTH else hashlib.sha256(user.encode()).hexdigest()

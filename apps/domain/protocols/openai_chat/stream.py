@@ -70,7 +70,7 @@ class Encoder:
             case Ping():
                 return KEEPALIVE
             case Failed(error=fault):
-                return error.stream_error(fault, request_id="")
+                return error.stream_error(fault, request_id=self._call.request_id)
 
     def _delta(self, delta: bytes) -> bytes:
         return self._head + delta + self._tail

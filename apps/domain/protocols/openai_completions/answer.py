@@ -47,7 +47,7 @@ class Encoder:
             case Ping():
                 return KEEPALIVE
             case Failed(error=fault):
-                return error.stream_error(fault, request_id="")
+                return error.stream_error(fault, request_id=self._call.request_id)
         return b""
 
     def _chunk(self, text: str, *, finish: str | None = None) -> bytes:

@@ -93,7 +93,7 @@ class Encoder:
             case Ping():
                 return KEEPALIVE
             case Failed(error=fault):
-                return stream_error(fault, request_id="")
+                return stream_error(fault, request_id=self._call.request_id)
         return b""
 
 

@@ -1,0 +1,141 @@
+"""The request: a client's body to the canonical form, and the canonical form to an upstream's body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from apps.domain.chat import ChatRequest, Format, Reasoning
+from apps.domain.protocols import splice
+from apps.domain.protocols.contract import ClientCall, Target
+from apps.domain.protocols.openai_chat import reasoning
+from apps.domain.protocols.openai_chat.request import identifier, qualifies
+from apps.domain.protocols.openai_responses import items, tools, validation, wire
+
+NAME = "openai_responses"
+
+LEAST_CAP = 16
+"""OpenAI refuses a smaller `max_output_tokens`."""
+_FIELDS = frozenset(wire.Body.__struct_encode_fields__)
+_ENCRYPTED = "reasoning.encrypted_content"
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """One reading of a body, twice: where its members lie (to edit it), and what they mean."""
+
+    members: splice.Members
+    body: wire.Body
+
+
+def read_request(body: bytes) -> ClientCall:
+    """Raises InvalidRequest, naming the field."""
+    members = splice.read(body)
+    splice.refuse_other_case(members, _FIELDS)
+    request = validation.body(body)
+    return ClientCall(
+        protocol=NAME,
+        body=body,
+        wire=Wire(members, request),
+        model=request.model,
+        stream=request.stream is True,
+        max_tokens=request.max_output_tokens,
+        user=request.safety_identifier or request.user,
+    )
+
+
+def to_chat(call: ClientCall) -> ChatRequest:
+    """For an upstream of another dialect. Raises InvalidRequest for what no other dialect can do."""
+    body: wire.Body = call.wire.body
+    if body.prompt is not None:
+        raise validation.unsupported("prompt", reason="a stored prompt lies at OpenAI; send its text as 'input'.")
+    table = tools.Table(body)
+    system, turns = items.read(body, table)
+    offered = tools.read(body, table)
+    choice = tools.read_choice(body.tool_choice, table)
+    if isinstance(body.tool_choice, wire.ToolChoice) and body.tool_choice.type == "allowed_tools":
+        offered = tools.allowed(offered, body.tool_choice, table)
+    return ChatRequest(
+        model=call.model,
+        system=system,
+        messages=turns,
+        tools=offered,
+        tool_choice=choice if offered else None,
+        parallel_tools=body.parallel_tool_calls,
+        max_tokens=call.max_tokens,
+        temperature=body.temperature,
+        top_p=body.top_p,
+        stream=call.stream,
+        reasoning=_read_reasoning(body.reasoning),
+        format=_read_format(body.text.format if body.text else None),
+        user=call.user,
+    )
+
+
+def write_request(chat: ChatRequest, target: Target) -> bytes:
+    """The upstream's body: it keeps nothing. Raises InvalidRequest for what the dialect cannot say."""
+    if any(text.strip() for text in chat.stop):
+        raise validation.unsupported("stop", reason="this model takes no stop sequences.")
+    body: dict[str, Any] = {
+        "model": target.model,
+        "input": items.write(chat.messages, quirks=target.quirks),
+        "store": False,
+    }
+    if system := items.instructions(chat.system):
+        body["instructions"] = system
+    # A cap above the model's own is refused by OpenAI.
+    max_tokens = min((count for count in (chat.max_tokens, target.max_output_tokens) if count), default=None)
+    if max_tokens:
+        body["max_output_tokens"] = max(max_tokens, LEAST_CAP)
+    if chat.stream:
+        body["stream"] = True
+    if "no_sampling" not in target.capabilities:
+        body |= {name: value for name in ("temperature", "top_p") if (value := getattr(chat, name)) is not None}
+    body |= tools.write(chat)
+    body |= _write_reasoning(chat, target, max_tokens=max_tokens or 0)
+    if wanted := _write_format(chat.format):
+        body["text"] = {"format": wanted}
+    if chat.user and "safety_identifier" in target.quirks:
+        body["safety_identifier"] = identifier(chat.user)
+    return msgspec.json.encode(body)
+
+
+def _read_reasoning(wanted: wire.Reasoning | None) -> Reasoning:
+    return reasoning.read(wanted.effort if wanted else None, param="reasoning.effort")
+
+
+def _write_reasoning(chat: ChatRequest, target: Target, *, max_tokens: int) -> dict[str, Any]:
+    """Who asked to see the thinking gets its summary. It comes encrypted too, so that it can be given back."""
+    effort = reasoning.write(
+        chat.reasoning, max_tokens=max_tokens, capabilities=target.capabilities, quirks=target.quirks
+    )
+    fields: dict[str, Any] = {}
+    if effort is not None:
+        fields["reasoning"] = {"effort": effort}
+        if chat.reasoning.mode in ("enabled", "adaptive") and "no_reasoning_summary" not in target.quirks:
+            fields["reasoning"]["summary"] = "auto"
+    if effort not in (None, "none") or any("thinking" in capability for capability in target.capabilities):
+        fields["include"] = [_ENCRYPTED]
+    return fields
+
+
+def _read_format(wanted: wire.TextFormat | None) -> Format | None:
+    if wanted is None or wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Format()
+    if wanted.type != "json_schema":
+        supported = "'json_object', 'json_schema', and 'text'"
+        raise validation.wrong_value("text.format.type", value=wanted.type, supported=supported)
+    if wanted.schema is None:
+        raise validation.missing("text.format.schema")
+    return Format(wanted.schema, name=wanted.name, strict=wanted.strict)
+
+
+def _write_format(wanted: Format | None) -> dict[str, Any] | None:
+    if wanted is None:
+        return None
+    if wanted.schema is None:
+        return {"type": "json_object"}
+    strict = wanted.strict is not False and qualifies(wanted.schema)
+    return {"type": "json_schema", "name": wanted.name or "response", "schema": wanted.schema, "strict": strict}
