@@ -1,79 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
 
 import pytest
 
 from apps.runtime.state import state
-from gateway_site.server import DrainingServer, configuration
-from tests.status.stand import Stand
-
-
-@pytest.fixture(autouse=True)
-def _undrained() -> Iterator[None]:
-    yield
-    state.draining = False
-    gc.unfreeze()
-
-
-@dataclass
-class Running:
-    server: DrainingServer
-    stand: Stand
-    port: int
-    ended: asyncio.Task[None]
-    told: list[str] = field(default_factory=list)
-
-    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
-        self.server.handle_exit(number, None)
-
-
-@contextlib.asynccontextmanager
-async def running(*, prestop: float = 0.0, drain: float = 30.0, stall: float = 60.0) -> AsyncIterator[Running]:
-    told: list[str] = []
-    stand = Stand(told.append)
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    config = configuration(stand, host="", port=0, proxies=[], stall=stall)
-    server = DrainingServer(config, prestop=prestop, drain=drain)
-    ended = asyncio.ensure_future(server._serve([listener]))
-    await until(lambda: server.started)
-    yield Running(server, stand, port, ended, told)
-    stand.go_on.set()
-    server.force_exit = server.should_exit = True
-    await asyncio.wait_for(ended, 20)
-
-
-async def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0.01)
-
-
-@contextlib.asynccontextmanager
-async def asking(port: int, path: str) -> AsyncIterator[asyncio.StreamReader]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: weir\r\n\r\n".encode())
-    try:
-        yield reader
-    finally:
-        writer.close()
-
-
-async def head(port: int, path: str) -> bytes:
-    async with asking(port, path) as reader:
-        return await reader.readuntil(b"\r\n\r\n")
+from tests.status.served import asking, head, running, until
 
 
 async def test_a_server_that_is_told_to_leave_serves_on_until_balancers_have_noticed() -> None:
