@@ -10,6 +10,8 @@ its own reading of a wire format would only confirm itself. Nor does it import D
     complete.py   one completion, from body to meter             tokens.py     what counts as a token
     play.py       how it is sent: pace and faults                meter.py      what was emitted, one line an event
     dialect.py    what a dialect must be able to do              vectors.py    embeddings
-    anthropic.py, openai.py                    answers in each dialect
-    anthropic_request.py, openai_request.py    strict readings of what is asked
+    models.py     which models are listed                        keys.py       whose call it is
+
+A dialect has a file that answers and one beside it, `…_request.py`, that reads strictly what is asked: anthropic,
+openai (Chat Completions), responses, ollama, and the folder bedrock. completions and embeddings do both in one.
 """
