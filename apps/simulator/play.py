@@ -113,7 +113,7 @@ class Player(msgspec.Struct, kw_only=True):
     async def _write(self, data: bytes) -> None:
         if "crlf" in self.script.words and self.dialect.has_lines:
             data = data.replace(b"\n", b"\r\n")
-        if "clock" in self.script.words:
+        if "clock" in self.script.words and self.dialect.has_lines:
             data = data.replace(NOW.encode(), b"%019d" % time.monotonic_ns())
         if "trickle" not in self.script.words:
             return await self.wire.write(data)

@@ -7,7 +7,7 @@ Words are read anywhere in the name between `-`, `_`, `:`, `/`, `@`, `+` or `,`:
                ignore-max (writes past the cap), lenient (unknown fields pass)
     benchmark  53 (exactly 53 events when streamed), prebuilt: ready bytes, the request is not examined
     time       slow (first byte after 2 s), slow-N (after N ms), pace-N (N ms between events, --fast or not)
-    refusals   400 401 403 404 408 413 422 429 500 502 503 504 529, overflow (of the context window),
+    refusals   400 401 403 404 408 413 422 424 429 500 502 503 504 529, overflow (of the context window),
                leak (400 that tells the caller's key), N-then-ok (status N for the first call with this key, model and
                header; words that mean nothing make a header new)
     breakage   dies-before-headers (connection closed at once), dies-after-N-chunks (closed), resets-after-N (reset),
@@ -32,7 +32,7 @@ import msgspec
 
 Cut = Literal["dies", "resets", "ends", "error", "stall", "corrupt"]
 
-_STATUS = "400|401|403|404|408|413|422|429|500|502|503|504|529"
+_STATUS = "400|401|403|404|408|413|422|424|429|500|502|503|504|529"
 _PLAIN = (
     "parallel-tools|tools|thinking|redacted|cache|refusal-stop|refusal|ignore-max|lenient|53|prebuilt|overflow|leak|"
     "dies-before-headers|no-terminator|garbage|html-200|nousage|lies|trickle|crlf|slow-headers|late-end|clock|"

@@ -42,7 +42,7 @@ def understand(document: Object, *, model: Model, stream: bool, lenient: bool = 
     if any(not stop.strip() for stop in stops):
         refuse("The stopSequences field in inferenceConfig has a blank sequence. Remove it, and try again.")
     return Ask(
-        model=model.name,
+        model=model.id,
         stream=stream,
         cap=inference.get("maxTokens"),
         stops=tuple(stops),

@@ -18,7 +18,7 @@ FIRST_BYTE_MS = 378
 
 
 def message(answer: Answer, *, ask: Ask, reported: Reported) -> Object:
-    return _named(anthropic.message(answer, ask=ask, reported=reported))
+    return _named(anthropic.message(answer, ask=ask, reported=reported), ask=ask)
 
 
 def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
@@ -29,7 +29,7 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
         if kind == "ping":
             continue
         if kind == "message_start":
-            _named(document["message"])
+            document["message"] = _named(document["message"], ask=ask)
         if kind == "message_stop" and reported is not None:
             document["amazon-bedrock-invocationMetrics"] = _metrics(reported)
         data = base64.b64encode(msgspec.json.encode(document)).decode()
@@ -49,9 +49,9 @@ def counts(usage: Counters) -> Headers:
     return out
 
 
-def _named(message: Object) -> Object:
-    message["id"] = ids.new("msg_bdrk_01")
-    return message
+def _named(message: Object, *, ask: Ask) -> Object:
+    """With Bedrock's sort of id, and Anthropic's own name of the model."""
+    return message | {"id": ids.new("msg_bdrk_01"), "model": service.named(ask.model).name}
 
 
 def _metrics(reported: Counters) -> Object:

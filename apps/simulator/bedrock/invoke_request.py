@@ -56,7 +56,7 @@ def understand(document: Object, *, model: service.Model, stream: bool, lenient:
         _check_tools(document, betas=betas)
     _check_sources(document)
     _check_roles(document)
-    ask = anthropic_request.understand(document, model=model.name, stream=stream)
+    ask = anthropic_request.understand(document, model=model.id, stream=stream)
     return msgspec.structs.replace(ask, call_prefix="toolu_bdrk_01")
 
 

@@ -67,7 +67,10 @@ def path_model(request: Request) -> str:
 
 def model(request: Request) -> Model:
     """The model that the path names. Raises Refused."""
-    name = path_model(request)
+    return named(path_model(request))
+
+
+def named(name: str) -> Model:
     arn = _ARN.fullmatch(name)
     found = _MODEL.fullmatch(arn["id"] if arn else name)
     if found is None:

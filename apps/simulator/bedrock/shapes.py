@@ -42,7 +42,7 @@ def check(document: Object, *, shape: str, ignored: frozenset[str] = frozenset()
 
 
 def _value(value: Value, *, shape: Shape, at: str, lenient: bool) -> None:
-    if shape.metadata.get("document") or shape.is_document_type:
+    if shape.metadata.get("document"):
         return
     _check_kind(value, shape=shape, at=at)
     if isinstance(shape, StructureShape):
