@@ -25,6 +25,7 @@ CAPABILITIES = [
     ("vision", "Sees images"),
     ("documents", "Reads PDF files"),
     ("no_sampling", "Refuses temperature and top_p"),
+    ("embeddings", "Gives embeddings, and nothing else"),
     *((f"effort_{level}", f"Knows the effort “{level}”") for level in EFFORTS),
 ]
 TIMEOUTS = {

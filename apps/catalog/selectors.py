@@ -15,8 +15,11 @@ from apps.catalog.models import PRICES, AllowedNetwork, Credential, Deployment, 
 from apps.catalog.models import Provider as ProviderRow
 from apps.catalog.places import place_of
 from apps.domain import snapshot
+from apps.domain.providers import registry as vendors
 
 log = structlog.get_logger(__name__)
+
+NO_KEY = "no key"  # on the row of a call to who needs none
 
 
 def private_networks() -> tuple[str, ...]:
@@ -162,6 +165,8 @@ def _deployments(
 
 def _providers() -> dict[int, snapshot.Provider]:
     credentials = _credentials()
+    everybodys = Credential.objects.filter(provider=OuterRef("pk"), tenant=None)
+    rows = ProviderRow.objects.filter(is_enabled=True).annotate(is_keyed=Exists(everybodys))
     return {
         row.pk: snapshot.Provider(
             id=row.pk,
@@ -170,7 +175,7 @@ def _providers() -> dict[int, snapshot.Provider]:
             protocol=row.protocol,
             base_url=row.base_url,
             host=row.host,
-            credentials=tuple(credentials.get(row.pk, ())),
+            credentials=(*credentials.get(row.pk, ()), *(() if row.is_keyed else _keyless(row))),
             timeouts=timeouts_of(row),
             on_disconnect="drain" if row.on_disconnect == "drain" else "cancel",
             options=row.options,
@@ -178,7 +183,7 @@ def _providers() -> dict[int, snapshot.Provider]:
             tags=frozenset(row.tags),
             healthy=row.is_healthy,
         )
-        for row in ProviderRow.objects.filter(is_enabled=True)
+        for row in rows
     }
 
 
@@ -213,6 +218,15 @@ def _credentials() -> dict[int, list[snapshot.Credential]]:
             )
         )
     return found
+
+
+def _keyless(row: ProviderRow) -> tuple[snapshot.Credential, ...]:
+    """What stands for the credential of a provider that was given none, not even a disabled one, and needs none. No
+    row has its id."""
+    vendor = vendors.VENDORS.get(row.vendor)
+    if vendor is None or vendor.needs_key:
+        return ()
+    return (snapshot.Credential(id=-row.pk, alias=NO_KEY, secret=snapshot.Secret("", host=row.host)),)
 
 
 def _opened(rows: QuerySet[Credential]) -> list[tuple[Credential, str | None]]:

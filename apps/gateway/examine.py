@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from apps.gateway.context import Message, RequestContext
 
 
+_NAMED = 20  # models, to who has to choose
+
+
 async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     """Sets `call`, `prompt_bytes` and `model`.
 
@@ -27,6 +30,7 @@ async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     ctx.call.headers = ctx.headers
     ctx.prompt_bytes = estimate.prompt_bytes(body)
     assert ctx.principal is not None
+    ctx.call.model = ctx.call.model or _only(ctx)
     model = ctx.snapshot.models.get(ctx.call.model)
     if model is None or not usable(model, ctx.principal):
         raise errors.ModelNotFound(f"model: {ctx.call.model[:200]}", param="model")
@@ -46,6 +50,17 @@ def usable(model: Model, principal: Principal) -> bool:
     if model.tenant_ids is not None and principal.tenant_id not in model.tenant_ids:
         return False
     return principal.models is None or model.name in principal.models
+
+
+def _only(ctx: RequestContext) -> str:
+    """The model of a call that names none: the one that its key can chat with here. Raises InvalidRequest, naming
+    some to choose from."""
+    names = [model.name for model in visible(ctx) if "embeddings" not in model.capabilities]
+    if len(names) == 1:
+        return names[0]
+    message = "Missing required parameter: 'model'"
+    message += f", one of {', '.join(names[:_NAMED])}." if names else ": this key may use none."
+    raise errors.InvalidRequest(message, param="model", code="missing_required_parameter")
 
 
 def _check_kind(model: Model, ctx: RequestContext) -> None:

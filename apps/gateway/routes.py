@@ -43,7 +43,7 @@ def completion(scope: Scope) -> endpoints.Endpoint | None:
 
 
 async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI application for every path under `/v1` and `/anthropic/v1`, for `/chat`, and for those that were meant to be there."""
+    """ASGI application for `/chat`, every path under `/v1` and `/anthropic/v1`, and those meant to be there."""
     method = scope["method"]
     methods = ROUTES.get(scope["path"]) or _lenient(scope["path"])
     if methods is not None and (endpoint := methods.get(method)) is not None:

@@ -47,6 +47,25 @@ def test_a_model_for_nobody_in_particular_is_everyones():
     assert (compiled()["claude"].tenant_ids, compiled()["claude"].display_name) == (None, "claude")
 
 
+def test_who_needs_no_key_is_asked_without_one_until_it_is_given_one(acme):
+    provider = factories.provider("Ollama", vendor="ollama", protocol="ollama_chat")
+    strict = factories.provider("Anthropic")
+    for name, row in (("local", provider), ("claude", strict)):
+        factories.deployment(factories.model(name), row)
+
+    def credentials(name):
+        return [(found.id, found.alias) for found in compiled()[name].deployments[0].provider.credentials]
+
+    assert credentials("local") == [(-provider.pk, "no key")]
+    assert credentials("claude") == []
+    own = factories.credential(provider, alias="own", secret=SECRET, tenant=acme)
+    assert credentials("local") == [(own.pk, "own"), (-provider.pk, "no key")]
+    shared = factories.credential(provider, alias="shared", secret=SECRET)
+    assert credentials("local") == [(own.pk, "own"), (shared.pk, "shared")]
+    Credential.objects.filter(pk=shared.pk).update(is_enabled=False)
+    assert credentials("local") == [(own.pk, "own")]
+
+
 def test_deployments_come_with_provider_credential_and_price(acme):
     provider = factories.provider(
         "Anthropic",
