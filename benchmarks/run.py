@@ -1,6 +1,6 @@
 """`make bench`. Reads top to bottom: start everybody, measure in rounds, stop everybody, report.
 
-    python -m benchmarks.run [--rounds N] [--seconds S] [--streams N] [--output FOLDER] [--results FILE]
+    python -m benchmarks.run [--rounds N] [--seconds S] [--streams N] [--paced N] [--output FOLDER] [--results FILE]
 
 Five rounds; within each, every contender has its turn at every kind of call, and who goes first rotates. The gateway
 has one core, the load generator and the simulated provider the others. A figure is the median of its rounds.
@@ -28,7 +28,6 @@ ONE, MANY = 1, 32
 MODES: tuple[Mode, ...] = ("call", "stream")
 VARIANTS = ("stock", "straight")  # of the bare relay, for many connections only
 LONG_STREAMS = ("weir", "off")  # what an event costs shows by streams of two lengths
-PACED_STREAMS = 200
 PACED = ("direct", "bare", "weir")
 IDLE_ROUNDS = 3  # memory hardly differs from one to the next
 BURST = 1  # each event of the provider in a packet of its own, as in life
@@ -39,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.2, help="a window of measurement")
     parser.add_argument("--streams", type=int, default=500, help="held open to see what each costs")
+    parser.add_argument("--paced", type=int, default=200, help="streams at once at 50 events a second")
     parser.add_argument("--output", type=Path, default=servers.ROOT / "var" / "bench", help="where latest.json goes")
     parser.add_argument("--results", type=Path, default=servers.ROOT / "benchmarks" / "RESULTS.md")
     options = parser.parse_args(arguments)
@@ -71,7 +71,9 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
             memory = await session.memory()
             for number in range(min(options.rounds, IDLE_ROUNDS)):
                 print(f"paced streams, round {number + 1}", flush=True)
-                await paced_round(session, [each for each in racing if each.name in PACED], turn=number)
+                await paced_round(
+                    session, [each for each in racing if each.name in PACED], streams=options.paced, turn=number
+                )
         finally:
             session.stop()
         for number in range(min(options.rounds, IDLE_ROUNDS)):
@@ -110,10 +112,10 @@ async def one_round(session: Session, racing: list[Contender], *, turn: int) -> 
         await session.load(Cell(contender.name, "long", MANY))
 
 
-async def paced_round(session: Session, racing: list[Contender], *, turn: int) -> None:
+async def paced_round(session: Session, racing: list[Contender], *, streams: int, turn: int) -> None:
     for pair in wire.PACED_PAIRS:
         for contender in rotated([each for each in racing if pair in each.pairs], turn=turn):
-            await session.paced(Cell(contender.name, "paced", PACED_STREAMS, pair))
+            await session.paced(Cell(contender.name, "paced", streams, pair))
 
 
 def rotated(items: list[Contender], *, turn: int) -> list[Contender]:

@@ -19,7 +19,7 @@ from benchmarks.servers import HOST, Cores, NotStarted, Server
 WARM_UP_SHARE = 0.2  # of a window, thrown away
 IDLE_WARM_UP_SECONDS = 1.0
 OPENING_SECONDS = 60.0
-PACED_SECONDS = 60.0  # for streams of five seconds
+PACED_SECONDS = 60.0  # for streams of three seconds
 
 
 @dataclass

@@ -16,7 +16,7 @@ LONG_EVENTS = 253
 PATHS: dict[Dialect, str] = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
 LAST_EVENTS: dict[Dialect, bytes] = {"anthropic": b"event: message_stop", "openai": b"data: [DONE]"}
 IDLE_MODEL = "claude-stall-after-2"
-PACED_WORDS = "clock-tokens-250-pace-20"  # 50 events a second, five seconds long, each with the moment that it left
+PACED_WORDS = "clock-tokens-150-pace-20"  # 50 events a second for three, each with the moment that it left
 LONG_MODEL = "claude-tokens-247"  # and six events around them
 # Callers' names: where they are served, and under which name. The words in it are the simulator's script.
 MODELS: dict[str, tuple[Dialect, str]] = {

@@ -12,7 +12,19 @@ from benchmarks.servers import ROOT
 
 
 def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.run", "--rounds", "1", "--seconds", "0.1", "--streams", "5"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.run",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.1",
+        "--streams",
+        "5",
+        "--paced",
+        "3",
+    ]
     command += ["--output", str(tmp_path), "--results", str(tmp_path / "RESULTS.md")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
     done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300)
@@ -35,6 +47,9 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         ("off", "anthropic→anthropic"),
         ("weir-pg", "anthropic→anthropic"),
     }
+    assert [row for row in document["others"] if not row["valid"]] == []
+    paced = {(row["name"], row["pair"]) for row in document["others"] if row["mode"] == "paced"}
+    assert paced >= {("direct", "anthropic→anthropic"), ("weir", "anthropic→anthropic"), ("weir", "anthropic→openai")}
     assert document["missing"] == {"litellm": "not installed", "portkey": "not installed"}
     assert document["ledger"]["answered"] == document["ledger"]["ok"] > 0
     assert document["ledger"]["other"] == 5
