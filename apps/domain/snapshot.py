@@ -26,11 +26,14 @@ class Secret:
     Bound to a host: `reveal_for` raises ValueError for another one.
     """
 
-    __slots__ = ("_host", "_value")
+    __slots__ = ("_host", "_telling", "_value")
 
     def __init__(self, value: str, *, host: str) -> None:
         self._value = value
         self._host = host
+        # AWS's are an id, a secret and a session's token in one.
+        parts = dict.fromkeys((value, *value.split(":")))
+        self._telling = tuple(part for part in parts if len(part) >= _TELLING)
 
     def reveal_for(self, host: str) -> str:
         if host != self._host:
@@ -40,10 +43,10 @@ class Secret:
     def cut_from(self, told: bytes) -> bytes:
         """What a provider says, without the secret it was asked with, however JSON spells it: some repeat it in their
         errors. A short one stays: a local server takes any, and words as `token` are part of what everybody says."""
-        if len(self._value) < _TELLING:
-            return told
-        told = told.replace(self._value.encode(), _CUT)
-        return re.sub(b"".join(map(_spelt, self._value)), _CUT, told) if b"\\" in told else told
+        for value in self._telling:
+            told = told.replace(value.encode(), _CUT)
+            told = re.sub(b"".join(map(_spelt, value)), _CUT, told) if b"\\" in told else told
+        return told
 
     def __repr__(self) -> str:
         return "Secret(•••)"

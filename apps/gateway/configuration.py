@@ -27,6 +27,7 @@ from apps.gateway.keyring import Keyring
 from apps.gateway.underway import Underway
 from apps.keys import peppers, uses
 from apps.keys import selectors as key_selectors
+from apps.outbound import signing
 from apps.quotas import selectors as quotas
 from apps.runtime import clock
 from apps.runtime.database import LONG_PATIENCE_SECONDS, DatabaseThread
@@ -203,10 +204,13 @@ def _compile(revision: int) -> Snapshot:
     now = int(clock.now())
     book = quotas.rule_book()
     active_tenants, active_projects = tenants.active_tenants(), tenants.active_projects()
+    models = catalog.snapshot_models(now)
+    if any(way.provider.protocol.startswith("bedrock") for model in models.values() for way in model.deployments):
+        signing.warm()
     return Snapshot(
         revision=revision,
         compiled_at=time.time(),
-        models=catalog.snapshot_models(now),
+        models=models,
         tenants={tenant: book.tenants.get(tenant, UNRESTRAINED) for tenant in active_tenants},
         projects={project: book.projects.get(project, UNRESTRAINED) for project in active_projects},
         model_rules=book.models,

@@ -60,7 +60,7 @@ async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: way
     url = way.vendor.count_url(provider.base_url, protocol, model=way.target.model, options=provider.options)
     assert url is not None
     body = counter.write(ctx.call, way.target)
-    headers = ways.headers(ctx, candidate, way, number=1)
+    headers = await ways.signed(ways.headers(ctx, candidate, way, number=1), candidate, way, url=url, body=body)
     answer = await outbound.open("POST", url, headers=headers, body=body, timeouts=provider.timeouts)
     try:
         told = await answer.read(_MAX_ANSWER_BYTES)

@@ -103,6 +103,7 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     )
     attempt.protocol = way.target.protocol
     headers = ways.headers(ctx, candidate, way, number=attempt.number)
+    headers = await ways.signed(headers, candidate, way, url=way.url, body=exchange.body)
     await attempt.intend()
     timeouts = attempt.deployment.provider.timeouts
     answer = attempt.answer = await outbound.open(

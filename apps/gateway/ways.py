@@ -14,6 +14,7 @@ from apps.domain.routing import plan
 from apps.domain.routing.turns import Turns
 from apps.gateway.cooling import cooling
 from apps.gateway.known import Known
+from apps.outbound import signing
 
 if TYPE_CHECKING:
     from apps.domain.protocols.contract import ClientCall
@@ -102,3 +103,15 @@ def headers(ctx: RequestContext, candidate: plan.Try, way: Way, *, number: int) 
     if vendor.trace_header is not None:
         made.append((vendor.trace_header, f"{ctx.request_id}/{number}"))
     return made
+
+
+async def signed(
+    headers: list[tuple[str, str]], candidate: plan.Try, way: Way, *, url: str, body: bytes
+) -> list[tuple[str, str]]:
+    """The headers of a request that its vendor wants signed whole, as far as the credential does that. Raises
+    UpstreamAuth."""
+    if not way.vendor.signer:
+        return headers
+    provider = candidate.deployment.provider
+    secret = candidate.credential.secret.reveal_for(provider.host)
+    return await signing.sign("POST", url, headers=headers, body=body, secret=secret, options=provider.options)

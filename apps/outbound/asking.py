@@ -17,7 +17,9 @@ from apps.domain.protocols import refusal
 from apps.domain.providers.registry import vendor as vendor_of
 from apps.domain.providers.vendor import Vendor
 from apps.domain.snapshot import Secret, Timeouts
+from apps.outbound import signing
 
+HeaderList = list[tuple[str, str]]
 _MOST_WORDS = 600
 _Found = TypeVar("_Found")
 
@@ -37,8 +39,15 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     def vendor(self) -> Vendor:
         return vendor_of(self.vendor_slug)
 
-    def headers(self, *more: tuple[str, str]) -> list[tuple[str, str]]:
+    def headers(self, *more: tuple[str, str]) -> HeaderList:
         return [*more, *self.vendor.headers(self.secret.reveal_for(""), client={})]
+
+    async def signed(self, method: str, url: str, *, headers: HeaderList, body: bytes) -> HeaderList:
+        """As far as the vendor wants it. Raises UpstreamAuth."""
+        if not self.vendor.signer:
+            return headers
+        secret = self.secret.reveal_for("")
+        return await signing.sign(method, url, headers=headers, body=body, secret=secret, options=self.options)
 
     def words(self, body: bytes) -> str:
         """The provider's own, without the credential and without what surrounds them in JSON."""

@@ -80,7 +80,7 @@ async def _probe(asked: Asked, seconds: float) -> ProbeResult:
 
 
 async def _ask(outbound: Outbound, asked: Asked, url: str, seconds: float) -> tuple[int, bytes]:
-    headers = asked.headers(("accept", "application/json"))
+    headers = await asked.signed("GET", url, headers=asked.headers(("accept", "application/json")), body=b"")
     answer = await outbound.open("GET", url, headers=headers, body=b"", timeouts=asking.patience(seconds))
     try:
         return answer.status, await answer.read(_LIMIT)

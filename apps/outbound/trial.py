@@ -50,7 +50,8 @@ async def _trial(asked: Asked, model: str, stream: bool, seconds: float) -> Tria
     outbound = Outbound(private_networks=asked.private_networks)
     status, ok, words = 0, False, ""
     try:
-        status, ok, message = 200, True, await _ask(outbound, asked, model, stream, seconds)
+        message = await _ask(outbound, asked, model, stream, seconds)
+        status, ok = 200, True
     except _Failed as failure:
         status, message, words = failure.status, str(failure), failure.words
         ok = status == 400 and _OUT_OF_ROOM in words
@@ -68,6 +69,7 @@ async def _ask(outbound: Outbound, asked: Asked, model: str, stream: bool, secon
     url = vendor.url(asked.base_url, asked.protocol, model=model, stream=stream, options=asked.options)
     accept = registry.UPSTREAMS[asked.protocol].accept if stream else "application/json"
     headers = asked.headers(("content-type", "application/json"), ("accept", accept))
+    headers = await asked.signed("POST", url, headers=headers, body=exchange.body)
     answer = await outbound.open("POST", url, headers=headers, body=exchange.body, timeouts=asking.patience(seconds))
     try:
         if answer.status != 200:
@@ -88,16 +90,12 @@ async def _whole(exchange: Exchange, answer: Answer) -> str:
 
 async def _stream(exchange: Exchange, answer: Answer) -> str:
     """To its end: a stream that only begins well is no good."""
-    started = time.monotonic()
-    first = None
     while chunk := await answer.chunk():
         exchange.feed(chunk)
-        if first is None and exchange.seen.started:
-            first = round((time.monotonic() - started) * 1000)
     exchange.close()
     if (error := exchange.seen.error) is not None:
         raise _Failed("The stream failed.", status=200, words=error.message)
-    return f"It streams to the end; from head to first event {first or 0} ms."
+    return f"{exchange.seen.model or 'The model'} streams to the end."
 
 
 def _exchange(asked: Asked, *, model: str, stream: bool) -> Exchange:

@@ -6,6 +6,7 @@ from apps.domain.providers import (
     anthropic,
     anthropic_compatible,
     azure_openai,
+    bedrock,
     cerebras,
     minimax,
     ollama,
@@ -20,7 +21,7 @@ from apps.domain.providers import (
 from apps.domain.providers.vendor import Vendor
 
 _MODULES = (
-    *(anthropic, openai, azure_openai),
+    *(anthropic, openai, azure_openai, bedrock),
     *(cerebras, zai, minimax, synthetic, openrouter),
     *(ollama, vllm, openai_compatible, anthropic_compatible),
     simulated,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apps.domain.providers import openai
+from apps.domain.providers import bedrock, openai
 from apps.domain.providers.anthropic import DEFAULTS, FORWARDS
 from apps.domain.providers.anthropic_compatible import authorize
 from apps.domain.providers.vendor import COUNT_PATHS, LIST_PATHS, PATHS, Vendor
@@ -21,6 +21,7 @@ VENDOR = Vendor(
         "ollama_chat",
     ),
     authorize=authorize,
+    address=bedrock.address,
     forwards=(*FORWARDS, "x-simulate"),
     defaults=DEFAULTS,
     trace_header="x-weir-request",
