@@ -57,8 +57,9 @@ planes = ProtocolTypeRouter(
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """A completion under its own path goes straight in: routing it costs as much as the two rooms after."""
-    if entrance.is_pinned(scope):
-        await entrance.pinned(scope, receive, send)
-        return
     straight = routes.completion(scope)
+    if straight is not None and engine.current is None:
+        await entrance.opened()
+    if entrance.is_pinned(scope):
+        straight = entrance.pinned
     await (planes if straight is None else straight)(scope, receive, send)

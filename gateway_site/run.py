@@ -83,7 +83,7 @@ def _serve(supervisor: Supervisor, *, port: int) -> NoReturn:
     supervisor.start("worker", WORKER, variables=variables)
     ready = f"http://{HOST}:{port}/health/ready"
     supervisor.wait_until(lambda: answers(ready), seconds=READY_SECONDS, what="the gateway")
-    _say(welcome(card))
+    _say(welcome(card, ports=pinned_ports(f"http://{HOST}:{port}")))
     supervisor.watch()
 
 
@@ -131,15 +131,31 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def welcome(card: dict[str, str]) -> str:
+def pinned_ports(base_url: str) -> dict[str, str]:
+    """What the gateway says of each port of a pinned endpoint: "open", or why it is not."""
+    headers = {"Authorization": f"Bearer {env.secret('WEIR_OPERATOR_TOKEN')}"}
+    request = urllib.request.Request(f"{base_url}/health/detailed", headers=headers)  # noqa: S310  # http, as above
+    try:
+        with _DIRECT.open(request, timeout=5) as answer:
+            told: dict[str, str] = json.load(answer)["process"]["ports"]
+            return told
+    except (OSError, ValueError, LookupError):
+        return {}  # they are told in the admin too
+
+
+def welcome(card: dict[str, str], *, ports: Mapping[str, str] | None = None) -> str:
     base = card["base_url"]
+    pinned = "".join(
+        f"  Pinned to one model            http://{HOST}:{port}{'' if state == 'open' else f' ({state})'}\n"
+        for port, state in (ports or {}).items()
+    )
     question = '{"model": "claude-sonnet-4-6", "max_tokens": 200, "stream": true, "messages": [{"role": "user", '
     return f"""
 Weir is running; Ctrl-C stops it.
 
   Claude and Anthropic clients   {base}
   OpenAI clients                 {base}/v1
-  API key                        {card["api_key"]}
+{pinned}  API key                        {card["api_key"]}
   Admin                          {card["admin_url"]}
     {card["admin_user"]:<28} {card["admin_password"]}
   The same, for programs         {handout.PATH}

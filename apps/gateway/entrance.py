@@ -29,13 +29,19 @@ def is_pinned(scope: Scope) -> bool:
 
 async def pinned(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI application for all that has come in by a pinned way."""
-    with contextlib.suppress(Exception):  # where it cannot start, the endpoint that is asked for says so
-        await engine.running()
+    await opened()
     found, inner = _entered(scope)
     if found is None and engine.current is not None:
         await endpoints.unknown_endpoint(inner, receive, send)
     else:
         await routes.data_plane({**inner, PINNED: found}, receive, send)
+
+
+async def opened() -> None:
+    """Until it is known what is pinned, under a server that sends no lifespan. Where the engine cannot start, whatever
+    is asked for says so."""
+    with contextlib.suppress(Exception):
+        await engine.running()
 
 
 def _entered(scope: Scope) -> tuple[PinnedEndpoint | None, Scope]:

@@ -59,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def run() -> Report:
     """Every check, in the caller's thread: a statement on the database, a round trip to Redis where there is one."""
-    checks = [configuration(), storage(), journals(), database()]
+    checks = [configuration(), storage(), journals(), ports(), database()]
     if settings.REDIS_URL:
         checks.append(redis_server())
     return Report(tuple(checks), draining=state.draining)
@@ -84,6 +84,12 @@ def journals() -> Check:
     orphaned, refused = state.journals_orphaned, state.outcomes_refused
     message = f"{orphaned} orphaned, {refused} outcomes refused" if orphaned or refused else ""
     return Check(name="journals", ok=not message, message=message)
+
+
+def ports() -> Check:
+    """Of pinned endpoints: one that cannot be opened leaves the others, and all other ways, as they are."""
+    shut = [f"{port}: {why}" for port, why in sorted(state.ports.items()) if why]
+    return Check(name="ports", ok=not shut, message=f"port {', '.join(shut)}" if shut else "")
 
 
 def database() -> Check:

@@ -30,6 +30,11 @@ class RuntimeCollector(Collector):
             ("weir_journal_lag_seconds", state.journal_lag, "Age of the oldest record that the ledger lacks."),
             ("weir_journals_orphaned", state.journals_orphaned, "Journals of the folder that nobody has taken over."),
             ("weir_journal_refused", state.outcomes_refused, "Outcomes in the folder that the ledger does not take."),
+            (
+                "weir_ports_failed",
+                sum(map(bool, tuple(state.ports.values()))),
+                "Ports that should be open and are not.",
+            ),
             ("weir_storage_full", float(state.storage_full), "1 while new calls are refused for want of disk."),
             ("weir_clock_ahead_seconds", clock.ahead(), "How far this machine's clock is ahead of the database's."),
             ("weir_loop_lag_seconds", state.loop_lag, "How late the event loop ran its last tick."),

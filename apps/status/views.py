@@ -143,4 +143,5 @@ def process() -> dict[str, Any]:
         "snapshot_age_seconds": state.snapshot_age,
         "journal_lag_seconds": state.journal_lag,
         "loop_lag_seconds": state.loop_lag,
+        "ports": {str(port): why or "open" for port, why in sorted(state.ports.items())},
     }

@@ -36,7 +36,7 @@ class Gateway:
             access_log=False,
             http=protocol(stall=settings.WEIR_STALL_SECONDS),
         )
-        self._server = uvicorn.Server(config)
+        self._server = self.serve_with(config)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._thread.start()
@@ -44,6 +44,9 @@ class Gateway:
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://{self.host}:{self.port}"
         self.client = httpx2.Client(base_url=self.url, timeout=DEADLINE)
+
+    def serve_with(self, config: uvicorn.Config) -> uvicorn.Server:
+        return uvicorn.Server(config)
 
     @property
     def engine(self) -> engines.Engine:

@@ -21,6 +21,7 @@ import httpx2
 import pytest
 
 from gateway_site import handout
+from gateway_site.run import welcome
 from tests.architecture import tree
 from tests.house.processes import alive, family
 from tests.services import free_port
@@ -218,3 +219,11 @@ def test_it_stops_starts_again_with_the_same_data_and_hands_out_what_was_lost(tm
 
 def test_the_handout_knows_its_keys():
     assert list(handout.KEYS) == KEYS.split()
+
+
+def test_pinned_ports_are_told_with_what_is_wrong_with_them():
+    card = dict.fromkeys(KEYS.split(), "x") | {"base_url": "http://127.0.0.1:8000"}
+    told = welcome(card, ports={"8091": "open", "8092": "in use"})
+    assert "  Pinned to one model            http://127.0.0.1:8091\n" in told
+    assert "http://127.0.0.1:8092 (in use)\n" in told
+    assert "Pinned" not in welcome(card)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -121,6 +122,18 @@ def test_settings_show_the_order_in_which_deployments_are_tried(operator: Client
     (told,) = operator.get("/settings").json()["models"]
     assert told["name"] == "claude"
     assert [row["provider"] for row in told["deployments"]] == ["First", "Second"]
+
+
+def test_a_port_that_is_not_open_degrades_and_is_told(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.snapshot_at = time.time()
+    monkeypatch.setattr(state, "ports", {8092: "", 8091: "in use"})
+    answer = operator.get("/health/detailed")
+    told = answer.json()
+    assert (answer.status_code, told["status"]) == (200, "degraded")
+    found = next(check for check in told["checks"] if check["name"] == "ports")
+    assert (found["ok"], found["message"]) == (False, "port 8091: in use")
+    assert told["process"]["ports"] == {"8091": "in use", "8092": "open"}
+    assert f'weir_ports_failed{{replica="{state.replica}"}} 1.0' in operator.get("/metrics").content.decode()
 
 
 def test_detailed_health_tells_of_checks_process_and_providers(operator: Client) -> None:

@@ -1,0 +1,117 @@
+"""A pinned endpoint's own port on the real server, which opens and closes it as the configuration changes."""
+
+from __future__ import annotations
+
+import gc
+import socket
+
+import httpx2
+import pytest
+
+from apps.catalog import services as catalog
+from apps.catalog.models import Model
+from apps.runtime.state import state
+from apps.usage.models import Entry
+from gateway_site.ports import Ports
+from gateway_site.server import DrainingServer, pinned_ports
+from tests.gateway.calls import ANTHROPIC, OPENAI, body_of
+from tests.gateway.conftest import Gateway
+from tests.servers import until
+from tests.services import free_port
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Ported(Gateway):
+    """Under the server that is deployed."""
+
+    def serve_with(self, config):
+        return DrainingServer(config, prestop=0, drain=20, ports=Ports(pinned_ports, share=False))
+
+    def pin(self, name: str, model: str, **fields):
+        row = catalog.create_endpoint(
+            actor=self.world.alice, name=name, model=Model.objects.get(name=model), port=free_port(), **fields
+        )
+        self.refresh()
+        return row
+
+    def change(self, endpoint, **fields) -> None:
+        catalog.update_endpoint(endpoint, actor=self.world.alice, **fields)
+        self.refresh()
+
+
+@pytest.fixture
+def gateway(world):
+    running = Ported(world)
+    yield running
+    running.stop()
+    state.draining = False
+    state.ports.clear()
+    gc.unfreeze()
+
+
+def client(gateway, port, **headers) -> httpx2.Client:
+    headers = {"x-api-key": gateway.world.key, **headers}
+    return httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30)
+
+
+def opened(*endpoints) -> None:
+    wanted = {endpoint.port: "" for endpoint in endpoints}
+    until(lambda: state.ports == wanted)
+
+
+def test_a_port_opens_serves_its_model_only_and_closes_without_a_restart(gateway):
+    sonnet, gpt = gateway.pin("sonnet", "claude-test"), gateway.pin("gpt", "gpt-test")
+    opened(sonnet, gpt)
+    for endpoint, model in ((sonnet, "claude-test"), (gpt, "gpt-test")):
+        with client(gateway, endpoint.port) as caller:
+            for path in (ANTHROPIC, OPENAI):
+                assert caller.post(path, content=body_of(path, model="unknown")).status_code == 200
+            assert [found["id"] for found in caller.get("/v1/models").json()["data"]] == [model]
+    gateway.settle()
+    booked = Entry.objects.values_list("pinned_id", "model_name").distinct().order_by("model_name")
+    assert list(booked) == [(sonnet.pk, "claude-test"), (gpt.pk, "gpt-test")]
+    gateway.change(sonnet, is_enabled=False)
+    opened(gpt)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", sonnet.port), timeout=5)
+    gateway.change(sonnet, is_enabled=True)
+    opened(sonnet, gpt)
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/", "/health/live", "/e/gpt/v1/models", "/metrics"])
+def test_a_port_has_the_data_plane_of_its_endpoint_and_nothing_else(gateway, path):
+    sonnet = gateway.pin("sonnet", "claude-test")
+    gpt = gateway.pin("gpt", "gpt-test", hosts=["gpt.example"])
+    opened(sonnet, gpt)
+    with client(gateway, sonnet.port, accept="text/html") as caller:
+        assert caller.get(path).status_code == 404
+        listed = caller.get("/v1/models", headers={"host": "gpt.example"}).json()["data"]
+        assert [found["id"] for found in listed] == ["claude-test"], "what a caller says it has asked does not matter"
+
+
+def test_a_connection_that_is_kept_finds_no_endpoint_when_it_is_disabled(gateway):
+    sonnet = gateway.pin("sonnet", "claude-test")
+    opened(sonnet)
+    with client(gateway, sonnet.port) as caller:
+        assert caller.post(ANTHROPIC, content=body_of(ANTHROPIC)).status_code == 200
+        gateway.change(sonnet, is_enabled=False)
+        opened()
+        assert caller.post(ANTHROPIC, content=body_of(ANTHROPIC)).status_code == 404
+
+
+def test_a_port_can_become_another_endpoints(gateway):
+    sonnet, gpt = gateway.pin("sonnet", "claude-test"), gateway.pin("gpt", "gpt-test")
+    port = sonnet.port
+    gateway.change(sonnet, port=None)
+    gateway.change(gpt, port=port)
+    opened(gpt)
+    with client(gateway, port) as caller:
+        assert caller.get("/v1/models").json()["data"][0]["id"] == "gpt-test"
+
+
+def test_the_listed_networks_hold_at_a_port(gateway):
+    sonnet = gateway.pin("sonnet", "claude-test", networks=["192.0.2.0/24"])
+    opened(sonnet)
+    with client(gateway, sonnet.port) as caller:
+        assert caller.post(ANTHROPIC, content=body_of(ANTHROPIC)).status_code == 403
