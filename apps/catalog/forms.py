@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
-from django.urls import reverse
-from django.utils.html import format_html
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminSelectWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from apps.audit.fields import DollarsField, SeveralField, WordsField, offer_also
 from apps.audit.forms import Lasting
-from apps.catalog.models import Credential, Deployment, Model, Price, Provider, vendor_choices
-from apps.domain.providers import registry
+from apps.catalog.models import Credential, Deployment, Model, Price
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 CAPABILITIES = [
@@ -28,70 +24,6 @@ CAPABILITIES = [
     ("embeddings", "Gives embeddings, and nothing else"),
     *((f"effort_{level}", f"Knows the effort “{level}”") for level in EFFORTS),
 ]
-TIMEOUTS = {
-    "connect_timeout": ("Connect, seconds", "For the connection and its encryption to stand."),
-    "first_byte_timeout": ("First byte, seconds", "From the request to the first byte of the answer."),
-    "idle_timeout": ("Silence, seconds", "The longest pause within an answer."),
-    "total_timeout": ("In all, seconds", "The longest that the provider may take with a whole answer."),
-}
-
-ADDRESS = (
-    "Without the endpoint's own path. Another host erases the secrets of the credentials. A private address needs its "
-    'network opened: <a class="weir-link" href="{}" target="_blank">Allowed networks</a>.'
-)
-
-
-def _vendors() -> str:
-    """What `static/admin/provider.js` fills in when a vendor is chosen."""
-    vendors = registry.VENDORS.items()
-    return json.dumps({slug: {"protocols": vendor.protocols, "base_url": vendor.home({})} for slug, vendor in vendors})
-
-
-class ProviderForm(forms.ModelForm):
-    """The vendor's own address where none is typed."""
-
-    vendor = forms.ChoiceField(
-        choices=vendor_choices,
-        initial="anthropic",
-        widget=UnfoldAdminSelectWidget,
-        help_text="Decides how requests are signed, and fills in protocol and address.",
-    )
-    tags = WordsField(none=[], help_text="Words with commas between them, to find it by.")
-
-    class Meta:
-        model = Provider
-        fields = [
-            *("name", "vendor", "protocol", "base_url", "is_enabled", "tags", "on_disconnect"),
-            *(*TIMEOUTS, "check_interval_seconds", "max_failures"),
-        ]
-        labels = {
-            "on_disconnect": "When the caller leaves",
-            "check_interval_seconds": "Check every, seconds",
-            "max_failures": "Failures until it counts as down",
-            **{name: label for name, (label, _) in TIMEOUTS.items()},
-        }
-        help_texts = {
-            "is_enabled": "No calls go to a disabled provider.",
-            "on_disconnect": "Read to the end, its tokens are known exactly; cancelled, they are estimated.",
-            **{name: help_text for name, (_, help_text) in TIMEOUTS.items()},
-        }
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        if "vendor" in self.fields:
-            self.fields["vendor"].widget.attrs["data-vendors"] = _vendors()
-        if "base_url" in self.fields:
-            self.fields["base_url"].required = False
-            self.fields["base_url"].help_text = format_html(ADDRESS, reverse("admin:catalog_allowednetwork_changelist"))
-
-    def clean(self) -> dict[str, Any]:
-        values: dict[str, Any] = super().clean() or {}
-        vendor = registry.VENDORS.get(values.get("vendor") or "")
-        if vendor is not None and not values.get("base_url") and "base_url" not in self.errors:
-            values["base_url"] = vendor.base_url
-            if not vendor.base_url:
-                self.add_error("base_url", f"{vendor.label} has no address of its own: type where it is.")
-        return values
 
 
 class CredentialForm(Lasting, forms.ModelForm):
@@ -145,9 +77,11 @@ class DeploymentForm(Lasting, forms.ModelForm):
 
     class Meta:
         model = Deployment
-        fields = ["model", "provider", "upstream_model", "priority", "weight", "is_enabled"]
+        fields = ["model", "provider", "upstream_model", "protocol", "priority", "weight", "is_enabled"]
         help_texts = {
-            "upstream_model": "What the provider calls the model.",
+            "upstream_model": "What the provider calls the model. At Bedrock its id, or the id or ARN of a profile.",
+            "protocol": "Empty: the one that suits the caller and the model. At Bedrock Claude is invoked, others "
+            "converse.",
             "priority": "Lower goes first; others are tried when it fails.",
             "weight": "Its share within a priority.",
         }

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils import timezone
+from msgspec import structs
 
 from apps.audit import services as audit
 from apps.audit.models import Area
@@ -30,10 +31,16 @@ class _Question(NamedTuple):
     networks: tuple[str, ...]
 
 
-def check_provider(provider: Provider) -> ProbeResult:
-    """Ask for the provider's list of models, now, and remember the outcome."""
-    result = _ask(_question(provider, networks=AllowedNetwork.objects.cidrs()))
-    remember(provider, result=result)
+def check_provider(provider: Provider, *, secret: str | None = None) -> ProbeResult:
+    """Ask for the provider's list of models, now, and remember the outcome.
+
+    `secret`: ask with this one alone. That it is refused says nothing of the provider.
+    """
+    networks = AllowedNetwork.objects.cidrs()
+    question = _question(provider, networks=networks) if secret is None else _Question(provider, (secret,), networks)
+    result = _ask(question)
+    if secret is None or result.status not in _REFUSED:
+        remember(provider, result=result)
     return result
 
 
@@ -79,17 +86,13 @@ def _ask(question: _Question) -> ProbeResult:
             base_url=provider.base_url,
             secret=secret,
             private_networks=question.networks,
+            options=provider.options,
             seconds=_SECONDS,
         )
         if result.status not in _REFUSED:
             return result
     if not question.secrets:
-        return ProbeResult(
-            ok=True,
-            status=result.status,
-            milliseconds=result.milliseconds,
-            message="The provider answers, and wants a credential.",
-        )
+        return structs.replace(result, ok=True, message="The provider answers, and wants a credential.", words="")
     return result
 
 

@@ -106,6 +106,8 @@ class Provider(models.Model):
         vendor = registry.VENDORS.get(self.vendor)
         if vendor is not None and self.protocol not in vendor.protocols:
             raise ValidationError({"protocol": f"{vendor.label} does not speak {self.get_protocol_display()}."})
+        if not self.base_url:  # its field tells
+            return
         try:
             self.base_url = addresses.normalized(self.base_url)
             if not Provider.objects.filter(pk=self.pk, base_url=self.base_url, vendor=self.vendor).exists():

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from decimal import Decimal
 from typing import NamedTuple
 
 from django.utils import timezone
-from genai_prices import data_snapshot
-from genai_prices.types import ModelPrice, TieredPrices
 
 from apps.accounts.models import User
-from apps.catalog import services
+from apps.catalog import known, services
 from apps.catalog.models import Deployment, Provider
-from apps.domain import money
 
 LOOPBACK = "127.0.0.0/8"
 PROVIDERS = {
@@ -92,19 +88,7 @@ def _offer(offer: Offer, *, actor: User, provider: Provider, priced_from: dateti
 
 
 def prices(offer: Offer) -> dict[str, int]:
-    """Nano-USD per million tokens, as set_price takes them. What a vendor does not price by itself is left out."""
-    _, found = data_snapshot.get_snapshot().find_provider_model(offer.name, None, offer.vendor, None)
-    card: ModelPrice = found.get_prices(timezone.now())
-    named = {
-        "input": card.input_mtok,
-        "output": card.output_mtok,
-        "cache_read": card.cache_read_mtok,
-        "cache_write_5m": card.cache_write_mtok,
-        "cache_write_1h": card.cache_write_1h_mtok,
-    }
-    return {name: money.nano(_dollars(price)) for name, price in named.items() if price is not None}
-
-
-def _dollars(price: Decimal | TieredPrices) -> Decimal:
-    """Of a price with tiers by prompt length, the first: a card has one price a counter."""
-    return price.base if isinstance(price, TieredPrices) else price
+    """Nano-USD per million tokens, as set_price takes them."""
+    found = known.model(offer.name, at=offer.vendor, now=timezone.now())
+    assert found is not None
+    return found.prices

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpResponse
 from django.test import Client
@@ -36,10 +37,11 @@ class Desk:
     def form(self, page: str, *arguments: Any, **query: Any) -> Values:
         return fields(self.text(page, *arguments, **query))
 
-    def send(self, page: str, *arguments: Any, **changes: Any) -> HttpResponse:
-        """Fills the page's form in with `changes` and sends it."""
-        values = self.form(page, *arguments) | changes
-        return self.client.post(self.url(page, *arguments), {k: v for k, v in values.items() if v is not None})
+    def send(self, page: str, *arguments: Any, query: Values | None = None, **changes: Any) -> HttpResponse:
+        """Fills the page's form in with `changes` and sends it to where it is."""
+        values = self.form(page, *arguments, **(query or {})) | changes
+        url = self.url(page, *arguments) + (f"?{urlencode(query)}" if query else "")
+        return self.client.post(url, {k: v for k, v in values.items() if v is not None})
 
     def act(self, page: str, action: str, *rows: Any, **values: Any) -> HttpResponse:
         """Does an action of a list to some of its rows."""

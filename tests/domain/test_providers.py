@@ -153,7 +153,7 @@ def test_a_vendors_models_are_listed_beside_its_calls(slug):
 
 def test_a_vendor_says_what_one_has_to_know_before_choosing_it():
     for vendor in registry.VENDORS.values():
-        assert vendor.summary.endswith((".", ":")), vendor.slug
+        assert vendor.summary.endswith("."), vendor.slug
         assert len(vendor.summary) < 70, vendor.slug
         assert vendor.key_page.startswith("https://") or not vendor.needs_key, vendor.slug
         assert all(option.label for option in vendor.options), vendor.slug

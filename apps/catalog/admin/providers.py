@@ -7,19 +7,22 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import BaseModelFormSet, ModelForm
-from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import HttpRequest
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RadioFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.forms import named
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
-from apps.catalog import health, services
+from apps.catalog import services
+from apps.catalog.admin.connection import Connection
+from apps.catalog.admin.presets import Presets, chosen, with_options
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
-from apps.catalog.forms import CredentialForm, DeploymentForm, ProviderForm
+from apps.catalog.forms import CredentialForm, DeploymentForm
 from apps.catalog.models import AllowedNetwork, Credential, Deployment, Health, Provider
+from apps.catalog.provider_forms import ProviderForm, option_names
+from apps.domain.providers import registry
 
 
 class CredentialInline(Inline):
@@ -33,9 +36,6 @@ class CredentialInline(Inline):
         rows: QuerySet[Credential] = super().get_queryset(request)
         return rows.select_related("tenant", "provider")
 
-    def get_extra(self, request: HttpRequest, obj: Provider | None = None, **options: Any) -> int:
-        return 1 if obj is None else 0
-
     @display(description="Kept")
     def shown_secret(self, credential: Credential) -> str:
         if not credential.ciphertext:
@@ -46,7 +46,7 @@ class CredentialInline(Inline):
 class DeploymentOfProvider(Inline):
     model = Deployment
     form = DeploymentForm
-    fields = ["model", "upstream_model", "priority", "weight", "is_enabled"]
+    fields = ["model", "upstream_model", "protocol", "priority", "weight", "is_enabled"]
     autocomplete_fields = ["model"]
     show_change_link = True
     per_page = 50
@@ -112,7 +112,7 @@ class HealthFilter(RadioFilter):
 
 
 @admin.register(Provider)
-class ProviderAdmin(Switched):
+class ProviderAdmin(Presets, Connection, Switched):
     form = ProviderForm
     list_display = ["name", "vendor", "shown_health", "shown_state", "base_url", "deployments", "credentials"]
     list_filter = [("vendor", ChoicesDropdownFilter), IS_ENABLED, HealthFilter]
@@ -122,22 +122,33 @@ class ProviderAdmin(Switched):
     actions_detail = ["test_connection"]
     readonly_fields = ["shown_health", "shown_checked", "last_check_message"]
     nothing_yet = "A provider is where models are called: Anthropic, OpenAI, or anyone who speaks as they do."
-    about = (None, {"fields": ["name", "vendor", "protocol", "base_url", "is_enabled", "tags"]})
+    about = ["name", "vendor", "protocol", "base_url"]
     patience = ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "on_disconnect"]
-    checks = ["check_interval_seconds", "max_failures"]
-    add_fieldsets = [about, ("Patience and checks", {"fields": [*patience, *checks], "classes": ["collapse"]})]
     fieldsets = [
-        about,
+        (None, {"fields": [*about, "is_enabled", "tags"]}),
         ("Health", {"fields": ["shown_health", "shown_checked", "last_check_message"], "classes": ["tab"]}),
         ("Patience", {"fields": patience, "classes": ["tab"]}),
-        ("Checks", {"fields": checks, "classes": ["tab"]}),
+        ("Checks", {"fields": ["check_interval_seconds", "max_failures"], "classes": ["tab"]}),
     ]
 
     class Media:
-        js = ["admin/provider.js", "admin/post.js"]
+        js = ["admin/provider.js"]
 
     def get_fieldsets(self, request: HttpRequest, obj: Provider | None = None) -> Any:
-        return self.fieldsets if obj is not None else self.add_fieldsets
+        """What the vendor asks for besides is a field of the form; who may only look sees the column."""
+        if obj is None:
+            vendor = chosen(request)
+            return self.add_fieldsets(request, vendor) if vendor is not None else self.fieldsets
+        vendor = registry.VENDORS[obj.vendor]
+        may_change = self.has_change_permission(request, obj)
+        named = option_names(vendor) if may_change else ["options"] if vendor.options else []
+        told = [(None, {"fields": [*self.about, *named, "is_enabled", "tags"]}), *self.fieldsets[1:]]
+        if "openai_chat" in vendor.protocols:
+            told.append(("Dialect", {"fields": ["quirks"], "classes": ["tab"]}))
+        return told
+
+    def get_inlines(self, request: HttpRequest, obj: Provider | None) -> list[Any]:
+        return self.inlines if obj is not None else []
 
     def complete(self, rows: list[Provider]) -> None:
         """Two queries for the whole page."""
@@ -180,14 +191,17 @@ class ProviderAdmin(Switched):
     def save_model(self, request: HttpRequest, obj: Provider, form: ModelForm, change: bool) -> None:
         if not change:
             super().save_model(request, obj, form, change)
+            self.add(request, obj, form)
             return
-        services.update_provider(obj, actor=request.user, **self.changes(obj, form.changed_data))
+        changes = with_options(self.changes(obj, form.changed_data), names=form.changed_data, provider=obj)
+        before = Provider.objects.get(pk=obj.pk).origin
+        services.update_provider(obj, actor=request.user, **changes)
+        form.has_moved = obj.origin != before
 
     def save_related(self, request: HttpRequest, form: Any, formsets: list[Any], change: bool) -> None:
         """Said when nothing can be refused any more, and of secrets that were not typed anew on the same page."""
         super().save_related(request, form, formsets, change)
-        moved = {"vendor", "base_url"} & set(form.changed_data)
-        if change and moved and (empty := form.instance.credentials.filter(ciphertext="").count()):
+        if change and form.has_moved and (empty := form.instance.credentials.filter(ciphertext="").count()):
             messages.warning(request, f"The address is another one. Credentials without a secret now: {empty}.")
 
     def save_formset(self, request: HttpRequest, form: Any, formset: BaseModelFormSet, change: bool) -> None:
@@ -198,27 +212,6 @@ class ProviderAdmin(Switched):
 
     def switch(self, row: Provider, *, actor: Any, on: bool) -> None:
         services.update_provider(row, actor=actor, is_enabled=on)
-
-    # --- testing -----------------------------------------------------------------------------------------------
-
-    @action(description="Test connection", icon="bolt", permissions=["change"], attrs={"data-post": "1"})
-    def test_connection(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Asks on POST; a plain visit offers the button."""
-        provider = self.get_object(request, object_id)
-        if provider is None:
-            raise Http404
-        result = health.check_provider(provider) if request.method == "POST" else None
-        upstream = set(provider.deployments.values_list("upstream_model", flat=True))
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Connection to {provider}",
-            "object": provider,
-            "provider": provider,
-            "result": result,
-            "missing": sorted(upstream - set(result.models)) if result is not None and result.models else [],
-        }
-        return TemplateResponse(request, "admin/catalog/connection.html", context)
 
 
 @admin.register(AllowedNetwork)

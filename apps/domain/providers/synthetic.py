@@ -22,7 +22,7 @@ VENDOR = Vendor(
     },
     count_paths={},
     list_paths={"openai_chat": "/openai/v1/models", "anthropic_messages": "/openai/v1/models"},
-    summary="Open models, by subscription. Their names begin with hf:",
+    summary="Open models, by subscription.",
     key_page="https://synthetic.new",
     tags=("cloud",),
 )

@@ -88,8 +88,9 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     braces; `address` joins it and a path; `lists_at` makes of it where models are listed. `signer` names who signs a
     request whole (`outbound.signing`).
 
-    `summary` (a line), `key_page` (where keys are made), `needs_key` and `tags` are for whoever sets a provider up;
-    `prices` is what the price data call it. Quirks are explained where they are heeded: `protocols/openai_chat`.
+    `summary` (a line), `key_page` (where keys are made), `key_hint` (how they look), `needs_key` and `tags` are for
+    whoever sets a provider up; `prices` is what the price data call it. Quirks are explained where they are heeded:
+    `protocols/openai_chat`.
     """
 
     slug: str
@@ -112,6 +113,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     quirks: frozenset[str] = frozenset()
     summary: str = ""
     key_page: str = ""
+    key_hint: str = ""
     needs_key: bool = True
     tags: tuple[str, ...] = ()
     prices: str = ""

@@ -1,0 +1,181 @@
+"""Testing a provider's connection in the admin, and taking up models that it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from apps.audit.models import Record
+from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, Provider
+from apps.usage.models import Entry
+from tests import factories
+from tests.control.desk import Desk
+from tests.servers import Simulator, start_simulator
+
+pytestmark = pytest.mark.django_db
+TEST = "catalog_provider_test_connection"
+ADOPT = "catalog_provider_add_models"
+SECRET = "sk-a-secret-of-the-provider"
+STEPS = ("list", "call", "stream")
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    running = start_simulator(tmp_path_factory.mktemp("provider"), "--fast")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def near(db, simulator) -> Provider:
+    AllowedNetwork.objects.create(cidr="127.0.0.0/8")
+    return factories.provider("Near", vendor="simulated", base_url=simulator.base_url)
+
+
+@pytest.fixture
+def kept(near) -> Credential:
+    return factories.credential(near, secret=SECRET, alias="main")
+
+
+def step(desk: Desk, provider: Provider, name: str, **values):
+    return desk.client.post(desk.url(TEST, provider.pk), {"step": name, **values})
+
+
+def trials() -> list[dict]:
+    return [record.after for record in Record.objects.filter(action="provider.tested").order_by("pk")]
+
+
+def test_a_visit_asks_nobody_and_says_what_a_test_costs(desk, near, kept, simulator):
+    before = len(simulator.calls())
+    text = desk.text(TEST, near.pk)
+    for shown in ("Test now", "one token", "not yet", "main •••", "/static/admin/connection.js"):
+        assert shown in text, shown
+    assert "data-begins" not in text
+    assert len(simulator.calls()) == before
+
+
+def test_every_step_tells_what_came_of_it(desk, near, kept, simulator):
+    first = step(desk, near, "list").json()
+    assert first["ok"] is True
+    assert first["model"]
+    assert first["model"] in first["models"]
+    for name in ("call", "stream"):
+        told = step(desk, near, name, model="claude-test", credential=kept.pk).json()
+        assert (told["ok"], told["model"]) == (True, "claude-test")
+        assert "works" in told["row"]
+        assert " ms" in told["row"]
+    assert [call["path"] for call in simulator.calls()][-3:] == ["/v1/models", "/v1/messages", "/v1/messages"]
+    assert [(one["model"], one["stream"], one["credential"], one["works"]) for one in trials()] == [
+        ("claude-test", False, "main", True),
+        ("claude-test", True, "main", True),
+    ]
+    near.refresh_from_db()
+    assert near.last_check_ms is not None
+    assert not Entry.objects.exists()
+
+
+def test_without_a_script_all_steps_come_in_one_answer(desk, near, kept):
+    factories.deployment(at=near, upstream_model="not-on-its-list")
+    text = desk.client.post(desk.url(TEST, near.pk), {"model": "claude-test"}).content.decode()
+    assert text.count("weir-badge-good") >= len(STEPS)
+    for shown in ("not-on-its-list", "Test again", "Add ticked models"):
+        assert shown in text, shown
+    assert len(trials()) == 2
+
+
+def test_a_failure_is_told_in_the_providers_words_and_without_the_key(desk, near, kept):
+    told = step(desk, near, "call", model="claude-leak").json()  # it refuses the call and tells the key
+    assert told["ok"] is False
+    assert "[removed]" in told["row"].split("weir-words")[1]
+    assert SECRET not in told["row"]
+    assert trials()[0]["works"] is False
+
+
+def test_nobody_there_is_an_answer_too(desk, near, kept):
+    Provider.objects.filter(pk=near.pk).update(base_url="http://127.0.0.1:9")
+    factories.credential(near, alias="spare")
+    for name in STEPS:
+        told = step(desk, near, name, model="claude-test").json()
+        assert told["ok"] is False
+    near.refresh_from_db()
+    kept.refresh_from_db()
+
+
+def test_a_model_must_be_named_before_it_is_called(desk, near, kept, simulator):
+    before = len(simulator.calls())
+    assert "Name a model" in step(desk, near, "call").json()["row"]
+    assert len(simulator.calls()) == before
+    assert trials() == []
+
+
+def test_what_is_deployed_is_tried_in_the_protocol_of_its_deployment(desk, near, kept, simulator):
+    factories.deployment(at=near, upstream_model="gpt-test", protocol="openai_chat")
+    assert step(desk, near, "list").json()["model"] == "gpt-test"
+    assert step(desk, near, "call", model="gpt-test").json()["ok"] is True
+    assert simulator.calls()[-1]["path"] == "/v1/chat/completions"
+
+
+def test_a_tenants_own_credential_is_not_offered(desk, near, acme):
+    own = factories.credential(near, tenant=acme, alias="acmes-own")
+    assert "acmes-own" not in desk.text(TEST, near.pk)
+    step(desk, near, "call", model="claude-test", credential=own.pk)
+    assert trials()[0]["credential"] == ""
+
+
+def test_the_test_of_a_new_provider_begins_by_itself_and_once(desk, near, simulator):
+    response = desk.send(
+        "catalog_provider_add", query={"vendor": "simulated"}, base_url=simulator.base_url, secret=SECRET
+    )
+    assert response.status_code == 302
+    assert "data-begins" in desk.client.get(response["location"]).content.decode()
+    assert "data-begins" not in desk.client.get(response["location"]).content.decode()
+
+
+def test_a_provider_that_is_not_there_cannot_be_tested(desk):
+    assert desk.get(TEST, 987_654).status_code == 404
+    assert desk.client.post(desk.url(ADOPT, 987_654)).status_code == 404
+
+
+def test_testing_is_for_those_who_may_change_providers(near, kept, simulator):
+    desk = Desk(factories.staff("catalog.view_provider", "catalog.add_provider"))
+    before = len(simulator.calls())
+    assert desk.get(TEST, near.pk).status_code == 403
+    assert step(desk, near, "call", model="claude-test").status_code == 403
+    assert desk.client.post(desk.url(ADOPT, near.pk), {"models": ["claude-test"]}).status_code == 403
+    assert len(simulator.calls()) == before
+
+
+# --- taking up models --------------------------------------------------------------------------------------------
+
+
+def listed(desk: Desk, provider: Provider) -> str:
+    return step(desk, provider, "list").json()["model"]
+
+
+def test_ticked_models_are_made_and_deployed(desk, near, kept):
+    name = listed(desk, near)
+    response = desk.client.post(desk.url(ADOPT, near.pk), {"models": [name, "on-no-list"]}, follow=True)
+    assert "Models added: 1. Without a price: 1." in response.content.decode()
+    assert "Not on the list any more: 1." in response.content.decode()
+    deployment = Deployment.objects.get()
+    assert (deployment.upstream_model, deployment.model.name, deployment.provider) == (name, name, near)
+    assert "deployed" in step(desk, near, "list").json()["models"]
+    desk.client.post(desk.url(ADOPT, near.pk), {"models": [name]})
+    assert Deployment.objects.count() == 1
+
+
+def test_a_model_of_that_name_or_alias_gets_a_deployment_more(desk, near, kept):
+    name = listed(desk, near)
+    model = factories.model("own-name", aliases=[name])
+    desk.client.post(desk.url(ADOPT, near.pk), {"models": [name]})
+    assert Model.objects.get() == model
+    assert model.deployments.get().upstream_model == name
+
+
+def test_models_are_taken_up_by_those_who_may_add_models_and_deployments(near, kept):
+    may = ["catalog.view_provider", "catalog.change_provider"]
+    desk = Desk(factories.staff(*may, "catalog.add_model"))
+    assert "Add ticked models" not in step(desk, near, "list").json()["models"]
+    assert desk.client.post(desk.url(ADOPT, near.pk), {"models": ["claude-test"]}).status_code == 403
+    assert not Model.objects.exists()
