@@ -243,9 +243,9 @@ def codex(gateway, model, *, items, choice="auto", words="thinking"):
         "accept": "text/event-stream",
         "x-simulate": words,
     }
-    asked = urllib.request.Request(f"{gateway.base_url}/v1/responses", json.dumps(body).encode(), headers)  # noqa: S310
+    asked = urllib.request.Request(f"{gateway.base_url}/v1/responses", json.dumps(body).encode(), headers)
     items, last = [], None
-    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(asked, timeout=30) as answer:
         for frame in answer.read().decode().split("\n\n")[:-1]:
             if frame.startswith(":"):
                 continue
