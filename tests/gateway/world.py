@@ -26,7 +26,13 @@ PRICE = {
     "cache_write_5m": 3_750_000_000,
     "cache_write_1h": 6_000_000_000,
 }
-PROTOCOLS = {"claude": "anthropic_messages", "gpt": "openai_chat"}
+PROTOCOLS = {
+    "claude": "anthropic_messages",
+    "gpt": "openai_chat",
+    "llama": "ollama_chat",
+    "titan": "bedrock_invoke",
+    "nova": "bedrock_converse",
+}
 
 
 class World:
@@ -72,10 +78,9 @@ class World:
 
     # --- catalog ---------------------------------------------------------------------------------------------
 
-    def model(self, name: str) -> Model:
-        return catalog.create_model(
-            actor=self.alice, name=name, display_name=name.title(), max_output_tokens=4096, context_tokens=200_000
-        )
+    def model(self, name: str, **fields: Any) -> Model:
+        sizes = {"max_output_tokens": 4096, "context_tokens": 200_000}
+        return catalog.create_model(actor=self.alice, name=name, display_name=name.title(), **{**sizes, **fields})
 
     def deploy(
         self,
@@ -86,9 +91,10 @@ class World:
         model: Model | None = None,
         url: str = "",
         vendor: str = "simulated",
+        secret: str = "simulated-secret-key",
         **provider: Any,
     ) -> Deployment:
-        """A model on a provider of its own, priced."""
+        """A model on a provider of its own, priced. Without a `secret` the provider has no credential."""
         protocol = PROTOCOLS[name.partition("-")[0]]
         base_url = url or self.simulator_url
         row: Provider = catalog.create_provider(
@@ -99,7 +105,8 @@ class World:
             base_url=f"{base_url}/v1" if protocol == "openai_chat" else base_url,
             **provider,
         )
-        catalog.create_credential(row, actor=self.alice, alias="main", secret="simulated-secret-key")
+        if secret:
+            catalog.create_credential(row, actor=self.alice, alias="main", secret=secret)
         deployment = catalog.create_deployment(
             actor=self.alice,
             model=model or self.model(name),
