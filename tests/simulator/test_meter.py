@@ -41,11 +41,12 @@ def test_what_is_emitted_is_what_is_reported_and_billed(provider, http, model, s
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_both_dialects_are_metered_alike(provider, http, stream):
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/api/chat"])
+def test_all_dialects_are_metered_alike(provider, http, path, stream):
     claude = reading_of(provider, ask(http, "simulated", stream=stream))
-    body = {"model": "simulated", "stream": stream, "messages": worlds.HELLO}
-    gpt = reading_of(provider, http.post("/v1/chat/completions", json=body))
-    assert (claude.billed, claude.emitted, claude.prompt) == (gpt.billed, gpt.emitted, gpt.prompt)
+    body = {"model": "simulated", "stream": stream, "input" if path == "/v1/responses" else "messages": worlds.HELLO}
+    other = reading_of(provider, http.post(path, json=body))
+    assert (claude.billed, claude.emitted, claude.prompt) == (other.billed, other.emitted, other.prompt)
 
 
 def test_it_knows_the_caller_and_hides_the_prompt(provider, http):
