@@ -232,6 +232,11 @@ class Deployment(models.Model):
     def __str__(self) -> str:
         return f"{self.model} at {self.provider}"
 
+    def clean(self) -> None:
+        vendor = registry.VENDORS.get(self.provider.vendor) if self.provider_id is not None else None
+        if vendor is not None and self.protocol and self.protocol not in vendor.protocols:
+            raise ValidationError({"protocol": f"{vendor.label} does not speak {self.get_protocol_display()}."})
+
 
 PRICES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 

@@ -47,7 +47,8 @@ def test_no_more_is_asked_for_than_the_vendor_needs(vendor, desk):
     assert asked - {"quirks"} == options | several
     page = desk.text(ADD, vendor=vendor.slug)
     assert ("Differs from OpenAI in" in page) is ("openai_chat" in vendor.protocols)
-    assert page.index('name="base_url"') > page.index("More") or not vendor.base_url
+    is_elsewhere = bool(vendor.base_url and vendor.needs_key)
+    assert (page.index('name="base_url"') > page.index('name="secret"')) is is_elsewhere
 
 
 def test_the_name_is_filled_in_and_free(desk):

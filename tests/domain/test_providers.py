@@ -79,6 +79,15 @@ HOMES = {
         "anthropic_messages": "https://api.synthetic.new/anthropic/v1/messages",
         "openai_embeddings": "https://api.synthetic.new/openai/v1/embeddings",
     },
+    "bedrock": {
+        "bedrock_invoke": "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/invoke",
+        "bedrock_converse": "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/converse",
+        "bedrock_embed": "https://bedrock-runtime.eu-west-1.amazonaws.com/model/m/invoke",
+    },
+    "ollama": {
+        "ollama_chat": "http://localhost:11434/api/chat",
+        "ollama_embed": "http://localhost:11434/api/embed",
+    },
     "openrouter": {
         "openai_chat": "https://openrouter.ai/api/v1/chat/completions",
         "anthropic_messages": "https://openrouter.ai/api/v1/messages",
@@ -89,7 +98,7 @@ HOMES = {
 @pytest.mark.parametrize("slug", HOMES)
 def test_a_vendor_is_called_where_its_documents_say(slug):
     vendor = registry.vendor(slug)
-    home = vendor.home({"resource": "acme"})
+    home = vendor.home({"resource": "acme", "region": "eu-west-1"})
     assert {protocol: vendor.url(home, protocol, model="m") for protocol in HOMES[slug]} == HOMES[slug]
 
 
@@ -142,13 +151,16 @@ LISTS = {
     "minimax": "https://api.minimax.io/anthropic/v1/models",
     "synthetic": "https://api.synthetic.new/openai/v1/models",
     "openrouter": "https://openrouter.ai/api/v1/models",
+    "bedrock": "https://bedrock.eu-west-1.amazonaws.com/foundation-models",
+    "ollama": "http://localhost:11434/api/tags",
 }
 
 
 @pytest.mark.parametrize("slug", LISTS)
 def test_a_vendors_models_are_listed_beside_its_calls(slug):
     vendor = registry.vendor(slug)
-    assert vendor.list_url(vendor.home({"resource": "acme"}), vendor.protocols[0]) == LISTS[slug]
+    home = vendor.home({"resource": "acme", "region": "eu-west-1"})
+    assert vendor.list_url(home, vendor.protocols[0]) == LISTS[slug]
 
 
 def test_a_vendor_says_what_one_has_to_know_before_choosing_it():

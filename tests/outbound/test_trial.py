@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from apps.domain.providers import registry
 from apps.outbound.asking import asked
+from apps.outbound.probe import probe
 from apps.outbound.trial import TrialResult, trial
 from tests.servers import Simulator, start_simulator
 
@@ -33,16 +35,42 @@ def ask(base_url: str, *, model: str = "claude-test", stream: bool = False, **ch
     return trial(asked(base_url=base_url, **given | changes), model=model, stream=stream, seconds=10)
 
 
+MODELS = {
+    "anthropic_messages": ("claude-test", "max_tokens"),
+    "openai_chat": ("gpt-test", "max_completion_tokens"),
+    "openai_responses": ("gpt-test", "max_output_tokens"),
+    "bedrock_invoke": ("anthropic.claude-haiku-4-5-20251001-v1:0", "max_tokens"),
+    "bedrock_converse": ("amazon.nova-lite-v1:0", "inferenceConfig"),
+    "ollama_chat": ("llama3.2:latest", "options"),
+}
+
+
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("protocol", ["anthropic_messages", "openai_chat"])
+@pytest.mark.parametrize("protocol", registry.VENDORS["simulated"].protocols)
 def test_a_model_that_answers_is_well(simulator: Simulator, protocol: str, stream: bool) -> None:
-    result = ask(simulator.base_url, protocol=protocol, stream=stream)
-    assert (result.ok, result.status, result.words) == (True, 200, "")
+    model, cap = MODELS[protocol]
+    result = ask(simulator.base_url, model=model, protocol=protocol, stream=stream)
+    assert (result.ok, result.status, result.words) == (True, 200, ""), result
     assert ("streams to the end" if stream else "answers") in result.message
-    call = simulator.calls()[-1]["body"]
-    caps = {"anthropic_messages": "max_tokens", "openai_chat": "max_completion_tokens"}
-    assert call[caps[protocol]] == 1
-    assert call["stream"] is stream
+    asked_for = simulator.calls()[-1]["body"][cap]
+    least = {"inferenceConfig": {"maxTokens": 1}, "max_output_tokens": 16}
+    if cap == "options":
+        assert asked_for["num_predict"] == 1
+    else:
+        assert asked_for == least.get(cap, 1)
+
+
+@pytest.mark.parametrize("protocol", registry.VENDORS["simulated"].protocols)
+def test_in_every_protocol_a_provider_that_answers_is_well(simulator: Simulator, protocol: str) -> None:
+    result = probe(
+        vendor="simulated",
+        protocol=protocol,
+        base_url=simulator.base_url,
+        secret=SECRET,
+        private_networks=["127.0.0.0/8"],
+    )
+    assert result.ok, result
+    assert result.models or "no list" in result.message
 
 
 def test_another_name_of_the_cap_is_used_where_the_provider_says_so(simulator: Simulator) -> None:
@@ -114,12 +142,14 @@ def test_a_model_that_had_no_room_to_think_was_called_all_the_same(serve: Serve)
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("protocol", registry.VENDORS["simulated"].protocols)
 @pytest.mark.parametrize("body", [b"", b"Hello", b"{}", b'data: {"choices":[]}\n\n', b"\xff\x00"])
-def test_what_is_no_answer_is_no_good_under_status_200_either(serve: Serve, body: bytes, stream: bool) -> None:
-    for protocol in ("openai_chat", "anthropic_messages"):
-        result = ask(serve(200, body), protocol=protocol, stream=stream)
-        assert not result.ok, (protocol, result)
-        assert result.message
+def test_what_is_no_answer_is_no_good_under_status_200_either(
+    serve: Serve, body: bytes, protocol: str, stream: bool
+) -> None:
+    result = ask(serve(200, body), protocol=protocol, stream=stream)
+    assert not result.ok, result
+    assert result.message
 
 
 def test_a_stream_that_breaks_off_is_no_good(serve: Serve) -> None:

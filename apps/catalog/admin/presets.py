@@ -69,7 +69,10 @@ class Presets:
     def add_fieldsets(self, request: HttpRequest, vendor: Vendor) -> list[tuple[str | None, dict[str, Any]]]:
         needed = ["name", *option_names(vendor)]
         more = ["tags", "is_enabled", *_PATIENCE, *_CHECKS]
-        (more if vendor.base_url else needed).insert(0 if vendor.base_url else 1, "base_url")
+        if vendor.base_url and vendor.needs_key:
+            more.insert(0, "base_url")
+        else:  # it is a server of one's own, or may be
+            needed.insert(1, "base_url")
         if request.user.has_perm("catalog.add_credential"):
             needed.append("secret")
         if len(vendor.protocols) > 1:

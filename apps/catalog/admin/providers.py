@@ -46,7 +46,7 @@ class CredentialInline(Inline):
 class DeploymentOfProvider(Inline):
     model = Deployment
     form = DeploymentForm
-    fields = ["model", "upstream_model", "protocol", "priority", "weight", "is_enabled"]
+    fields = ["model", "upstream_model", "priority", "weight", "is_enabled"]
     autocomplete_fields = ["model"]
     show_change_link = True
     per_page = 50

@@ -78,6 +78,7 @@ VENDOR = Vendor(
     options=(Option(name="region", label="Region", hint="As us-east-1: where the models are asked.", required=True),),
     signer="aws",
     summary="Claude, Nova, Llama and others in an AWS account of your own.",
+    key_hint="An API key; an access key as id:secret or id:secret:token; or the word role, for the machine's own.",
     key_page="https://console.aws.amazon.com/bedrock/home#/api-keys",
     tags=("cloud",),
     prices="aws",
