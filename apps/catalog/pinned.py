@@ -50,6 +50,7 @@ class PinnedEndpoint(models.Model):
 
     def clean(self) -> None:
         """A host name belongs to one endpoint, and none is where the admin is."""
+        self.address = self.address or None  # an empty field of a form
         if self.address is not None and self.port is None:
             raise ValidationError({"address": "Only a port is listened on."})
         if own := sorted(_own_hosts().intersection(self.hosts)):
