@@ -1,5 +1,8 @@
 """Vendors: addresses, credentials, whose headers go on."""
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -7,7 +10,8 @@ from apps.domain.chat import Reasoning
 from apps.domain.protocols.contract import Target
 from apps.domain.protocols.openai_chat import reasoning
 from apps.domain.protocols.openai_chat.request import read_request, to_chat, write_request
-from apps.domain.providers import registry
+from apps.domain.providers import registry, speech
+from apps.domain.snapshot import Deployment, Provider
 
 CLIENT = {
     b"anthropic-beta": b"context-1m-2025-08-07,made-up-2027-01-01",
@@ -216,6 +220,30 @@ CHAT = msgspec.json.encode(
 )
 def test_a_switch_of_thinking_is_thrown_only_for_who_asks(wanted, switch):
     assert reasoning.switch(wanted) == switch
+
+
+def test_every_vendor_has_its_row_in_the_documents():
+    page = (Path(__file__).parents[2] / "docs/providers.md").read_text(encoding="utf-8")
+    rows = {row.split(" | ")[0].removeprefix("| "): row for row in page.splitlines() if row.startswith("| ")}
+    assert list(rows)[1:] == [vendor.label for vendor in registry.VENDORS.values()]
+    for vendor in registry.VENDORS.values():
+        switches = rows[vendor.label].rstrip(" |").split(" | ")[3:]
+        assert re.findall(r"`(\w+)`", "".join(switches)) == sorted(vendor.quirks), vendor.label
+
+
+@pytest.mark.parametrize(
+    ("slug", "protocol", "embeds"),
+    [
+        ("openai", "openai_chat", "openai_embeddings"),
+        ("ollama", "ollama_chat", "ollama_embed"),
+        ("minimax", "openai_chat", None),
+        ("anthropic", "anthropic_messages", None),
+    ],
+)
+def test_embeddings_are_asked_of_those_only_who_make_them(slug, protocol, embeds):
+    provider = Provider(id=1, name="p", vendor=slug, protocol=protocol, base_url="https://a", host="a")
+    deployment = Deployment(id=1, provider=provider, upstream_model="m")
+    assert speech.protocol_of(deployment, client="openai_embeddings") == embeds
 
 
 def test_azure_takes_its_key_in_a_header_of_its_own():

@@ -24,9 +24,10 @@ def protocol_of(deployment: Deployment, *, client: str) -> str | None:
     """The upstream's for a caller of `client`: the caller's own where the vendor speaks it too, so that bytes can be
     relayed. None: it cannot serve such a call."""
     provider = deployment.provider
-    if client == _EMBEDDINGS:
-        return _EMBEDS.get(provider.protocol)
     vendor = registry.vendor(provider.vendor)
+    if client == _EMBEDDINGS:
+        embeds = _EMBEDS.get(provider.protocol)
+        return embeds if embeds in vendor.paths else None
     if deployment.protocol:
         return deployment.protocol
     if client in vendor.beside:
