@@ -17,6 +17,9 @@ MODELS = {  # the name callers use: (the dialect of its upstream, the name there
     "claude-test": ("anthropic_messages", "claude-sonnet-4-5-simulated"),
     "gpt-test": ("openai_chat", "gpt-4o-simulated"),
     "responses-test": ("openai_responses", "o9-simulated"),
+    "llama-test": ("ollama_chat", "llama3.2"),
+    "gpt-vectors": ("openai_chat", "text-embedding-3-small"),
+    "llama-vectors": ("ollama_chat", "nomic-embed-text"),
     # The last of a credential's calls for a while: so each has a provider of its own.
     "claude-401": ("anthropic_messages", "claude-401"),
     "claude-429": ("anthropic_messages", "claude-429"),
