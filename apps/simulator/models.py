@@ -34,7 +34,7 @@ def openai_one(request: Request) -> Object:
 
 
 def _named(request: Request) -> str:
-    return unquote(request.path.removeprefix("/v1/models/"))
+    return unquote(request.path.partition("/models/")[2])
 
 
 def _anthropic(name: str) -> Object:

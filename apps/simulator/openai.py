@@ -98,7 +98,7 @@ def headers(request_id: str) -> Headers:
 
 
 def authenticate(request: Request) -> str:
-    key = keys.given(request.headers)
+    key = keys.given(request.headers) or request.headers.get(b"api-key", b"").decode("latin-1")  # Azure's
     if not key:
         raise Refused("You didn't provide an API key.", status=401)
     if key == keys.BAD_KEY:

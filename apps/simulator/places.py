@@ -26,12 +26,16 @@ EXACT: dict[str, Place] = {
     "/api/version": Place(ollama.DIALECT, method="GET", document=ollama_models.version),
 }
 PATTERNS: list[tuple[re.Pattern[str], Place]] = [*bedrock.PATTERNS]
+# Azure has OpenAI's paths elsewhere: in its v1 API, and by deployment in the dated one before it.
+AZURE = re.compile(r"/openai(?:/v1|/deployments/[^/]+)(?=/)")
 # Two vendors have their models at one path; the header `anthropic-version` tells who is asked.
 ANTHROPIC_MODELS = (models.anthropic_list, models.anthropic_one)
 OPENAI_MODELS = (models.openai_list, models.openai_one)
 
 
 def find(path: str, *, headers: Mapping[bytes, bytes]) -> Place | None:
+    if azure := AZURE.match(path):
+        path = "/v1" + path[azure.end() :]
     if place := EXACT.get(path):
         return place
     if path == "/v1/models" or path.startswith("/v1/models/"):

@@ -174,3 +174,17 @@ async def test_a_bad_key_is_no_key(provider):
 async def test_an_error_in_the_middle_of_a_stream_is_raised(gpt):
     with pytest.raises(openai.APIError, match="server had an error"):
         await everything(gpt.chat.completions.create(model="gpt-error-after-5", messages=worlds.HELLO, stream=True))
+
+
+async def test_azures_addresses_and_key_are_taken_too(provider):
+    at = {"azure_endpoint": provider.base_url, "api_version": "2024-10-21", "max_retries": 0}
+    async with openai.AsyncAzureOpenAI(api_key="k", **at) as client:
+        completion = await client.chat.completions.create(model="gpt-simulated", messages=worlds.HELLO)
+        assert completion.choices[0].finish_reason == "stop"
+        assert (await client.embeddings.create(model="text-embedding-3-small", input="x")).usage.prompt_tokens == 1
+    async with openai.AsyncOpenAI(api_key="k", base_url=f"{provider.base_url}/openai/v1") as client:
+        assert (await client.responses.create(model="gpt-simulated", input="Hello")).status == "completed"
+        assert (await client.models.retrieve("gpt-simulated")).id == "gpt-simulated"
+    async with openai.AsyncAzureOpenAI(api_key="bad-key", **at) as client:
+        with pytest.raises(openai.AuthenticationError):
+            await client.chat.completions.create(model="gpt-simulated", messages=worlds.HELLO)
