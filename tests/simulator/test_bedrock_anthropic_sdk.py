@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anthropic
 import pytest
 
@@ -9,6 +11,9 @@ from apps.simulator.bedrock import signature
 from tests.sdk import worlds
 from tests.sdk.callers import everything, opened, resolved
 from tests.simulator import aws
+
+# Left to itself the SDK sends a version that these models do not have.
+VERSION: dict[str, Any] = {"extra_body": {"anthropic_version": aws.VERSION}}
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -26,7 +31,7 @@ async def claude(request, provider):
 
 
 async def test_a_stream_says_the_same_as_one_piece(claude):
-    asked = {"model": aws.CLAUDE, "max_tokens": 200, "messages": worlds.HELLO}
+    asked = {"model": aws.CLAUDE, "max_tokens": 200, "messages": worlds.HELLO, **VERSION}
     whole = await resolved(claude.messages.create(**asked))
     assert whole.stop_reason == "end_turn"
     assert "Hello there, says Ada." in whole.content[0].text
@@ -43,6 +48,7 @@ async def test_the_stream_helper_builds_thinking_and_calls(claude):
         "max_tokens": 300,
         "messages": worlds.WEATHER,
         "tools": worlds.ANTHROPIC_TOOLS,
+        **VERSION,
     }
     async with opened(claude.messages.stream(**asked)) as stream:
         message = await resolved(stream.get_final_message())
@@ -59,7 +65,7 @@ async def test_the_stream_helper_builds_thinking_and_calls(claude):
 
 
 async def test_known_betas_travel_in_the_body_and_others_are_refused(claude, provider):
-    asked = {"model": aws.CLAUDE, "max_tokens": 99, "messages": worlds.HELLO}
+    asked = {"model": aws.CLAUDE, "max_tokens": 99, "messages": worlds.HELLO, **VERSION}
     await resolved(claude.beta.messages.create(**asked, betas=["context-1m-2025-08-07"]))
     assert provider.calls()[-1]["body"]["anthropic_beta"] == ["context-1m-2025-08-07"]
     with pytest.raises(anthropic.BadRequestError, match="invalid beta flag"):
@@ -67,7 +73,7 @@ async def test_known_betas_travel_in_the_body_and_others_are_refused(claude, pro
 
 
 async def test_errors_are_those_that_the_sdk_knows(claude):
-    asked = {"max_tokens": 9, "messages": worlds.HELLO}
+    asked = {"max_tokens": 9, "messages": worlds.HELLO, **VERSION}
     for word, error in {
         "429": anthropic.RateLimitError,
         "500": anthropic.InternalServerError,
@@ -82,7 +88,11 @@ async def test_an_exception_in_the_middle_of_a_stream_is_raised(claude):
     with pytest.raises(Exception, match=r"(?i)unexpected error during processing"):
         await everything(
             claude.messages.create(
-                model="anthropic.claude-error-after-5-v1:0", max_tokens=99, messages=worlds.HELLO, stream=True
+                model="anthropic.claude-error-after-5-v1:0",
+                max_tokens=99,
+                messages=worlds.HELLO,
+                stream=True,
+                **VERSION,
             )
         )
 
@@ -91,5 +101,5 @@ async def test_a_bearers_key_is_taken(provider):
     async with anthropic.AsyncAnthropicBedrock(
         api_key="bedrock-api-key", aws_region=aws.REGION, base_url=provider.base_url, max_retries=0
     ) as client:
-        message = await client.messages.create(model=aws.CLAUDE, max_tokens=99, messages=worlds.HELLO)
+        message = await client.messages.create(model=aws.CLAUDE, max_tokens=99, messages=worlds.HELLO, **VERSION)
     assert message.stop_reason == "end_turn"

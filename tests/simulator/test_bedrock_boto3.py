@@ -213,7 +213,7 @@ def test_cohere_embeds_several_and_counts_in_a_header(bedrock):
 def test_the_control_plane_lists_models_and_profiles(provider):
     with aws.client(provider.base_url, service="bedrock") as control:
         models = [model["modelId"] for model in control.list_foundation_models()["modelSummaries"]]
-        assert "anthropic.claude-sonnet-4-6-v1:0" in models
+        assert "anthropic.claude-sonnet-4-6" in models
         assert control.get_foundation_model(modelIdentifier=models[0])["modelDetails"]["modelId"] == models[0]
         profiles = control.list_inference_profiles(typeEquals="SYSTEM_DEFINED")["inferenceProfileSummaries"]
         assert f"us.{models[0]}" in [profile["inferenceProfileId"] for profile in profiles]

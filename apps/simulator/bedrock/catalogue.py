@@ -10,9 +10,9 @@ from apps.simulator.dialect import Request
 
 REGION = "us-east-1"
 MODELS = (
-    ("anthropic.claude-opus-4-5-v1:0", "Claude Opus 4.5"),
-    ("anthropic.claude-sonnet-4-6-v1:0", "Claude Sonnet 4.6"),
-    ("anthropic.claude-haiku-4-5-v1:0", "Claude Haiku 4.5"),
+    ("anthropic.claude-opus-4-6-v1", "Claude Opus 4.6"),
+    ("anthropic.claude-sonnet-4-6", "Claude Sonnet 4.6"),
+    ("anthropic.claude-haiku-4-5-20251001-v1:0", "Claude Haiku 4.5"),
     ("amazon.nova-pro-v1:0", "Nova Pro"),
     ("amazon.nova-lite-v1:0", "Nova Lite"),
     ("amazon.titan-embed-text-v2:0", "Titan Text Embeddings V2"),

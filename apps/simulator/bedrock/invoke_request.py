@@ -20,20 +20,21 @@ FIELDS = {
     "stop_sequences", "tools", "tool_choice", "thinking", "metadata", "output_config",
 }
 BETAS = {
-    "computer-use-2024-10-22", "computer-use-2025-01-24", "computer-use-2025-11-24", "context-1m-2025-08-07",
-    "context-management-2025-06-27", "dev-full-thinking-2025-05-14", "effort-2025-11-24",
+    "compact-2026-01-12", "computer-use-2024-10-22", "computer-use-2025-01-24", "computer-use-2025-11-24",
+    "context-1m-2025-08-07", "context-management-2025-06-27", "dev-full-thinking-2025-05-14", "effort-2025-11-24",
     "fine-grained-tool-streaming-2025-05-14", "interleaved-thinking-2025-05-14", "output-128k-2025-02-19",
-    "structured-outputs-2025-11-13", "token-efficient-tools-2025-02-19", "tool-examples-2025-10-29",
-    "tool-search-tool-2025-10-19",
+    "token-efficient-tools-2025-02-19", "tool-examples-2025-10-29", "tool-search-tool-2025-10-19",
 }
 # fmt: on
-BETA_FIELDS = {"context_management": "context-management-2025-06-27", "output_format": "structured-outputs-2025-11-13"}
-BETA_TOOL_FIELDS = {
-    "defer_loading": "tool-search-tool-2025-10-19",
-    "input_examples": "tool-examples-2025-10-29",
-    "eager_input_streaming": "fine-grained-tool-streaming-2025-05-14",
+# Fields and the betas of which one must come with them; with none they are unknown here.
+BETA_FIELDS = {"context_management": {"context-management-2025-06-27", "compact-2026-01-12"}}
+BETA_TOOL_FIELDS: dict[str, set[str]] = {
+    "allowed_callers": set(),
+    "defer_loading": {"tool-search-tool-2025-10-19"},
+    "eager_input_streaming": set(),
+    "input_examples": {"tool-examples-2025-10-29"},
 }
-VERSION = re.compile(r"(?:bedrock-)?20\d\d-\d\d-\d\d")  # the SDK of Anthropic sends its own instead of Bedrock's
+VERSION = "bedrock-2023-05-31"
 ELSEWHERE = re.compile(r"(?:web_search|web_fetch|code_execution|mcp_toolset|advisor)(?:_\d{8})?")
 
 
@@ -47,13 +48,16 @@ def read(request: Request, *, lenient: bool = False) -> Ask:
 
 def understand(document: Object, *, model: service.Model, stream: bool, lenient: bool = False) -> Ask:
     version = expect(document, "anthropic_version", str, required=True)
-    if not VERSION.fullmatch(version):
-        refuse("anthropic_version: Input should be 'bedrock-2023-05-31'")
+    if version != VERSION:
+        refuse(f"anthropic_version: Input should be '{VERSION}'")
     betas = _betas(document)
     if not lenient:
-        allowed = {name for name, beta in BETA_FIELDS.items() if beta in betas}
+        allowed = {name for name, wanted in BETA_FIELDS.items() if wanted & betas}
         anthropic_request.check_fields(document, fields=FIELDS | allowed)
         _check_tools(document, betas=betas)
+        _check_cache_marks(document)
+        if "task_budget" in (document.get("output_config") or {}):
+            refuse("output_config.task_budget: Extra inputs are not permitted")
     _check_sources(document)
     _check_roles(document)
     ask = anthropic_request.understand(document, model=model.id, stream=stream)
@@ -78,9 +82,20 @@ def _check_tools(document: Object, *, betas: set[str]) -> None:
                 f"tools.{index}: Input tag '{kind}' found using 'type' does not match any of the expected tags: "
                 "'bash_20250124', 'custom', 'text_editor_20250728', 'tool_search_tool_regex_20251119'"
             )
-        for name, beta in BETA_TOOL_FIELDS.items():
-            if name in tool and beta not in betas:
+        for name, wanted in BETA_TOOL_FIELDS.items():
+            if name in tool and not wanted & betas:
                 refuse(f"tools.{index}.custom.{name}: Extra inputs are not permitted")
+
+
+def _check_cache_marks(document: Object) -> None:
+    system, tools = document.get("system"), document.get("tools")
+    named = [(f"system.{index}", each) for index, each in enumerate(system if isinstance(system, list) else [])]
+    named += [(f"tools.{index}", each) for index, each in enumerate(tools if isinstance(tools, list) else [])]
+    for at, block in (*named, *_blocks(document)):
+        mark = block.get("cache_control") if isinstance(block, dict) else None
+        if isinstance(mark, dict) and mark.keys() - {"type", "ttl"}:
+            unknown = min(mark.keys() - {"type", "ttl"})
+            refuse(f"{at}.cache_control.ephemeral.{unknown}: Extra inputs are not permitted")
 
 
 def _check_sources(document: Object) -> None:
