@@ -62,12 +62,20 @@ def _changes(client: str, upstream: str, feature: str) -> dict[str, object]:
     """What differs here from the feature's own promise; `why` where something is lost."""
     if feature == "document" and upstream == "ollama":
         return {"blames": "document", "why": "Ollama takes no PDF files"}
+    if feature == "stop sequence" and upstream == "responses":
+        return {"blames": "stop", "why": "OpenAI's Responses takes no stop strings"}
     if feature == "stop sequence":
         if client == "anthropic_messages" and upstream in _CLAUDE:
             return {}
         if client == "anthropic_messages":
             return {"stop": "end", "why": "this upstream does not tell a stop string from an end"}
         return {"stop": "end"}  # OpenAI's callers know no difference
+    if feature in ("thinking", "redacted thinking") and (client, upstream) == ("openai_chat", "responses"):
+        return {
+            "thinks": False,
+            "redacts": False,
+            "why": "Chat has no words to ask Responses for a summary of its thoughts",
+        }
     if feature == "redacted thinking" and upstream not in _CLAUDE:
         return {"redacts": False, "why": "this upstream redacts nothing"}
     if feature == "refusal" and upstream == "ollama":

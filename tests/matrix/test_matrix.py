@@ -16,7 +16,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from apps.domain.protocols import registry
 from tests.matrix import cells, seed
 from tests.matrix.said import Said
 from tests.matrix.wishes import BY_NAME, Expected, Wish
@@ -24,11 +23,7 @@ from tests.sdk.gateways import Gateway
 from tests.servers import Simulator, until
 
 CALLERS = {name: importlib.import_module(f"tests.matrix.callers.{name}") for name in cells.CLIENTS}
-CELLS = {
-    key: cell
-    for key, cell in cells.cells().items()
-    if key[0] in registry.CLIENTS and seed.UPSTREAMS[key[1]][0] in registry.UPSTREAMS
-}
+CELLS = cells.cells()
 COLUMNS = (
     "in_fresh, in_cache_read, in_cache_write_5m, in_cache_write_1h, out_total, usage_source, status, "
     "client_protocol, upstream_protocol"

@@ -121,7 +121,7 @@ FEATURES = (
         wish=Wish(stop="simulated"),
         expected=Expected(contains=("You wrote",), omits=("simulated",), stop="stop"),
     ),
-    Feature(name="max tokens", wish=Wish(cap=7), expected=Expected(omits=("longest",), stop="cap")),
+    Feature(name="max tokens", wish=Wish(cap=20), expected=Expected(omits=("longest",), stop="cap")),
     Feature(name="refusal", wish=Wish(words="refusal"), expected=Expected(contains=("I can't help",), stop="refusal")),
     Feature(name="cache usage", wish=Wish(words="cache"), expected=Expected(contains=(ECHO,), caches=True)),
     Feature(name="error before", wish=Wish(words="529"), expected=Expected(fails=(529, "overloaded"))),

@@ -1,11 +1,10 @@
-// The official SDKs of Node, asked through a gateway. Reads {base, key, model, words} as JSON from its arguments, calls
-// the verdict named first, and prints what the SDK understood as one line of JSON.
+// The official SDKs of Node, asked through a gateway. Reads {base, key, model, words} as JSON from its argument, passes
+// every verdict, and prints what the SDKs understood as one line of JSON, by verdict.
 
 import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 
-const [verdict, given] = process.argv.slice(2);
-const { base, key, model, words } = JSON.parse(given);
+const { base, key, model, words } = JSON.parse(process.argv[2]);
 const defaultHeaders = words ? { "x-simulate": words } : {};
 const claude = new Anthropic({ apiKey: key, baseURL: base, maxRetries: 0, defaultHeaders });
 const gpt = new OpenAI({ apiKey: key, baseURL: `${base}/v1`, maxRetries: 0, defaultHeaders });
@@ -85,8 +84,14 @@ const verdicts = {
   },
 };
 
-try {
-  console.log(JSON.stringify(await verdicts[verdict]()));
-} catch (error) {
-  console.log(JSON.stringify({ failed: error.constructor.name, status: error.status ?? null, message: error.message }));
+async function passed(verdict) {
+  try {
+    return await verdict();
+  } catch (error) {
+    return { failed: error.constructor.name, status: error.status ?? null, message: error.message };
+  }
 }
+
+const told = {};
+for (const [name, verdict] of Object.entries(verdicts)) told[name] = await passed(verdict);
+console.log(JSON.stringify(told));
