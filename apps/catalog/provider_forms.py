@@ -42,8 +42,8 @@ QUIRKS = [
     ("prompt_cache_breakpoint", "Takes prompt_cache_breakpoint"),
 ]
 ADDRESS = (
-    "{}Without the endpoint's own path. Another host erases the secrets of the credentials. A private address needs "
-    'its network opened: <a class="weir-link" href="{}" target="_blank">Allowed networks</a>.'
+    "{} Without the endpoint's own path. A private address needs its network opened: "
+    '<a class="weir-link" href="{}" target="_blank">Allowed networks</a>.'
 )
 KEY = 'Write-only.{} <a class="weir-link" href="{}" target="_blank" rel="noreferrer">Where keys are made</a>'
 _word = RegexValidator(r"^[A-Za-z0-9._-]*$", "Letters, digits, dots, dashes and underscores.")
@@ -100,9 +100,10 @@ class ProviderForm(forms.ModelForm):
             self.initial["quirks"] = sorted(self.preset.quirks)
 
     def _about_address(self) -> str:
-        own = self.preset.base_url if self.instance.pk is None else ""
-        networks = reverse("admin:catalog_allowednetwork_changelist")
-        return format_html(ADDRESS, f"Empty: {own} " if own else "", networks)
+        told = "Another host erases the secrets of the credentials."
+        if self.instance.pk is None:
+            told = f"Empty: {self.preset.base_url}." if self.preset.base_url else ""
+        return format_html(ADDRESS, told, reverse("admin:catalog_allowednetwork_changelist"))
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}

@@ -60,6 +60,20 @@ def test_a_provider_is_added_from_its_card_and_tested(
     seen(page, f"provider-{way}")
 
 
+@pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)
+def test_what_is_seldom_needed_opens_below(
+    window: BrowserContext, house: House, request: pytest.FixtureRequest
+) -> None:
+    page = window.new_page()
+    way = re.sub(r"\W+", "-", request.node.callspec.id)
+    for vendor in ("openai_compatible", "azure_openai", "bedrock"):
+        page.goto(house.url(f"/admin/catalog/provider/add/?vendor={vendor}"))
+        expect(page.locator("#id_tags")).to_be_hidden()
+        page.get_by_text("More", exact=True).click()
+        expect(page.locator("#id_tags")).to_be_visible()
+        seen(page, f"more-{vendor}-{way}")
+
+
 def test_what_fails_turns_bad_and_says_why(page: Page, house: House, provider: Simulator) -> None:
     page.goto(house.url("/admin/catalog/provider/add/?vendor=simulated"))
     page.fill("#id_name", "Failing")

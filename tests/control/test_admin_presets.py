@@ -43,7 +43,7 @@ def test_no_more_is_asked_for_than_the_vendor_needs(vendor, desk):
     asked = set(desk.form(ADD, vendor=vendor.slug)) - USUAL - TIMES - {"s"}  # the search of the menu
     asked = {name for name in asked if not name.startswith(("_", "initial-", "tags"))}
     options = {f"option_{option.name}" for option in vendor.options}
-    several = {"protocol"} if len(vendor.protocols) > 1 else set()
+    several = {"protocol"} if len(vendor.protocols) > 1 and vendor.slug != "bedrock" else set()
     assert asked - {"quirks"} == options | several
     page = desk.text(ADD, vendor=vendor.slug)
     assert ("Differs from OpenAI in" in page) is ("openai_chat" in vendor.protocols)

@@ -14,7 +14,7 @@ from apps.catalog import services
 from apps.catalog.models import Provider
 from apps.catalog.provider_forms import OPTION, form_of, option_names
 from apps.domain.providers import registry
-from apps.domain.providers.vendor import Vendor
+from apps.domain.providers.vendor import Vendor, any_model
 
 JUST_ADDED = "provider_just_added"  # in the session: the test of this one begins by itself
 FIRST_ALIAS = "main"
@@ -75,7 +75,7 @@ class Presets:
             needed.insert(1, "base_url")
         if request.user.has_perm("catalog.add_credential"):
             needed.append("secret")
-        if len(vendor.protocols) > 1:
+        if len(vendor.protocols) > 1 and vendor.protocol_of is any_model:
             more.insert(0, "protocol")
         sets: list[tuple[str | None, dict[str, Any]]] = [
             (vendor.label, {"fields": needed, "description": f"{vendor.summary} {_COSTS}"})
