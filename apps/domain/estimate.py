@@ -22,7 +22,7 @@ _IMAGE_BYTES = IMAGE_TOKENS * FEWEST_BYTES_PER_TOKEN
 
 
 class _Part(msgspec.Struct):
-    """A part of a message in either dialect, as far as it may hold an image."""
+    """A part of a message in any dialect, as far as it may hold an image."""
 
     type: str
     source: msgspec.Raw = msgspec.Raw()  # Anthropic's
@@ -35,7 +35,13 @@ class _Message(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    messages: list[_Message]
+    messages: list[_Message] | None = None
+    input: msgspec.Raw = msgspec.Raw()  # of Responses: a text, or items
+
+
+class _Item(msgspec.Struct):
+    content: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()  # of a tool
 
 
 class _Document(msgspec.Struct):
@@ -50,6 +56,7 @@ class _Image(msgspec.Struct):
 
 
 _bodies = msgspec.json.Decoder(_Body)
+_items = msgspec.json.Decoder(list[_Item])
 _parts = msgspec.json.Decoder(list[_Part])
 _documents = msgspec.json.Decoder(_Document)
 _images = msgspec.json.Decoder(str | _Image)
@@ -64,17 +71,24 @@ def prompt_bytes(body: bytes) -> int:
     if b'"image' not in body and b"\\u006" not in body:  # which begins each of its letters
         return len(body)
     try:
-        messages = _bodies.decode(body).messages
-        contents = (message.content for message in messages if isinstance(message.content, list))
-        return len(body) + sum(weight for parts in contents for weight in _corrections(parts))
+        read = _bodies.decode(body)
+        return len(body) + sum(weight for parts in _contents(read) for weight in _corrections(parts))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return len(body)
+
+
+def _contents(read: _Body) -> Iterator[list[_Part]]:
+    for message in read.messages or ():
+        if isinstance(message.content, list):
+            yield message.content
+    for item in _items.decode(read.input) if bytes(read.input).startswith(b"[") else ():
+        yield from (_parts.decode(raw) for raw in (item.content, item.output) if bytes(raw).startswith(b"["))
 
 
 def _corrections(parts: Iterable[_Part]) -> Iterator[int]:
     """What each image weighs more than its bytes, or less."""
     for part in parts:
-        given = {"image": part.source, "image_url": part.image_url}.get(part.type)
+        given = {"image": part.source, "image_url": part.image_url, "input_image": part.image_url}.get(part.type)
         if given:
             yield _correction(given)
         elif part.type == "tool_result" and bytes(part.content).startswith(b"["):

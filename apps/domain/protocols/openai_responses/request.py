@@ -95,9 +95,17 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
     body |= _write_reasoning(chat, target, max_tokens=max_tokens or 0)
     if wanted := _write_format(chat.format):
         body["text"] = {"format": wanted}
+        _mention(body)
     if chat.user and "safety_identifier" in target.quirks:
         body["safety_identifier"] = identifier(chat.user)
     return msgspec.json.encode(body)
+
+
+def _mention(body: dict[str, Any]) -> None:
+    """Who wants any JSON object has to say so in the input; OpenAI does not look for the word in the instructions."""
+    wanted, said = body["text"]["format"]["type"], msgspec.json.encode(body["input"]).lower()
+    if wanted == "json_object" and b"json" not in said:
+        body["input"].insert(0, {"role": "developer", "content": "Answer with a single JSON object."})
 
 
 def _read_reasoning(wanted: wire.Reasoning | None) -> Reasoning:
