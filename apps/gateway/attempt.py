@@ -170,6 +170,11 @@ class Attempt:
         if len(self._steps) < _MOST_STEPS:
             self._steps.append(step[:_LONGEST_STEP])
 
+    @property
+    def trail(self) -> tuple[str, ...]:
+        notes = self.exchange.notes if self.exchange is not None else ()
+        return (*self._steps, *notes) if self._steps or notes else ()
+
     async def reserve(self) -> None:
         """Raises BudgetExhausted, and Unavailable."""
         await self._money.take()
@@ -354,7 +359,7 @@ class Attempt:
             latency_ms=round((time.monotonic() - self.started) * 1000),
             ttft_ms=round(self.first_byte_seconds * 1000) if self.first_byte_seconds is not None else None,
             provider_request_id=self._provider_request_id or seen.response_id or "",
-            trail=tuple(self._steps),
+            trail=self.trail,
         )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from apps.gateway.attempt import Attempt
+    from apps.gateway.signatures import Signed
 
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -55,6 +56,7 @@ class RequestContext:
         "request_id",
         "scope",
         "send",
+        "signed",
         "snapshot",
         "started",
         "started_at",
@@ -85,6 +87,7 @@ class RequestContext:
         self.call: ClientCall | None = None
         self.prompt_bytes = 0  # of the body, what counts as prompt
         self.model: Model | None = None
+        self.signed: Signed | None = None  # what the history carries of somebody's
         self.decision: Decision | None = None
         self.budgets: tuple[Budget, ...] = ()
         self.attempts: list[Attempt] = []

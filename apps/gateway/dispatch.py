@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
+from apps.domain.providers import families
 from apps.gateway import ways
 from apps.gateway.cooling import cooling, told_wait
+from apps.gateway.signatures import signatures
 
 if TYPE_CHECKING:
     from apps.domain.routing.plan import Try
@@ -34,6 +39,8 @@ class Answered(NamedTuple):
 async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) -> Answered:
     """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
     failure: errors.UpstreamError | None = None
+    assert ctx.call is not None
+    ctx.signed = signatures.of(ctx.call.body)
     candidates = ways.candidates(ctx)
     try:
         for candidate in candidates:
@@ -41,7 +48,7 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
                 continue
             for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
                 attempt = await accounts.open(ctx, candidate)
-                _explain(attempt, candidates, fresh=fresh)
+                _explain(ctx, attempt, candidates, fresh=fresh)
                 try:
                     answered = await _answer(ctx, candidate, attempt, outbound, fresh=fresh)
                 except errors.UpstreamError as error:
@@ -63,12 +70,15 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
         del failure  # its traceback holds this frame
 
 
-def _explain(attempt: Attempt, candidates: list[Try], *, fresh: bool) -> None:
+def _explain(ctx: RequestContext, attempt: Attempt, candidates: list[Try], *, fresh: bool) -> None:
     """Why it is this try's turn, where that is not plain."""
     if fresh:
         attempt.note("connection stale: asked again")
-    elif cooling and attempt.number == 1:
+    if cooling and attempt.number == 1:
         for step in cooling.resting(candidates):
+            attempt.note(step)
+    if ctx.signed is not None:
+        for step in ctx.signed.notes(attempt.deployment.provider, is_first=attempt.number == 1):
             attempt.note(step)
 
 
@@ -94,20 +104,24 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     """The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
     assert ctx.call is not None
     way = ways.way_to(ctx, attempt.deployment)
+    provider = attempt.deployment.provider
+    target = way.target
+    if ctx.signed is not None and (foreign := ctx.signed.foreign_to(provider)):
+        target = msgspec.structs.replace(target, foreign=foreign)
     exchange = attempt.exchange = exchanges.open(
         ctx.call,
-        way.target,
+        target,
         request_id=ctx.public_request_id,
         created=int(ctx.started_at),
         cut=attempt.credential.secret.cut_from,
     )
+    exchange.seen.on_signed = partial(signatures.remember, families.family(provider))
     attempt.protocol = way.target.protocol
     headers = ways.headers(ctx, candidate, way, number=attempt.number)
     headers = await ways.signed(headers, candidate, way, url=way.url, body=exchange.body)
     await attempt.intend()
-    timeouts = attempt.deployment.provider.timeouts
     answer = attempt.answer = await outbound.open(
-        "POST", way.url, headers=headers, body=exchange.body, timeouts=timeouts, fresh=fresh
+        "POST", way.url, headers=headers, body=exchange.body, timeouts=provider.timeouts, fresh=fresh
     )
     attempt.answered(answer)
     if answer.status != 200:

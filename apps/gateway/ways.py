@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from apps.domain import errors
 from apps.domain.protocols import registry
 from apps.domain.protocols.contract import Target
+from apps.domain.providers import families, speech
 from apps.domain.providers import registry as providers
-from apps.domain.providers import speech
 from apps.domain.routing import plan
 from apps.domain.routing.turns import Turns
 from apps.gateway.cooling import cooling
@@ -17,6 +17,8 @@ from apps.gateway.known import Known
 from apps.outbound import signing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apps.domain.protocols.contract import ClientCall
     from apps.domain.providers.vendor import Vendor
     from apps.domain.snapshot import Deployment, Model
@@ -59,11 +61,24 @@ def candidates(ctx: RequestContext) -> list[plan.Try]:
         dice=random.random,
         turns=_turns,
         rests=cooling.seconds if cooling else None,
+        prefers=_prefers(ctx),
         priced_only=bool(ctx.budgets),
     )
     if not candidates:
         raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
     return candidates
+
+
+def _prefers(ctx: RequestContext) -> Callable[[Deployment], bool] | None:
+    """Of a conversation that carries signed thinking: whoever signed it last, as others are sent none of it. Where
+    nobody knows who did: whoever speaks its dialect, so that it is sent as it came."""
+    signed, call = ctx.signed, ctx.call
+    if signed is None or call is None:
+        return None
+    signer, dialect = signed.by, call.protocol
+    if signer:
+        return lambda deployment: families.family(deployment.provider) == signer
+    return lambda deployment: speech.protocol_of(deployment, client=dialect) == dialect
 
 
 def way_to(ctx: RequestContext, deployment: Deployment) -> Way:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -37,7 +37,8 @@ class ClientCall(msgspec.Struct, kw_only=True):
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where a call goes, as far as its bytes are concerned. `quirks` are the vendor's (see `domain/providers`).
-    `context_tokens` 0: nobody knows."""
+    `context_tokens` 0: nobody knows. `foreign`: marks of the signatures in the history that it has not made, so that it
+    is not sent what they sign (see `domain/signatures`)."""
 
     protocol: str
     model: str
@@ -45,6 +46,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int = 0
     capabilities: frozenset[str] = frozenset()
     quirks: frozenset[str] = frozenset()
+    foreign: frozenset[bytes] = frozenset()
 
 
 class Seen(msgspec.Struct, kw_only=True):
@@ -58,6 +60,7 @@ class Seen(msgspec.Struct, kw_only=True):
     started: bool = False  # the first whole event is in: the answer may be committed to
     finished: bool = False  # the upstream's own terminator was seen
     error: GatewayError | None = None
+    on_signed: Callable[[list[bytes]], None] | None = None  # is told the marks of signatures as they come
 
 
 class Exchange(Protocol):
@@ -67,6 +70,8 @@ class Exchange(Protocol):
     """What to send upstream."""
 
     seen: Seen
+    notes: tuple[str, ...]
+    """What was done to the request, for the ledger, in a few words none of which are the caller's."""
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """The error that a non-200 answer stands for. No error of an exchange holds a credential."""
@@ -128,10 +133,16 @@ class AnyClient(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: bytes  # a frame that every client of the dialect skips
 
 
+def nothing(call: ClientCall) -> Iterable[str]:
+    """Every field has its place."""
+    return ()
+
+
 class ClientFormat(AnyClient, frozen=True, kw_only=True):
     """Callers who want text."""
 
     to_chat: Callable[[ClientCall], ChatRequest]
+    unread: Callable[[ClientCall], Iterable[str]] = nothing  # names of fields that `to_chat` has no place for
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
 
@@ -153,8 +164,11 @@ class AnyUpstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
-    """Providers who give text."""
+    """Providers who give text. `lacks`: fields of a ChatRequest that it has no words for; `takes`: those of its `rest`
+    that it has."""
 
+    lacks: frozenset[str] = frozenset()
+    takes: frozenset[str] = frozenset()
     write_request: Callable[[ChatRequest, Target], bytes]
     read_response: Callable[[bytes], ChatResponse]
     decoder: Callable[[], StreamDecoder]

@@ -14,6 +14,8 @@ from apps.domain.tokens import NOTHING
 class Translated(Whole):
     """An `Exchange` through the canonical form."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self, call: ClientCall, target: Target, *, client: EmbeddingClient, upstream: EmbeddingUpstream, cut: Cut
     ) -> None:

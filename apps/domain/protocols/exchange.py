@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from apps.domain import chat, errors, events
-from apps.domain.protocols import embedding, passthrough, refusal, registry, tool_names
+from apps.domain import chat, errors, events, signatures
+from apps.domain.protocols import embedding, losses, passthrough, refusal, registry, tool_names
 from apps.domain.protocols.contract import (
     ClientCall,
     ClientFormat,
@@ -62,6 +62,9 @@ class Translated:
     ) -> None:
         self.seen = Seen()
         asked = client.to_chat(call)
+        if target.foreign:
+            asked = _without_foreign(asked, target.foreign)
+        self.notes = losses.steps(call, asked, target, client=client, upstream=upstream)
         self._names = tool_names.table(asked)
         self.body = upstream.write_request(tool_names.fitted(asked) if self._names else asked, target)
         self._call = call
@@ -95,6 +98,9 @@ class Translated:
         if self._names:
             content = tuple(tool_names.restored(block, self._names) for block in response.content)
             response = msgspec.structs.replace(response, content=content)
+        if seen.on_signed is not None:
+            for block in response.content:
+                self._tell(block)
         answer = self._client.write_response(response, call=self._call, created=self._created)
         seen.started = seen.finished = True
         return answer
@@ -140,6 +146,11 @@ class Translated:
     def fail(self, error: errors.GatewayError) -> bytes:
         return self._encoder.encode(events.Failed(error))
 
+    def _tell(self, block: chat.Block) -> None:
+        signature = _signature(block)
+        if signature and self.seen.on_signed is not None:
+            self.seen.on_signed([signatures.mark(signature)])
+
     def _watch(self, event: events.Event) -> None:
         seen = self.seen
         match event:
@@ -150,10 +161,35 @@ class Translated:
                 seen.response_id = event.id
                 seen.model = event.model
                 seen.usage = event.usage
+            case events.SignatureDelta(signature=signature):
+                self._tell(chat.Thinking("", signature))
+            case events.BlockStarted(block=chat.RedactedThinking() as block):
+                self._tell(block)
             case events.Finished():
                 seen.finished = True
                 seen.stop_reason = event.stop_reason
                 seen.usage = event.usage or seen.usage
+
+
+def _signature(block: chat.Block) -> str:
+    match block:
+        case chat.Thinking(signature=signature) | chat.RedactedThinking(data=signature):
+            return signature
+    return ""
+
+
+def _without_foreign(asked: chat.ChatRequest, foreign: frozenset[bytes]) -> chat.ChatRequest:
+    """The request without the thinking that others have signed."""
+    messages = [
+        chat.Message(turn.role, tuple(block for block in turn.content if not _is_foreign(block, foreign)))
+        for turn in asked.messages
+    ]
+    return msgspec.structs.replace(asked, messages=tuple(turn for turn in messages if turn.content))
+
+
+def _is_foreign(block: chat.Block, foreign: frozenset[bytes]) -> bool:
+    signature = _signature(block)
+    return bool(signature) and signatures.mark(signature) in foreign
 
 
 def _size(block: chat.Block) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from apps.domain import errors
+from apps.domain import errors, signatures
 from apps.domain.protocols import refusal
 from apps.domain.protocols.contract import AnyUpstream, ClientCall, Cut, Seen, Target
 
@@ -53,6 +53,8 @@ class Dialect(Protocol):
 class Passthrough:
     """An `Exchange` that translates nothing."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self, call: ClientCall, target: Target, *, dialect: Dialect, upstream: AnyUpstream, request_id: str, cut: Cut
     ) -> None:
@@ -78,6 +80,8 @@ class Passthrough:
             refusal.cleaned(error, self._cut)
             raise
         self.seen.started = self.seen.finished = True
+        if self.seen.on_signed is not None and (marks := signatures.marks(body)):
+            self.seen.on_signed(marks)
         return body
 
     def close(self) -> bytes:

@@ -88,6 +88,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     braces; `address` joins it and a path; `lists_at` makes of it where models are listed. `signer` names who signs a
     request whole (`outbound.signing`).
 
+    `family` names those who take each other's signatures of thinking, where that is not the vendor alone.
     `summary` (a line), `key_page` (where keys are made), `key_hint` (how they look), `needs_key` and `tags` are for
     whoever sets a provider up; `prices` is what the price data call it. Quirks are explained where they are heeded:
     `protocols/openai_chat`.
@@ -111,6 +112,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     count_paths: Mapping[str, str] = COUNT_PATHS
     list_paths: Mapping[str, str] = LIST_PATHS
     quirks: frozenset[str] = frozenset()
+    family: str = ""
     summary: str = ""
     key_page: str = ""
     key_hint: str = ""

@@ -6,8 +6,10 @@ import base64
 import hashlib
 import re
 
+from apps.domain import signatures
+
 # Thinking translated from another vendor is signed so, and known by it when it comes back (PROTOCOLS A6).
-OUR_SIGNATURE = "gw1."
+OUR_SIGNATURE = signatures.OURS
 # The forced tool that makes a model without structured outputs answer in a schema.
 FORMAT_TOOL = "gateway_structured_answer"
 

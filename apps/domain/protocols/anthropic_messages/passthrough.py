@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import errors, sse
+from apps.domain import errors, signatures, sse
 from apps.domain.protocols import passthrough, refusal, splice
 from apps.domain.protocols.anthropic_messages import error, names, response, stops, usage, wire
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
@@ -17,11 +17,13 @@ _OURS = b'"' + names.OUR_SIGNATURE.encode()
 _TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"')
 _THINKING = ("thinking", "redacted_thinking")
 _OFF = b'{"type":"disabled"}'
+_EMPTY = b'{"type":"text","text":"(no content)"}'
 
 
 class _Block(msgspec.Struct):
     type: str = ""
     signature: str = ""
+    data: str = ""
 
 
 class _Said(msgspec.Struct):
@@ -69,7 +71,7 @@ class Anthropic:
         changes: dict[str, bytes] = {}
         if call.model != target.model:
             changes["model"] = msgspec.json.encode(target.model)
-        changes |= without_ours(call)
+        changes |= without_foreign(call, target)
         members: splice.Members = call.wire.members
         return members.edit(changes) if changes else call.body
 
@@ -113,6 +115,8 @@ class Tap:
             whole = self._examine(whole)
         for text in _TEXT.findall(whole):
             seen.output_bytes += len(text)
+        if seen.on_signed is not None and signatures.may_sign(whole):
+            seen.on_signed(signatures.marks(whole))
         return passed + whole if passed else whole
 
     def close(self) -> bytes:
@@ -148,6 +152,8 @@ class Tap:
             seen.output_bytes += len(text)
         held = bytes(self._held)
         self._held.clear()
+        if seen.on_signed is not None and signatures.may_sign(held):
+            seen.on_signed(signatures.marks(held))
         return held
 
     def _examine(self, whole: bytes) -> bytes:
@@ -216,15 +222,16 @@ def _text(raw: Any) -> str | None:
     return raw if isinstance(raw, str) and raw else None
 
 
-def without_ours(call: ClientCall) -> dict[str, bytes]:
-    """The history without thinking that we signed for another vendor: Claude refuses a signature not its own.
+def without_foreign(call: ClientCall, target: Target) -> dict[str, bytes]:
+    """The history without thinking that another vendor has signed, or we for one that signs nothing: a signature that
+    is not its own is refused.
 
     What the newest answer then lacks, `enabled` thinking demands, so it is turned off for this call.
     """
-    if _OURS not in call.body:
+    if _OURS not in call.body and not target.foreign:
         return {}
     messages = _raws.decode(call.wire.members.raw("messages"))
-    stripped = [_strip(bytes(message)) for message in messages]
+    stripped = [_strip(bytes(message), target.foreign) for message in messages]
     if all(message is None for message in stripped):
         return {}
     kept = [bytes(message) if new is None else new for message, new in zip(messages, stripped, strict=True)]
@@ -237,28 +244,30 @@ def without_ours(call: ClientCall) -> dict[str, bytes]:
     return changes
 
 
-def _strip(message: bytes) -> bytes | None:
-    """A message without our thinking; None: there is none in it."""
-    if _OURS not in message:
+def _strip(message: bytes, foreign: frozenset[bytes]) -> bytes | None:
+    """A message without such thinking; None: there is none in it."""
+    if b"thinking" not in message:
         return None
     content = splice.read(message).raw("content") or b""
     if not content.startswith(b"["):
         return None
     written = _raws.decode(content)
-    kept = [raw for raw in written if not _is_ours(raw)]
+    kept = [bytes(raw) for raw in written if not _is_foreign(raw, foreign)]
     if len(kept) == len(written):
         return None
-    return splice.edit(message, {"content": b"[" + b",".join(map(bytes, kept)) + b"]"})
+    return splice.edit(message, {"content": b"[" + b",".join(kept or [_EMPTY]) + b"]"})
 
 
-def _is_ours(raw: msgspec.Raw) -> bool:
-    if _OURS not in bytes(raw):
+def _is_foreign(raw: msgspec.Raw, foreign: frozenset[bytes]) -> bool:
+    if b"thinking" not in bytes(raw):
         return False
     try:
         block = _blocks.decode(raw)
     except msgspec.ValidationError:
         return False
-    return block.type == "thinking" and block.signature.startswith(names.OUR_SIGNATURE)
+    if block.type == "thinking":
+        return block.signature.startswith(names.OUR_SIGNATURE) or signatures.mark(block.signature) in foreign
+    return block.type == "redacted_thinking" and signatures.mark(block.data) in foreign
 
 
 def _is_answering(message: wire.Message) -> bool:

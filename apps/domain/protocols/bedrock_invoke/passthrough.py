@@ -22,7 +22,7 @@ class Invoke:
         """Without `model` and `stream`, which the address says, and without what Bedrock does not know."""
         members: splice.Members = call.wire.members
         betas = fields.betas(call)
-        changes = anthropic.without_ours(call)
+        changes = anthropic.without_foreign(call, target)
         changes |= fields.changes(members, betas, messages=changes.get("messages") or members.raw("messages") or b"")
         changes["anthropic_version"] = _VERSION
         gone = fields.unknown(members, betas)

@@ -19,6 +19,7 @@ CLIENT = ClientFormat(
     read_request=request.read_request,
     above_cap=validation.above_cap,
     to_chat=request.to_chat,
+    unread=request.unread,
     write_response=response.write_response,
     encoder=stream.Encoder,
     write_error=error.write_error,
@@ -27,6 +28,8 @@ CLIENT = ClientFormat(
 )
 UPSTREAM = UpstreamFormat(
     name=request.NAME,
+    lacks=frozenset({"top_k"}),
+    takes=frozenset(request.PLAIN_FIELDS),
     write_request=request.write_request,
     read_response=response.read_response,
     decoder=stream.Decoder,

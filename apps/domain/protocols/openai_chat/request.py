@@ -16,7 +16,7 @@ NAME = "openai_chat"
 
 _MODES = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}
-_PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
+PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
 _IDENTIFIER_LENGTH = 64
 _FIELDS = frozenset(wire.Body.__struct_encode_fields__)
 _ANYTHING = {"type": "object", "properties": {}}
@@ -80,8 +80,14 @@ def to_chat(call: ClientCall) -> ChatRequest:
         reasoning=reasoning.read(body.reasoning_effort),
         format=_read_format(body.response_format),
         user=call.user,
-        rest={name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None},
+        rest={name: value for name in PLAIN_FIELDS if (value := getattr(body, name)) is not None},
     )
+
+
+def unread(call: ClientCall) -> set[str]:
+    """Fields that no other dialect has."""
+    members: splice.Members = call.wire.members
+    return members.values.keys() - _FIELDS
 
 
 def write_request(chat: ChatRequest, target: Target) -> bytes:
@@ -109,7 +115,7 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
     body |= _write_reasoning(chat, target, max_tokens=max_tokens or 0)
     if chat.user and "safety_identifier" in quirks:
         body["safety_identifier"] = identifier(chat.user)
-    body |= {name: chat.rest[name] for name in _PLAIN_FIELDS if name in chat.rest}
+    body |= {name: chat.rest[name] for name in PLAIN_FIELDS if name in chat.rest}
     return msgspec.json.encode(body)
 
 
