@@ -73,6 +73,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     events_around_text: Callable[[Ask], int]  # events of a stream that says one text, besides its tokens
     overflow: Callable[[int, str], Refused]  # (tokens, model) -> the prompt is too long
     stream_type: bytes = EVENTS
+    stream_headers: Sequence[tuple[bytes, bytes]] = ((b"cache-control", b"no-cache"),)
     has_lines: bool = True  # of a stream: `crlf` means something
     terminators: int = 1  # the events at a stream's end without which it is not whole
     counts: Callable[[Counters], Headers] = lambda usage: []  # headers that tell the usage of an answer in one piece

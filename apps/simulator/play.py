@@ -36,7 +36,7 @@ class Player(msgspec.Struct, kw_only=True):
         if await self._broken_from_the_start():
             return
         await self._first_byte(self.pace.first())
-        await self._head([(b"content-type", self.dialect.stream_type), (b"cache-control", b"no-cache")])
+        await self._head([(b"content-type", self.dialect.stream_type), *self.dialect.stream_headers])
         if "garbage" in self.script.words:
             self.tally.fault = "garbage"
             return await self.wire.finish(GARBAGE)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import httpx2
 import pytest
-from botocore.eventstream import ChecksumMismatch
+from botocore.eventstream import ChecksumMismatch, EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError
 
 from apps.simulator.bedrock import signature
+from tests.sdk import worlds
 from tests.simulator import aws
-from tests.simulator.aws import CLAUDE, HELLO, NOVA, kinds
+from tests.simulator.aws import CLAUDE, HELLO, NOVA, VERSION, kinds
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,70 @@ def test_usage_can_be_missing_or_absurd(converse_events):
     assert "usage" not in converse_events("amazon.nova-nousage-v1:0")[-1]["metadata"]
     lies = converse_events("amazon.nova-lies-v1:0")[-1]["metadata"]["usage"]
     assert (lies["inputTokens"], lies["outputTokens"]) == (-7, 10**18)
+
+
+STREAMS = ("invoke-with-response-stream", "converse-stream")
+BREAKS = {"dies": httpx2.RemoteProtocolError, "resets": httpx2.ReadError, "stall": httpx2.ReadTimeout}
+
+
+@pytest.fixture
+def received(http):
+    """What comes of a call until it ends or breaks: (answer, bytes)."""
+
+    def receive(path: str, words: str, *, seconds: float = 30, breaks: type[Exception] | None = None):
+        body = {"anthropic_version": VERSION, "max_tokens": 99, "messages": worlds.HELLO}
+        body = {"messages": HELLO} if path.startswith("converse") else body
+        at = f"/model/anthropic.claude-{words}-v1:0/{path}"
+        data = bytearray()
+        headers = {"authorization": "Bearer k"}
+        with (
+            http.stream("POST", at, json=body, headers=headers, timeout=seconds) as answer,
+            pytest.raises(breaks) if breaks else contextlib.nullcontext(),
+        ):
+            for chunk in answer.iter_raw():
+                data.extend(chunk)
+        return answer, bytes(data)
+
+    return receive
+
+
+def frames(data: bytes) -> int:
+    buffer = EventStreamBuffer()
+    buffer.add_data(data)
+    return len(list(buffer))
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("word", BREAKS)
+def test_streams_break_where_they_are_told_to(received, path, word):
+    _, data = received(path, f"{word}-after-3", seconds=0.5 if word == "stall" else 30, breaks=BREAKS[word])
+    assert frames(data) == 3
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_delivery_changes_no_frame(received, path):
+    answer, plain = received(path, "tokens-5")
+    assert answer.headers["content-type"] == "application/vnd.amazon.eventstream"
+    for words in ("tokens-5-trickle", "tokens-5-slow-headers", "tokens-5-crlf", "tokens-5-late-end"):
+        assert frames(received(path, words)[1]) == frames(plain) > 6
+
+
+@pytest.mark.parametrize("path", ["invoke", "converse", *STREAMS])
+def test_answers_can_be_no_answers(received, path):
+    assert b"not what was asked for" in received(path, "garbage")[1]
+    page, _ = received(path, "html-200")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html")
+    with pytest.raises(httpx2.RemoteProtocolError):
+        received(path, "dies-before-headers")
+
+
+def test_too_many_calls_are_told_when_to_come_again_and_the_first_alone_may_fail(http, conversed):
+    headers = {"authorization": "Bearer k"}
+    answer = http.post("/model/amazon.nova-429-v1:0/converse", json={"messages": HELLO}, headers=headers)
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        conversed("amazon.nova-429-then-ok-v1:0")
+    assert conversed("amazon.nova-429-then-ok-v1:0")["stopReason"] == "end_turn"
 
 
 @pytest.mark.parametrize("words", ["53", "prebuilt", "53-trickle", "53-crlf"])

@@ -33,7 +33,7 @@ def message(answer: Answer, *, ask: Ask, reported: Reported) -> Object:
         **_ending(answer, ask=ask),
     }
     if reported is not None:
-        document["usage"] = _usage(reported)
+        document["usage"] = _usage(reported, ask=ask)
     return document
 
 
@@ -45,7 +45,7 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
     out.append(eventstream.event("messageStop", _ending(answer, ask=ask)))
     told: Object = {"metrics": {"latencyMs": LATENCY_MS}}
     if reported is not None:
-        told["usage"] = _usage(reported)
+        told["usage"] = _usage(reported, ask=ask)
     out.append(eventstream.event("metadata", told))
     return out
 
@@ -63,7 +63,7 @@ def _ending(answer: Answer, *, ask: Ask) -> Object:
 def _content(block: Block, *, ask: Ask) -> Object:
     if block.kind == "thinking":
         text = _shown(block, ask=ask)
-        signature = {"signature": signing.sign(text)} if _signs(ask) else {}
+        signature = {"signature": signing.sign(text)} if _is_claude(ask) else {}
         return {"reasoningContent": {"reasoningText": {**signature, "text": text}}}
     if block.kind == "redacted":
         return {"reasoningContent": {"redactedContent": _redacted()}}
@@ -80,7 +80,7 @@ def _block(block: Block, *, index: int, ask: Ask) -> list[Frame]:
         text = _shown(block, ask=ask)
         out += [_delta(index, {"reasoningContent": {"text": piece}}, tokens=1) for piece in block.pieces if text]
         unseen = 0 if text else len(block.pieces)
-        if _signs(ask):
+        if _is_claude(ask):
             out.append(_delta(index, {"reasoningContent": {"signature": signing.sign(text)}}, tokens=unseen))
     elif block.kind == "call":
         start = {"toolUse": {"name": block.name, "toolUseId": block.id}}
@@ -95,13 +95,13 @@ def _delta(index: int, delta: Object, *, tokens: int = 0) -> Frame:
     return eventstream.event("contentBlockDelta", {"contentBlockIndex": index, "delta": delta}, tokens=tokens)
 
 
-def _signs(ask: Ask) -> bool:
-    """Claude alone signs its thinking; it alone speaks before it calls, too."""
+def _is_claude(ask: Ask) -> bool:
+    """Whether thinking is signed. Claude alone speaks before it calls, too."""
     return ask.speaks_first
 
 
 def _shown(block: Block, *, ask: Ask) -> str:
-    return "" if ask.thinking == "omitted" and _signs(ask) else block.text
+    return "" if ask.thinking == "omitted" and _is_claude(ask) else block.text
 
 
 def _redacted() -> str:
@@ -118,25 +118,27 @@ def _whole_or_empty(arguments: str) -> Object:
     return decoded
 
 
-def _usage(reported: Counters) -> Object:
-    """`inputTokens` is without what was cached; the total is with it. Some counters come under two names."""
+def _usage(reported: Counters, *, ask: Ask) -> Object:
+    """`inputTokens` is without what was cached; the total is with it. Some counters come under two names.
+
+    Claude tells of caches always, the others when there is something to tell.
+    """
     usage: Object = {
         "inputTokens": reported.fresh,
         "outputTokens": reported.output,
         "totalTokens": reported.prompt + reported.output,
         "serverToolUsage": {},
     }
-    if reported.cache_read or reported.cache_write:
+    if _is_claude(ask) or reported.cache_read or reported.cache_write:
         usage |= {
             "cacheReadInputTokenCount": reported.cache_read,
             "cacheReadInputTokens": reported.cache_read,
             "cacheWriteInputTokenCount": reported.cache_write,
             "cacheWriteInputTokens": reported.cache_write,
-            "cacheDetails": [
-                {"ttl": "5m", "inputTokens": reported.cache_write_5m},
-                {"ttl": "1h", "inputTokens": reported.cache_write_1h},
-            ],
         }
+    if reported.cache_write:
+        written = {"5m": reported.cache_write_5m, "1h": reported.cache_write_1h}
+        usage["cacheDetails"] = [{"ttl": ttl, "inputTokens": tokens} for ttl, tokens in written.items()]
     return usage
 
 
@@ -148,5 +150,6 @@ DIALECT = msgspec.structs.replace(
     frames=frames,
     events_around_text=lambda ask: 4,
     terminators=2,  # a stream without `messageStop` ends without `metadata`, too
+    stream_headers=(),
     counts=lambda usage: [],
 )

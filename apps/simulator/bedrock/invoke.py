@@ -38,15 +38,13 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
 
 
 def counts(usage: Counters) -> Headers:
-    out = [
+    return [
         (b"x-amzn-bedrock-input-token-count", b"%d" % usage.fresh),
         (b"x-amzn-bedrock-output-token-count", b"%d" % usage.output),
         (b"x-amzn-bedrock-invocation-latency", b"%d" % LATENCY_MS),
+        (b"x-amzn-bedrock-cache-read-input-token-count", b"%d" % usage.cache_read),
+        (b"x-amzn-bedrock-cache-write-input-token-count", b"%d" % usage.cache_write),
     ]
-    if usage.cache_read or usage.cache_write:
-        out.append((b"x-amzn-bedrock-cache-read-input-token-count", b"%d" % usage.cache_read))
-        out.append((b"x-amzn-bedrock-cache-write-input-token-count", b"%d" % usage.cache_write))
-    return out
 
 
 def _named(message: Object, *, ask: Ask) -> Object:
@@ -82,6 +80,7 @@ DIALECT = Dialect(
     events_around_text=lambda ask: 5,
     overflow=service.overflow,
     stream_type=eventstream.MEDIA_TYPE,
+    stream_headers=((b"x-amzn-bedrock-content-type", b"application/json"),),
     has_lines=False,
     counts=counts,
 )
