@@ -13,8 +13,7 @@ from apps.domain import errors, sse
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.contract import ClientCall, Exchange, Target
 from tests.domain import frames, grammar
-from tests.domain.streams import cuts
-from tests.domain.test_eventstream import split
+from tests.domain.streams import cuts, split
 
 ANTHROPIC, OPENAI = "anthropic_messages", "openai_chat"
 TARGET = Target(protocol="bedrock_invoke", model="eu.anthropic.claude-opus-4-8-v1:0", max_output_tokens=1000)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import itertools
 import struct
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from apps.domain import errors, eventstream
 from tests.domain import frames
-from tests.domain.streams import cuts
+from tests.domain.streams import cuts, split
 
 STREAM = b"".join(
     [
@@ -24,11 +23,6 @@ STREAM = b"".join(
         frames.fault("InternalFailure", "all is lost"),
     ]
 )
-
-
-def split(stream: bytes, at: list[int]) -> list[bytes]:
-    edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in at)})
-    return [stream[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def read(*chunks: bytes) -> tuple[list[eventstream.Message], str]:
