@@ -127,7 +127,9 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     if answer.status != 200:
         raise exchange.refuse(answer.status, answer.headers, await answer.read(MAX_ERROR_BYTES))
     if not ctx.call.stream:
-        return Answered(attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES)))
+        return Answered(
+            attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES), answer.headers)
+        )
     return Answered(attempt, answer, exchange, first=await _first_event(attempt, answer, exchange))
 
 

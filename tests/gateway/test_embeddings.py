@@ -17,6 +17,7 @@ UPSTREAMS = {  # a model's name: its name at the provider, and how that is asked
     "gpt-vectors": ("text-embedding-3-small", "openai_embeddings"),
     "llama-vectors": ("nomic-embed-text", "ollama_embed"),
     "titan-vectors": ("amazon.titan-embed-text-v2:0", "bedrock_embed"),
+    "titan-cohere": ("cohere.embed-v4:0", "bedrock_embed"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ from apps.domain.events import Event
 from apps.domain.tokens import TokenUsage
 
 Operation = Literal["generate", "embed", "count"]
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 Cut = Callable[[bytes], bytes]
 """Takes out of what a provider says the credential that it was asked with. `bytes` takes nothing out."""
 
@@ -76,9 +78,11 @@ class Exchange(Protocol):
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         """The error that a non-200 answer stands for. No error of an exchange holds a credential."""
 
-    def answer(self, body: bytes) -> bytes:
-        """The client's answer to a call that does not stream. Raises UpstreamBroken on a garbled one, another
-        UpstreamError on an error under status 200."""
+    def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        """The client's answer to a call that does not stream. `headers` are the upstream's, by lower-case name.
+
+        Raises UpstreamBroken on a garbled one, another UpstreamError on an error under status 200.
+        """
 
     def feed(self, chunk: bytes) -> bytes:
         """Client bytes for these upstream bytes, whichever way they are split.
@@ -175,7 +179,9 @@ class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
 
 
 class EmbeddingUpstream(AnyUpstream, frozen=True, kw_only=True):
-    """Providers who give vectors: as many, in the same order, as inputs were sent."""
+    """Providers who give vectors: as many, in the same order, as inputs were sent. Where the answer does not tell how
+    many tokens they had, its header `counted_by` may."""
 
     write_request: Callable[[EmbeddingRequest, Target], bytes]
     read_response: Callable[[bytes], EmbeddingResponse]
+    counted_by: str = ""

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from apps.domain import embeddings, errors
 from apps.domain.protocols import refusal
-from apps.domain.protocols.contract import ClientCall, Cut, EmbeddingClient, EmbeddingUpstream, Seen, Target
+from apps.domain.protocols.contract import (
+    NO_HEADERS,
+    ClientCall,
+    Cut,
+    EmbeddingClient,
+    EmbeddingUpstream,
+    Seen,
+    Target,
+)
 from apps.domain.protocols.passthrough import Whole
-from apps.domain.tokens import NOTHING
+from apps.domain.tokens import NOTHING, TokenUsage
 
 
 class Translated(Whole):
@@ -32,13 +42,16 @@ class Translated(Whole):
         error.body = None  # written in the other dialect
         return error
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         try:
             response = self._upstream.read_response(body)
             self._check(response)
         except errors.UpstreamError as error:
             refusal.cleaned(error, self._cut)
             raise
+        counted = headers.get(self._upstream.counted_by, "")
+        if response.usage == NOTHING and counted.isdecimal():
+            response = msgspec.structs.replace(response, usage=TokenUsage(in_fresh=int(counted)))
         seen = self.seen
         seen.usage = response.usage if response.usage != NOTHING else None
         seen.model = response.model

@@ -9,6 +9,7 @@ import msgspec
 from apps.domain import chat, errors, events, signatures
 from apps.domain.protocols import embedding, losses, passthrough, refusal, registry, tool_names
 from apps.domain.protocols.contract import (
+    NO_HEADERS,
     ClientCall,
     ClientFormat,
     Cut,
@@ -80,7 +81,7 @@ class Translated:
         error.body = None  # written in the other dialect
         return error
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         try:
             return self._translate(self._upstream.read_response(body))
         except errors.UpstreamError as error:

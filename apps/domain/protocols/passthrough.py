@@ -11,7 +11,7 @@ from typing import Protocol
 
 from apps.domain import errors, signatures
 from apps.domain.protocols import refusal
-from apps.domain.protocols.contract import AnyUpstream, ClientCall, Cut, Seen, Target
+from apps.domain.protocols.contract import NO_HEADERS, AnyUpstream, ClientCall, Cut, Seen, Target
 
 
 class StreamTap(Protocol):
@@ -73,7 +73,7 @@ class Passthrough:
             error.body = None
         return error
 
-    def answer(self, body: bytes) -> bytes:
+    def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         try:
             self._dialect.read_usage(body, self.seen)
         except errors.UpstreamError as error:

@@ -1,6 +1,6 @@
 """Embeddings by Bedrock's InvokeModel, as its models speak them: Cohere's take several texts a call, Titan's one.
 
-Titan counts in its answer. Cohere's count is in a header alone, so such calls are booked by an estimate.
+Titan counts in its answer, Cohere in a header alone.
 """
 
 from __future__ import annotations
@@ -76,5 +76,9 @@ def _titan(asked: EmbeddingRequest, target: Target) -> dict[str, Any]:
 
 
 UPSTREAM = EmbeddingUpstream(
-    name=NAME, write_request=write_request, read_response=read_response, read_error=bedrock_errors.read_error
+    name=NAME,
+    write_request=write_request,
+    read_response=read_response,
+    read_error=bedrock_errors.read_error,
+    counted_by="x-amzn-bedrock-input-token-count",
 )
