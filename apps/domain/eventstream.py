@@ -8,7 +8,7 @@ botocore reads the messages and checks both sums; it is imported when the first 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -48,11 +48,10 @@ class Decoder:
     def __init__(self) -> None:
         from botocore.eventstream import EventStreamBuffer, ParserError
 
-        self._make_buffer: Callable[[], Any] = EventStreamBuffer
+        self._buffer: Any = EventStreamBuffer()
         self._faults = (ParserError, struct.error, KeyError, UnicodeDecodeError)
-        self._buffer: Any = None  # of the message under way, when its beginning has been read
         self._tail = bytearray()
-        self._wanted = _PRELUDE
+        self._wanted = _PRELUDE  # or, when that has been read, the whole message
 
     @property
     def is_between(self) -> bool:
@@ -64,17 +63,16 @@ class Decoder:
         tail = self._tail
         tail += chunk
         while len(tail) >= self._wanted:
-            if self._buffer is None:
+            if self._wanted == _PRELUDE:
                 self._begin()
                 continue
             message = self._read(_PRELUDE, self._wanted)
             del tail[: self._wanted]
-            self._buffer, self._wanted = None, _PRELUDE
+            self._wanted = _PRELUDE
             yield Message(message.headers, message.payload)
 
     def _begin(self) -> None:
         """Believes no length before its sum is checked."""
-        self._buffer = self._make_buffer()
         self._read(0, _PRELUDE)
         length, of_headers = _LENGTHS.unpack_from(self._tail)
         if length > MAX_MESSAGE or of_headers > _MAX_HEADERS:
