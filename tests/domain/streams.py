@@ -26,7 +26,7 @@ from apps.domain.protocols import registry
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.tokens import TokenUsage
 
-ANTHROPIC, OPENAI = "anthropic_messages", "openai_chat"
+ANTHROPIC, OPENAI, RESPONSES = "anthropic_messages", "openai_chat", "openai_responses"
 REASONS: tuple[StopReason, ...] = (
     "end_turn",
     "max_tokens",
@@ -55,8 +55,13 @@ class Sum(msgspec.Struct):
 
 
 def calling(protocol: str) -> ClientCall:
-    body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
-    body |= {"max_tokens": 9} if protocol == ANTHROPIC else {"stream_options": {"include_usage": True}}
+    turns = [{"role": "user", "content": "hello"}]
+    asked: dict[str, dict[str, Any]] = {
+        ANTHROPIC: {"messages": turns, "max_tokens": 9},
+        OPENAI: {"messages": turns, "stream_options": {"include_usage": True}},
+        RESPONSES: {"input": turns},
+    }
+    body = {"model": "m", "stream": True} | asked[protocol]
     return registry.CLIENTS[protocol].read_request(json.dumps(body).encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tracemalloc
 from typing import Any
@@ -18,13 +19,12 @@ from apps.domain.protocols.anthropic_messages import names
 from apps.domain.protocols.contract import Exchange, Target
 from apps.domain.protocols.openai_chat import messages
 from apps.domain.tokens import TokenUsage
-from tests.domain import grammar, streams
-from tests.domain.streams import ANTHROPIC, OPENAI
+from tests.domain import grammar, responses_grammar, streams
+from tests.domain.streams import ANTHROPIC, OPENAI, RESPONSES
 
-BOTH = pytest.mark.parametrize("protocol", [ANTHROPIC, OPENAI])
-PAIRS = pytest.mark.parametrize(
-    ("client", "upstream"), [(ANTHROPIC, OPENAI), (OPENAI, ANTHROPIC), (ANTHROPIC, ANTHROPIC), (OPENAI, OPENAI)]
-)
+ALL = (ANTHROPIC, OPENAI, RESPONSES)
+EACH = pytest.mark.parametrize("protocol", ALL)
+PAIRS = pytest.mark.parametrize(("client", "upstream"), list(itertools.product(ALL, ALL)))
 random_examples = settings(
     max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -32,6 +32,8 @@ PEAK = 16 << 20
 
 
 def told(protocol: str, stream: bytes) -> grammar.Told:
+    if protocol == RESPONSES:
+        return responses_grammar.responses(stream)
     return grammar.anthropic(stream) if protocol == ANTHROPIC else grammar.openai(stream, wants_usage=True)
 
 
@@ -52,7 +54,7 @@ def tagged(text: str) -> bool:
     return "<think>".startswith(text.lstrip()[:7]) and bool(text.lstrip())
 
 
-@BOTH
+@EACH
 @random_examples
 @given(events=streams.answers(), cuts=streams.cuts)
 def test_what_a_dialect_encodes_it_decodes(protocol, events, cuts):
@@ -90,7 +92,7 @@ def target(protocol: str) -> Target:
     return Target(protocol=protocol, model="up", max_output_tokens=1000)
 
 
-@BOTH
+@EACH
 @random_examples
 @given(events=streams.answers())
 def test_a_whole_answer_that_a_dialect_writes_it_reads(protocol, events):
@@ -117,7 +119,7 @@ spoken = st.text(min_size=1, max_size=12).filter(lambda text: bool(text.strip())
 
 @st.composite
 def conversations(draw: st.DrawFn) -> ChatRequest:
-    """Turns that both dialects can carry without loss: every call answered, nothing blank."""
+    """Turns that two dialects can carry without loss: every call answered, nothing blank."""
     turns = [Message("user", (Text(draw(spoken)),))]
     for number in range(draw(st.integers(0, 4))):
         calls = [
@@ -132,7 +134,7 @@ def conversations(draw: st.DrawFn) -> ChatRequest:
     return ChatRequest(model="m", messages=tuple(turns), system=system, tools=tools, max_tokens=77, stop=("END",))
 
 
-@BOTH
+@pytest.mark.parametrize("protocol", [ANTHROPIC, OPENAI])
 @random_examples
 @given(asked=conversations())
 def test_a_request_that_a_dialect_writes_it_reads(protocol, asked):
@@ -203,11 +205,12 @@ def test_a_hostile_stream_ends_in_one_clean_end(client, upstream, data, cuts):
     assert opened.feed(stream) == b""
 
 
-@BOTH
+@EACH
 @settings(random_examples, max_examples=100)
 @given(stream=st.binary(max_size=300), cuts=streams.cuts)
 @example(stream=b"data: {}\n\n" * 3, cuts=[])
 @example(stream=b'data: {"type":"message_start"}\n\n' * 3, cuts=[])
+@example(stream=b'data: {"type":"response.created"}\n\n' * 3, cuts=[])
 @example(stream=b'data: {"choices":[{}]}\n\ndata: [DONE]\n\n', cuts=[5])
 def test_any_bytes_are_events_in_order_with_one_end(protocol, stream, cuts):
     events = streams.decode(protocol, streams.split(stream, cuts))
