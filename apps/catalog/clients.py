@@ -21,23 +21,24 @@ class Way(NamedTuple):
 
 
 class Snippet(NamedTuple):
-    """`id` is the element's on the page. `where`: what file or shell it is for."""
+    """`id` is the element's on the page. `where`: what file or shell it is for. `command`: what the note is about."""
 
     id: str
     title: str
     where: str
     text: str
     note: str = ""
+    command: str = ""
 
 
 def ways(endpoint: PinnedEndpoint, *, base_url: str) -> list[Way]:
     """The path first: it works wherever the installation is reached. A port has no TLS of its own."""
     site = urlsplit(base_url)
-    found = [Way("path", base_url.rstrip("/") + endpoint.path)]
+    found = [Way("the path", base_url.rstrip("/") + endpoint.path)]
     port = f":{site.port}" if site.port else ""
-    found += [Way("host name", f"{site.scheme}://{host}{port}") for host in endpoint.hosts]
+    found += [Way("the host name", f"{site.scheme}://{host}{port}") for host in endpoint.hosts]
     if endpoint.port is not None:
-        found.append(Way("own port", f"http://{_reached(endpoint, site.hostname or '127.0.0.1')}:{endpoint.port}"))
+        found.append(Way("its own port", f"http://{_reached(endpoint, site.hostname or '127.0.0.1')}:{endpoint.port}"))
     return found
 
 
@@ -56,7 +57,8 @@ def snippets(endpoint: PinnedEndpoint, *, base: str) -> list[Snippet]:
             "Wave Terminal",
             f"~/.config/waveterm/{WAVE_FILE}",
             wave(endpoint, base=base),
-            f"The key goes into Wave's secret store: wsh secret set {SECRET_NAME}={KEY}",
+            "The key goes into Wave's secret store:",
+            f"wsh secret set {SECRET_NAME}={KEY}",
         ),
         Snippet(
             "claude",
@@ -64,7 +66,14 @@ def snippets(endpoint: PinnedEndpoint, *, base: str) -> list[Snippet]:
             "shell",
             f"export ANTHROPIC_BASE_URL={base}\nexport ANTHROPIC_AUTH_TOKEN={KEY}\nunset ANTHROPIC_API_KEY",
         ),
-        Snippet("codex", "Codex", "~/.codex/config.toml", _codex(endpoint, base=base), f"export WEIR_KEY={KEY}"),
+        Snippet(
+            "codex",
+            "Codex",
+            "~/.codex/config.toml",
+            _codex(endpoint, base=base),
+            "The key is in the environment:",
+            f"export WEIR_KEY={KEY}",
+        ),
         Snippet("python", "Python", "openai", f'client = openai.OpenAI(base_url="{base}/v1", api_key="{KEY}")'),
         Snippet("curl", "curl", "shell", _curl(base), f"It answers as {model}, whatever “model” says, or without it."),
     ]

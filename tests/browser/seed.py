@@ -24,6 +24,8 @@ if __name__ == "__main__":
 
     from apps.accounts import services as accounts
     from apps.accounts.models import User
+    from apps.catalog import services as catalog
+    from apps.catalog.models import Model
     from apps.tenants import services as tenants
     from apps.tenants.models import Tenant
 
@@ -33,4 +35,5 @@ if __name__ == "__main__":
     acme = Tenant.objects.get()
     for number in range(MEMBERS):
         tenants.add_member(acme, actor=None, user=accounts.create_user(actor=None, username=f"member-{number:02}"))
+    catalog.create_endpoint(actor=None, name="sonnet", model=Model.objects.get(name="claude-test"), hosts=["s.example"])
     print(json.dumps({**card, "user": "alice", "password": password}))

@@ -44,7 +44,7 @@ class EndpointForm(forms.ModelForm):
         fields = ["name", "model", "is_enabled", "hosts", "port", "address", "networks", "cors_origins"]
         labels = {"port": "Own port", "address": "The port listens on"}
         help_texts = {
-            "name": "It is reached under /e/<name>. Under another name programs and keys do not find it any more.",
+            "name": "It is reached under “/e/” and this name. Under another one, programs and keys find it no more.",
             "model": "What answers, whatever callers ask for. Its tenants confine it here too.",
             "is_enabled": "A disabled one is unknown to callers, and its port is closed.",
             "port": "Opened and closed while the server runs. It speaks plain HTTP. Empty: none.",

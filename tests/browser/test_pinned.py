@@ -1,0 +1,37 @@
+"""What callers of a pinned endpoint copy from its page."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.test_looks import STICKS_OUT, WAYS
+from tests.browser.windows import House
+
+PATH = "/admin/catalog/pinnedendpoint/1/clients/"
+
+
+@pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)
+def test_the_callers_page_does_not_stick_out_of_the_screen(window: BrowserContext, house: House) -> None:
+    page = window.new_page()
+    page.goto(house.url(PATH), wait_until="load")
+    assert page.evaluate(STICKS_OUT) == 0
+
+
+def test_what_is_on_the_page_is_copied_and_kept_as_a_file(page: Page, house: House) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(house.url("/admin/catalog/pinnedendpoint/1/change/"))
+    page.get_by_role("link", name="Client configuration").click()
+    page.get_by_role("link", name="Show for the host name").click()
+    button = page.locator("[data-copy=wave]")
+    button.click()
+    expect(button).to_have_text("Copied")
+    copied = page.evaluate("() => navigator.clipboard.readText()")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download waveai.json").click()
+    assert download.value.suggested_filename == "waveai.json"
+    kept = download.value.path().read_text(encoding="utf-8")
+    assert json.loads(copied) == json.loads(kept)
+    assert "s.example" in kept
