@@ -169,3 +169,27 @@ def test_who_may_add_no_credential_is_not_asked_for_one():
     assert response["location"] == desk.url("catalog_provider_changelist")
     assert Provider.objects.get().name == "OpenAI"
     assert not Credential.objects.exists()
+
+
+def test_who_may_only_look_sees_what_was_told_of_each_vendor():
+    desk = Desk(factories.staff("catalog.view_provider"))
+    for vendor in registry.VENDORS.values():
+        options = {option.name: "told-here" for option in vendor.options}
+        home = {"protocol": vendor.protocols[0], "base_url": "https://a.example"}
+        provider = factories.provider(vendor=vendor.slug, options=options, quirks=["string_system"], **home)
+        page = desk.text("catalog_provider_change", provider.pk)
+        assert ("told-here" in page) is bool(options)
+        assert ("string_system" in page) is ("openai_chat" in vendor.protocols)
+
+
+def test_saving_a_provider_as_it_is_changes_nothing(desk):
+    for vendor in registry.VENDORS.values():
+        home = {"protocol": vendor.protocols[0], "base_url": f"https://{vendor.slug.replace('_', '-')}.example"}
+        provider = factories.provider(vendor=vendor.slug, options={"of_old": "kept"}, **home)
+        before = Record.objects.count()
+        options = {f"option_{option.name}": "word" for option in vendor.options if option.required}
+        assert desk.send("catalog_provider_change", provider.pk, **options).status_code == 302, vendor.slug
+        provider.refresh_from_db()
+        assert provider.options["of_old"] == "kept"
+        assert (provider.quirks, provider.base_url) == (None, home["base_url"])
+        assert Record.objects.count() == before + bool(options)
