@@ -27,6 +27,7 @@ PAGES = {
     "dashboard": "/admin/",
     "ledger": "/admin/usage/entry/",
     "keys": "/admin/keys/key/",
+    "vendors": "/admin/catalog/provider/add/",
     "provider": "/admin/catalog/provider/1/change/",
     "budgets": "/admin/quotas/budget/",
 }
@@ -80,7 +81,10 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
     for provider in (1, 2):  # the schedule may not have come to them yet
         page.goto(f"{card['base_url']}/admin/catalog/provider/{provider}/change/")
         page.click("text=Test connection")
-        page.wait_for_selector("text=Test again")
+        page.click("text=Test now")
+        page.wait_for_selector("button:enabled:has-text('Test again')")
+        if provider == 1:
+            page.screenshot(path=target / f"connection-{colours}.png")
     for name, path in PAGES.items():
         page.goto(card["base_url"] + path, wait_until="networkidle")
         page.screenshot(path=target / f"{name}-{colours}.png")
