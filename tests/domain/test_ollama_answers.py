@@ -112,6 +112,11 @@ def test_answers_of_other_moments_have_other_ids():
     assert decode(other)[0].id != decode(ANSWER)[0].id
 
 
+@pytest.mark.parametrize("at", [None, 1761991200])
+def test_a_moment_in_another_form_is_no_hindrance(at):
+    assert streams.summed(decode(line(content="a", created_at=at), last())).text == "a"
+
+
 @pytest.mark.parametrize("written", ['"{\\"at\\":1}"', '{"at":1}', ' {"at":1} '])
 def test_arguments_written_as_text_are_read_too(written):
     raw = line(tool_calls=[call("look", 0)]).replace(b'"arguments":0', b'"arguments":' + written.encode())

@@ -33,7 +33,7 @@ class Message(msgspec.Struct):
 
 class Line(msgspec.Struct):
     model: str | None = None
-    created_at: str | None = None
+    created_at: Any = None
     message: Message | None = None
     done: bool | None = None
     done_reason: str | None = None
