@@ -56,8 +56,11 @@ def _entered(scope: Scope) -> tuple[PinnedEndpoint | None, Scope]:
 
 
 def _by_host(scope: Scope) -> PinnedEndpoint | None:
-    known = endpoints.snapshot().endpoints.by_host
-    if not known:
+    """Costs nothing to speak of while no host name is pinned: every call is asked."""
+    running = engine.current
+    if running is None or not (known := running.configuration.snapshot.endpoints.by_host):
         return None
-    host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"")
-    return known.get(host.partition(b":")[0].lower().removesuffix(b"."))
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return known.get(value.partition(b":")[0].lower().removesuffix(b"."))
+    return None

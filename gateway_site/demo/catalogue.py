@@ -38,15 +38,19 @@ OFFERS = (
     Offer("openai", "gpt-4.1", "GPT-4.1", 1_000_000, 32_768),
 )
 
+PINNED, PINNED_MODEL = "sonnet", "claude-sonnet-4-6"
+
 
 def build(*, actor: User, simulator: str, priced_from: datetime.datetime) -> dict[str, Deployment]:
     """Providers, models, deployments and price cards; the deployments by their model's name."""
     services.allow_network(actor=actor, cidr=LOOPBACK, note="The simulated provider of the demo")
     providers = {vendor: _provider(vendor, actor=actor, simulator=simulator) for vendor in PROVIDERS}
-    return {
+    found = {
         offer.name: _offer(offer, actor=actor, provider=providers[offer.vendor], priced_from=priced_from)
         for offer in OFFERS
     }
+    services.create_endpoint(actor=actor, name=PINNED, model=found[PINNED_MODEL].model)
+    return found
 
 
 def move(*, simulator: str) -> None:
