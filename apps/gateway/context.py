@@ -17,7 +17,7 @@ from apps.domain.snapshot import Budget, Model, PinnedEndpoint, Principal, Snaps
 from apps.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from apps.gateway.attempt import Attempt
     from apps.gateway.signatures import Signed
@@ -74,7 +74,7 @@ class RequestContext:
         self.wire = wire
         self.endpoint = endpoint
         self.pinned: PinnedEndpoint | None = scope.get(PINNED)
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers: dict[bytes, bytes] = _by_name(scope["headers"])
         self.started = time.monotonic()
         self.started_at = clock.now()
         self.request_id: UUID = ids.request_id(now_ms=int(self.started_at * 1000), random_bits=_dice.getrandbits(62))
@@ -131,6 +131,16 @@ class RequestContext:
             return self.headers.get(name, b"").decode("ascii")
         except UnicodeDecodeError:
             raise ClientError(f"header {name.decode()} is not ASCII") from None
+
+
+def _by_name(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """What comes in several lines is one list (RFC 9110, 5.3), as betas may."""
+    headers = dict(lines)
+    if len(headers) < len(lines):
+        headers = {}
+        for name, value in lines:
+            headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
+    return headers
 
 
 def _trace_id(traceparent: bytes | None) -> str:
