@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.domain import signatures
+from apps.domain.chat import RedactedThinking, Thinking
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.contract import Target
+from apps.domain.protocols.openai_responses import names
 
 MINE, THEIRS, OURS = "EqQBCgIYAhIM/mine+signature==", "f00dbeef" * 8, "gw1.AAAAAAAAAAAAAAAAAAAA"
 SEALED = "c2VhbGVkIHRob3VnaHRzIG9mIHRoZWlycw=="
@@ -131,6 +133,32 @@ def test_signatures_are_told_once_each_however_the_stream_is_split(client, cuts)
     one.close()
     assert one.seen.error is None
     assert told == [signatures.mark(MINE), signatures.mark(SEALED)]
+
+
+def test_a_vendors_own_is_known_whichever_way_it_travels():
+    assert signatures.mark(names.seal(Thinking("Hm.", MINE))) == signatures.mark(MINE)
+    assert signatures.mark(names.seal(RedactedThinking(SEALED))) == signatures.mark(SEALED)
+    assert signatures.mark(names.sign("gAAAAencrypted.reasoning", item="rs_1")) == signatures.mark(
+        "gAAAAencrypted.reasoning"
+    )
+    item = {"type": "reasoning", "id": "rs_1", "encrypted_content": names.seal(Thinking("Hm.", MINE))}
+    assert signatures.marks(json.dumps(item).encode()) == [signatures.mark(MINE)]
+    assert signatures.marks(json.dumps(item | {"encrypted_content": "gw1.s.tampered-with"}).encode()) == []
+
+
+def test_reasoning_that_another_responses_provider_encrypted_is_dropped_from_the_input():
+    theirs, mine = "gAAAAtheirs-encrypted", "gAAAAmine-encrypted"
+    items = [
+        {"role": "user", "content": "hi"},
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": theirs},
+        {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": mine},
+        {"role": "user", "content": "go on"},
+    ]
+    raw = json.dumps({"model": "m", "input": items, "max_output_tokens": 99}).encode()
+    call = registry.CLIENTS["openai_responses"].read_request(raw)
+    foreign = frozenset([signatures.mark(theirs)])
+    target = Target(protocol="openai_responses", model="m", max_output_tokens=99, foreign=foreign)
+    assert json.loads(exchange.open(call, target).body)["input"] == [items[0], *items[2:]]
 
 
 @pytest.mark.parametrize("client", ["anthropic_messages", "openai_chat"])

@@ -15,6 +15,7 @@ from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 _OURS = b'"' + names.OUR_SIGNATURE.encode()
 # What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
 _TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"')
+_TWO_DELTAS = 200  # bytes: what is shorter and holds a text holds no signature besides
 _THINKING = ("thinking", "redacted_thinking")
 _OFF = b'{"type":"disabled"}'
 _EMPTY = b'{"type":"text","text":"(no content)"}'
@@ -113,9 +114,10 @@ class Tap:
             return self._begin(passed + whole)
         if (b"message_" in whole or b"error" in whole) and not seen.finished:
             whole = self._examine(whole)
-        for text in _TEXT.findall(whole):
+        texts = _TEXT.findall(whole)
+        for text in texts:
             seen.output_bytes += len(text)
-        if seen.on_signed is not None and signatures.may_sign(whole):
+        if seen.on_signed is not None and not (texts and len(whole) < _TWO_DELTAS) and signatures.may_sign(whole):
             seen.on_signed(signatures.marks(whole))
         return passed + whole if passed else whole
 

@@ -12,17 +12,17 @@ Reasoning that a Responses provider encrypted travels the other way, as a signat
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from typing import Any
 
 import msgspec
 
+from apps.domain import signatures
 from apps.domain.chat import RedactedThinking, Thinking
 
-OURS = "gw1."
-_SIGNED, _REDACTED, _ENCRYPTED = "gw1.s.", "gw1.x.", "gw1.r."
+OURS = signatures.OURS
+_SIGNED, _REDACTED, _ENCRYPTED = signatures.SIGNED, signatures.REDACTED, signatures.ENCRYPTED
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_CALL_ID = 64
 _LONGEST = 256
@@ -62,12 +62,12 @@ def unseal(encrypted: str, *, item: str, text: str) -> Thinking | RedactedThinki
     """The thinking of an item that a client sends back; `text` is what the item shows. What a client has tampered with
     is as if nobody had signed it."""
     if encrypted.startswith(_SIGNED):
-        match _unpack(encrypted.removeprefix(_SIGNED)):
+        match signatures.unpack(encrypted.removeprefix(_SIGNED)):
             case [str(said), str(signature)]:
                 return Thinking(said, signature)
         return Thinking(text)
     if encrypted.startswith(_REDACTED):
-        data = _unpack(encrypted.removeprefix(_REDACTED))
+        data = signatures.unpack(encrypted.removeprefix(_REDACTED))
         return RedactedThinking(data) if isinstance(data, str) else Thinking(text)
     if encrypted.startswith(OURS) or not encrypted:
         return Thinking(text, encrypted)
@@ -94,10 +94,3 @@ def _prefixed(prefix: str, foreign: str) -> str:
 
 def _pack(value: Any) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
-
-
-def _unpack(packed: str) -> Any:
-    try:
-        return msgspec.json.decode(base64.b64decode(packed + "=" * (-len(packed) % 4), b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
-        return None

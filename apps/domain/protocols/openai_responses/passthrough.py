@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import errors, sse
+from apps.domain import errors, signatures, sse
 from apps.domain.chat import StopReason
 from apps.domain.protocols import passthrough, refusal, splice
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
@@ -53,7 +53,9 @@ class Dialect:
         changes = {"model": msgspec.json.encode(target.model)}
         if call.max_tokens is None and target.max_output_tokens:
             changes["max_output_tokens"] = b"%d" % target.max_output_tokens
-        if _OURS in call.body and (kept := _without_ours(members.raw("input") or b"")) is not None:
+        if (_OURS in call.body or target.foreign) and (
+            kept := _without_foreign(members.raw("input") or b"", target.foreign)
+        ) is not None:
             changes["input"] = kept
         return members.edit(changes)
 
@@ -90,6 +92,8 @@ class Tap:
         if not seen.finished and _MATTERS.search(whole):
             whole = self._examine(whole)
         self._measure(whole)
+        if seen.on_signed is not None and signatures.may_seal(whole):
+            seen.on_signed(signatures.marks(whole))
         return passed + whole if passed else whole
 
     def close(self) -> bytes:
@@ -128,6 +132,8 @@ class Tap:
         held = bytes(self._held)
         self._held.clear()
         self._measure(held)
+        if seen.on_signed is not None and signatures.may_seal(held):
+            seen.on_signed(signatures.marks(held))
         return held
 
     def _measure(self, whole: bytes) -> None:
@@ -205,20 +211,22 @@ def _count(seen: Seen, told: response.Response) -> None:
     seen.stop_reason = reason
 
 
-def _without_ours(raw: bytes) -> bytes | None:
+def _without_foreign(raw: bytes, foreign: frozenset[bytes]) -> bytes | None:
     """The input without what other vendors have thought: OpenAI refuses what it did not encrypt itself."""
     if not raw.startswith(b"["):
         return None
     written = _raws.decode(raw)
-    kept = [item for item in written if not _is_ours(item)]
+    kept = [item for item in written if not _is_foreign(item, foreign)]
     return None if len(kept) == len(written) else b"[" + b",".join(map(bytes, kept)) + b"]"
 
 
-def _is_ours(raw: msgspec.Raw) -> bool:
-    if _OURS not in bytes(raw):
+def _is_foreign(raw: msgspec.Raw, foreign: frozenset[bytes]) -> bool:
+    if b"reasoning" not in bytes(raw):
         return False
     item = _items.decode(raw)
-    return item.type == "reasoning" and str(item.encrypted_content).startswith(names.OURS)
+    if item.type != "reasoning" or not isinstance(item.encrypted_content, str):
+        return False
+    return item.encrypted_content.startswith(names.OURS) or signatures.mark(item.encrypted_content) in foreign
 
 
 DIALECT: passthrough.Dialect = Dialect()
