@@ -33,7 +33,7 @@ class Simulator:
         headers = dict(scope["headers"])
         path = scope["raw_path"].decode("latin-1")
         place = places.find(path, headers=headers)
-        dialect = place.dialect if place else places.nearest(headers)
+        dialect = place.dialect if place else places.nearest(path, headers=headers)
         request_id = dialect.new_request_id()
         try:
             request = Request(

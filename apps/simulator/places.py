@@ -41,10 +41,12 @@ def find(path: str, *, headers: Mapping[bytes, bytes]) -> Place | None:
     if path == "/v1/models" or path.startswith("/v1/models/"):
         is_anthropic = b"anthropic-version" in headers
         listed, one = ANTHROPIC_MODELS if is_anthropic else OPENAI_MODELS
-        return Place(nearest(headers), method="GET", document=listed if path == "/v1/models" else one)
+        return Place(nearest(path, headers=headers), method="GET", document=listed if path == "/v1/models" else one)
     return next((place for pattern, place in PATTERNS if pattern.fullmatch(path)), None)
 
 
-def nearest(headers: Mapping[bytes, bytes]) -> Dialect:
+def nearest(path: str, *, headers: Mapping[bytes, bytes]) -> Dialect:
     """In which dialect a path that nobody knows is answered."""
+    if path.startswith(bedrock.PREFIX):
+        return bedrock.DIALECT
     return anthropic.DIALECT if b"anthropic-version" in headers else openai.DIALECT

@@ -264,6 +264,12 @@ def test_what_is_not_json_is_refused_and_so_are_calls_without_a_key(http, path):
     assert http.get(at, headers=KEY).status_code == 405
 
 
+def test_an_unknown_operation_is_refused_in_bedrocks_way(http):
+    answer = http.post(f"/model/{aws.CLAUDE}/async-invoke", json={}, headers=KEY)
+    assert (answer.status_code, list(answer.json())) == (404, ["message"])
+    assert answer.headers["x-amzn-errortype"].startswith("ResourceNotFoundException:")
+
+
 def test_a_lenient_model_lets_unknown_fields_pass(http):
     assert converse(http, of="amazon.nova-lenient-v1:0", max_tokens=9).status_code == 200
     assert invoke(http, of="anthropic.claude-lenient-v1:0", service_tier="auto").status_code == 200
