@@ -53,7 +53,7 @@ def test_models_are_missed_in_the_dialect_of_the_asker(gateway):
 @pytest.mark.parametrize(
     ("method", "path", "headers"),
     [
-        ("POST", "/responses", {"content-type": "application/json"}),
+        ("POST", "/batches", {"content-type": "application/json"}),
         ("GET", "/nowhere", {"accept": "application/json"}),
         ("GET", "/nowhere", {"accept": "*/*"}),
         ("POST", "/", {"content-type": "application/json"}),
