@@ -118,7 +118,7 @@ def test_a_key_is_confined_by_words_and_boxes(desk, website):
         ({"lifetime": "other", "expires_at_0": "soon", "expires_at_1": "00:00"}, "expires_at"),
         ({"models": "no-such-model"}, "models"),
         ({"models": "twice, twice"}, "models"),
-        ({"endpoints": "embeddings"}, "endpoints"),
+        ({"endpoints": "batches"}, "endpoints"),
         ({"networks": "192.0.2.0/99"}, "networks"),
         ({"networks": "everywhere"}, "networks"),
     ],
