@@ -66,7 +66,7 @@ def test_a_body_a_limit_a_budget_and_a_path_that_refuse_are_each_one_line(gatewa
     assert of(lines, ask(gateway, ANTHROPIC))["kind"] == "rate_limit"
     spent = of(lines, ask(gateway, OPENAI, key=poor))
     assert (spent["kind"], spent["model"]) == ("billing", "gpt-test")
-    assert of(lines, ask(gateway, "/v1/embeddings"))["status"] == 404
+    assert of(lines, ask(gateway, "/v1/batches"))["status"] == 404
     assert len(lines()) == 4
 
 
