@@ -127,6 +127,21 @@ def routing_overview() -> list[dict[str, Any]]:
     ]
 
 
+def endpoints_overview() -> list[dict[str, Any]]:
+    """Every enabled pinned endpoint with the ways that lead to it, by name. One query."""
+    return [
+        {
+            "name": row.name,
+            "model": row.model.name,
+            "hosts": row.hosts,
+            "port": row.port,
+            "address": row.address,
+            "networks": row.networks,
+        }
+        for row in PinnedEndpoint.objects.filter(is_enabled=True).select_related("model")
+    ]
+
+
 def _model(row: Model, deployments: list[snapshot.Deployment], tenants: frozenset[int] | None) -> snapshot.Model:
     return snapshot.Model(
         id=row.pk,

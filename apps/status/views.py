@@ -88,6 +88,7 @@ class Settings(OperatorView):
                 "age_seconds": state.snapshot_age,
                 "private_networks": list(catalog.private_networks()),
                 "models": catalog.routing_overview(),
+                "endpoints": catalog.endpoints_overview(),
             }
         )
 

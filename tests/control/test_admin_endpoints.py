@@ -18,8 +18,10 @@ from apps.quotas import services as quotas
 from apps.quotas.models import Budget, Limit
 from apps.quotas.selectors import rule_book
 from apps.runtime.state import state
+from apps.usage import ledger, rollups
 from tests import factories
 from tests.control.desk import Desk, errors
+from tests.money.calls import intent, outcome
 
 pytestmark = pytest.mark.django_db
 BASE = "http://127.0.0.1:8000"
@@ -204,6 +206,20 @@ def test_the_list_and_the_page_say_how_the_port_fares(desk, sonnet, monkeypatch,
 def test_it_stays_for_the_ledgers_sake(desk, sonnet):
     desk.client.post(desk.url("catalog_pinnedendpoint_delete", sonnet.pk), {"post": "yes"})
     assert PinnedEndpoint.objects.filter(pk=sonnet.pk).exists()
+
+
+def test_its_calls_and_its_line_are_found(desk, sonnet, website):
+    of = {"tenant_id": website.tenant_id, "project_id": website.pk, "model_id": sonnet.model.pk}
+    ledger.post([outcome(intent(**of, pinned_id=sonnet.pk), cost=10**9), outcome(intent(**of), cost=10**9)])
+    rollups.roll_up()
+    for page in ("usage_entry", "usage_hourlyrollup"):
+        assert len(desk.get(f"{page}_changelist", since="all").context["cl"].result_list) == 2
+        (row,) = desk.get(f"{page}_changelist", since="all", pinned__id__exact=sonnet.pk).context["cl"].result_list
+        assert row.pinned == sonnet
+        assert "sonnet" in desk.text(f"{page}_change", row.pk)
+    text = desk.text("catalog_pinnedendpoint_change", sonnet.pk)
+    assert "1 call<" in text
+    assert f"since=30d&amp;pinned__id__exact={sonnet.pk}" in text
 
 
 # --- for its callers ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 
 from apps.catalog import services as catalog
 from apps.catalog.models import Model
+from apps.gateway import engine as engines
 from apps.runtime.state import state
 from apps.usage.models import Entry
 from gateway_site.ports import Ports
@@ -115,3 +116,23 @@ def test_the_listed_networks_hold_at_a_port(gateway):
     opened(sonnet)
     with client(gateway, sonnet.port) as caller:
         assert caller.post(ANTHROPIC, content=body_of(ANTHROPIC)).status_code == 403
+
+
+class Late(Gateway):
+    """Under a server that sends no lifespan, as Daphne: the first call starts the engine."""
+
+    def serve_with(self, config):
+        config.lifespan = "off"
+        return super().serve_with(config)
+
+
+def test_a_host_name_is_pinned_from_the_first_call_on(world):
+    model = Model.objects.get(name="claude-test")
+    catalog.create_endpoint(actor=world.alice, name="sonnet", model=model, hosts=["sonnet.example"])
+    late = Late(world)
+    try:
+        with client(late, late.port, host="sonnet.example") as caller:
+            assert caller.post(OPENAI, content=body_of(OPENAI, model="gpt-test")).json()["model"] == "claude-test"
+    finally:
+        late.call(engines.stop())
+        late.stop()

@@ -110,7 +110,7 @@ def test_the_lists_cost_a_fixed_number_of_queries(operator: Client, django_asser
         factories.deployment(at=factories.credential().provider)
     with django_assert_num_queries(1):
         operator.get("/providers")
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         operator.get("/settings")
 
 
@@ -122,6 +122,13 @@ def test_settings_show_the_order_in_which_deployments_are_tried(operator: Client
     (told,) = operator.get("/settings").json()["models"]
     assert told["name"] == "claude"
     assert [row["provider"] for row in told["deployments"]] == ["First", "Second"]
+
+
+def test_pinned_endpoints_are_among_the_settings(operator: Client) -> None:
+    factories.endpoint(factories.model("claude"), "sonnet", port=8091, networks=["192.0.2.0/24"])
+    factories.endpoint(name="off", is_enabled=False)
+    (told,) = operator.get("/settings").json()["endpoints"]
+    assert (told["name"], told["model"], told["port"], told["networks"]) == ("sonnet", "claude", 8091, ["192.0.2.0/24"])
 
 
 def test_a_port_that_is_not_open_degrades_and_is_told(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
