@@ -23,7 +23,7 @@ ASK: dict[str, Any] = {"model": "m", "max_tokens": 100, "messages": [{"role": "u
 
 def opened(client: str = ANTHROPIC, *, target: Target = NOVA, **fields: Any) -> Exchange:
     call = registry.CLIENTS[client].read_request(json.dumps(ASK | fields).encode())
-    return exchange.open(call, target, request_id="req_1", created=1)
+    return exchange.open(call, target, request_id="req_ab12", created=1)
 
 
 def sent(client: str = ANTHROPIC, *, target: Target = NOVA, **fields: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apps.domain import chat, errors, events
 from apps.domain.protocols import registry
 from tests.domain import frames, grammar, streams
-from tests.domain.converse_calls import ANTHROPIC, CLAUDE, NOVA, OPENAI, streaming
+from tests.domain.converse_calls import ANTHROPIC, CLAUDE, NOVA, OPENAI, opened, streaming
 
 Step = tuple[str, dict[str, Any]]
 START: Step = ("messageStart", {"role": "assistant"})
@@ -288,3 +288,10 @@ def test_an_answer_that_the_model_spoiled_is_a_failure(label):
 def test_claude_and_others_are_read_alike():
     stream = frames.converse(ANSWER)
     assert streaming(target=CLAUDE).feed(stream) == streaming(target=NOVA).feed(stream)
+
+
+@pytest.mark.parametrize(("client", "id_"), [(ANTHROPIC, "msg_ab12"), (OPENAI, "chatcmpl-ab12")])
+def test_an_answer_without_an_id_has_that_of_the_call(client, id_):
+    """Converse gives none."""
+    assert json.loads(opened(client).answer(answer({"text": "a"})))["id"] == id_
+    assert f'"id":"{id_}"'.encode() in streaming(client).feed(frames.converse(ANSWER))

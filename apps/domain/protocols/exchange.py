@@ -68,13 +68,13 @@ class Translated:
         self.notes = losses.steps(call, asked, target, client=client, upstream=upstream)
         self._names = tool_names.table(asked)
         self.body = upstream.write_request(tool_names.fitted(asked) if self._names else asked, target)
-        self._call = call
+        self._call = msgspec.structs.replace(call, request_id=request_id)
         self._client = client
         self._upstream = upstream
         self._created = created
         self._cut = cut
         self._decoder = upstream.decoder()
-        self._encoder = client.encoder(call=msgspec.structs.replace(call, request_id=request_id), created=created)
+        self._encoder = client.encoder(call=self._call, created=created)
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
         error = refusal.cleaned(self._upstream.read_error(status, headers, body), self._cut)

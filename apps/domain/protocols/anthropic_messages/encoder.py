@@ -62,7 +62,7 @@ class Encoder:
         return _DELTA % (self._index, kind + raw)
 
     def _start(self, event: events.Started) -> bytes:
-        self._id = response.message_id(event.id, created=self._created)
+        self._id = response.message_id(event.id, call=self._call, created=self._created)
         if event.usage is not None:
             self._usage = event.usage
         message: wire.Object = {

@@ -55,12 +55,13 @@ def read_response(body: bytes) -> chat.ChatResponse:
 
 def write_response(response: chat.ChatResponse, *, call: ClientCall, created: int) -> bytes:
     """Raises UpstreamBroken where a tool call's arguments are no object."""
-    content = [raw for at, block in enumerate(response.content) if (raw := _write(block, response.id, at)) is not None]
+    id_ = message_id(response.id, call=call, created=created)
+    content = [raw for at, block in enumerate(response.content) if (raw := _write(block, id_, at)) is not None]
     if response.refusal and not content:
         content.append({"type": "text", "text": response.refusal})
     counted = response.usage if response.usage != NOTHING else guess(call, size=_size(response.content))
     answer: wire.Object = {
-        "id": message_id(response.id, created=created),
+        "id": id_,
         "type": "message",
         "role": "assistant",
         "model": call.model,
@@ -74,8 +75,9 @@ def write_response(response: chat.ChatResponse, *, call: ClientCall, created: in
     return msgspec.json.encode(answer)
 
 
-def message_id(foreign: str, *, created: int) -> str:
-    return foreign or f"msg_{created}"
+def message_id(foreign: str, *, call: ClientCall, created: int) -> str:
+    """The provider's, or of our own id of the call where it gives none: Ollama and Converse do not."""
+    return foreign or f"msg_{call.request_id.removeprefix('req_') or created}"
 
 
 def guess(call: ClientCall, *, size: int) -> TokenUsage:

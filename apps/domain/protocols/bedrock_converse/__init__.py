@@ -1,4 +1,4 @@
-"""Bedrock's Converse: one dialect for models of many families."""
+"""Bedrock's Converse: one dialect for the models of many families."""
 
 from __future__ import annotations
 

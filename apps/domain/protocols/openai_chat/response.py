@@ -81,7 +81,7 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
     if finish == "tool_calls" and "tool_calls" not in message:
         finish = "function_call" if "function_call" in message else "stop"
     body = {
-        "id": response.id or f"chatcmpl-{created}",
+        "id": answer.completion_id(response.id, call=call, created=created),
         "object": "chat.completion",
         "created": created,
         "model": call.model,

@@ -76,7 +76,11 @@ class Encoder:
         return self._head + delta + self._tail
 
     def _begin(self, event: Started) -> bytes:
-        names = (event.id or f"chatcmpl-{self._created}", self._created, self._call.model)
+        names = (
+            answer.completion_id(event.id, call=self._call, created=self._created),
+            self._created,
+            self._call.model,
+        )
         self._identity = b'data: {"id":%b,"object":"chat.completion.chunk","created":%b,"model":%b,' % tuple(
             map(_json, names)
         )
