@@ -166,7 +166,7 @@ def test_an_overlong_prompt_is_told_in_the_callers_own_words(gateway, deployed, 
 )
 @pytest.mark.parametrize("family", ["anthropic.claude-sonnet-4-6", "amazon.nova-pro"])
 def test_a_stream_that_breaks_ends_in_one_clean_error(gateway, deployed, family, word, kind):
-    model = deployed(f"{family}-{word}-v1:0")
+    model = deployed(f"{family}-pace-40-{word}-v1:0")  # or the error may come with the beginning, and be the answer
     told = frames(ask(gateway, ANTHROPIC, model=model, change={"stream": True}).text)
     names = [name for name, _ in told if name != "ping"]
     assert names[0] == "message_start"
