@@ -21,7 +21,6 @@ _OURS = b'"' + names.OURS.encode()
 # What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
 _DELTA = re.compile(rb'"delta"[ ]?:[ ]?"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"')
 _NUMBER = re.compile(rb'"sequence_number"[ ]?:[ ]?(\d{1,9})')
-_MATTERS = re.compile(rb"response\.(?:completed|incomplete|failed|cancelled)|error")
 _FAILURES = ("response.failed", "response.cancelled")
 
 
@@ -89,7 +88,7 @@ class Tap:
         passed, whole = self._splitter.feed(chunk)
         if not seen.started:
             return self._begin(passed + whole)
-        if not seen.finished and _MATTERS.search(whole):
+        if not seen.finished and _matters(whole):
             whole = self._examine(whole)
         self._measure(whole)
         if seen.on_signed is not None and signatures.may_seal(whole):
@@ -148,7 +147,7 @@ class Tap:
         length = 0
         for event in sse.events(whole):
             length += len(event)
-            if not seen.started or _MATTERS.search(event):
+            if not seen.started or _matters(event):
                 self._read(event)
             if seen.error is not None:
                 if not seen.started:
@@ -194,6 +193,17 @@ class Tap:
         """Only before the beginning: later, garbage is the caller's to see as the provider sent it."""
         if even_now or not self._seen.started:
             self._seen.error = errors.UpstreamBroken(f"the provider's answer {how}")
+
+
+def _matters(data: bytes) -> bool:
+    """Whether the end, or an error, may be in it."""
+    return (
+        b"error" in data
+        or b"response.completed" in data
+        or b"response.incomplete" in data
+        or b"response.failed" in data
+        or b"response.cancelled" in data
+    )
 
 
 def _response(raw: Any) -> response.Response:
