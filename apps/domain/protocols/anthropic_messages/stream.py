@@ -42,10 +42,19 @@ class _Data(msgspec.Struct):
     error: Any = None
 
 
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
 _data_decoder = msgspec.json.Decoder(_Data)
+_type_decoder = msgspec.json.Decoder(_Typed)
 _delta_decoder = msgspec.json.Decoder(_Delta)
 _stop_decoder = msgspec.json.Decoder(_Stop | None)
 _EMPTY: dict[str, wire.Object] = {"text": {"text": ""}, "thinking": {"thinking": ""}, "tool_use": {"input": {}}}
+_KNOWN = (
+    *("message_start", "content_block_start", "content_block_delta", "content_block_stop"),
+    *("message_delta", "message_stop", "ping", "error"),
+)
 _KIND = {"text_delta": chat.Text, "thinking_delta": chat.Thinking, "input_json_delta": chat.ToolUse}
 
 
@@ -104,7 +113,8 @@ class Decoder:
             data = _data_decoder.decode(frame.data)
             yield from self._step(data.type or frame.event, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, errors.InvalidRequest):
-            yield self._broken("is garbled")
+            if not (self._started and _is_new(frame)):
+                yield self._broken("is garbled")
 
     def _step(self, type_: str, data: _Data) -> Iterator[events.Event]:
         if type_ == "error":
@@ -214,3 +224,12 @@ class Decoder:
 def _complete(raw: wire.Object) -> wire.Object:
     """Lesser vendors leave out what is empty at the start of a block."""
     return _EMPTY.get(str(raw.get("type")), {}) | raw
+
+
+def _is_new(frame: sse.Frame) -> bool:
+    """Of a kind that nobody knew when this was written. Its fields are not ours to judge."""
+    try:
+        type_ = _type_decoder.decode(frame.data).type or frame.event
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return type_ != "" and type_ not in _KNOWN

@@ -60,6 +60,7 @@ class _Open(msgspec.Struct):
     redacted: str = ""
 
 
+_KNOWN = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata")
 _decoder = msgspec.json.Decoder(_Data)
 
 
@@ -104,6 +105,8 @@ class Decoder:
     def _read(self, message: eventstream.Message) -> list[events.Event]:
         if message.kind != "event":
             raise bedrock_errors.read_exception(message)
+        if message.name not in _KNOWN:
+            return []
         try:
             data = _decoder.decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as garbled:

@@ -60,7 +60,7 @@ class Tap:
         except errors.UpstreamError as raised:
             failure = raised
         sent = self._inner.feed(b"".join(events)) if events else b""
-        if failure is None or seen.error is not None:
+        if failure is None or seen.error is not None or seen.finished:
             return sent
         return sent + self._fail(failure)
 

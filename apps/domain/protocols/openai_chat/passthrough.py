@@ -118,7 +118,7 @@ class Tap:
         return error.stream_error(failure, request_id=self._request_id)
 
     def _watch(self, whole: bytes) -> bytes:
-        if self._is_plain(whole):
+        if self._is_plain(whole) or self._seen.finished:
             return whole
         if whole.isspace():
             return self._skip(whole)
@@ -158,6 +158,8 @@ class Tap:
             size += len(event)
             if self._seen.error is not None:
                 return b"".join(kept)
+            if self._seen.finished:
+                break
         return b"".join(kept) + whole[size:]  # it may end in more line ends than it needs
 
     def _event(self, event: bytes) -> bytes:

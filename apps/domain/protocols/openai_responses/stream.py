@@ -17,6 +17,11 @@ _WORDS = ("response.output_text.delta", "response.refusal.delta")
 _THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done")
 _FAILURES = ("response.failed", "response.cancelled")
+_ITEMS = ("response.output_item.added", "response.output_item.done")
+_KNOWN = {
+    *("response.created", "response.in_progress", *_ITEMS, *_WORDS, *_THOUGHTS, *_ENDS),
+    *("response.function_call_arguments.delta", "response.reasoning_summary_part.added", "error"),
+}
 
 
 class _Data(msgspec.Struct):
@@ -34,7 +39,12 @@ class _Data(msgspec.Struct):
     message: Any = None
 
 
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
 _decode = msgspec.json.Decoder(_Data).decode
+_decode_type = msgspec.json.Decoder(_Typed).decode
 
 
 class Decoder:
@@ -81,6 +91,8 @@ class Decoder:
         try:
             data = _decode(frame.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as garbled:
+            if self._started and _is_new(frame):
+                return
             raise UpstreamBroken("the provider sent an event that cannot be read") from garbled
         kind = data.type or frame.event
         if kind == "error" or (data.error and not data.type):
@@ -181,3 +193,12 @@ class Decoder:
         reason = response.stop_reason(ended, called=made.called, cut=made.cut, refused=self._refused)
         self._ended = True
         made.events.append(Finished(reason, usage=usage.read(ended.usage)))
+
+
+def _is_new(frame: sse.Frame) -> bool:
+    """Of a kind that is not read. Its fields are not ours to judge."""
+    try:
+        kind = _decode_type(frame.data).type or frame.event
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return kind != "" and kind not in _KNOWN
