@@ -16,7 +16,7 @@ import pytest
 
 from apps.domain.errors import UpstreamError
 from tests.domain import frames, grammar
-from tests.fidelity import callers, streams
+from tests.fidelity import callers
 from tests.fidelity.streams import PLAIN, PROTOCOLS, Event
 
 PAIRS = pytest.mark.parametrize(("client", "upstream"), callers.PAIRS)
