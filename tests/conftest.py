@@ -13,13 +13,24 @@ PASSES = {
     "sqlite": "needs SQLite",
     "redis": "needs Redis",
     "embedded": "needs a process without Redis",
+    "once": "has nothing to do with the store",
 }
 
 
 def _present() -> dict[str, bool]:
     postgresql = connection.vendor == "postgresql"
     redis = bool(settings.REDIS_URL)
-    return {"postgresql": postgresql, "sqlite": not postgresql, "redis": redis, "embedded": not redis}
+    return {
+        "postgresql": postgresql,
+        "sqlite": not postgresql,
+        "redis": redis,
+        "embedded": not redis,
+        "once": not postgresql,
+    }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden snapshots anew; read the diff")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,6 +33,7 @@ STORELESS = frozenset(
 )
 FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
+SLOWEST = 10  # files of a pass that are named
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 
 
@@ -43,6 +44,7 @@ class Tally:
     passed: collections.Counter[str] = field(default_factory=collections.Counter)
     failed: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)  # by file, of the newest pass
 
     def read(self, report: Path, *, label: str, status: int) -> None:
         """Add one pass's JUnit report. A pass that ended oddly counts as a failure even if no test says so."""
@@ -53,6 +55,10 @@ class Tally:
             cases = []
         bad = {_name(case) for case in cases if case.find("failure") is not None or case.find("error") is not None}
         self.failed |= {f"{name} [{label}]" for name in bad}
+        self.seconds.clear()
+        for case in cases:
+            name = str(case.get("classname"))
+            self.seconds[name] = self.seconds.get(name, 0.0) + float(case.get("time", 0))
         for case in cases:
             skip = case.find("skipped")
             if skip is not None:
@@ -103,7 +109,15 @@ def run_pass(label: str, *, names: list[str], variables: dict[str, str], seed: i
         environment = {**kept, "WEIR_TEST_VAR": folder, **variables}
         status = _wait(subprocess.Popen([*command, *options], cwd=ROOT, env=environment, start_new_session=True))
         tally.read(report, label=label, status=status)
-        print(f"=== {label}: {time.monotonic() - started:.0f} s", flush=True)
+        slowest = ", ".join(
+            f"{name} {seconds:.0f} s"
+            for name, seconds in sorted(tally.seconds.items(), key=_last, reverse=True)[:SLOWEST]
+        )
+        print(f"=== {label}: {time.monotonic() - started:.0f} s, most of it in {slowest}", flush=True)
+
+
+def _last(item: tuple[str, float]) -> float:
+    return item[1]
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

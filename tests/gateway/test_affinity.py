@@ -10,7 +10,7 @@ from apps.gateway import signatures as module
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 HOST = "127.0.0.1"  # the family of an address that anybody may stand behind
 THINKS = {"type": "enabled", "budget_tokens": 1024}
 ROOM = {"max_tokens": 3000, "thinking": THINKS}

@@ -9,7 +9,11 @@ import pytest
 from apps.domain import keys as key_format
 from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, openai_error
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("costs_nothing")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("costs_nothing"),
+    pytest.mark.once,
+]
 
 
 def forged(public_id):

@@ -10,7 +10,7 @@ from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, MESSAGES, OPENAI, anthropic_error, ask, frames, openai_error
 from tests.gateway.test_calls import text_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 CLAUDE, NOVA = "us.anthropic.claude-sonnet-4-6-v1:0", "amazon.nova-pro-v1:0"
 PROTOCOLS = {CLAUDE: "bedrock_invoke", NOVA: "bedrock_converse"}

@@ -8,6 +8,8 @@ import pytest
 from apps.usage.models import Entry
 from tests.gateway.calls import MESSAGES, anthropic_error, ask, openai_error
 
+pytestmark = pytest.mark.once
+
 PATH = "/v1/messages/count_tokens"
 UNCAPPED = {"max_tokens": None}
 TOOL = {"name": "look", "description": "Looks.", "input_schema": {"type": "object", "properties": {}}}

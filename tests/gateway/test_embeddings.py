@@ -11,7 +11,7 @@ import pytest
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, openai_error
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 EMBEDDINGS = "/v1/embeddings"
 UPSTREAMS = {  # a model's name: its name at the provider, and how that is asked for embeddings
     "gpt-vectors": ("text-embedding-3-small", "openai_embeddings"),

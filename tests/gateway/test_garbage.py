@@ -12,7 +12,7 @@ from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 from tests.gateway.upstreams import upstream
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

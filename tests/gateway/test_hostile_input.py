@@ -11,7 +11,11 @@ import pytest
 from apps.gateway import departure
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, told
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("costs_nothing")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("costs_nothing"),
+    pytest.mark.once,
+]
 BOTH = pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
 GOOD = body_of(ANTHROPIC, change={"model": "nobody"})  # to be refused by the model's name, if by nothing before
 

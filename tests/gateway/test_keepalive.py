@@ -12,6 +12,8 @@ from apps.domain.protocols.contract import Seen
 from apps.gateway import relay
 from tests.gateway.calls import ANTHROPIC, OPENAI, body_of
 
+pytestmark = pytest.mark.once
+
 FRAMES = {ANTHROPIC: b"event: ping", OPENAI: b": keepalive"}
 
 

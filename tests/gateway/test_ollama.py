@@ -10,7 +10,7 @@ from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames
 from tests.gateway.test_calls import text_of
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from apps.usage.models import Entry, HourlyRollup
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 from tests.gateway.upstreams import EVENTS, START, upstream
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 SAID = {
     name: f"{name}-{secrets.token_hex(8)}"

@@ -9,7 +9,7 @@ import pytest
 from apps.usage.models import Entry
 from tests.gateway.calls import ask, frames, openai_error
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 COMPLETIONS, CHAT = "/v1/completions", "/chat"
 ENDPOINTS = {COMPLETIONS: ("openai_completions", "completions"), CHAT: ("prompt", "chat")}
 

@@ -12,6 +12,8 @@ from apps.usage.models import Entry
 from tests.gateway.calls import anthropic_error, ask, frames, openai_error
 from tests.gateway.sockets import call, read_until, rest
 
+pytestmark = pytest.mark.once
+
 PATH = "/v1/responses"
 MODELS = ("claude-test", "gpt-test")
 HELLO = {"messages": None, "max_tokens": None, "input": "Say hello."}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.architecture import tree
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 PATH = "/static/admin/weir.css"
 CONTENT = (tree.ROOT / "static/admin/weir.css").read_bytes()
 
