@@ -147,9 +147,10 @@ def test_arguments_that_are_no_object_are_the_providers_fault(arguments):
     assert (caught.value.status, caught.value.kind) == (502, "api")
 
 
-def test_thinking_of_another_vendor_gets_a_signature_that_we_know_again():
-    (first, second) = write(Thinking("hm"), Thinking("hm", "foreign"))["content"]
+def test_thinking_that_its_vendor_has_not_signed_gets_a_signature_that_we_know_again():
+    (first, second, theirs) = write(Thinking("hm"), Thinking("hm"), Thinking("hm", "theirs"))["content"]
     assert first == second
+    assert theirs["signature"] == "theirs"
     assert first["signature"].startswith(names.OUR_SIGNATURE)
     assert write(Thinking("other"))["content"][0]["signature"] != first["signature"]
 

@@ -99,7 +99,7 @@ def test_without_usage_the_last_totals_are_an_estimate():
     assert told.usage["input_tokens"] > 0
 
 
-def test_thinking_is_signed_once_as_ours_whatever_its_vendor_signed():
+def test_thinking_is_signed_once_by_its_vendor_or_else_by_us():
     def signed(*deltas):
         return grammar.anthropic(
             encode(STARTED, BlockStarted(0, Thinking("")), *deltas, BlockStopped(0), FINISHED)
@@ -107,7 +107,8 @@ def test_thinking_is_signed_once_as_ours_whatever_its_vendor_signed():
 
     whole = signed(ThinkingDelta(0, "hm hm"))
     assert whole == [names.sign("hm hm")]
-    assert whole == signed(ThinkingDelta(0, "hm"), ThinkingDelta(0, " hm"), SignatureDelta(0, "foreign"))
+    assert whole == signed(ThinkingDelta(0, "hm"), ThinkingDelta(0, " hm"))
+    assert signed(ThinkingDelta(0, "hm"), SignatureDelta(0, "theirs")) == ["theirs"]
     assert signed() == [names.sign("")]
 
 

@@ -51,7 +51,7 @@ class Encoder:
                 return error.stream_error(failure, request_id=self._call.request_id)
             case events.SignatureDelta(signature=signature):
                 if self._signer is not None:
-                    self._signer.made = names.ours(signature)
+                    self._signer.made = signature
                 return b""  # another vendor's: ours is written when the block ends
 
     def _delta(self, kind: bytes, text: str) -> bytes:

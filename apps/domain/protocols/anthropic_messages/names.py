@@ -31,7 +31,8 @@ def tool_id(foreign: str, *, minted: str) -> str:
 
 
 class Signer:
-    """Makes the signature of one thinking block of another vendor, from its text, unless it was `made` already."""
+    """Makes the signature of one thinking block, from its text, unless its vendor has `made` one: Claude does wherever
+    it answers."""
 
     def __init__(self) -> None:
         self.made = ""
@@ -44,13 +45,8 @@ class Signer:
         return self.made or OUR_SIGNATURE + base64.urlsafe_b64encode(self._digest.digest()[:18]).decode()
 
 
-def ours(signature: str) -> str:
-    """A signature that is one of ours already, and holds what its vendor wants back; nothing for any other."""
-    return signature if signature.startswith(OUR_SIGNATURE) else ""
-
-
 def sign(text: str, *, signature: str = "") -> str:
     signer = Signer()
-    signer.made = ours(signature)
+    signer.made = signature
     signer.update(text)
     return signer.signature()
