@@ -20,7 +20,7 @@ SIGNED, REDACTED, ENCRYPTED = "gw1.s.", "gw1.x.", "gw1.r."
 """Of those, the ones that hold a vendor's own: see `openai_responses/names`."""
 
 _LEAST = 16  # characters: what is shorter is somebody's field of that name
-_TEXT = rb'"((?:[^"\\]|\\.){%d,})"' % _LEAST
+_TEXT = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'  # it never goes back: a body may be one text of many megabytes
 # `signature` is Anthropic's, Bedrock's and OpenRouter's, the others are of thinking that is sealed altogether.
 _SIGNED = re.compile(
     rb'"(?:signature|encrypted_content)"\s*:\s*%b'
@@ -39,8 +39,8 @@ def marks(told: bytes) -> list[bytes]:
     """Of every signature in JSON or in whole events, in order, without those that are only ours."""
     if b'"signature"' not in told and b'"redacted_thinking"' not in told and b'"encrypted_content"' not in told:
         return []
-    found = (next(filter(None, match.groups())) for match in _SIGNED.finditer(told))
-    return [mark(text) for raw in found if not _own(text := _text(raw)).startswith(OURS)]
+    found = (match[match.lastindex or 0] for match in _SIGNED.finditer(told))
+    return [mark(text) for raw in found if len(raw) >= _LEAST and not _own(text := _text(raw)).startswith(OURS)]
 
 
 def may_sign(events: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tracemalloc
 
 import msgspec
 import pytest
@@ -50,6 +51,23 @@ def test_every_signature_of_a_history_is_found_in_order_but_ours():
         said({"type": "redacted_thinking", "data": SEALED}, thinking(THEIRS)),
     )
     assert signatures.marks(raw) == [signatures.mark(text) for text in (MINE, SEALED, SEALED, THEIRS)]
+
+
+@pytest.mark.parametrize("text", [b"A", b'\\"', b"A\\\\"])
+@pytest.mark.parametrize("end", [b'"}', b""])
+def test_a_text_of_a_megabyte_is_looked_at_in_little_memory(text, end):
+    raw = b'{"signature":"' + text * (1_000_000 // len(text)) + end
+    assert len(signatures.marks(raw)) == len(end[:1])
+    tracemalloc.start()
+    try:
+        signatures.marks(raw)
+        assert tracemalloc.get_traced_memory()[1] < 12 * len(raw)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_short_field_of_that_name_is_no_signature():
+    assert signatures.marks(b'{"signature": "", "encrypted_content": "short"}') == []
 
 
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\n", " :\t")])

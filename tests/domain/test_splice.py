@@ -1,6 +1,7 @@
 """Exact edits of a JSON object."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import assume, given
@@ -162,3 +163,13 @@ def test_whole_characters_and_escaped_backslashes_are_no_halves():
     assert splice.read(body).body == body
     with pytest.raises(InvalidRequest, match="malformed"):
         splice.read(body[:-1] + b",}")
+
+
+def test_a_key_of_a_megabyte_is_read_in_little_memory():
+    raw = b'{ "' + b'\\"' * 500_000 + b'" :1}'
+    tracemalloc.start()
+    try:
+        splice.read(raw)
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(raw)
+    finally:
+        tracemalloc.stop()

@@ -13,7 +13,9 @@ import msgspec
 from apps.domain import errors
 from apps.domain.protocols import nesting
 
-_KEY = re.compile(rb'[ \t\n\r]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t\n\r]*:[ \t\n\r]*')
+_KEY = re.compile(
+    rb'[ \t\n\r]*"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\n\r]*:[ \t\n\r]*'
+)  # it never goes back: a key may be long
 _NEXT = re.compile(rb"[ \t\n\r]*([,}])")
 _PAIR = re.compile(rb"\\u[dD][89abAB]..\\u[dD][c-fC-F]")  # UTF-16's two halves of one character, each an escape
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
