@@ -17,6 +17,7 @@ FIELDS = {
     "metadata", "previous_response_id", "conversation", "prompt", "prompt_cache_key", "prompt_cache_options",
     "prompt_cache_retention", "safety_identifier", "service_tier", "truncation", "user", "background",
     "context_management", "moderation", "access_programs", "image",
+    "client_metadata",  # documented nowhere; Codex 0.169 sends it with every call
 }
 COUNTED_FIELDS = {
     "model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "truncation",
@@ -86,10 +87,11 @@ def _check_scalars(document: Object, *, stream: bool) -> None:
     user = expect(document, "safety_identifier", str)
     if user is not None and len(user) > 64:
         refuse_length("safety_identifier", high=64, length=len(user), what="string")
-    for key, value in (expect(document, "metadata", dict) or {}).items():
-        if not isinstance(value, str):
-            path = f"metadata.{key}"
-            refuse(f"Invalid type for '{path}': expected a string.", param=path, code="invalid_type")
+    for name in ("metadata", "client_metadata"):
+        for key, value in (expect(document, name, dict) or {}).items():
+            if not isinstance(value, str):
+                path = f"{name}.{key}"
+                refuse(f"Invalid type for '{path}': expected a string.", param=path, code="invalid_type")
     if document.get("truncation") not in (None, "auto", "disabled"):
         refuse("Invalid value. Supported values are: 'auto' and 'disabled'.", param="truncation", code="invalid_value")
     _check_stream_options(document, stream=stream)

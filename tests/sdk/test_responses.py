@@ -235,8 +235,6 @@ def codex(gateway, model, *, items, choice="auto", words="thinking"):
         "text": {"verbosity": "low"},
         "client_metadata": {"x-codex-installation-id": "1"},
     }
-    if model == "responses-test":
-        del body["client_metadata"]  # the simulated provider knows no such field
     headers = {
         "authorization": f"Bearer {gateway.key}",
         "content-type": "application/json",

@@ -30,6 +30,7 @@ def said(*parts: dict, role: str = "user") -> list[dict]:
         ({"input": ABSENT}, "input", "Missing required parameter: 'input'"),
         ({"input": 7}, "input", "expected a string or an array"),
         ({"messages": []}, "messages", "Unknown parameter: 'messages'"),
+        ({"client_metadata": {"a": 1}}, "client_metadata.a", "expected a string"),
         ({"stop": ["x"]}, "stop", "Unknown parameter: 'stop'"),
         ({"max_tokens": 64}, "max_tokens", "Unknown parameter: 'max_tokens'"),
         ({"reasoning_effort": "low"}, "reasoning_effort", "Unknown parameter"),
@@ -112,6 +113,7 @@ def test_it_refuses(http, change, param, message):
         {"store": False, "metadata": {"a": "b"}, "prompt_cache_key": "k", "service_tier": "flex", "user": "u"},
         {"previous_response_id": None, "reasoning": {"effort": "low", "summary": None}},
         {"stream": True, "stream_options": {"include_obfuscation": False}},
+        {"client_metadata": {"x-codex-installation-id": "1", "turn_id": "2"}},
         {"model": "gpt-lenient", "top_k": 3},
     ],
 )
