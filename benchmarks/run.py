@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.2, help="a window of measurement")
     parser.add_argument("--streams", type=int, default=500, help="held open to see what each costs")
-    parser.add_argument("--paced", type=int, default=200, help="streams at once at 50 events a second")
+    parser.add_argument("--paced", type=int, default=200, help="streams at once at 50 events a second; 0: none")
     parser.add_argument("--output", type=Path, default=servers.ROOT / "var" / "bench", help="where latest.json goes")
     parser.add_argument("--results", type=Path, default=servers.ROOT / "benchmarks" / "RESULTS.md")
     options = parser.parse_args(arguments)
@@ -69,7 +69,7 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
                 print(f"round {number + 1} of {options.rounds}", flush=True)
                 await one_round(session, racing, turn=number)
             memory = await session.memory()
-            for number in range(min(options.rounds, IDLE_ROUNDS)):
+            for number in range(min(options.rounds, IDLE_ROUNDS) if options.paced else 0):
                 print(f"paced streams, round {number + 1}", flush=True)
                 await paced_round(
                     session, [each for each in racing if each.name in PACED], streams=options.paced, turn=number

