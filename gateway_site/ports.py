@@ -77,7 +77,7 @@ class Ports:
         except OSError as error:
             said = _SAID.get(error.errno or 0) or os.strerror(error.errno or 0)
             if state.ports.get(port) != said:
-                log.error("server.port_failed", port=port, address=address, reason=said)
+                log.error("server.port_failed", port=port, host=address, reason=said)
             state.ports[port] = said
             return
         loop = asyncio.get_running_loop()
@@ -85,7 +85,7 @@ class Ports:
         self._open[port] = Listening(address, opened)
         server.servers.append(opened)  # they are closed together
         state.ports[port] = ""
-        log.info("server.port_opened", port=port, address=listener.getsockname()[0])
+        log.info("server.port_opened", port=port, host=listener.getsockname()[0])
 
     def _close(self, port: int, server: Server) -> None:
         """Takes no more connections. What runs on those that there are may finish."""

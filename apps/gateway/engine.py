@@ -58,7 +58,7 @@ class Engine:
             try:
                 await part.close()
             except Exception:
-                log.exception("gateway.close_failed", part=type(part).__name__)
+                log.exception("gateway.close_failed", target=type(part).__name__)
         metrics.tell()
         if self._lock is not None:
             self._lock.close()

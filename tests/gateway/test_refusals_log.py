@@ -6,6 +6,8 @@ import logging
 
 import pytest
 
+from apps.catalog import services as catalog
+from apps.catalog.models import Model
 from apps.domain import keys
 from apps.gateway import refusals
 from gateway_site import logs
@@ -93,8 +95,11 @@ def test_a_flood_is_counted_and_not_listed(gateway, lines, monkeypatch):
     assert sum(unlisted) > 0
 
 
-def test_every_field_of_the_line_has_a_name_that_the_log_lets_out(gateway, lines):
-    ask(gateway, ANTHROPIC, model="gone")
+@pytest.mark.parametrize("path", [ANTHROPIC, f"/e/sonnet{ANTHROPIC}"])
+def test_every_field_of_the_line_has_a_name_that_the_log_lets_out(gateway, world, lines, path):
+    catalog.create_endpoint(actor=world.alice, name="sonnet", model=Model.objects.get(name="claude-test"))
+    gateway.refresh()
+    ask(gateway, path, model="gone", change={"max_tokens": 0})
     (line,) = lines()
     told = logs.only_named_fields(None, "info", {name: value for name, value in line.items() if name[0] != "_"})
     assert "dropped" not in told

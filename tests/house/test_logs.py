@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -8,6 +9,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,3 +239,19 @@ def test_a_record_below_the_level_costs_no_line(written: Written) -> None:
     structlog.get_logger("weir").debug("detail")
     logging.getLogger("some.library").debug("detail")
     assert written() == []
+
+
+def test_every_field_that_is_logged_has_a_name_that_gets_out() -> None:
+    root = Path(logs.__file__).parents[1]
+    said = {
+        (path.name, call.lineno, field.arg)
+        for package in ("apps", "gateway_site")
+        for path in (root / package).rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if isinstance(call.func.value, ast.Name) and call.func.value.id == "log"
+        for field in call.keywords
+        if field.arg is not None and field.arg != "exc_info"
+    }
+    assert len(said) > 50, "the loggers have another name"
+    assert [field for field in sorted(said) if field[2] not in logs.FIELDS] == []
