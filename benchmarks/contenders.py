@@ -19,7 +19,14 @@ from benchmarks.wire import Dialect, Pair
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 Environment = Callable[[Path], dict[str, str]]  # of the folder for its files, the variables it runs with
 BARE_KEY = "bare-key"
-EVERY_PAIR: tuple[Pair, ...] = ("anthropic→anthropic", "openai→openai", "anthropic→openai")
+EVERY_PAIR: tuple[Pair, ...] = (
+    "anthropic→anthropic",
+    "openai→openai",
+    "anthropic→openai",
+    "openai→anthropic",
+    "responses→anthropic",
+    "anthropic→bedrock",
+)
 SAME_DIALECT = EVERY_PAIR[:2]
 
 

@@ -15,13 +15,18 @@ from typing import Any
 
 import django
 
-from benchmarks.wire import MODELS
+from benchmarks.wire import MODELS, Dialect
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 PLENTY = 10**9
 LIMITS = {"requests_per_minute": PLENTY, "tokens_per_minute": 10**12, "concurrency": 10**6}
 BUDGETS = {"tenant": "month", "project": "week", "user": "day", "key": "month"}
 NANO_PER_DOLLAR = 10**9
+PROTOCOLS: dict[Dialect, str] = {
+    "anthropic": "anthropic_messages",
+    "openai": "openai_chat",
+    "bedrock": "bedrock_invoke",
+}
 
 
 def main() -> None:
@@ -48,9 +53,9 @@ def _catalogue(simulator: str) -> None:
 
     services.allow_network(actor=None, cidr="127.0.0.0/8")
     providers = {}
-    for dialect, protocol, path in (("anthropic", "anthropic_messages", ""), ("openai", "openai_chat", "/v1")):
+    for dialect, protocol in PROTOCOLS.items():
         provider = providers[dialect] = services.create_provider(
-            actor=None, name=dialect, vendor="simulated", protocol=protocol, base_url=f"{simulator}{path}"
+            actor=None, name=dialect, vendor="simulated", protocol=protocol, base_url=simulator
         )
         services.create_credential(provider, actor=None, alias="bench", secret="upstream")
     for name, (dialect, upstream_model) in MODELS.items():

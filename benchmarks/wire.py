@@ -7,14 +7,30 @@ from typing import Any, Literal
 
 import msgspec
 
-Dialect = Literal["anthropic", "openai"]
+Dialect = Literal["anthropic", "openai", "responses", "bedrock"]
 Mode = Literal["call", "stream", "long", "idle", "paced"]
-Pair = Literal["anthropic→anthropic", "openai→openai", "anthropic→openai"]  # client's dialect → upstream's
+# The client's dialect → the upstream's.
+Pair = Literal[
+    "anthropic→anthropic",
+    "openai→openai",
+    "anthropic→openai",
+    "openai→anthropic",
+    "responses→anthropic",
+    "anthropic→bedrock",
+]
 
 EVENTS = 53
 LONG_EVENTS = 253
-PATHS: dict[Dialect, str] = {"anthropic": "/v1/messages", "openai": "/v1/chat/completions"}
-LAST_EVENTS: dict[Dialect, bytes] = {"anthropic": b"event: message_stop", "openai": b"data: [DONE]"}
+PATHS: dict[Dialect, str] = {
+    "anthropic": "/v1/messages",
+    "openai": "/v1/chat/completions",
+    "responses": "/v1/responses",
+}
+LAST_EVENTS: dict[Dialect, bytes] = {
+    "anthropic": b"event: message_stop",
+    "openai": b"data: [DONE]",
+    "responses": b'"sequence_number":',  # its last event is long, so what it is called has gone by
+}
 IDLE_MODEL = "claude-stall-after-2"
 PACED_WORDS = "clock-tokens-150-pace-20"  # 50 events a second for three, each with the moment that it left
 LONG_MODEL = "claude-tokens-247"  # and six events around them
@@ -23,6 +39,8 @@ MODELS: dict[str, tuple[Dialect, str]] = {
     "claude-53": ("anthropic", "claude-53"),
     "gpt-53": ("openai", "gpt-53"),
     "claude-translated-53": ("openai", "gpt-53"),
+    "gpt-translated-53": ("anthropic", "claude-53"),
+    "claude-bedrock-53": ("bedrock", "anthropic.claude-53"),
     IDLE_MODEL: ("anthropic", IDLE_MODEL),
     LONG_MODEL: ("anthropic", LONG_MODEL),
     f"claude-{PACED_WORDS}": ("anthropic", f"claude-{PACED_WORDS}"),
@@ -32,6 +50,9 @@ PAIRS: dict[Pair, tuple[Dialect, str]] = {
     "anthropic→anthropic": ("anthropic", "claude-53"),
     "openai→openai": ("openai", "gpt-53"),
     "anthropic→openai": ("anthropic", "claude-translated-53"),
+    "openai→anthropic": ("openai", "gpt-translated-53"),
+    "responses→anthropic": ("responses", "gpt-translated-53"),
+    "anthropic→bedrock": ("anthropic", "claude-bedrock-53"),
 }
 PACED_PAIRS: dict[Pair, tuple[Dialect, str]] = {
     "anthropic→anthropic": ("anthropic", f"claude-{PACED_WORDS}"),
@@ -66,6 +87,11 @@ def call(dialect: Dialect, mode: Mode, *, model: str, key: str, extra: tuple[tup
     if dialect == "anthropic":
         document |= {"system": SYSTEM, "messages": messages}
         identity = [("x-api-key", key), ("anthropic-version", "2023-06-01")]
+    elif dialect == "responses":
+        items = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+        document = {"model": model, "max_output_tokens": 1024, "stream": streamed, "store": False}
+        document |= {"instructions": SYSTEM, "input": items}
+        identity = [("authorization", f"Bearer {key}")]
     else:
         document["messages"] = [{"role": "system", "content": SYSTEM}, *messages]
         identity = [("authorization", f"Bearer {key}")]
