@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -130,6 +131,16 @@ def test_what_bedrock_does_not_know_goes(field):
 def test_betas_go_into_the_body_as_far_as_bedrock_knows_them(betas, in_body, kept):
     fields = {} if in_body is None else {"anthropic_beta": in_body}
     assert fitted(betas=betas, **fields) == ({} if kept is None else {"anthropic_beta": kept})
+
+
+def test_the_beta_for_an_effort_goes_to_the_one_model_that_wants_it():
+    body = json.dumps(ASK | {"output_config": {"effort": "high"}}).encode()
+    asked = call(body, headers={b"anthropic-beta": b"effort-2025-11-24"})
+    found = {
+        model: json.loads(exchange.open(asked, msgspec.structs.replace(TARGET, model=model)).body).get("anthropic_beta")
+        for model in ("us.anthropic.claude-opus-4-5-20251101-v1:0", "us.anthropic.claude-sonnet-4-6")
+    }
+    assert list(found.values()) == [["effort-2025-11-24"], None]
 
 
 def test_betas_that_are_no_list_are_refused_by_name():

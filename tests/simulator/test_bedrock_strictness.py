@@ -198,6 +198,13 @@ def test_a_beta_brings_its_fields(http):
     assert answer.status_code == 200, answer.text
 
 
+def test_one_model_wants_a_beta_for_an_effort(http):
+    model, asked = "us.anthropic.claude-opus-4-5-20251101-v1:0", {"output_config": {"effort": "high"}}
+    assert "output_config: Extra inputs" in told(invoke(http, of=model, **asked))
+    assert invoke(http, of=model, anthropic_beta=["effort-2025-11-24"], **asked).status_code == 200
+    assert invoke(http, of="us.anthropic.claude-sonnet-4-6", **asked).status_code == 200
+
+
 @pytest.mark.parametrize(
     "model",
     [

@@ -34,6 +34,7 @@ BETA_TOOL_FIELDS: dict[str, set[str]] = {
     "eager_input_streaming": set(),
     "input_examples": {"tool-examples-2025-10-29"},
 }
+EFFORT_BETA = "effort-2025-11-24"  # of one model; later ones do without
 VERSION = "bedrock-2023-05-31"
 ELSEWHERE = re.compile(r"(?:web_search|web_fetch|code_execution|mcp_toolset|advisor)(?:_\d{8})?")
 
@@ -58,6 +59,8 @@ def understand(document: Object, *, model: service.Model, stream: bool, lenient:
         _check_cache_marks(document)
         if "task_budget" in (document.get("output_config") or {}):
             refuse("output_config.task_budget: Extra inputs are not permitted")
+        if EFFORT_BETA not in betas and "opus-4-5" in model.id and document.get("output_config"):
+            refuse("output_config: Extra inputs are not permitted")
     _check_sources(document)
     _check_roles(document)
     ask = anthropic_request.understand(document, model=model.id, stream=stream)

@@ -44,6 +44,8 @@ _BETAS = {
     "tool-examples-2025-10-29": "tool-examples-2025-10-29",
     "tool-search-tool-2025-10-19": "tool-search-tool-2025-10-19",
 }
+# Later models have what it opens without it, and earlier ones have it not.
+_BETAS_OF_MODELS = {"effort-2025-11-24": "claude-opus-4-5"}
 # Fields that want one of these betas; of those without any Bedrock knows none.
 _PAIRED = {"context_management": frozenset({"context-management-2025-06-27", "compact-2026-01-12"})}
 _PAIRED_OF_TOOLS: dict[str, frozenset[str]] = {
@@ -57,8 +59,8 @@ _SCOPE = b'"scope"'  # of a cache mark: prompt-caching-scope-2026-01-05
 _OF_TOOLS = (_SCOPE, *(name.encode() for name in _PAIRED_OF_TOOLS))
 
 
-def betas(call: ClientCall) -> list[str]:
-    """Those that Bedrock knows of the ones asked for, be it by header or in the body. Raises InvalidRequest."""
+def betas(call: ClientCall, *, model: str) -> list[str]:
+    """Those that Bedrock's model knows of the ones asked for, by header or in the body. Raises InvalidRequest."""
     asked = call.headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
     raw = call.wire.members.raw("anthropic_beta")
     if raw is not None:
@@ -66,7 +68,8 @@ def betas(call: ClientCall) -> list[str]:
             asked += msgspec.json.decode(raw, type=list[str])
         except msgspec.ValidationError as error:
             raise InvalidRequest("anthropic_beta: Input should be a valid list", param="anthropic_beta") from error
-    return list(dict.fromkeys(_BETAS[name] for one in asked if (name := one.strip()) in _BETAS))
+    known = _BETAS | {name: name for name, of in _BETAS_OF_MODELS.items() if of in model}
+    return list(dict.fromkeys(known[name] for one in asked if (name := one.strip()) in known))
 
 
 def unknown(members: splice.Members, betas: list[str]) -> set[str]:

@@ -21,7 +21,7 @@ class Invoke:
     def rewrite(self, call: ClientCall, target: Target) -> bytes:
         """Without `model` and `stream`, which the address says, and without what Bedrock does not know."""
         members: splice.Members = call.wire.members
-        betas = fields.betas(call)
+        betas = fields.betas(call, model=target.model)
         changes = anthropic.without_foreign(call, target)
         changes |= fields.changes(members, betas, messages=changes.get("messages") or members.raw("messages") or b"")
         changes["anthropic_version"] = _VERSION
