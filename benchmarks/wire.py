@@ -29,7 +29,7 @@ PATHS: dict[Dialect, str] = {
 LAST_EVENTS: dict[Dialect, bytes] = {
     "anthropic": b"event: message_stop",
     "openai": b"data: [DONE]",
-    "responses": b'"sequence_number":',  # its last event is long, so what it is called has gone by
+    "responses": b"}}\n\n",  # its last event is long, so what it is called has gone by
 }
 IDLE_MODEL = "claude-stall-after-2"
 PACED_WORDS = "clock-tokens-150-pace-20"  # 50 events a second for three, each with the moment that it left
