@@ -215,6 +215,10 @@ def test_the_envelopes_of_lesser_vendors_are_read(body):
             "prompt too long; exceeded max context length by 5 tokens",
             "prompt is too long (capability_rejected: prompt_too_long)",
         ),
+        (
+            f"maximum context length is {'9' * 5000}, you requested {'9' * 5001}",
+            "prompt is too long (capability_rejected: prompt_too_long)",
+        ),
     ],
 )
 def test_an_overlong_prompt_is_told_in_the_words_that_make_claude_code_compact(told, said):

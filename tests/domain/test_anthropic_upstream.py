@@ -208,16 +208,18 @@ def ids(call, result):
 
 
 @pytest.mark.parametrize(
-    "foreign", ["call_abc", "toolu_1", "functions.Bash:0", "call_1|fc_2", "ä", "gwid_x", "gwnew_0", ""]
+    "foreign",
+    ["call_abc", "toolu_1", "functions.Bash:0", "call_1|fc_2", "ä", "gwid_x", "gwnew_0", "", "x" * 65, "|" * 44],
 )
 def test_a_call_and_its_result_get_the_same_plain_id(foreign):
     call, result = ids(foreign, foreign)
     assert call == result
-    assert re.fullmatch(r"[a-zA-Z0-9_-]+", call)
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", call)
 
 
 def test_a_plain_id_stays_as_it_is():
     assert ids("call_abc-1", "call_abc-1")[0] == "call_abc-1"
+    assert ids("x" * 64, "x" * 64)[0] == "x" * 64
 
 
 @given(st.text(), st.text())

@@ -195,13 +195,20 @@ def test_cohere_gets_texts_and_a_purpose():
 
 
 @pytest.mark.parametrize("embeddings", [[[1.0], [2.0]], {"float": [[1.0], [2.0]], "int8": [[1], [2]]}])
-@pytest.mark.parametrize(("count", "tokens"), [("7", 7), ("many", None), (None, None), ("0", None)])
+@pytest.mark.parametrize(
+    ("count", "tokens"), [("7", 7), ("many", None), (None, None), ("0", None), ("9" * 10, None), ("9" * 5000, None)]
+)
 def test_cohere_answers_in_either_form_and_counts_in_a_header(embeddings, count, tokens):
     running = opened(call(input=["a", "b"]), BEDROCK, model=COHERE)
     headers = {} if count is None else {"x-amzn-bedrock-input-token-count": count}
     told = json.loads(running.answer(json.dumps({"id": "x", "embeddings": embeddings}).encode(), headers))
     assert [entry["embedding"] for entry in told["data"]] == [[1.0], [2.0]]
     assert running.seen.usage == (None if tokens is None else TokenUsage(in_fresh=tokens))
+
+
+def test_a_number_that_no_float_of_32_bits_holds_is_the_upstreams_fault():
+    with pytest.raises(errors.UpstreamBroken):
+        opened(call(encoding_format="base64"), OLLAMA).answer(b'{"embeddings":[[1e300]]}')
 
 
 def test_titan_gets_one_text_and_counts():

@@ -20,6 +20,8 @@ from apps.domain.protocols.contract import (
 from apps.domain.protocols.passthrough import Whole
 from apps.domain.tokens import NOTHING, TokenUsage
 
+_MOST_DIGITS = 9
+
 
 class Translated(Whole):
     """An `Exchange` through the canonical form."""
@@ -49,9 +51,8 @@ class Translated(Whole):
         except errors.UpstreamError as error:
             refusal.cleaned(error, self._cut)
             raise
-        counted = headers.get(self._upstream.counted_by, "")
-        if response.usage == NOTHING and counted.isdecimal():
-            response = msgspec.structs.replace(response, usage=TokenUsage(in_fresh=int(counted)))
+        if response.usage == NOTHING and (counted := _counted(headers.get(self._upstream.counted_by, ""))):
+            response = msgspec.structs.replace(response, usage=TokenUsage(in_fresh=counted))
         seen = self.seen
         seen.usage = response.usage if response.usage != NOTHING else None
         seen.model = response.model
@@ -64,3 +65,8 @@ class Translated(Whole):
         wanted = len(self._asked.texts) + len(self._asked.tokens)
         if len(response.vectors) != wanted:
             raise errors.UpstreamBroken(f"the provider gave {len(response.vectors)} embeddings for {wanted} inputs")
+
+
+def _counted(said: str) -> int:
+    """What a header tells; 0: nothing that can be believed."""
+    return int(said) if said.isascii() and said.isdecimal() and len(said) <= _MOST_DIGITS else 0

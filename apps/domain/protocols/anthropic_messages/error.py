@@ -41,9 +41,10 @@ _OVERLOADED = 529
 # Claude Code compacts the conversation on these words, and on no gateway's own (PROTOCOLS A11, B1).
 _TOO_LONG = "prompt is too long"
 _TOO_LONG_TOKEN = "capability_rejected: prompt_too_long"  # noqa: S105
-_MAXIMUM = re.compile(r"(?:maximum context length is|limit (?:of|is)|maximum(?: of)?|window of)\D{0,3}(\d{3,})", re.I)
+_NUMBER = r"\D{0,3}(\d{3,12})(?!\d)"
+_MAXIMUM = re.compile(r"(?:maximum context length is|limit (?:of|is)|maximum(?: of)?|window of)" + _NUMBER, re.I)
 _ASKED = re.compile(
-    r"(?:resulted in|requested(?: about)?|prompt token count of|contains?|length of|got)\D{0,3}(\d{3,})", re.I
+    r"(?:resulted in|requested(?: about)?|prompt token count of|contains?|length of|got)" + _NUMBER, re.I
 )
 
 

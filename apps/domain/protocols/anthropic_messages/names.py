@@ -16,18 +16,27 @@ FORMAT_TOOL = "gateway_structured_answer"
 _PLAIN_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _MAPPED = "gwid_"
 _MINTED = "gwnew_"
+_DIGESTED = "gwh_"
+_LONGEST_ID = 64  # Bedrock's limit
 
 
 def tool_id(foreign: str, *, minted: str) -> str:
-    """A call's id as Anthropic takes it (`^[a-zA-Z0-9_-]+$`): itself where it can be, else an injective image of it.
+    """A call's id as Anthropic and Bedrock take it (`^[a-zA-Z0-9_-]+$`, at most 64 characters): itself where it can be,
+    else an image that no other id has.
 
     `minted` tells calls without an id apart: it must be the same for a call and its result.
     """
     if not foreign:
-        return _MINTED + minted
-    if _PLAIN_ID.fullmatch(foreign) and not foreign.startswith((_MAPPED, _MINTED)):
-        return foreign
-    return _MAPPED + base64.urlsafe_b64encode(foreign.encode()).decode().rstrip("=")
+        image = _MINTED + minted
+    elif _PLAIN_ID.fullmatch(foreign) and not foreign.startswith((_MAPPED, _MINTED)):
+        image = foreign
+    else:
+        image = _MAPPED + _packed(foreign.encode())
+    return image if len(image) <= _LONGEST_ID else _DIGESTED + _packed(hashlib.sha256(image.encode()).digest())
+
+
+def _packed(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 class Signer:

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from apps.domain.errors import InvalidRequest
-from apps.domain.protocols.bedrock_converse import ids
 
 Object = dict[str, Any]
 
@@ -69,7 +68,7 @@ class Writer:
             case "document":
                 return {"document": self._document(raw)}
             case "tool_use":
-                return {"toolUse": {"toolUseId": ids.fit(raw["id"]), "name": raw["name"], "input": raw["input"]}}
+                return {"toolUse": {"toolUseId": raw["id"], "name": raw["name"], "input": raw["input"]}}
             case "tool_result":
                 return {"toolResult": self._result(raw)}
             case "thinking" if "signed" in self._capabilities:
@@ -100,7 +99,7 @@ class Writer:
     def _result(self, raw: Object) -> Object:
         content = [block for block in self._blocks(raw["content"]) if "cachePoint" not in block]
         failed = bool(raw.get("is_error"))
-        result: Object = {"toolUseId": ids.fit(raw["tool_use_id"])}
+        result: Object = {"toolUseId": raw["tool_use_id"]}
         if "tool_status" in self._capabilities:
             result["status"] = "error" if failed else "success"
         elif failed:

@@ -101,5 +101,8 @@ def _floats(embedding: list[float] | str) -> Sequence[float]:
 
 
 def _packed(vector: Sequence[float]) -> str:
-    """Base64 of 32-bit floats, the low byte first: what OpenAI's SDKs ask for."""
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    """Base64 of 32-bit floats, the low byte first: what OpenAI's SDKs ask for. Raises UpstreamBroken."""
+    try:
+        return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+    except OverflowError as fault:
+        raise UpstreamBroken("the provider's embeddings cannot be read") from fault
