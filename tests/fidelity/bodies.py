@@ -131,7 +131,13 @@ INVOKE = {
     "what Bedrock does not know": f'{{{_GONE}"max_tokens":5,' + _swap('"service_tier":"auto","inference_geo":"us","mcp_servers":[],"new_field":1,', "") + f'"messages":[{{"role":"user","content":"hi"}}]{_VERSION}}}',
 }  # fmt: skip
 WITH_BETAS = f'{{{_GONE}"max_tokens":5,"messages":[{{"role":"user","content":"hi"}}]{_VERSION}{_BEDROCK_BETAS}}}'
-ALL = {"anthropic": ANTHROPIC, "openai": OPENAI, "responses": RESPONSES, "invoke": INVOKE}
+_V = _swap('"vectors"', '"vectors-up"')
+VECTORS = {
+    "compact": f'{{"model":{_V},"input":"h\\u00e9",{ODDITIES}}}',
+    "odd spacing": f'{{ "input" :[ "a"," " , "b\\/"] ,\n"encoding_format":"base64" , "model" : {_V} , "dimensions": 256}} \n',
+    "tokens": f'{{"input":[[1,2,3],[4]],"model":{_V},"user":""}}',
+}
+ALL = {"anthropic": ANTHROPIC, "openai": OPENAI, "responses": RESPONSES, "invoke": INVOKE, "vectors": VECTORS}
 
 
 def differs(template: str) -> bool:

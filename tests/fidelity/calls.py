@@ -11,6 +11,7 @@ PATHS = {
     "openai_responses": "/v1/responses",
     "openai_completions": "/v1/completions",
     "prompt": "/chat",
+    "openai_embeddings": "/v1/embeddings",
 }
 HELLO: dict[str, dict[str, Any]] = {
     "anthropic_messages": {"max_tokens": 64, "messages": [{"role": "user", "content": "Say hello."}]},

@@ -22,6 +22,7 @@ MODELS = {
     "converse": ("bedrock_converse", "amazon.nova-up-v1:0"),
     "ollama": ("ollama_chat", "llama-up"),
 }
+EMBEDDER = "vectors"
 CAP = 8192
 CREDENTIAL = "simulated-credential-0123"
 # A refusal may set a credential aside, so each status has a provider of its own.
@@ -40,7 +41,8 @@ def seed(upstream_url: str) -> dict[str, Any]:
     project = tenants.create_project(tenant, actor=alice, name="Rockets")
     catalog.allow_network(actor=alice, cidr="127.0.0.0/8")
     refusing = {f"{name}-{status}": MODELS[name] for name in RELAYED for status in STATUSES}
-    for name, (protocol, upstream) in {**MODELS, **refusing}.items():
+    embedding = {EMBEDDER: ("openai_chat", "vectors-up")}
+    for name, (protocol, upstream) in {**MODELS, **refusing, **embedding}.items():
         is_aws = protocol.startswith("bedrock")
         provider = catalog.create_provider(
             actor=alice,
@@ -51,7 +53,13 @@ def seed(upstream_url: str) -> dict[str, Any]:
             options={"region": "eu-central-1"} if is_aws else {},
         )
         catalog.create_credential(provider, actor=alice, alias="main", secret=CREDENTIAL)
-        model = catalog.create_model(actor=alice, name=name, display_name=name.title(), max_output_tokens=CAP)
+        model = catalog.create_model(
+            actor=alice,
+            name=name,
+            display_name=name.title(),
+            max_output_tokens=CAP,
+            capabilities=["embeddings"] if name == EMBEDDER else [],
+        )
         catalog.create_deployment(model, actor=alice, provider=provider, upstream_model=upstream)
     return {"key": keys.issue(actor=alice, tenant=tenant, project=project, name="fidelity").plaintext}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import struct
 import tracemalloc
 from binascii import crc32
@@ -69,11 +70,19 @@ BENIGN: dict[str, Callable[[bytes], bytes]] = {
     "one line end at the end": lambda good: good.rstrip(b"\n") + b"\n",
     "blank lines": lambda good: good.replace(b"\n", b"\n\n"),
 }
+
+
+def _two_lines(good: bytes) -> bytes:
+    return re.sub(rb'(data: \{[^\n]*?), "', rb'\1,\ndata: "', good)
+
+
 BENIGN_OF_EVENTS: dict[str, Callable[[bytes], bytes]] = {
     "CR": lambda good: good.replace(b"\n", b"\r"),
     "mixed line ends": lambda good: good.replace(b"\n\n", b"\r\n\r").replace(b"}\r\n\r", b"}\n\r\n", 3),
     "comments": lambda good: b": hello\n\n" + good.replace(b"\n\n", b"\n\n: \xff\x00\n\n"),
     "fields unheard of": lambda good: good.replace(b"data:", b"id: 7\nretry: 1\nfoo\ndata:"),
+    "data in two lines": _two_lines,
+    "data in two lines that end in CRLF": lambda good: _two_lines(good).replace(b"\n", b"\r\n"),
     "no blank behind the colon": lambda good: good.replace(b"data: ", b"data:").replace(b"event: ", b"event:"),
 }
 AFTER = (b"data: {}\n\n", b"\x00\xff", b'event: error\ndata: {"error":{"message":"late"}}\n\n', b"data: [DONE]\n\n")
@@ -312,6 +321,8 @@ def test_what_never_ends_takes_bounded_memory(client, upstream, kind):
         assert peak < PEAK
         assert running.seen.error is not None
         assert bool(sent) <= running.seen.started
+        if sent and (client, upstream) in callers.RELAYED:
+            assert _ends_in_error(client, sent)
 
 
 def _endless(upstream: str, kind: str) -> bytes:

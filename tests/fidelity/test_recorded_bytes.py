@@ -103,3 +103,13 @@ def test_a_providers_own_words_arrive_as_it_wrote_them(gateway, http, upstream, 
     client = seed.MODELS[model][0]
     answer = ask(http, gateway.key, client=client, model=f"{model}-{status}", stream=False)
     assert (answer.status_code, answer.content) == (status, said)
+
+
+def test_vectors_arrive_as_their_provider_wrote_them(gateway, http, upstream):
+    said = b'{ "object":"list","data":[{"object":"embedding","index":0,"embedding":[0.10, -1e-3,1]}],\n"new":1.0,'
+    said += b'"model":"v","usage":{"prompt_tokens":3,"total_tokens":3} }\n'
+    upstream.answer = Answer(200, "application/json", (said[:40], said[40:]))
+    body = json.dumps({"model": seed.EMBEDDER, "input": "hello"}).encode()
+    headers = {"x-api-key": gateway.key, "content-type": "application/json"}
+    answer = http.post("/v1/embeddings", content=body, headers=headers)
+    assert (answer.status_code, answer.content) == (200, said)

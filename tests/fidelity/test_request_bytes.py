@@ -18,7 +18,10 @@ PATHS = {
     "invoke": "POST /model/anthropic.claude-up-v1%3A0/invoke HTTP/1.1",
 }
 REFUSED = Answer(400, "application/json", (b'{"error":{"message":"Enough."}}',))
-CLIENTS = {name: protocol for name, (protocol, _) in seed.MODELS.items()} | {"invoke": "anthropic_messages"}
+CLIENTS = {name: protocol for name, (protocol, _) in seed.MODELS.items()} | {
+    "invoke": "anthropic_messages",
+    seed.EMBEDDER: "openai_embeddings",
+}
 
 
 def passed(
