@@ -364,3 +364,15 @@ def test_a_failure_holds_no_credential():
     told = cut.feed(frames.invoke(EVENTS[:2]) + frames.exception("internalServerException", "of wJalrXUt"))
     assert b"wJalrXUt" not in told
     assert b"of [removed]" in told
+
+
+@pytest.mark.parametrize("is_result", [False, True])
+def test_what_bedrock_would_have_to_fetch_is_refused_in_the_callers_words(is_result):
+    picture = {"type": "input_image", "image_url": "https://example.com/a.png"}
+    turn: dict[str, Any] = {"role": "user", "content": [picture]}
+    made = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"}
+    items = [made, {"type": "function_call_output", "call_id": "c", "output": [picture]}] if is_result else [turn]
+    asked = registry.CLIENTS["openai_responses"].read_request(json.dumps({"model": "m", "input": items}).encode())
+    with pytest.raises(errors.InvalidRequest, match="no images by URL") as caught:
+        exchange.open(asked, TARGET)
+    assert caught.value.param

@@ -77,6 +77,7 @@ def test_a_recorded_request_reaches_every_provider_whole(recording: Recording, u
     _check_words(client, call, sent)
     told = _refused(upstream, sent)
     assert told is None or any(word in told for word in MISSING), told
+    assert told is None or (call.protocol, upstream) in callers.RELAYED
 
 
 def _asked(call: ClientCall, target: Target) -> tuple[bytes, InvalidRequest | None]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from apps.domain import chat
+from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.anthropic_messages import models, request
 from apps.domain.protocols.contract import Target
 
@@ -14,10 +17,24 @@ _CONTESTED = frozenset({"system_messages"})
 
 
 def write_request(asked: chat.ChatRequest, target: Target) -> bytes:
-    """Raises InvalidRequest where Anthropic has no equivalent."""
+    """Raises InvalidRequest where Anthropic or Bedrock has no equivalent."""
+    for message in asked.messages:
+        _check_sources(message.content)
     known = models.capabilities(target.model, given=target.capabilities)
     capabilities = known - (_CONTESTED - target.capabilities)
     body = request.write(asked, msgspec.structs.replace(target, capabilities=capabilities))
     del body["model"]
     body.pop("stream", None)
     return msgspec.json.encode({"anthropic_version": VERSION} | body)
+
+
+def _check_sources(blocks: Iterable[chat.Block]) -> None:
+    """Bedrock fetches nothing. Raises InvalidRequest."""
+    for block in blocks:
+        match block:
+            case chat.ToolResult(content=content):
+                _check_sources(content)
+            case chat.Image(source=source) | chat.Document(source=source) if source.kind == "url":
+                what = "images" if isinstance(block, chat.Image) else "documents"
+                reason = f"messages: this model takes no {what} by URL; send their bytes in base64"
+                raise InvalidRequest(reason, param="messages")
