@@ -3,6 +3,7 @@
     GatewayError
     ├── ClientError                the caller can cure it
     │   ├── InvalidRequest         400  not JSON, a field missing or of the wrong type
+    │   │   ├── Unfit              400  this model's provider cannot be asked that
     │   │   └── ContextOverflow    400  the prompt does not fit the model's window
     │   ├── AuthenticationFailed   401  no key, malformed, unknown, expired, revoked: told alike
     │   ├── PermissionDenied       403  the key may not do this here
@@ -79,6 +80,15 @@ class ClientError(GatewayError):
 
 class InvalidRequest(ClientError):
     kind = "invalid_request"
+
+
+class Unfit(InvalidRequest):
+    """An upstream of another dialect has no words for what is asked. `param` is the canonical request's field, which
+    has another name in the caller's dialect: see `ClientFormat.unfit`."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}", param=field)
+        self.reason = reason
 
 
 class ContextOverflow(InvalidRequest):

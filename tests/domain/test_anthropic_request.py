@@ -74,35 +74,42 @@ def test_strings_become_text_and_an_empty_one_nothing():
             {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {}},
             Opaque("anthropic_messages", {"type": "server_tool_use", "id": "srv", "name": "web_search", "input": {}}),
         ),
-        (
-            {"type": "image", "source": {"type": "file", "file_id": "file_1"}},
-            Opaque("anthropic_messages", {"type": "image", "source": {"type": "file", "file_id": "file_1"}}),
-        ),
     ],
 )
 def test_every_kind_of_block_has_a_canonical_form(block, canonical):
     assert content(block) == (canonical,)
 
 
+def calling(*ids, arguments=None, results=None):
+    """The turns of a model that calls and of who answers it."""
+    calls = [{"type": "tool_use", "id": id_, "name": "f", "input": arguments or {}} for id_ in ids]
+    results = results or [{"type": "tool_result", "tool_use_id": id_} for id_ in ids]
+    turns = [{"role": "assistant", "content": calls}, {"role": "user", "content": results}]
+    return chat(messages=turns).messages
+
+
 def test_a_call_keeps_its_arguments_as_json_text():
-    (call,) = content({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": [1, "ä"]}})
+    (call,) = calling("toolu_1", arguments={"a": [1, "ä"]})[0].content
     assert isinstance(call, ToolUse)
     assert (call.id, call.name, json.loads(call.arguments)) == ("toolu_1", "f", {"a": [1, "ä"]})
 
 
 def test_a_result_holds_text_and_pictures_and_says_when_it_failed():
     image = {"type": "image", "source": {"type": "url", "url": "https://x"}}
-    assert content(
-        {"type": "tool_result", "tool_use_id": "a", "content": "plain"},
-        {
-            "type": "tool_result",
-            "tool_use_id": "b",
-            "content": [{"type": "text", "text": "t"}, image],
-            "is_error": True,
-        },
-        {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "tool_reference", "tool_name": "x"}]},
-        {"type": "tool_result", "tool_use_id": "d"},
-    ) == (
+    assert calling(
+        *"abcd",
+        results=[
+            {"type": "tool_result", "tool_use_id": "a", "content": "plain"},
+            {
+                "type": "tool_result",
+                "tool_use_id": "b",
+                "content": [{"type": "text", "text": "t"}, image],
+                "is_error": True,
+            },
+            {"type": "tool_result", "tool_use_id": "c", "content": [{"type": "tool_reference", "tool_name": "x"}]},
+            {"type": "tool_result", "tool_use_id": "d"},
+        ],
+    )[1].content == (
         ToolResult("a", (Text("plain"),)),
         ToolResult("b", (Text("t"), Image(Source("url", "https://x"))), is_error=True),
         ToolResult("c", ()),
@@ -158,7 +165,7 @@ def test_a_choice_without_tools_is_dropped():
     ("fields", "reasoning"),
     [
         ({}, Reasoning()),
-        ({"thinking": {"type": "enabled", "budget_tokens": 2048}}, Reasoning("enabled", 2048)),
+        ({"thinking": {"type": "enabled", "budget_tokens": 2048}, "max_tokens": 3000}, Reasoning("enabled", 2048)),
         ({"thinking": {"type": "adaptive"}}, Reasoning("adaptive")),
         ({"thinking": {"type": "between_tools"}}, Reasoning("adaptive")),
         ({"thinking": {"type": "disabled"}}, Reasoning("disabled")),

@@ -38,10 +38,14 @@ def test_a_plain_request_is_short():
 
 
 def test_inference_is_configured_in_converses_words():
-    found = sent(temperature=1.0, top_p=0.5, stop_sequences=["END", " "], metadata={"user_id": "a:b"})
+    found = sent(temperature=1.0, top_p=0.5, stop_sequences=["END"], metadata={"user_id": "a:b"})
     assert found["inferenceConfig"] == {"maxTokens": 100, "temperature": 1.0, "topP": 0.5, "stopSequences": ["END"]}
     assert found["requestMetadata"] == {"user_id": "a:b"}
-    assert sent(OPENAI, temperature=1.7, max_tokens=None)["inferenceConfig"] == {"maxTokens": 1000, "temperature": 1.0}
+    assert sent(OPENAI, temperature=1.7, stop=["END", " "], max_tokens=None)["inferenceConfig"] == {
+        "maxTokens": 1000,
+        "temperature": 1.0,
+        "stopSequences": ["END"],
+    }
     assert "requestMetadata" not in sent(metadata={"user_id": "{json}"})
 
 
@@ -239,8 +243,9 @@ def test_claude_thinks_by_a_field_of_its_own():
     forced = sent(**asked, tools=[TOOL], tool_choice={"type": "any"})
     assert forced["additionalModelRequestFields"] == {"top_k": 3}, "the choice is kept, and thinking is not"
     assert forced["toolConfig"]["toolChoice"] == {"any": {}}
-    for least in ({"target": NOVA}, {"max_tokens": 1000}):
-        assert "thinking" not in sent(**asked | least)["additionalModelRequestFields"]
+    capped = msgspec.structs.replace(CLAUDE, max_output_tokens=1000)
+    for least in (NOVA, capped):
+        assert "thinking" not in sent(**asked | {"target": least})["additionalModelRequestFields"]
 
 
 def test_effort_is_told_where_there_are_levels():

@@ -150,7 +150,12 @@ def test_what_no_other_dialect_can_do_is_refused_by_name(fields, param):
 
 def test_calls_and_their_thinking_are_kept():
     message = asked("a") | {"content": "let me see", "reasoning_content": "hmm"}
-    assert turns(*HELLO, message)[1].content == (Thinking("hmm"), Text("let me see"), ToolUse("a", "weather", "{}"))
+    result = {"role": "tool", "tool_call_id": "a", "content": "sunny"}
+    assert turns(*HELLO, message, result)[1].content == (
+        Thinking("hmm"),
+        Text("let me see"),
+        ToolUse("a", "weather", "{}"),
+    )
 
 
 def test_signed_thinking_comes_back_signed():

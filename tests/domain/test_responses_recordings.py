@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from apps.domain import errors
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.contract import Exchange, Target
 from apps.domain.tokens import TokenUsage
@@ -124,7 +125,11 @@ def test_a_recorded_request_is_read_and_relayed_whole(recording):
     assert relayed == {"max_output_tokens": 1000} | body | {"model": "up"}
     for protocol in (ANTHROPIC, OPENAI):
         target = Target(protocol=protocol, model="up", max_output_tokens=1000)
-        assert json.loads(exchange.open(call, target).body)["messages"]
+        if body.get("temperature") == -1:  # what OpenAI refused it for
+            with pytest.raises(errors.InvalidRequest, match="temperature"):
+                exchange.open(call, target)
+        else:
+            assert json.loads(exchange.open(call, target).body)["messages"]
 
 
 @pytest.mark.parametrize("recording", recordings(error=True))

@@ -146,6 +146,7 @@ class ClientFormat(AnyClient, frozen=True, kw_only=True):
     """Callers who want text."""
 
     to_chat: Callable[[ClientCall], ChatRequest]
+    unfit: Callable[[str, str], InvalidRequest]  # (field of a ChatRequest, reason): see errors.Unfit
     unread: Callable[[ClientCall], Iterable[str]] = nothing  # names of fields that `to_chat` has no place for
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder

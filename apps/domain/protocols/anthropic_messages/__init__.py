@@ -21,6 +21,7 @@ CLIENT = ClientFormat(
     request_id_header="request-id",
     read_request=request.read_request,
     above_cap=validation.above_cap,
+    unfit=validation.unfit,
     to_chat=request.to_chat,
     write_response=response.write_response,
     encoder=encoder.Encoder,

@@ -20,8 +20,13 @@ def read_content(content: str | list[wire.Object], *, at: str) -> tuple[chat.Blo
 
 
 def read_texts(content: str | list[wire.Object], *, at: str) -> tuple[chat.Text, ...]:
-    """The text of a system prompt or message; what else it holds (directives, tool additions) is left out."""
-    return tuple(block for block in read_content(content, at=at) if isinstance(block, chat.Text))
+    """The text of a system prompt or message; directives and tool additions in it are left out. Raises InvalidRequest
+    for what is to be seen, and cannot be in a text."""
+    found = read_content(content, at=at)
+    for position, block in enumerate(found):
+        if not isinstance(block, (chat.Text, chat.Opaque)):
+            raise validation.invalid(f"{at}.{position}.type", "Input should be 'text'")
+    return tuple(block for block in found if isinstance(block, chat.Text))
 
 
 def write(block: chat.Block) -> wire.Object | None:
@@ -92,23 +97,23 @@ def _read(raw: wire.Object, *, at: str) -> chat.Block:
 
 def _read_image(raw: wire.Object, *, at: str) -> chat.Block:
     image = validation.convert(raw, wire.ImageBlock, at=at)
+    if image.source.type in ("text", "content"):
+        raise validation.invalid(f"{at}.source.type", "Input should be 'base64', 'url' or 'file'")
     source = _read_source(image.source, at=f"{at}.source")
-    return chat.Opaque(NAME, raw) if source is None else chat.Image(source, cache_control=image.cache_control)
+    return chat.Image(source, cache_control=image.cache_control)
 
 
 def _read_document(raw: wire.Object, *, at: str) -> chat.Block:
     document = validation.convert(raw, wire.DocumentBlock, at=at)
     source = _read_source(document.source, at=f"{at}.source")
-    if source is None:
-        return chat.Opaque(NAME, raw)
     return chat.Document(source, document.title or "", document.cache_control)
 
 
-def _read_source(source: wire.Source, *, at: str) -> chat.Source | None:
-    """None for a file that lies at Anthropic's."""
+def _read_source(source: wire.Source, *, at: str) -> chat.Source:
     match source.type:
         case "base64":
-            return chat.Source("base64", _given(source.data, at=f"{at}.data"), source.media_type)
+            media_type = _given(source.media_type, at=f"{at}.media_type")
+            return chat.Source("base64", _given(source.data, at=f"{at}.data"), media_type)
         case "url":
             return chat.Source("url", _given(source.url, at=f"{at}.url"), source.media_type)
         case "text":
@@ -116,7 +121,9 @@ def _read_source(source: wire.Source, *, at: str) -> chat.Source | None:
         case "content":
             texts = read_texts(source.content or "", at=f"{at}.content")
             return chat.Source("text", "\n".join(text.text for text in texts), "text/plain")
-    return None
+        case "file":
+            raise validation.invalid(f"{at}.file_id", "a file that lies at Anthropic cannot be sent to this model")
+    raise validation.invalid(f"{at}.type", f"Input tag '{source.type[:100]}' does not match any of the expected tags")
 
 
 def _given(value: str, *, at: str) -> str:

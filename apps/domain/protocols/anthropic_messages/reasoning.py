@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 from apps.domain import chat
-from apps.domain.protocols.anthropic_messages import wire
+from apps.domain.protocols.anthropic_messages import validation, wire
 
 LEAST_BUDGET = 1024
 _SHARES = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max": 95}  # percent of max_tokens
 _LADDER = ("low", "medium", "high", "xhigh", "max")
 _LISTED = ("low", "medium", "high")  # where nobody says which levels a model lists
 _OFF = "none"
+
+
+def read(request: wire.DeepBody, effort: str | None, *, interleaved: bool) -> chat.Reasoning:
+    """`interleaved`: the budget may be larger than the answer. Raises InvalidRequest."""
+    if effort is not None and effort not in _LADDER:
+        raise validation.invalid("output_config.effort", "Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+    thinking = request.thinking
+    if thinking is None:
+        return chat.Reasoning(None, None, effort)
+    if thinking.type == "enabled":
+        budget = _read_budget(thinking, max_tokens=None if interleaved else request.max_tokens)
+        return chat.Reasoning("enabled", budget, effort)
+    if thinking.type == "disabled":
+        return chat.Reasoning("disabled", None, effort)
+    return chat.Reasoning("adaptive", None, effort)  # and kinds that are newer than this file
+
+
+def _read_budget(thinking: wire.Thinking, *, max_tokens: int | None) -> int:
+    at = "thinking.enabled.budget_tokens"
+    budget = thinking.budget_tokens
+    if budget is None:
+        raise validation.invalid(at, "Field required")
+    if budget < LEAST_BUDGET:
+        raise validation.invalid(at, f"Input should be greater than or equal to {LEAST_BUDGET}")
+    if max_tokens is not None and budget >= max_tokens:
+        raise validation.invalid("max_tokens", "`max_tokens` must be greater than `thinking.budget_tokens`")
+    return budget
 
 
 def write(reasoning: chat.Reasoning, *, max_tokens: int, capabilities: frozenset[str]) -> wire.Object:

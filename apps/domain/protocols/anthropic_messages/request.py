@@ -10,6 +10,7 @@ from apps.domain import chat
 from apps.domain.protocols import splice
 from apps.domain.protocols.anthropic_messages import (
     blocks,
+    history,
     models,
     names,
     reasoning,
@@ -23,6 +24,7 @@ from apps.domain.protocols.contract import ClientCall, Target
 _JSON_ONLY = "Answer with a single valid JSON object and nothing else: no prose, no code fence."
 _decoder = msgspec.json.Decoder(wire.Body)
 _deep_decoder = msgspec.json.Decoder(wire.DeepBody)
+_INTERLEAVED = b"interleaved-thinking"  # the beta with which a budget may be larger than max_tokens
 _understood = frozenset(wire.DeepBody.__struct_fields__)
 
 
@@ -46,24 +48,25 @@ def to_chat(call: ClientCall) -> chat.ChatRequest:
     """Raises InvalidRequest for a block that lacks what its type needs."""
     read = validation.decode(_deep_decoder, call.body)
     config = read.output_config or wire.OutputConfig()
+    offered = tools.read(read.tools or [])
     return chat.ChatRequest(
         model=read.model,
-        messages=tuple(
-            chat.Message(message.role, _read_turn(message, at=f"messages.{position}.content"))
-            for position, message in enumerate(read.messages)
-        ),
+        messages=history.read(read.messages),
         system=blocks.read_texts(read.system or "", at="system"),
-        tools=tools.read(read.tools or []),
-        tool_choice=tools.read_choice(read.tool_choice) if read.tools else None,
+        tools=offered,
+        tool_choice=tools.read_choice(read.tool_choice, offered),
         parallel_tools=False if read.tool_choice and read.tool_choice.disable_parallel_tool_use else None,
         max_tokens=read.max_tokens,
         temperature=read.temperature,
         top_p=read.top_p,
         top_k=read.top_k,
-        stop=tuple(read.stop_sequences or ()),
+        stop=_read_stop(read.stop_sequences or []),
         stream=call.stream,
-        reasoning=_read_reasoning(read.thinking, config.effort),
-        format=_read_format(config.format or read.output_format),
+        reasoning=reasoning.read(
+            read, config.effort, interleaved=_INTERLEAVED in call.headers.get(b"anthropic-beta", b"")
+        ),
+        format=_read_format(config.format, at="output_config.format")
+        or _read_format(read.output_format, at="output_format"),
         user=call.user,
         rest=_rest(call),
     )
@@ -76,13 +79,13 @@ def write_request(request: chat.ChatRequest, target: Target) -> bytes:
 def write(request: chat.ChatRequest, target: Target) -> wire.Object:
     """For a request that came from another dialect. Raises InvalidRequest where Anthropic has no equivalent."""
     capabilities = models.capabilities(target.model, given=target.capabilities)
-    history = turns.arrange(request.messages, takes_system="system_messages" in capabilities)
+    arranged = turns.arrange(request.messages, takes_system="system_messages" in capabilities)
     # Another dialect's clients ask for what other models can do; above its own cap Claude refuses.
     max_tokens = min(request.max_tokens or target.max_output_tokens, target.max_output_tokens)
     body: wire.Object = {
         "model": target.model,
         "max_tokens": max_tokens,
-        "messages": [{"role": role, "content": content} for role, content in history],
+        "messages": [{"role": role, "content": content} for role, content in arranged],
     }
     if system := [raw for text in request.system if (raw := blocks.write(text)) is not None]:
         body["system"] = system
@@ -92,7 +95,7 @@ def write(request: chat.ChatRequest, target: Target) -> wire.Object:
             body["tool_choice"] = choice
     body |= reasoning.write(request.reasoning, max_tokens=max_tokens, capabilities=capabilities)
     _write_format(body, request.format, capabilities)
-    _settle_thinking(body, history)
+    _settle_thinking(body, arranged)
     _write_sampling(body, request, capabilities)
     if stop := [text for text in request.stop if text.strip()]:
         body["stop_sequences"] = stop
@@ -103,26 +106,19 @@ def write(request: chat.ChatRequest, target: Target) -> wire.Object:
     return body
 
 
-def _read_turn(message: wire.DeepMessage, *, at: str) -> tuple[chat.Block, ...]:
-    if message.role == "system":
-        return blocks.read_texts(message.content, at=at)
-    return blocks.read_content(message.content, at=at)
+def _read_stop(stops: list[str]) -> tuple[str, ...]:
+    if not all(stop.strip() for stop in stops):
+        raise validation.invalid("stop_sequences", "each stop sequence must contain non-whitespace")
+    return tuple(stops)
 
 
-def _read_reasoning(thinking: wire.Thinking | None, effort: str | None) -> chat.Reasoning:
-    match thinking:
-        case wire.Thinking(type="enabled"):
-            return chat.Reasoning("enabled", thinking.budget_tokens, effort)
-        case wire.Thinking(type="disabled"):
-            return chat.Reasoning("disabled", None, effort)
-        case wire.Thinking():  # adaptive, and kinds that are newer than this file
-            return chat.Reasoning("adaptive", None, effort)
-    return chat.Reasoning(None, None, effort)
-
-
-def _read_format(raw: wire.Object | None) -> chat.Format | None:
-    if raw is None or raw.get("type") != "json_schema" or not isinstance(raw.get("schema"), dict):
+def _read_format(raw: wire.Object | None, *, at: str) -> chat.Format | None:
+    if raw is None:
         return None
+    if raw.get("type") != "json_schema":
+        raise validation.invalid(f"{at}.type", "Input should be 'json_schema'")
+    if not isinstance(raw.get("schema"), dict):
+        raise validation.invalid(f"{at}.schema", "Input should be an object" if "schema" in raw else "Field required")
     return chat.Format(schema=raw["schema"])
 
 
@@ -150,10 +146,10 @@ def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities
         body["tool_choice"] = body.get("tool_choice", {}) | {"type": "any"}
 
 
-def _settle_thinking(body: dict[str, Any], history: list[turns.Turn]) -> None:
+def _settle_thinking(body: dict[str, Any], arranged: list[turns.Turn]) -> None:
     """Budgeted thinking gives way where Anthropic refuses it: beside a forced tool, or in an answer begun without."""
     enabled = body.get("thinking", {}).get("type") == "enabled"
-    if enabled and (tools.forces(body.get("tool_choice")) or turns.lacks_thinking(history)):
+    if enabled and (tools.forces(body.get("tool_choice")) or turns.lacks_thinking(arranged)):
         del body["thinking"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from apps.domain import chat
-from apps.domain.errors import InvalidRequest
+from apps.domain.errors import Unfit
 from apps.domain.protocols.anthropic_messages import validation, wire
 
 _MODES: dict[str, Literal["auto", "any", "tool", "none"]] = {
@@ -18,10 +18,15 @@ _NOT_AT_THE_TOP = ("oneOf", "anyOf", "allOf")
 
 
 def read(raw_tools: list[wire.Object]) -> tuple[chat.Tool, ...]:
-    return tuple(_read(raw, at=f"tools.{position}") for position, raw in enumerate(raw_tools))
+    """Raises InvalidRequest for a tool that Anthropic would refuse."""
+    tools = tuple(_read(raw, at=f"tools.{position}") for position, raw in enumerate(raw_tools))
+    if len({tool.name for tool in tools}) < len(tools):
+        raise validation.invalid("tools", "Tool names must be unique.")
+    return tools
 
 
-def read_choice(choice: wire.ToolChoice | None) -> chat.ToolChoice | None:
+def read_choice(choice: wire.ToolChoice | None, offered: tuple[chat.Tool, ...]) -> chat.ToolChoice | None:
+    """Raises InvalidRequest for a tool that nobody here could call. Where there is none, there is no choice."""
     if choice is None:
         return None
     mode = _MODES.get(choice.type)
@@ -29,12 +34,16 @@ def read_choice(choice: wire.ToolChoice | None) -> chat.ToolChoice | None:
         raise validation.invalid("tool_choice.type", "Input should be 'auto', 'any', 'tool' or 'none'")
     if mode == "tool" and not choice.name:
         raise validation.invalid("tool_choice.name", "Field required")
+    if not offered:
+        return None
+    if mode == "tool" and choice.name not in {tool.name for tool in offered if tool.raw is None}:
+        raise validation.invalid("tool_choice.name", f"Tool '{choice.name}' not found among the tools of this model")
     return chat.ToolChoice(mode, choice.name)
 
 
 def write(tools: tuple[chat.Tool, ...]) -> list[wire.Object]:
     """Server tools of other dialects are left out. Raises InvalidRequest for a schema that Anthropic cannot take."""
-    return [_write(tool, at=position) for position, tool in enumerate(tools) if tool.raw is None]
+    return [_write(tool) for tool in tools if tool.raw is None]
 
 
 def write_choice(choice: chat.ToolChoice | None, *, parallel: bool | None) -> wire.Object | None:
@@ -72,17 +81,16 @@ def _read(raw: wire.Object, *, at: str) -> chat.Tool:
         raise validation.invalid(f"{at}.name", "Field required")
     if tool.input_schema is None:
         raise validation.invalid(f"{at}.input_schema", "Field required")
+    if tool.input_schema.get("type", "object") != "object":
+        raise validation.invalid(f"{at}.input_schema.type", "Input should be 'object'")
     return chat.Tool(tool.name, tool.description, tool.input_schema, tool.strict, tool.cache_control)
 
 
-def _write(tool: chat.Tool, *, at: int) -> wire.Object:
+def _write(tool: chat.Tool) -> wire.Object:
     schema = tool.schema or {"type": "object", "properties": {}}
     if any(word in schema for word in _NOT_AT_THE_TOP):
-        raise InvalidRequest(
-            f"tools.{at}: the schema of tool '{tool.name}' has oneOf, allOf or anyOf at its top level, which this"
-            " model does not support",
-            param=f"tools.{at}",
-        )
+        reason = f"the schema of '{tool.name}' has oneOf, allOf or anyOf at its top, which it does not take"
+        raise Unfit("tools", reason)
     raw: wire.Object = {"name": tool.name}
     if tool.description:
         raw["description"] = tool.description

@@ -78,6 +78,11 @@ def invalid(param: str, reason: str) -> InvalidRequest:
     return InvalidRequest(f"{param}: {reason}" if param else reason, param=param or None)
 
 
+def unfit(field: str, reason: str) -> InvalidRequest:
+    """For what this model's provider has no words for; `field` is the canonical request's."""
+    return invalid({"stop": "stop_sequences"}.get(field, field), reason)
+
+
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:
     """For a call that asks for more tokens than the model gives."""
     reason = f"{call.max_tokens} > {cap}, which is the maximum allowed number of output tokens for {call.model}"

@@ -13,6 +13,7 @@ from apps.domain.protocols.splice import Members
 
 Object = dict[str, Any]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 
 
@@ -103,9 +104,9 @@ class DeepBody(msgspec.Struct):
     max_tokens: int | None = None
     stream: bool | None = None
     system: str | list[Object] | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
+    temperature: Share | None = None
+    top_p: Share | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
     stop_sequences: list[str] | None = None
     metadata: Metadata | None = None
     tools: list[Object] | None = None
@@ -141,7 +142,7 @@ class DocumentBlock(msgspec.Struct):
 
 class ToolUseBlock(msgspec.Struct):
     id: str
-    name: str
+    name: Text
     input: Object
     cache_control: Object | None = None
 

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from apps.domain.errors import InvalidRequest
+from apps.domain.errors import Unfit
 
 Object = dict[str, Any]
 
@@ -119,11 +119,10 @@ def _image(source: Object) -> Object:
 def _format(media_type: str, known: dict[str, str], *, what: str) -> str:
     plain = media_type.partition(";")[0].strip().lower()
     if plain not in known:
-        raise InvalidRequest(f"messages: this model takes no {what} of type '{media_type}'", param="messages")
+        raise Unfit("messages", f"this model takes no {what} of type '{media_type[:100]}'")
     return known[plain]
 
 
 def _refuse_url(source: Object, *, what: str) -> None:
     if source["type"] == "url":
-        reason = f"messages: this model takes no {what} by URL; send their bytes in base64"
-        raise InvalidRequest(reason, param="messages")
+        raise Unfit("messages", f"this model takes no {what} by URL; send their bytes in base64")

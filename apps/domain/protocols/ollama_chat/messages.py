@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from apps.domain.chat import Block, Document, Image, Message, Opaque, Text, Thinking, ToolResult, ToolUse
-from apps.domain.errors import InvalidRequest
+from apps.domain.errors import Unfit
 from apps.domain.protocols.openai_chat.content import NOTHING_SAID, opaque_text
 from apps.domain.protocols.openai_chat.messages import ATTRIBUTION, OURS
 
@@ -64,8 +64,7 @@ def _arguments(call: ToolUse) -> Any:
     except msgspec.DecodeError:
         is_object = False
     if not is_object:
-        message = f"The arguments of tool call '{call.id}' are not a JSON object, which this model needs."
-        raise InvalidRequest(message, param="messages")
+        raise Unfit("messages", f"the arguments of the tool call '{call.id[:200]}' are no JSON object")
     return msgspec.Raw(written.encode())
 
 
@@ -118,12 +117,11 @@ def _document(block: Document) -> str:
     source = block.source
     if source.kind != "text":
         kind = source.media_type or "one given by URL"
-        raise InvalidRequest(f"This model takes no documents but plain text, not {kind}.", param="messages")
+        raise Unfit("messages", f"this model takes no documents but plain text, not {kind[:100]}")
     return f"{block.name}\n\n{source.value}" if block.name else source.value
 
 
 def _picture(block: Image) -> str:
     if block.source.kind != "base64":
-        message = "An image given by URL cannot be sent to this model: send its bytes as base64."
-        raise InvalidRequest(message, param="messages")
+        raise Unfit("messages", "this model takes no images by URL; send their bytes in base64")
     return block.source.value

@@ -18,6 +18,7 @@ CLIENT = ClientFormat(
     request_id_header="x-request-id",
     read_request=request.read_request,
     above_cap=validation.above_cap,
+    unfit=validation.unfit,
     to_chat=request.to_chat,
     unread=request.unread,
     write_response=response.write_response,

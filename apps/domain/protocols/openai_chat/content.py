@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apps.domain.chat import Block, Document, Image, Opaque, Source, Text
-from apps.domain.errors import InvalidRequest
+from apps.domain.errors import InvalidRequest, Unfit
 from apps.domain.protocols.openai_chat import validation, wire
 
 Content = Text | Image | Document
@@ -89,8 +89,10 @@ def _read_part(part: wire.Part, *, at: str) -> Content:
 
 
 def read_url(url: str, *, at: str) -> Source:
-    if not url.startswith("data:"):
+    if url.startswith(("https://", "http://")):
         return Source("url", url)
+    if not url.startswith("data:"):
+        raise InvalidRequest(f"Invalid '{at}': expected a URL, or a base64 data URL.", param=at, code="invalid_value")
     header, comma, data = url[5:].partition(",")
     media_type, *options = header.split(";")
     if not comma or "base64" not in options:
@@ -157,6 +159,6 @@ def _write_document(block: Document) -> dict[str, Any]:
     if source.kind == "text":
         return text_part(f"{block.name}\n\n{source.value}" if block.name else source.value)
     if source.kind == "url":
-        raise InvalidRequest("A document given by URL cannot be sent to this model: send its bytes.", param="messages")
+        raise Unfit("messages", "this model takes no documents by URL; send their bytes in base64")
     name = block.name or "document.pdf"
     return {"type": "file", "file": {"filename": name, "file_data": write_url(source)}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from apps.domain.chat import Block, Image, Message, RedactedThinking, Text, Thinking, ToolResult, ToolUse
+from apps.domain.protocols import pairing
 from apps.domain.protocols.contract import Target
 from apps.domain.protocols.openai_chat import content, validation, wire
 
@@ -20,6 +21,7 @@ OURS = "gw1."
 
 _SYSTEM = ("system", "developer")
 _RESULTS = ("tool", "function")
+_LEGACY = "function_call"  # has no id
 
 
 def read(messages: list[wire.Message]) -> tuple[tuple[Text, ...], tuple[Message, ...]]:
@@ -30,6 +32,7 @@ def read(messages: list[wire.Message]) -> tuple[tuple[Text, ...], tuple[Message,
     )
     if head == len(messages):  # nothing but instructions; a conversation needs a turn
         return (), (Message("user", system),)
+    _check_pairs(messages)
     turns: list[Message] = []
     position = head
     while position < len(messages):
@@ -39,6 +42,25 @@ def read(messages: list[wire.Message]) -> tuple[tuple[Text, ...], tuple[Message,
             turn, position = _read_turn(messages[position], position), position + 1
         turns.append(turn)
     return system, tuple(turns)
+
+
+def _check_pairs(messages: list[wire.Message]) -> None:
+    """What is said in between is moved behind the results, but nobody answers in the model's place. Raises
+    InvalidRequest."""
+    pairs = pairing.Pairs(unanswered=validation.no_result, unexpected=validation.no_call)
+    for position, message in enumerate(messages):
+        at = f"messages[{position}]"
+        if message.role == "assistant":
+            pairs.end()
+            for call in message.tool_calls or ():
+                pairs.call(call.id, at=at)
+            if message.function_call:
+                pairs.call(_LEGACY, at=at)
+        elif message.tool_calls or message.function_call:
+            raise validation.unsupported(f"{at}.tool_calls", reason="only the assistant calls tools.")
+        elif message.role in _RESULTS:
+            pairs.result(_LEGACY if message.tool_call_id is None else message.tool_call_id, at=at)
+    pairs.end()
 
 
 def write(system: tuple[Text, ...], turns: tuple[Message, ...], *, target: Target) -> list[dict[str, Any]]:
@@ -77,7 +99,9 @@ def _read_turn(message: wire.Message, position: int) -> Message:
         return Message("system", content.read_texts(message.content, at=at))
     if message.role == "user":
         return Message("user", content.read(message.content, at=at))
-    blocks: list[Block] = [*reasoning_of(message), *content.read(message.content, at=at)]
+    if message.audio is not None:
+        raise validation.unsupported(f"messages[{position}].audio", reason="this model has not heard it.")
+    blocks: list[Block] = [*reasoning_of(message), *content.read_texts(message.content, at=at)]
     if message.refusal:
         blocks.append(Text(message.refusal))
     blocks += _read_calls(message, position)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from apps.domain.chat import ChatRequest, Format, Tool, ToolChoice
+from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall, Target
 from apps.domain.protocols.openai_chat import messages, reasoning, validation, wire
@@ -18,6 +19,7 @@ _MODES = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}
 PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
 _IDENTIFIER_LENGTH = 64
+_MOST_STOPS = 4
 _FIELDS = frozenset(wire.Body.__struct_encode_fields__)
 _ANYTHING = {"type": "object", "properties": {}}
 
@@ -59,12 +61,15 @@ def to_chat(call: ClientCall) -> ChatRequest:
         raise validation.unsupported(
             "audio" if body.audio is not None else "modalities", reason="this model does not speak."
         )
+    validation.check_ranges(body)
     system, turns = messages.read(body.messages)
     tools = _read_tools(body)
     choice = _read_choice(body)
+    if tools and choice is not None and choice.mode == "tool":
+        param = "function_call" if body.tool_choice is None else "tool_choice"
+        validation.check_choice(choice.name, [tool.name for tool in tools], param=param)
     if isinstance(body.tool_choice, wire.ToolChoice) and body.tool_choice.allowed_tools:
         tools = _allowed(tools, body.tool_choice.allowed_tools)
-    stop = body.stop or ()
     return ChatRequest(
         model=call.model,
         system=system,
@@ -75,13 +80,22 @@ def to_chat(call: ClientCall) -> ChatRequest:
         max_tokens=call.max_tokens,
         temperature=body.temperature,
         top_p=body.top_p,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=read_stop(body.stop),
         stream=call.stream,
         reasoning=reasoning.read(body.reasoning_effort),
         format=_read_format(body.response_format),
         user=call.user,
         rest={name: value for name in PLAIN_FIELDS if (value := getattr(body, name)) is not None},
     )
+
+
+def read_stop(given: str | list[str] | None) -> tuple[str, ...]:
+    """Raises InvalidRequest for more than OpenAI takes."""
+    stop = (given,) if isinstance(given, str) else tuple(given or ())
+    if len(stop) > _MOST_STOPS:
+        message = f"Invalid 'stop': array too long. Expected a maximum length of {_MOST_STOPS}, but got {len(stop)}."
+        raise InvalidRequest(message, param="stop", code="array_above_max_length")
+    return stop
 
 
 def unread(call: ClientCall) -> set[str]:
@@ -133,17 +147,36 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_tools(body: wire.Body) -> tuple[Tool, ...]:
-    tools = []
+    """Raises InvalidRequest, naming the tool."""
+    tools: dict[str, Tool] = {}
     for position, tool in enumerate(body.tools or ()):
         if tool.type != "function":
             raise validation.wrong_value(f"tools[{position}].type", value=tool.type, supported="'function'")
         if tool.function is None:
             raise validation.missing(f"tools[{position}].function")
-        tools.append(_read_function(tool.function, cache=tool.cache_control))
-    return (*tools, *(_read_function(function) for function in body.functions or ()))
+        _add(tools, tool.function, cache=tool.cache_control, at=f"tools[{position}].function")
+    for position, function in enumerate(body.functions or ()):
+        _add(tools, function, at=f"functions[{position}]")
+    return tuple(tools.values())
 
 
-def _read_function(function: wire.Function, *, cache: dict[str, Any] | None = None) -> Tool:
+def _add(tools: dict[str, Tool], function: wire.Function, *, cache: dict[str, Any] | None = None, at: str) -> None:
+    if function.name in tools:
+        message = f"Invalid '{at}.name': '{function.name}' is the name of another tool already."
+        raise InvalidRequest(message, param=f"{at}.name", code="invalid_value")
+    check_schema(function.parameters, name=function.name, at=f"{at}.parameters")
+    tools[function.name] = _read_function(function, cache=cache)
+
+
+def check_schema(schema: dict[str, Any] | None, *, name: str, at: str) -> None:
+    """Arguments are an object at every vendor."""
+    kind = (schema or {}).get("type", "object")
+    if kind != "object":
+        message = f"Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'."
+        raise InvalidRequest(message, param=at, code="invalid_function_parameters")
+
+
+def _read_function(function: wire.Function, *, cache: dict[str, Any] | None) -> Tool:
     schema = function.parameters or _ANYTHING
     return Tool(function.name, function.description, schema, strict=function.strict, cache_control=cache)
 
@@ -176,6 +209,8 @@ def _read_mode(choice: str | wire.Named | None, *, param: str) -> ToolChoice | N
 
 def _allowed(tools: tuple[Tool, ...], allowed: wire.AllowedTools) -> tuple[Tool, ...]:
     names = {tool.function.name for tool in allowed.tools if tool.function}
+    for name in sorted(names):
+        validation.check_choice(name, [tool.name for tool in tools], param="tool_choice")
     return tuple(tool for tool in tools if tool.name in names)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ _LEAST = re.compile(r"Expected `(int|float|str|array)` (?:of length )?>= (\d+)")
 _MOST = re.compile(r"Expected `(?:int|float)` <= (\d+)")
 _CHOICE = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
+_RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
 _ROLES = "'system', 'assistant', 'user', 'function', 'tool', and 'developer'"
 _WORDS = {
     "str": "a string",
@@ -71,6 +72,42 @@ def wrong_value(param: str, *, value: str, supported: str) -> InvalidRequest:
 
 def unsupported(param: str, *, reason: str) -> InvalidRequest:
     return InvalidRequest(f"Unsupported parameter: '{param}': {reason}", param=param, code="unsupported_parameter")
+
+
+def check_ranges(body: Any) -> None:
+    """What OpenAI's dialects sample with. Raises InvalidRequest for what no model of theirs would take."""
+    for name, (low, high) in _RANGES.items():
+        given = getattr(body, name, None)
+        if given is not None and not low <= given <= high:
+            side, bound = ("below minimum", f">= {low}") if given < low else ("above maximum", f"<= {high}")
+            code = "decimal_below_min_value" if given < low else "decimal_above_max_value"
+            message = f"Invalid '{name}': decimal {side} value. Expected a value {bound}, but got {given} instead."
+            raise InvalidRequest(message, param=name, code=code)
+
+
+def check_choice(name: str | None, offered: Iterable[str], *, param: str) -> None:
+    """Raises InvalidRequest for the choice of a tool that is not offered."""
+    if name is not None and name not in offered:
+        message = f"Tool choice '{name}' not found in 'tools' parameter."
+        raise InvalidRequest(message, param=param, code="invalid_value")
+
+
+def no_result(at: str, id_: str) -> InvalidRequest:
+    message = f"No result was found for the tool call '{id_[:200]}'; each call must be followed by its result."
+    return InvalidRequest(message, param=at, code="invalid_value")
+
+
+def no_call(at: str, id_: str) -> InvalidRequest:
+    message = f"No tool call was found for the result with the id '{id_[:200]}'; it must follow its call."
+    return InvalidRequest(message, param=at, code="invalid_value")
+
+
+def unfit(field: str, reason: str, *, messages: str = "messages") -> InvalidRequest:
+    """For what this model's provider has no words for; `field` is the canonical request's, `messages` the dialect's own
+    name of that one."""
+    param = messages if field == "messages" else field
+    message = f"Unsupported value in '{param}': {reason}."
+    return InvalidRequest(message, param=param, code="unsupported_value")
 
 
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:
@@ -126,6 +163,7 @@ def explained(error: msgspec.ValidationError, *, at: str = "") -> InvalidRequest
     reason = str(error)
     place = _PLACE.search(reason)
     within = place.group(1) if place else ""
+    within = within.removesuffix("[...]")  # the value of a key that is the caller's own
     param = (f"{at}.{within}" if at and within and within[0] != "[" else at + within) or None
     if found := _MISSING.search(reason):
         return missing(f"{param}.{found.group(1)}" if param else found.group(1))

@@ -11,6 +11,7 @@ from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import validation
+from apps.domain.protocols.openai_chat.request import read_stop
 from apps.domain.protocols.openai_chat.wire import Count, Name, StreamOptions
 
 NAME = "openai_completions"
@@ -69,14 +70,14 @@ def read_request(body: bytes) -> ClientCall:
 
 def to_chat(call: ClientCall) -> ChatRequest:
     body: Body = call.wire.body
-    stop = body.stop or ()
+    validation.check_ranges(body)
     return ChatRequest(
         model=call.model,
         messages=(Message("user", (Text(call.wire.prompt),)),),
         max_tokens=call.max_tokens,
         temperature=body.temperature,
         top_p=body.top_p,
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        stop=read_stop(body.stop),
         stream=call.stream,
         user=body.user,
         rest={name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None},

@@ -6,6 +6,8 @@ Quirks of vendors that it knows (`Target.quirks`): `developer_role`, `safety_ide
 
 from __future__ import annotations
 
+from functools import partial
+
 from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
 from apps.domain.protocols.openai_responses import encoder, error, request, response, stream, validation
 
@@ -14,6 +16,7 @@ CLIENT = ClientFormat(
     request_id_header="x-request-id",
     read_request=request.read_request,
     above_cap=validation.above_cap,
+    unfit=partial(validation.unfit, messages="input"),
     to_chat=request.to_chat,
     write_response=response.write_response,
     encoder=encoder.Encoder,

@@ -24,7 +24,7 @@ def read(raw: Any, *, at: str) -> tuple[Content, ...]:
     if isinstance(raw, str):
         return (Text(raw),)
     if not isinstance(raw, list):
-        raise validation.wrong_type(at, expected="a string or an array of objects", got="an object")
+        raise validation.wrong_type(at, expected="a string or an array of objects", got="something else")
     parts = validation.convert(raw, Parts, at=at)
     blocks = (_read_part(part, at=f"{at}[{position}]") for position, part in enumerate(parts))
     return tuple(block for block in blocks if not isinstance(block, Text) or block.text)

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from apps.domain.chat import Block, Message, RedactedThinking, Role, Text, Thinking, ToolResult, ToolUse
+from apps.domain.protocols import pairing
 from apps.domain.protocols.openai_chat.content import NOTHING_SAID
 from apps.domain.protocols.openai_chat.messages import ATTRIBUTION
 from apps.domain.protocols.openai_responses import content, names, tools, validation, wire
@@ -60,6 +61,7 @@ def read(body: wire.Body, table: tools.Table) -> tuple[tuple[Text, ...], tuple[M
     if isinstance(body.input, str):
         return tuple(system), (Message("user", content.read(body.input, at="input")),)
     turns = _Turns()
+    pairs = _Pairs()
     for position, item in enumerate(body.input or ()):
         at = f"input[{position}]"
         role = _role(item, at=at)
@@ -72,9 +74,10 @@ def read(body: wire.Body, table: tools.Table) -> tuple[tuple[Text, ...], tuple[M
         elif role == "assistant":
             turns.assistant(*content.read_texts(item.content, at=f"{at}.content"))
         elif item.type in _RESULTS:
-            turns.result(_read_result(item, at=at))
+            turns.result(pairs.answered(_read_result(item, at=at), at=at))
         elif (block := _read_block(item, table, at=at)) is not None:
-            turns.assistant(block)
+            turns.assistant(pairs.called(block, at=at))
+    pairs.end()
     if turns.empty:  # nothing but instructions; a conversation needs a turn
         return (), (Message("user", tuple(system)),)
     return tuple(system), turns.all()
@@ -95,6 +98,22 @@ def write(turns: tuple[Message, ...], *, quirks: frozenset[str]) -> list[dict[st
 
 def instructions(system: tuple[Text, ...]) -> str:
     return "\n\n".join(text.text for text in system if text.text and not text.text.startswith(ATTRIBUTION))
+
+
+class _Pairs(pairing.Pairs):
+    """What is called may be answered at any later place."""
+
+    def __init__(self) -> None:
+        super().__init__(unanswered=validation.no_result, unexpected=validation.no_call)
+
+    def called(self, block: Block, *, at: str) -> Block:
+        if isinstance(block, ToolUse):
+            self.call(block.id, at=at)
+        return block
+
+    def answered(self, result: ToolResult, *, at: str) -> ToolResult:
+        self.result(result.tool_use_id, at=at)
+        return result
 
 
 class _Turns:
@@ -147,6 +166,8 @@ def _role(item: wire.Item, *, at: str) -> str | None:
         raise validation.missing(f"{at}.role" if item.type else f"{at}.type")
     if item.role not in (*_SYSTEM, "user", "assistant"):
         raise validation.wrong_value(f"{at}.role", value=item.role, supported=_ROLES)
+    if item.content is None:
+        raise validation.missing(f"{at}.content")
     return item.role
 
 
@@ -155,7 +176,7 @@ def _read_block(item: wire.Item, table: tools.Table, *, at: str) -> Block | None
         case "reasoning":
             return _read_reasoning(item, at=at)
         case "function_call":
-            arguments = validation.convert(item.arguments or "", str, at=f"{at}.arguments")
+            arguments = validation.convert("" if item.arguments is None else item.arguments, str, at=f"{at}.arguments")
             return ToolUse(_call_id(item, at=at), _name(item, table, at=at), arguments)
         case "custom_tool_call":
             text = validation.convert(item.input or "", str, at=f"{at}.input")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from apps.domain.chat import ChatRequest, Format, Reasoning
+from apps.domain.errors import Unfit
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall, Target
 from apps.domain.protocols.openai_chat import reasoning
@@ -49,6 +50,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
     body: wire.Body = call.wire.body
     if body.prompt is not None:
         raise validation.unsupported("prompt", reason="a stored prompt lies at OpenAI; send its text as 'input'.")
+    validation.check_ranges(body)
     table = tools.Table(body)
     system, turns = items.read(body, table)
     offered = tools.read(body, table)
@@ -75,7 +77,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
 def write_request(chat: ChatRequest, target: Target) -> bytes:
     """The upstream's body: it keeps nothing. Raises InvalidRequest for what the dialect cannot say."""
     if any(text.strip() for text in chat.stop):
-        raise validation.unsupported("stop", reason="this model takes no stop sequences.")
+        raise Unfit("stop", "this model takes no stop sequences")
     body: dict[str, Any] = {
         "model": target.model,
         "input": items.write(chat.messages, quirks=target.quirks),

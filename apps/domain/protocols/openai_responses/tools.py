@@ -14,7 +14,7 @@ import msgspec
 
 from apps.domain import chat
 from apps.domain.errors import InvalidRequest
-from apps.domain.protocols.openai_chat.request import qualifies
+from apps.domain.protocols.openai_chat.request import check_schema, qualifies
 from apps.domain.protocols.openai_responses import validation, wire
 
 Kind = Literal["function", "custom", "local_shell"]
@@ -124,14 +124,24 @@ def read_choice(choice: str | wire.ToolChoice | None, table: Table) -> chat.Tool
         raise validation.missing("tool_choice.name")
     name = table.find(choice)
     if name is None:
-        message = f"Tool choice '{choice.name or choice.type}' not found in 'tools' parameter."
-        raise InvalidRequest(message, param="tool_choice", code="invalid_value")
+        raise _not_found(choice)
     return chat.ToolChoice("tool", name)
 
 
 def allowed(tools: tuple[chat.Tool, ...], choice: wire.ToolChoice, table: Table) -> tuple[chat.Tool, ...]:
-    names = {table.find(tool) for tool in choice.tools or ()}
+    """Raises InvalidRequest for one that is not among them. What only OpenAI could run is left out here too."""
+    names = set()
+    for tool in choice.tools or ():
+        name = table.find(tool)
+        if name is None and tool.type in ("function", "custom"):
+            raise _not_found(tool)
+        names.add(name)
     return tuple(tool for tool in tools if tool.name in names)
+
+
+def _not_found(choice: wire.ToolChoice) -> InvalidRequest:
+    message = f"Tool choice '{choice.name or choice.type}' not found in 'tools' parameter."
+    return InvalidRequest(message, param="tool_choice", code="invalid_value")
 
 
 def custom_input(arguments: str) -> str:
@@ -175,6 +185,7 @@ def _check(tool: wire.Tool, *, at: str) -> None:
         raise validation.missing(f"{at}.name")
     for position, inner in enumerate(tool.tools or ()):
         _check(inner, at=f"{at}.tools[{position}]")
+    check_schema(tool.parameters, name=tool.name, at=f"{at}.parameters")
 
 
 def _read(tool: wire.Tool, name: str) -> chat.Tool:

@@ -8,10 +8,33 @@ import msgspec
 
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.contract import ClientCall
-from apps.domain.protocols.openai_chat.validation import explained, missing, unsupported, wrong_type, wrong_value
+from apps.domain.protocols.openai_chat.validation import (
+    check_ranges,
+    explained,
+    missing,
+    no_call,
+    no_result,
+    unfit,
+    unsupported,
+    wrong_type,
+    wrong_value,
+)
 from apps.domain.protocols.openai_responses import wire
 
-__all__ = ["above_cap", "body", "convert", "missing", "text", "unsupported", "wrong_type", "wrong_value"]
+__all__ = [
+    "above_cap",
+    "body",
+    "check_ranges",
+    "convert",
+    "missing",
+    "no_call",
+    "no_result",
+    "text",
+    "unfit",
+    "unsupported",
+    "wrong_type",
+    "wrong_value",
+]
 
 T = TypeVar("T")
 

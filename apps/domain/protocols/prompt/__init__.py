@@ -8,6 +8,7 @@ one of all but the text. Errors look as OpenAI's.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,6 +60,7 @@ def read_request(body: bytes) -> ClientCall:
 
 def to_chat(call: ClientCall) -> ChatRequest:
     body: Body = call.wire
+    validation.check_ranges(body)
     return ChatRequest(
         model=call.model,
         system=(Text(body.system),) if body.system else (),
@@ -115,6 +117,7 @@ CLIENT = ClientFormat(
     request_id_header="x-request-id",
     read_request=read_request,
     above_cap=above_cap,
+    unfit=partial(validation.unfit, messages="prompt"),
     to_chat=to_chat,
     write_response=write_response,
     encoder=Encoder,
