@@ -5,6 +5,7 @@ Every dialect translates to and from this; fields that a dialect has and this do
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -83,6 +84,16 @@ class Opaque(msgspec.Struct, frozen=True):
 
 
 Block = Text | Image | Document | ToolUse | ToolResult | Thinking | RedactedThinking | Opaque
+
+
+def size(content: Iterable[Block]) -> int:
+    """Bytes of the text, thinking and arguments."""
+    written = 0
+    for block in content:
+        match block:
+            case Text(text=text) | Thinking(text=text) | ToolUse(arguments=text):
+                written += len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+    return written
 
 
 class Message(msgspec.Struct, frozen=True):

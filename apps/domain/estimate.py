@@ -122,6 +122,11 @@ def output_tokens(size: int) -> int:
     return -(-size // BYTES_PER_TOKEN)
 
 
+def usage(body: bytes, *, size: int) -> TokenUsage:
+    """For a client who asked with this body, and whose provider did not count an answer of `size` bytes."""
+    return TokenUsage(in_fresh=input_tokens(prompt_bytes(body)), out_total=output_tokens(size))
+
+
 def least_output_tokens(size: int) -> int:
     """Fewer than an answer of `size` bytes can have been billed as, whatever language it is in."""
     return size // MOST_BYTES_PER_TOKEN

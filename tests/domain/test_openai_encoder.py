@@ -72,8 +72,14 @@ def test_usage_comes_last_and_only_when_asked_for():
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
     assert b"usage" not in encode(STARTED, *text(), END)
-    unknown = encode(STARTED, *text(), Finished("end_turn"), **asked)
-    assert grammar.openai(unknown, wants_usage=True).usage is None
+
+
+def test_usage_that_nobody_told_is_estimated():
+    stream = encode(STARTED, *text(), Finished("end_turn"), stream_options={"include_usage": True})
+    told = grammar.openai(stream, wants_usage=True).usage
+    assert told is not None
+    assert told["prompt_tokens"] > 0
+    assert told["completion_tokens"] == 1
 
 
 def test_calls_are_numbered_among_themselves_and_named_once():

@@ -36,6 +36,10 @@ class ClientCall(msgspec.Struct, kw_only=True):
     request_id: str = ""  # ours, for frames that carry it
     headers: Mapping[bytes, bytes] = {}  # the request's, by lower-case name: some of them travel in a provider's body
 
+    def answer_id(self, foreign: str, *, prefix: str, created: int) -> str:
+        """The provider's, or of our own id of the call where it gives none: Ollama and Converse do not."""
+        return foreign or f"{prefix}{self.request_id.removeprefix('req_') or created}"
+
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where a call goes, as far as its bytes are concerned. `quirks` are the vendor's (see `domain/providers`).

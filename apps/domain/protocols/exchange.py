@@ -98,7 +98,7 @@ class Translated:
         seen.response_id = response.id
         seen.model = response.model
         if seen.usage is None:
-            seen.output_bytes = sum(_size(block) for block in response.content)
+            seen.output_bytes = chat.size(response.content)
         if self._names:
             content = tuple(tool_names.restored(block, self._names) for block in response.content)
             response = msgspec.structs.replace(response, content=content)
@@ -194,13 +194,6 @@ def _without_foreign(asked: chat.ChatRequest, foreign: frozenset[bytes]) -> chat
 def _is_foreign(block: chat.Block, foreign: frozenset[bytes]) -> bool:
     signature = _signature(block)
     return bool(signature) and signatures.mark(signature) in foreign
-
-
-def _size(block: chat.Block) -> int:
-    match block:
-        case chat.Text(text=text) | chat.Thinking(text=text) | chat.ToolUse(arguments=text):
-            return _length(text)
-    return 0
 
 
 def _length(text: str) -> int:

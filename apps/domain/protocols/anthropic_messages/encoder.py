@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from apps.domain import chat, events, sse
+from apps.domain import chat, estimate, events, sse
 from apps.domain.protocols.anthropic_messages import blocks, error, names, response, stops, usage, wire
 from apps.domain.protocols.contract import ClientCall
 
@@ -25,7 +25,7 @@ class Encoder:
         self._calls = False
         self._size = 0
         self._signer: names.Signer | None = None
-        self._usage = response.guess(call, size=1)
+        self._usage = estimate.usage(call.body, size=1)
 
     def encode(self, event: events.Event) -> bytes:
         match event:
@@ -62,7 +62,7 @@ class Encoder:
         return _DELTA % (self._index, kind + raw)
 
     def _start(self, event: events.Started) -> bytes:
-        self._id = response.message_id(event.id, call=self._call, created=self._created)
+        self._id = self._call.answer_id(event.id, prefix=response.ID, created=self._created)
         if event.usage is not None:
             self._usage = event.usage
         message: wire.Object = {
@@ -111,7 +111,7 @@ class Encoder:
         return signed + _frame({"type": "content_block_stop", "index": self._index})
 
     def _finish(self, event: events.Finished) -> bytes:
-        counted = event.usage or response.guess(self._call, size=self._size)
+        counted = event.usage or estimate.usage(self._call.body, size=self._size)
         reason = stops.write(event.stop_reason, calls=self._calls)
         delta = {"stop_reason": reason, "stop_sequence": event.stop_sequence}
         last = _frame({"type": "message_delta", "delta": delta, "usage": usage.write(counted)})

@@ -9,7 +9,9 @@ import msgspec
 from apps.domain import chat, errors, estimate
 from apps.domain.protocols.anthropic_messages import blocks, error, names, stops, usage, wire
 from apps.domain.protocols.contract import ClientCall
-from apps.domain.tokens import NOTHING, TokenUsage
+from apps.domain.tokens import NOTHING
+
+ID = "msg_"
 
 
 class Answer(msgspec.Struct):
@@ -55,11 +57,13 @@ def read_response(body: bytes) -> chat.ChatResponse:
 
 def write_response(response: chat.ChatResponse, *, call: ClientCall, created: int) -> bytes:
     """Raises UpstreamBroken where a tool call's arguments are no object."""
-    id_ = message_id(response.id, call=call, created=created)
+    id_ = call.answer_id(response.id, prefix=ID, created=created)
     content = [raw for at, block in enumerate(response.content) if (raw := _write(block, id_, at)) is not None]
     if response.refusal and not content:
         content.append({"type": "text", "text": response.refusal})
-    counted = response.usage if response.usage != NOTHING else guess(call, size=_size(response.content))
+    counted = response.usage
+    if counted == NOTHING:
+        counted = estimate.usage(call.body, size=chat.size(response.content))
     answer: wire.Object = {
         "id": id_,
         "type": "message",
@@ -73,17 +77,6 @@ def write_response(response: chat.ChatResponse, *, call: ClientCall, created: in
     if response.refusal:
         answer["stop_details"] = {"type": "refusal", "category": None, "explanation": response.refusal}
     return msgspec.json.encode(answer)
-
-
-def message_id(foreign: str, *, call: ClientCall, created: int) -> str:
-    """The provider's, or of our own id of the call where it gives none: Ollama and Converse do not."""
-    return foreign or f"msg_{call.request_id.removeprefix('req_') or created}"
-
-
-def guess(call: ClientCall, *, size: int) -> TokenUsage:
-    """Usage for a client whose provider gave none."""
-    prompt = estimate.input_tokens(estimate.prompt_bytes(call.body))
-    return TokenUsage(in_fresh=prompt, out_total=estimate.output_tokens(size))
 
 
 def call_id(call: chat.ToolUse, *, answer: str, at: int) -> str:
@@ -112,15 +105,6 @@ def _unwrapped(block: chat.Block) -> chat.Block:
     if isinstance(block, chat.ToolUse) and block.name == names.FORMAT_TOOL:
         return chat.Text(block.arguments)
     return block
-
-
-def _size(content: tuple[chat.Block, ...]) -> int:
-    size = 0
-    for block in content:
-        match block:
-            case chat.Text(text=text) | chat.Thinking(text=text) | chat.ToolUse(arguments=text):
-                size += len(text.encode("utf-8", "replace"))
-    return size
 
 
 def instead(body: bytes) -> errors.UpstreamError:

@@ -9,7 +9,6 @@ import msgspec
 
 from apps.domain.chat import StopReason, Thinking
 from apps.domain.errors import UpstreamBroken, UpstreamFailed, UpstreamOverloaded
-from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import messages
 
 FINISH: dict[StopReason, str] = {
@@ -21,6 +20,7 @@ FINISH: dict[StopReason, str] = {
     "context_window": "length",
     "pause_turn": "stop",
 }
+ID = "chatcmpl-"
 DETAIL_FORMAT = "anthropic-claude-v1"  # how OpenRouter and Vercel mark thinking that Claude signed
 
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -43,11 +43,6 @@ STOP: dict[str, StopReason] = {
 _FILTERED = frozenset(["content_filter", "sensitive", "refusal"])
 _CALLED = frozenset(["tool_calls", "function_call"])
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
-
-
-def completion_id(foreign: str, *, call: ClientCall, created: int) -> str:
-    """The provider's, or of our own id of the call where it gives none: Ollama and Converse do not."""
-    return foreign or f"chatcmpl-{call.request_id.removeprefix('req_') or created}"
 
 
 def stop_reason(label: str | None, *, called: bool, cut: bool, refused: bool, said: bool) -> StopReason:

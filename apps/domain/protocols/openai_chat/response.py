@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import chat, estimate
 from apps.domain.chat import Block, ChatResponse, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import ClientCall
@@ -76,17 +77,21 @@ def read_response(body: bytes) -> ChatResponse:
 
 def write_response(response: ChatResponse, *, call: ClientCall, created: int) -> bytes:
     legacy = bool(call.wire.body.functions)
-    message = _write_message(response, legacy=legacy)
+    identity = call.answer_id(response.id, prefix=answer.ID, created=created)
+    message = _write_message(response, answer_id=identity, legacy=legacy)
     finish = answer.FINISH[response.stop_reason or "end_turn"]
     if finish == "tool_calls" and "tool_calls" not in message:
         finish = "function_call" if "function_call" in message else "stop"
+    counted = response.usage
+    if counted == NOTHING:
+        counted = estimate.usage(call.body, size=chat.size(response.content))
     body = {
-        "id": answer.completion_id(response.id, call=call, created=created),
+        "id": identity,
         "object": "chat.completion",
         "created": created,
         "model": call.model,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
-        "usage": usage.write(response.usage),
+        "usage": usage.write(counted),
     }
     return msgspec.json.encode(body)
 
@@ -136,7 +141,7 @@ def _read_arguments(arguments: Any) -> str:
     return "{}" if arguments is None else msgspec.json.encode(arguments).decode()
 
 
-def _write_message(response: ChatResponse, *, legacy: bool) -> dict[str, Any]:
+def _write_message(response: ChatResponse, *, answer_id: str, legacy: bool) -> dict[str, Any]:
     blocks = response.content
     said = "".join(block.text for block in blocks if isinstance(block, Text))
     message: dict[str, Any] = {"role": "assistant", "content": said or None, "refusal": response.refusal}
@@ -150,7 +155,8 @@ def _write_message(response: ChatResponse, *, legacy: bool) -> dict[str, Any]:
         message["function_call"] = _write_function(calls[0])
     elif calls:
         message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": _write_function(call)} for call in calls
+            {"id": call.id or answer.mint(answer_id, number), "type": "function", "function": _write_function(call)}
+            for number, call in enumerate(calls)
         ]
     if not calls and not said and not response.refusal:
         message["content"] = ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import sse
+from apps.domain import estimate, sse
 from apps.domain.chat import Opaque, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken, UpstreamError
 from apps.domain.events import (
@@ -40,6 +40,7 @@ class Encoder:
         self._created = created
         self._legacy = bool(call.wire.body.functions)
         self._usage = b',"usage":null' if call.wants_usage else b""
+        self._id = ""
         self._identity = self._head = b""
         self._tail = b',"logprobs":null,"finish_reason":null}]' + self._usage + b"}\n\n"
         self._tools = 0
@@ -47,14 +48,15 @@ class Encoder:
         self._arguments = False  # the open call has got some
         self._thought: list[str] = []
         self._details = 0
+        self._size = 0  # of the answer: for an estimate, should no usage come
 
     def encode(self, event: Event) -> bytes:
         match event:
             case TextDelta(text=text):
-                return self._delta(b'{"content":' + _json(text) + b"}") if text else b""
+                return self._say(b'{"content":', text) if text else b""
             case ThinkingDelta(text=text):
                 self._thought.append(text)
-                return self._delta(b'{"reasoning_content":' + _json(text) + b"}") if text else b""
+                return self._say(b'{"reasoning_content":', text) if text else b""
             case ArgumentsDelta(json=text):
                 return self._argue(text) if self._in_tool and text else b""
             case BlockStarted(block=block):
@@ -72,12 +74,18 @@ class Encoder:
             case Failed(error=fault):
                 return error.stream_error(fault, request_id=self._call.request_id)
 
+    def _say(self, kind: bytes, text: str) -> bytes:
+        raw = _json(text)
+        self._size += len(raw) - 2
+        return self._head + kind + raw + b"}" + self._tail
+
     def _delta(self, delta: bytes) -> bytes:
         return self._head + delta + self._tail
 
     def _begin(self, event: Started) -> bytes:
+        self._id = self._call.answer_id(event.id, prefix=answer.ID, created=self._created)
         names = (
-            answer.completion_id(event.id, call=self._call, created=self._created),
+            self._id,
             self._created,
             self._call.model,
         )
@@ -92,10 +100,10 @@ class Encoder:
             case ToolUse():
                 return self._call_started(block)
             case Text(text=text) if text:
-                return self._delta(b'{"content":' + _json(text) + b"}")
+                return self._say(b'{"content":', text)
             case Thinking(text=text):
                 self._thought = [text]
-                return self._delta(b'{"reasoning_content":' + _json(text) + b"}") if text else b""
+                return self._say(b'{"reasoning_content":', text) if text else b""
             case RedactedThinking():
                 return self._detail(block)
             case Opaque():
@@ -111,12 +119,14 @@ class Encoder:
         if self._legacy:
             delta: dict[str, Any] = {"function_call": function}
         else:
-            delta = {"tool_calls": [{"index": self._tools, "id": block.id, "type": "function", "function": function}]}
+            identity = block.id or answer.mint(self._id, self._tools)
+            delta = {"tool_calls": [{"index": self._tools, "id": identity, "type": "function", "function": function}]}
         self._tools += 1
         return self._delta(_json(delta))
 
     def _argue(self, text: str) -> bytes:
         self._arguments = True
+        self._size += len(text)
         if self._legacy:
             return self._delta(b'{"function_call":{"arguments":' + _json(text) + b"}}")
         opening = b'{"tool_calls":[{"index":%d,"function":{"arguments":' % (self._tools - 1)
@@ -144,8 +154,9 @@ class Encoder:
             finish = ("function_call" if self._legacy else finish) if self._tools else "stop"
         tail = b'{},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (_json(finish), self._usage)
         frames = self._head + tail
-        if self._call.wants_usage and event.usage is not None:
-            frames += self._identity + b'"choices":[],"usage":%b}\n\n' % _json(usage.write(event.usage))
+        if self._call.wants_usage:
+            counted = event.usage or estimate.usage(self._call.body, size=self._size)
+            frames += self._identity + b'"choices":[],"usage":%b}\n\n' % _json(usage.write(counted))
         return frames + error.DONE
 
 

@@ -6,22 +6,27 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import chat, estimate
 from apps.domain.chat import ChatResponse, StopReason, Text
 from apps.domain.events import BlockStarted, Event, Failed, Finished, Ping, Started, TextDelta
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import error, usage
 from apps.domain.protocols.openai_chat.answer import FINISH
 from apps.domain.protocols.openai_chat.stream import KEEPALIVE
+from apps.domain.tokens import NOTHING
 
 _json = msgspec.json.encode
 
 
 def write_response(response: ChatResponse, *, call: ClientCall, created: int) -> bytes:
     said = "".join(block.text for block in response.content if isinstance(block, Text))
+    counted = response.usage
+    if counted == NOTHING:
+        counted = estimate.usage(call.body, size=chat.size(response.content))
     body = {
         **_identity(response.id, call=call, created=created),
         "choices": [_choice(_echo(call) + said, finish=_finish(response.stop_reason or "end_turn"))],
-        "usage": usage.write(response.usage),
+        "usage": usage.write(counted),
     }
     return _json(body)
 
@@ -34,10 +39,12 @@ class Encoder:
         self._call = call
         self._created = created
         self._head: dict[str, Any] = {}
+        self._size = 0
 
     def encode(self, event: Event) -> bytes:
         match event:
             case TextDelta(text=text) | BlockStarted(block=Text(text=text)):
+                self._size += len(text.encode("utf-8", "replace"))
                 return self._chunk(text) if text else b""
             case Started():
                 self._head = _identity(event.id, call=self._call, created=self._created)
@@ -58,13 +65,14 @@ class Encoder:
 
     def _last(self, event: Finished) -> bytes:
         frames = self._chunk("", finish=_finish(event.stop_reason))
-        if self._call.wants_usage and event.usage is not None:
-            frames += b"data: %b\n\n" % _json({**self._head, "choices": [], "usage": usage.write(event.usage)})
+        if self._call.wants_usage:
+            counted = event.usage or estimate.usage(self._call.body, size=self._size)
+            frames += b"data: %b\n\n" % _json({**self._head, "choices": [], "usage": usage.write(counted)})
         return frames + error.DONE
 
 
-def _identity(response: str, *, call: ClientCall, created: int) -> dict[str, Any]:
-    name = response or f"cmpl-{created}"
+def _identity(foreign: str, *, call: ClientCall, created: int) -> dict[str, Any]:
+    name = call.answer_id(foreign, prefix="cmpl-", created=created)
     return {"id": name, "object": "text_completion", "created": created, "model": call.model}
 
 

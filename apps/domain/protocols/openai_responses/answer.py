@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from apps.domain import estimate
 from apps.domain.chat import RedactedThinking, StopReason, Thinking, ToolUse
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_responses import names, tools, usage, wire
@@ -35,7 +34,7 @@ class Frame:
         self._fixed = _ENCODED(_echo(call))[1:]
 
     def begin(self, foreign: str) -> None:
-        self.id = names.response_id(foreign, created=self._created)
+        self.id = names.response_id(self._call.answer_id(foreign, prefix="", created=self._created))
 
     def write(
         self,
@@ -58,12 +57,6 @@ class Frame:
             "usage": None if counted is None else usage.write(counted),
         }
         return _ENCODED(head)[:-1] + b"," + self._fixed
-
-
-def guess(call: ClientCall, *, size: int) -> TokenUsage:
-    """Usage for a client whose provider gave none: Codex takes no completion without."""
-    prompt = estimate.input_tokens(estimate.prompt_bytes(call.body))
-    return TokenUsage(in_fresh=prompt, out_total=estimate.output_tokens(size))
 
 
 def message(identity: str, text: str, *, status: Status, refusal: bool = False) -> dict[str, Any]:
@@ -90,7 +83,8 @@ PREFIXES: dict[tools.Kind, str] = {"function": "fc", "custom": "ctc", "local_she
 
 def call_item(identity: str, block: ToolUse, *, promised: tools.Promised, status: Status) -> dict[str, Any]:
     """A call as the kind of its tool demands."""
-    item: dict[str, Any] = {"id": identity, "type": f"{promised.kind}_call", "status": status, "call_id": block.id}
+    called = block.id or names.minted(identity)
+    item: dict[str, Any] = {"id": identity, "type": f"{promised.kind}_call", "status": status, "call_id": called}
     if promised.kind == "local_shell":
         return item | {"action": _action(block.arguments)}
     if promised.kind == "custom":

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import sse
+from apps.domain import estimate, sse
 from apps.domain.chat import Block, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.errors import GatewayError, UpstreamBroken
 from apps.domain.events import (
@@ -240,7 +240,7 @@ class Encoder:
         reason = answer.INCOMPLETE.get(event.stop_reason)
         status: answer.Status = "incomplete" if reason else "completed"
         last = self._close(status)
-        counted = event.usage or answer.guess(self._call, size=self._size)
+        counted = event.usage or estimate.usage(self._call.body, size=self._size)
         response = self._frame.write(status, self._output, reason=reason, counted=counted)
         return last + self._lifecycle(f"response.{status}", response)
 

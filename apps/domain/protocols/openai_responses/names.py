@@ -29,8 +29,9 @@ _LONGEST = 256
 _DIGEST = 18
 
 
-def response_id(foreign: str, *, created: int) -> str:
-    return _prefixed("resp_", foreign or str(created))
+def response_id(foreign: str) -> str:
+    plain = _UNFIT.sub("", foreign)[:_LONGEST]
+    return plain if plain.startswith("resp_") else "resp_" + plain
 
 
 def item_id(prefix: str, *, answer: str, at: int) -> str:
@@ -44,6 +45,11 @@ def call_id(foreign: str) -> str:
         return foreign
     digest = hashlib.sha256(foreign.encode("utf-8", "replace")).hexdigest()
     return f"call_{digest[: _LONGEST_CALL_ID - 5]}"
+
+
+def minted(item: str) -> str:
+    """The call's id where its vendor gave none: of the item that tells of it, so that no two share one."""
+    return call_id("call_" + item.partition("_")[2])
 
 
 def seal(block: Thinking | RedactedThinking) -> str:
@@ -85,11 +91,6 @@ def encrypted_of(block: Thinking) -> tuple[str, str] | None:
         return None
     item, _, encrypted = block.signature.removeprefix(_ENCRYPTED).partition(".")
     return (item, encrypted) if encrypted else None
-
-
-def _prefixed(prefix: str, foreign: str) -> str:
-    plain = _UNFIT.sub("", foreign)[:_LONGEST]
-    return plain if plain.startswith(prefix) else prefix + plain
 
 
 def _pack(value: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import chat, estimate
 from apps.domain.chat import Block, ChatResponse, RedactedThinking, StopReason, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import ClientCall
@@ -142,7 +143,7 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
     output = [msgspec.Raw(msgspec.json.encode(item)) for item in items]
     counted = response.usage
     if counted == NOTHING:
-        counted = answer.guess(call, size=sum(map(len, output)))
+        counted = estimate.usage(call.body, size=chat.size(response.content))
     return frame.write(status, output, reason=reason, counted=counted)
 
 
