@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.matrix import cells
+from tests.matrix import bad, cells
 from tests.matrix.wishes import FEATURES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "compatibility.md"
@@ -16,6 +16,7 @@ CALLERS = {
     "openai_chat": "OpenAI Chat Completions",
     "openai_responses": "OpenAI Responses",
     "openai_completions": "OpenAI Completions (legacy)",
+    "prompt": "`POST /chat`",
 }
 UPSTREAMS = {
     "anthropic": "Anthropic",
@@ -39,11 +40,25 @@ Callers and providers of one dialect are relayed byte for byte, so whatever else
 """
 
 
+IGNORED = """What the caller's own vendor would refuse is refused with a 400 that names the field, whoever answers, and
+so is what a model's provider has no words for; nothing is asked or booked then. To a provider of the caller's own
+dialect the bytes go as they are, and its own 400 comes back. These fields change nothing for other providers, or are
+fitted:"""
+
+
 def page() -> str:
     notes: dict[str, int] = {}
     tables = "\n\n".join(_table(client, notes) for client in cells.CLIENTS)
     told = "\n".join(f"{number}. {why}" for why, number in notes.items())
-    return f"{HEAD}\n{tables}\n\n## What is lost, and where\n\n{told}\n"
+    lost = f"## What is lost, and where\n\n{told}"
+    return f"{HEAD}\n{tables}\n\n{lost}\n\n## Fields that are ignored\n\n{IGNORED}\n\n{_ignored()}\n"
+
+
+def _ignored() -> str:
+    lines = ["| caller | field | what becomes of it |", "|---|---|---|"]
+    for client, (_, _, rows) in bad.TABLES.items():
+        lines += [f"| {CALLERS[client]} | {case.what} | {case.told} |" for case in rows if case.names is None]
+    return "\n".join(lines)
 
 
 def _table(client: str, notes: dict[str, int]) -> str:

@@ -84,3 +84,12 @@ def test_refusals_cost_nothing(gateway, http):
         if case.names is not None:
             assert ask(client, row.body(bad.TABLES[client][1], case, model=upstream)).status_code == 400
     assert booked(gateway, after=ask("prompt", good)) == before + 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("upstream", row.ALL)
+def test_a_call_in_one_line_is_told_of_an_overlong_prompt_by_its_status(gateway, http, upstream, stream):
+    content = json.dumps({"model": upstream, "prompt": "Hello", "stream": stream})
+    response = http.post("/chat", content=content, headers={"x-api-key": gateway.key, "x-simulate": "overflow"})
+    assert response.status_code == 400
+    assert response.json()["error"]["code"] == "context_length_exceeded"

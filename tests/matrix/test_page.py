@@ -1,6 +1,6 @@
 """The page says what the tests hold."""
 
-from tests.matrix import cells, show
+from tests.matrix import bad, cells, show
 from tests.matrix.wishes import FEATURES
 
 
@@ -12,6 +12,10 @@ def test_every_loss_and_every_refusal_says_why():
     for cell in cells.cells().values():
         assert (cell.kind == "whole") == (cell.why == "")
         assert cell.blames or cell.kind != "refused"
+
+
+def test_every_ignored_field_says_what_becomes_of_it():
+    assert all(case.told for _, _, rows in bad.TABLES.values() for case in rows if case.names is None)
 
 
 def test_no_pair_is_left_out():

@@ -16,7 +16,10 @@ _KINDS = {400: "invalid_request", 402: "billing", 404: "not_found", 413: "too_la
 _OVERFLOW_WORDS = re.compile(
     r"prompt is too long|prompt too long|input is too long|prompt_too_long|input tokens exceeded|too many input tokens"
     r"|maximum context length|max context length|context_length_exceeded|context_window_exceeded"
-    r"|exceeds? (?:the |its |this )?(?:model's )?(?:maximum |available )?context|prompt token count of \d+ exceeds",
+    r"|(?:exceed(?:s|ed)?|longer than) (?:the |its |this )?(?:model(?:'s)? )?(?:maximum |available )?"
+    r"(?:context|model length|token limit)|prompt token count of \d+ exceeds|input token count \(\d+\) exceeds"
+    r"|context window exceeds|maximum prompt length|prompt exceeds max|context length of only"
+    r"|reduce the length of the (?:messages|prompt|input)|`inputs` (?:tokens \+|must have less than)",
     re.IGNORECASE,
 )
 # Vendors' keys, ours, and what follows a header's name.

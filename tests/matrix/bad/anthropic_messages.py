@@ -205,7 +205,13 @@ ROWS = (
         at=OTHERS,
         told="they change no answer",
     ),
-    Bad(what="`metadata` but for `user_id`", change={"metadata": {"user_id": "u", "x": "y"}}, names=None, at=OTHERS),
+    Bad(
+        what="`metadata` but for `user_id`",
+        change={"metadata": {"user_id": "u", "x": "y"}},
+        names=None,
+        at=OTHERS,
+        told="left out",
+    ),
     Bad(
         what="`thinking` beside a forced tool",
         change={
