@@ -195,6 +195,7 @@ def test_no_key_is_ever_told_or_written_down(gateway, world, caplog):
         assert not any(secret in told for secret in KEYS)
 
 
+@pytest.mark.once
 def test_who_runs_it_sees_what_rests(gateway, world, monkeypatch):
     replace_main(world, "claude-test", "bad-key")
     gateway.refresh()
