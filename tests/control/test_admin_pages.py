@@ -45,6 +45,7 @@ def test_the_list_the_row_its_history_and_the_empty_form_open(model, desk, rows)
     assert desk.get(page(model, "add")).status_code == (200 if can_add else 403)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_a_list_without_rows_says_what_the_next_step_is(model, desk):
     registered = admin.site._registry[model]
@@ -60,6 +61,7 @@ def test_a_list_without_rows_says_what_the_next_step_is(model, desk):
             assert f'href="{desk.url(page(model, "add"))}"' in text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_a_row_that_is_not_there_is_no_error_of_ours(model, desk):
     missing = "00000000-0000-7000-8000-000000000000" if model._meta.label == "usage.Entry" else 987_654
