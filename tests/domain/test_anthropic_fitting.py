@@ -163,6 +163,11 @@ def test_beside_the_callers_own_tools_some_tool_must_be_called():
     assert own["tool_choice"] == {"type": "tool", "name": "weather"}
 
 
+def test_who_may_call_none_of_his_own_tools_gets_his_format_all_the_same():
+    body = written(asked(format=Format(OPEN), tools=(TOOL,), tool_choice=ToolChoice("none")))
+    assert body["tool_choice"] == FORCED
+
+
 def test_any_json_object_is_asked_for_in_words():
     body = written(asked(format=Format(), system=(Text("s"),)))
     assert len(body["system"]) == 2

@@ -104,6 +104,8 @@ def streamed(data: bytes) -> errors.UpstreamError:
         (frames.exception("newException", "new"), FAILED, "new"),
         (frames.exception("internalServerException", ""), FAILED, "internalServerException"),
         (frames.fault("InternalFailure", "all is lost"), FAILED, "all is lost"),
+        (frames.fault("ServiceUnavailable", "away"), OVERLOADED, "away"),
+        (frames.fault("Throttling", "slow down"), LIMITED, "slow down"),
     ],
 )
 def test_an_exception_in_a_stream_keeps_its_class(data, kind, message):

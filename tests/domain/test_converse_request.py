@@ -78,7 +78,15 @@ def test_an_hour_of_cache_is_told_and_five_minutes_are_not():
     text = {"type": "text", "text": "a"}
     assert blocks(text | {"cache_control": MARK | {"ttl": "5m"}}) == [{"text": "a"}, POINT]
     hour = {"cachePoint": {"type": "default", "ttl": "1h"}}
-    assert blocks(text | {"cache_control": MARK | {"ttl": "1h"}}) == [{"text": "a"}, hour]
+    marked = text | {"cache_control": MARK | {"ttl": "1h"}}
+    assert blocks(marked, target=CLAUDE) == [{"text": "a"}, hour]
+    assert blocks(marked, target=NOVA) == [{"text": "a"}, POINT]
+
+
+def test_nova_takes_no_marks_among_its_tools():
+    marked = [TOOL | {"cache_control": MARK}]
+    assert sent(tools=marked, target=CLAUDE)["toolConfig"]["tools"] == [SPEC, POINT]
+    assert sent(tools=marked, target=NOVA)["toolConfig"]["tools"] == [SPEC]
 
 
 @pytest.mark.parametrize(("media", "format"), [("image/jpeg", "jpeg"), ("image/png", "png"), ("image/webp", "webp")])
@@ -269,6 +277,9 @@ def test_a_schema_is_native_a_forced_tool_or_words():
     forced = sent(OPENAI, response_format=FORMAT)["toolConfig"]
     assert forced["toolChoice"] == {"tool": {"name": "gateway_structured_answer"}}
     assert forced["tools"][0]["toolSpec"]["inputSchema"] == {"json": SCHEMA}
+    silent = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    beside = sent(OPENAI, response_format=FORMAT, tools=silent, tool_choice="none")["toolConfig"]
+    assert beside["toolChoice"] == forced["toolChoice"]
     words = sent(OPENAI, response_format=FORMAT, target=LLAMA)
     assert json.dumps(SCHEMA, separators=(",", ":")) in words["system"][-1]["text"]
     assert "toolConfig" not in words

@@ -295,3 +295,20 @@ def test_an_answer_without_an_id_has_that_of_the_call(client, id_):
     """Converse gives none."""
     assert json.loads(opened(client).answer(answer({"text": "a"})))["id"] == id_
     assert f'"id":"{id_}"'.encode() in streaming(client).feed(frames.converse(ANSWER))
+
+
+@pytest.mark.parametrize("content", [{"reasoningContent": {"signature": "A" * 60_000}},
+                                     {"reasoningContent": {"redactedContent": "QUJD" * 15_000}}])  # fmt: skip
+def test_signatures_without_end_are_not_held(content):
+    decoder = registry.UPSTREAMS["bedrock_converse"].decoder()
+    decoder.feed(frames.converse([START]))
+    piece = frames.converse([delta(0, **content)])
+    happened = [event for _ in range(200) for event in decoder.feed(piece)]
+    assert isinstance(happened[-1], events.Failed)
+
+
+def test_nothing_under_a_label_that_nobody_knows_is_no_answer():
+    assert isinstance(read(START, end("new"))[-1], events.Failed)
+    assert isinstance(read(START, end())[-1], events.Finished)
+    with pytest.raises(errors.UpstreamBroken):
+        opened().answer(b'{"output":{"message":{"content":[]}},"stopReason":"new"}')

@@ -83,8 +83,8 @@ def test_labels_are_read(reason, expected):
     assert UPSTREAM.read_response(last(reason, content="a")).stop_reason == expected
 
 
-@pytest.mark.parametrize("reason", ["load", "unload"])
-def test_a_model_that_was_only_loaded_has_not_answered(reason):
+@pytest.mark.parametrize("reason", ["load", "unload", "new"])
+def test_a_model_that_was_only_loaded_or_stopped_before_a_word_has_not_answered(reason):
     assert isinstance(failure(last(reason)), errors.UpstreamBroken)
     with pytest.raises(errors.UpstreamBroken):
         UPSTREAM.read_response(last(reason))

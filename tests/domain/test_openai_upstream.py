@@ -82,6 +82,26 @@ def test_later_instructions_keep_their_place_or_are_folded():
     assert len(messages(HI, Message("system", ()))) == 1
 
 
+def test_nothing_stands_between_calls_and_their_results():
+    calls = (ToolUse("a", "f", "{}"), ToolUse("b", "g", "{}"))
+    turns = (
+        Message("user", (Text("q"),)),
+        Message("assistant", calls[:1]),
+        Message("system", (Text("late"),)),
+        Message("assistant", calls[1:]),
+        Message("user", (ToolResult("a", (Text("1"),)), Text("note"))),
+        Message("system", (Text("later"),)),
+        Message("user", (ToolResult("b", (Text("2"),)),)),
+        Message("assistant", (Text("done"),)),
+    )
+    sent = messages(*turns)
+    assert [message["role"] for message in sent] == [
+        *("user", "assistant", "tool", "tool", "user", "system", "system", "assistant")
+    ]
+    assert [call["id"] for call in sent[1]["tool_calls"]] == ["a", "b"]
+    assert [message["content"] for message in sent[2:7]] == ["1", "2", "note", "late", "later"]
+
+
 def test_results_come_first_and_what_was_said_beside_them_stays():
     turn = Message("user", (Text("before"), ToolResult("a", (Text("1"),)), ToolResult("b", ()), Text("after")))
     assert messages(turn) == [

@@ -10,29 +10,29 @@ import msgspec
 from apps.domain import errors, eventstream
 from apps.domain.protocols import refusal
 
-# Statuses of the service model, and of AWS's front door, whose exceptions come with several. By lower-case name.
+# Statuses of the service model, and of AWS's front door, which says some names with another status, and without their
+# last word. By lower-case name without that word.
 _STATUSES = {
-    "validationexception": 400,
-    "accessdeniedexception": 403,
+    "validation": 400,
+    "accessdenied": 403,
     "expiredtoken": 403,
-    "expiredtokenexception": 403,
     "incompletesignature": 403,
-    "incompletesignatureexception": 403,
     "invalidclienttokenid": 403,
-    "invalidsignatureexception": 403,
+    "invalidsignature": 403,
     "missingauthenticationtoken": 403,
-    "missingauthenticationtokenexception": 403,
-    "unrecognizedclientexception": 403,
-    "resourcenotfoundexception": 404,
-    "modeltimeoutexception": 408,
-    "modelerrorexception": 424,
-    "modelstreamerrorexception": 424,
-    "modelnotreadyexception": 429,
-    "servicequotaexceededexception": 429,  # its own status is 400, but the request is not at fault
-    "throttlingexception": 429,
-    "toomanyrequestsexception": 429,
-    "internalserverexception": 500,
-    "serviceunavailableexception": 503,
+    "unrecognizedclient": 403,
+    "resourcenotfound": 404,
+    "modeltimeout": 408,
+    "requesttimeout": 408,
+    "modelerror": 424,
+    "modelstreamerror": 424,
+    "modelnotready": 429,
+    "servicequotaexceeded": 429,  # its own status is 400, but the request is not at fault
+    "throttling": 429,
+    "toomanyrequests": 429,
+    "internalfailure": 500,
+    "internalserver": 500,
+    "serviceunavailable": 503,
 }
 _UNKNOWN_MODEL = "model identifier is invalid"
 # A model's own failure may say what it was.
@@ -72,7 +72,7 @@ def _error(
 
 def _plain(name: str) -> str:
     """`ValidationException:http://…` and `com.amazon.coral.validate#ValidationException`."""
-    return name.partition(":")[0].rpartition("#")[2].strip().lower()
+    return name.partition(":")[0].rpartition("#")[2].strip().lower().removesuffix("exception")
 
 
 def _message(told: dict[str, Any]) -> str:

@@ -138,11 +138,11 @@ def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities
         body.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": wanted.schema}
         return
     answer = chat.Tool(names.FORMAT_TOOL, "Gives the answer. Call it to answer.", wanted.schema)
-    alone = "tools" not in body
+    choice = body.get("tool_choice", {}).get("type", "auto") if "tools" in body else "none"
     body.setdefault("tools", []).extend(tools.write((answer,)))
-    if alone:
+    if choice == "none":
         body["tool_choice"] = {"type": "tool", "name": names.FORMAT_TOOL}
-    elif body.get("tool_choice", {}).get("type", "auto") == "auto":
+    elif choice == "auto":
         body["tool_choice"] = body.get("tool_choice", {}) | {"type": "any"}
 
 

@@ -48,7 +48,7 @@ class Writer:
         mark = raw.get("cache_control")
         if mark is None or "cache_points" not in self._capabilities:
             return []
-        lasts = {"ttl": "1h"} if mark.get("ttl") == "1h" else {}
+        lasts = {"ttl": "1h"} if mark.get("ttl") == "1h" and "cached_tools" in self._capabilities else {}
         return [{"cachePoint": {"type": "default"} | lasts}]
 
     def _blocks(self, content: list[Object]) -> list[Object]:

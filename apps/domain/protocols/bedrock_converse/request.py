@@ -115,7 +115,7 @@ def _settle_format(asked: chat.ChatRequest, capabilities: frozenset[str]) -> tup
         return _told(asked, f"{_JSON_ONLY} {_SCHEMA}{schema}"), None
     answer = chat.Tool(FORMAT_TOOL, "Gives the answer. Call it to answer.", wanted.schema)
     choice = asked.tool_choice
-    if not asked.tools:
+    if not asked.tools or (choice is not None and choice.mode == "none"):
         choice = chat.ToolChoice("tool", FORMAT_TOOL)
     elif choice is None or choice.mode == "auto":
         choice = chat.ToolChoice("any")

@@ -73,7 +73,9 @@ def read_response(body: bytes) -> chat.ChatResponse:
         id="",
         model="",
         content=content,
-        stop_reason=stops.read(answer.stopReason, calls=any(isinstance(block, chat.ToolUse) for block in content)),
+        stop_reason=stops.read(
+            answer.stopReason, calls=any(isinstance(block, chat.ToolUse) for block in content), said=bool(content)
+        ),
         usage=usage.read(answer.usage) or NOTHING,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.domain.chat import StopReason
-from apps.domain.errors import UpstreamFailed
+from apps.domain.errors import UpstreamBroken, UpstreamFailed
 from apps.domain.protocols.anthropic_messages import stops
 
 _READ: dict[str, StopReason] = {
@@ -18,8 +18,10 @@ _READ: dict[str, StopReason] = {
 _BROKEN = ("malformed_model_output", "malformed_tool_use")
 
 
-def read(label: str, *, calls: bool) -> StopReason:
-    """Raises UpstreamFailed for an answer that the model spoiled."""
+def read(label: str, *, calls: bool, said: bool) -> StopReason:
+    """Raises UpstreamFailed for an answer that the model spoiled, UpstreamBroken for nothing at all."""
     if label in _BROKEN:
         raise UpstreamFailed(f"the model's answer is unusable: {label}")
+    if not said and label not in _READ:
+        raise UpstreamBroken("the provider's answer is empty")
     return stops.settle(_READ.get(label, "end_turn"), calls=calls)

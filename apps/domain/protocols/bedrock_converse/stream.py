@@ -61,6 +61,7 @@ class _Open(msgspec.Struct):
 
 
 _KNOWN = ("messageStart", "contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata")
+MAX_HELD = 4 << 20  # characters of signatures and of sealed thinking in one answer
 _decoder = msgspec.json.Decoder(_Data)
 
 
@@ -72,6 +73,7 @@ class Decoder:
         self._open: _Open | None = None
         self._blocks = 0
         self._started = self._ended = self._calls = False
+        self._held = 0
         self._usage: TokenUsage | None = None
         self._stop: str | None = None
 
@@ -169,13 +171,20 @@ class Decoder:
             if not self._is(chat.RedactedThinking) or self._open is None or self._open.theirs != theirs:
                 yield from self._close_block()
                 self._open = _Open(self._blocks, chat.RedactedThinking, theirs)
-            self._open.redacted += response.unredacted(said.redactedContent)
+            self._open.redacted += self._sealed(response.unredacted(said.redactedContent))
         elif said.text or said.signature:
             yield from self._open_for(chat.Thinking(""), theirs=theirs)
             if said.text:
                 yield events.ThinkingDelta(self._blocks - 1, said.text)
             if said.signature and self._open is not None:
-                self._open.signature += said.signature
+                self._open.signature += self._sealed(said.signature)
+
+    def _sealed(self, piece: str) -> str:
+        """What has to be held until its block ends."""
+        self._held += len(piece)
+        if self._held > MAX_HELD:
+            raise _broken("holds more signatures than can be kept")
+        return piece
 
     def _is(self, kind: type) -> bool:
         return self._open is not None and self._open.kind is kind
@@ -203,7 +212,7 @@ class Decoder:
 
     def _finish(self, label: str) -> Iterator[events.Event]:
         yield from self._close_block()
-        reason = stops.read(label, calls=self._calls)
+        reason = stops.read(label, calls=self._calls, said=self._blocks > 0)
         self._ended = True
         yield events.Finished(reason, None, self._usage)
 

@@ -19,7 +19,8 @@ def write(
     used = dict.fromkeys(raw["name"] for _, content in turns for raw in content if raw["type"] == "tool_use")
     if choice is not None and choice.mode == "none" and not used:
         return None
-    specs = [spec for raw in tools.write(asked) for spec in (_spec(raw, capabilities), *writer.mark(raw))]
+    marks = writer.mark if "cached_tools" in capabilities else lambda raw: []
+    specs = [spec for raw in tools.write(asked) for spec in (_spec(raw, capabilities), *marks(raw))]
     if not specs:
         specs = [_spec({"name": name, "input_schema": {"type": "object"}}, capabilities) for name in used]
         choice = None

@@ -86,7 +86,7 @@ def stop_reason(label: str | None, *, called: bool, said: bool) -> StopReason:
         return "tool_use"
     if label == "length":
         return "max_tokens"
-    if label in ("load", "unload") and not said:
+    if label != "stop" and not said:
         raise UpstreamBroken("the provider's answer is empty")
     return "end_turn"
 

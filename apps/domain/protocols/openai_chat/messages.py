@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apps.domain.chat import Block, Image, Message, RedactedThinking, Text, Thinking, ToolResult, ToolUse
+from apps.domain.chat import Block, Image, Message, RedactedThinking, Role, Text, Thinking, ToolResult, ToolUse
 from apps.domain.protocols import pairing
 from apps.domain.protocols.contract import Target
 from apps.domain.protocols.openai_chat import content, validation, wire
@@ -69,7 +69,7 @@ def write(system: tuple[Text, ...], turns: tuple[Message, ...], *, target: Targe
     if parts := content.write(kept, quirks=target.quirks):
         role = "developer" if "developer_role" in target.quirks else "system"
         messages.append({"role": role, "content": content.compact(parts, strings="string_system" in target.quirks)})
-    for turn in turns:
+    for turn in _in_order(turns):
         if turn.role == "system":
             _write_system(turn, messages, target=target)
         elif turn.role == "assistant":
@@ -142,6 +142,27 @@ def _read_results(messages: list[wire.Message], start: int, turns: list[Message]
         rest = content.read(messages[position].content, at=f"messages[{position}].content")
         position += 1
     return Message("user", (*results, *rest)), position
+
+
+def _in_order(turns: tuple[Message, ...]) -> list[Message]:
+    """With nothing between calls and their results: what instructs in between goes behind, and one side's turns that
+    follow one another there are one."""
+    ordered: list[tuple[Role, list[Block]]] = []
+    late: list[tuple[Role, list[Block]]] = []
+    answering = False  # the last turn has calls, or the first of their results
+    for turn in turns:
+        made = (turn.role, list(turn.content))
+        if answering and turn.role == "system":
+            late.append(made)
+        elif answering and turn.role == ordered[-1][0]:
+            ordered[-1][1].extend(turn.content)
+        elif answering and turn.role == "user":
+            ordered.append(made)
+        else:
+            ordered += [*late, made]
+            late = []
+            answering = turn.role == "assistant" and any(isinstance(block, ToolUse) for block in turn.content)
+    return [Message(role, tuple(blocks)) for role, blocks in [*ordered, *late]]
 
 
 def _write_system(turn: Message, messages: list[dict[str, Any]], *, target: Target) -> None:
