@@ -63,4 +63,5 @@ class PinnedEndpoint(models.Model):
 
 def _own_hosts() -> set[str]:
     named = urlsplit(settings.WEIR_BASE_URL).hostname
-    return {*settings.ALLOWED_HOSTS, *([named] if named else []), "localhost"}
+    allowed = {host.lower().strip(".") for host in settings.ALLOWED_HOSTS}  # `.example` is example and all below it
+    return {*allowed, *([named] if named else []), "localhost"}

@@ -269,7 +269,7 @@ def test_the_file_for_wave_is_json_and_kept_as_such(desk, sonnet):
     assert "ai:apitoken" not in mode
 
 
-@pytest.mark.parametrize("way", ["9", "-1", "x", ""])
+@pytest.mark.parametrize("way", ["9", "-1", "x", "", "²", "9" * 5000])
 def test_a_way_that_there_is_not_is_the_first(desk, sonnet, way):
     assert f"export ANTHROPIC_BASE_URL={BASE}/e/sonnet\n" in desk.text(
         "catalog_pinnedendpoint_clients", sonnet.pk, way=way
@@ -288,3 +288,14 @@ def test_who_may_not_look_at_endpoints_sees_neither_page_nor_file(sonnet):
     for page in ("clients", "wave"):
         assert stranger.get(f"catalog_pinnedendpoint_{page}", sonnet.pk).status_code == 403
     assert Desk(factories.staff("catalog.view_pinnedendpoint")).text("catalog_pinnedendpoint_clients", sonnet.pk)
+
+
+@pytest.mark.parametrize("host", ["weir.example", "eu.weir.example"])
+@pytest.mark.parametrize("allowed", ["Weir.Example", ".weir.example", "WEIR.example."])
+def test_the_installations_own_name_is_its_own_in_any_spelling(host, allowed, model, settings):
+    settings.ALLOWED_HOSTS = [allowed]
+    if host == "weir.example":
+        with pytest.raises(ValidationError, match="its admin would be gone"):
+            factories.endpoint(model, hosts=[host])
+    else:
+        assert factories.endpoint(model, hosts=[host])

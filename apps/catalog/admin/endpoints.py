@@ -150,8 +150,9 @@ class PinnedEndpointAdmin(Switched):
         return endpoint, clients.ways(endpoint, base_url=settings.WEIR_BASE_URL)
 
     def _chosen(self, request: HttpRequest, ways: list[clients.Way]) -> int:
-        asked = request.GET.get("way", "0")
-        return int(asked) if asked.isdecimal() and int(asked) < len(ways) else 0
+        positions = [str(position) for position in range(len(ways))]
+        asked = request.GET.get("way", "")
+        return positions.index(asked) if asked in positions else 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PinnedEndpoint]:
         rows: QuerySet[PinnedEndpoint] = super().get_queryset(request)
