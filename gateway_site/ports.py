@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 SCOPE = "weir.port"  # as `apps.gateway.entrance` reads it
 RETRY_SECONDS = 2.0
+_MAPPED = "::ffff:"  # before an IPv4 address at a socket for both families
 _SAID = {
     errno.EADDRINUSE: "in use",
     errno.EACCES: "not allowed",
@@ -143,4 +144,6 @@ class _Marked:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         scope[SCOPE] = self._port
+        if (client := scope.get("client")) is not None:  # behind it proxies are known by IPv4's own addresses
+            scope["client"] = (client[0].removeprefix(_MAPPED), client[1])
         await self._app(scope, receive, send)

@@ -69,4 +69,6 @@ def _in_networks(client: tuple[str, int] | None, networks: tuple[str, ...]) -> b
         address = ipaddress.ip_address(client[0])
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address):  # a socket for both families tells IPv4's so
+        address = address.ipv4_mapped or address
     return any(address in ipaddress.ip_network(network) for network in networks)

@@ -26,7 +26,7 @@ Endpoint = Callable[..., Awaitable[None]]
 
 def _completion(wire: AnyClient, *, endpoint: str) -> Endpoint:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        running = engine.current or await _running(scope, receive, send, dialect=wire.name)
+        running = engine.current or await started(scope, receive, send, dialect=wire.name)
         if running is None:
             return
         state.in_flight += 1
@@ -59,7 +59,7 @@ responses = _completion(registry.CLIENTS["openai_responses"], endpoint="response
 async def models(scope: Scope, receive: Receive, send: Send) -> None:
     """`GET /v1/models` and `GET /v1/models/<id>`: one answer that both dialects' clients read."""
     dialect = _dialect(scope)
-    running = await _running(scope, receive, send, dialect=dialect)
+    running = await started(scope, receive, send, dialect=dialect)
     if running is None:
         return
     ctx = _context(scope, receive, send, dialect=dialect, endpoint="models")
@@ -107,7 +107,7 @@ def _base_url(scope: Scope) -> str:
     return f"{scope.get('scheme', 'http')}://{host}"
 
 
-async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) -> engine.Engine | None:
+async def started(scope: Scope, receive: Receive, send: Send, *, dialect: str = "") -> engine.Engine | None:
     """The engine, started on the first call where the server sends no lifespan (Daphne). None: it cannot start, and
     the caller has been told so in its dialect."""
     try:
@@ -115,7 +115,7 @@ async def _running(scope: Scope, receive: Receive, send: Send, *, dialect: str) 
     except Exception:
         log.exception("gateway.start_failed")
     error = errors.Unavailable("the gateway cannot start", retry_after=5)
-    await answers.fail(_context(scope, receive, send, dialect=dialect, endpoint=""), error)
+    await answers.fail(_context(scope, receive, send, dialect=dialect or _dialect(scope), endpoint=""), error)
     return None
 
 

@@ -29,9 +29,10 @@ def is_pinned(scope: Scope) -> bool:
 
 async def pinned(scope: Scope, receive: Receive, send: Send) -> None:
     """ASGI application for all that has come in by a pinned way."""
-    await opened()
+    if engine.current is None and await endpoints.started(scope, receive, send) is None:
+        return
     found, inner = _entered(scope)
-    if found is None and engine.current is not None:
+    if found is None:
         await endpoints.unknown_endpoint(inner, receive, send)
     else:
         await routes.data_plane({**inner, PINNED: found}, receive, send)

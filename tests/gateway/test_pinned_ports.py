@@ -136,3 +136,13 @@ def test_a_host_name_is_pinned_from_the_first_call_on(world):
     finally:
         late.call(engines.stop())
         late.stop()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine speaks IPv4 alone")
+def test_a_port_for_both_families_knows_ipv4s_addresses(gateway):
+    sonnet = gateway.pin("sonnet", "claude-test", networks=["127.0.0.0/8"], address="::")
+    opened(sonnet)
+    with client(gateway, sonnet.port) as caller:
+        assert caller.post(ANTHROPIC, content=body_of(ANTHROPIC)).status_code == 200
+    gateway.settle()
+    assert Entry.objects.get().client_address == "127.0.0.1"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from apps.gateway import configuration, engine
+from apps.gateway import configuration, engine, entrance
 from tests.gateway.calls import ANTHROPIC, ask
 from tests.servers import until
 
@@ -26,6 +26,27 @@ async def test_a_start_that_failed_leaves_nothing_that_stops_the_next(world, mon
         await engine.running()
     assert (await engine.running()).configuration.snapshot.models
     await engine.stop()
+
+
+async def test_a_call_by_a_pinned_way_is_never_answered_unpinned_while_the_engine_starts(world, monkeypatch):
+    compiled, told = configuration._compile, []
+
+    def fail_once(revision: int) -> None:
+        monkeypatch.setattr(configuration, "_compile", compiled)
+        raise RuntimeError("the database went away")
+
+    async def send(message) -> None:
+        told.append(message)
+
+    monkeypatch.setattr(configuration, "_compile", fail_once)
+    scope = {"type": "http", "method": "POST", "path": f"/e/nowhere{ANTHROPIC}", "headers": []}
+    try:
+        for status in (529, 404):  # Anthropic calls it overloaded
+            told.clear()
+            await entrance.pinned(scope, None, send)
+            assert told[0]["status"] == status, told
+    finally:
+        await engine.stop()
 
 
 def test_a_revocation_does_not_wait_for_last_uses_to_be_written(gateway, world, monkeypatch):
