@@ -36,6 +36,7 @@ MAX_LIMITED_SECONDS = 900.0  # some name tomorrow
 REFUSED_SECONDS = 60.0
 MAX_REFUSED_SECONDS = 900.0
 PROBE_SECONDS = 5.0
+_SWEEP_SECONDS = 60.0
 _FORBIDDEN = 403
 
 
@@ -58,8 +59,10 @@ class _Rest:
 
     def is_forgotten(self, credential: Credential, now: float) -> bool:
         """A limit is over with its time; a refusal is remembered until somebody has asked again, within reason."""
-        kept = 0.0 if self.is_limit else MAX_REFUSED_SECONDS
-        return self.credential.version != credential.version or now >= self.until + kept
+        return self.credential.version != credential.version or self.is_over(now)
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.until + (0.0 if self.is_limit else MAX_REFUSED_SECONDS)
 
 
 class Cooling:
@@ -68,6 +71,7 @@ class Cooling:
     def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._rests: dict[tuple[int, str], _Rest] = {}
+        self._sweep_at = -math.inf
 
     def __bool__(self) -> bool:
         """Whether anything may rest: nothing has to be asked while nothing does."""
@@ -110,11 +114,17 @@ class Cooling:
 
     def succeeded(self, candidate: Try, *, asked_at: float) -> None:
         """An answer has begun to a call of `asked_at`."""
-        for rest in [*self._of(candidate.deployment, candidate.credential)]:
-            if not rest.is_limit and asked_at >= rest.since:
-                del self._rests[rest.credential.id, rest.model]
-                log.info("credential.recovered", provider=rest.provider, credential=rest.credential.alias)
-        self._publish()
+        self._sweep()
+        ended = [
+            rest
+            for rest in self._of(candidate.deployment, candidate.credential)
+            if not rest.is_limit and asked_at >= rest.since
+        ]
+        for rest in ended:
+            del self._rests[rest.credential.id, rest.model]
+            log.info("credential.recovered", provider=rest.provider, credential=rest.credential.alias)
+        if ended:
+            self._publish()
 
     def resting(self, candidates: Iterable[Try]) -> list[str]:
         """Of those that rest, why and how long, in a few words each."""
@@ -148,6 +158,7 @@ class Cooling:
             yield rest
 
     def _rest(self, candidate: Try, *, model: str, is_limit: bool) -> _Rest:
+        self._sweep()
         key = (candidate.credential.id, model)
         rest = self._rests.get(key)
         if rest is None or rest.is_limit != is_limit or rest.is_forgotten(candidate.credential, self._now()):
@@ -171,6 +182,15 @@ class Cooling:
         self._publish()
         return rest.until - now
 
+    def _sweep(self) -> None:
+        """Now and then, what is over: of a credential that there is no more, nobody asks."""
+        now = self._now()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + _SWEEP_SECONDS
+        self._rests = {key: rest for key, rest in self._rests.items() if not rest.is_over(now)}
+        self._publish()
+
     def _publish(self) -> None:
         offset = time.time() - self._now()
         state.resting = tuple(
@@ -181,6 +201,12 @@ class Cooling:
 
 cooling = Cooling()
 """This process's."""
+
+
+def heed(error: errors.UpstreamError, headers: Mapping[str, str]) -> None:
+    """Lets an error know the wait that its answer names as a date."""
+    if error.retry_after is None and isinstance(error, errors.UpstreamRateLimited | errors.UpstreamOverloaded):
+        error.retry_after = told_wait(headers)
 
 
 def told_wait(headers: Mapping[str, str]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +11,7 @@ from apps.domain import errors
 from apps.domain.protocols import refusal, registry
 from apps.domain.protocols.anthropic_messages import counting
 from apps.gateway import answers, ways
+from apps.gateway.cooling import cooling, heed
 
 if TYPE_CHECKING:
     from apps.domain.protocols.contract import Counter
@@ -27,22 +29,35 @@ async def count(ctx: RequestContext, outbound: Outbound) -> None:
     failure: errors.GatewayError = errors.Unsupported(
         f"no provider of {ctx.model.name if ctx.model else 'this model'} can count tokens"
     )
-    for candidate in ways.candidates(ctx):
-        way = _counting(ways.way_to(ctx, candidate.deployment))
-        if way is None:
-            continue
-        try:
-            tokens = await _ask(ctx, outbound, candidate, way)
-        except errors.UpstreamError as error:
-            if error.upstream_status in _UNKNOWN:
+    resting: list[Try] = []
+    try:
+        for candidate in ways.candidates(ctx):
+            way, apart = _counting(ways.way_to(ctx, candidate.deployment)), _apart(candidate)
+            if way is None:
                 continue
-            if not error.retryable:
-                raise
-            failure = error
-        else:
-            await answers.json(ctx, counting.write(tokens))
-            return
-    raise failure
+            if cooling and not cooling.admits(apart, is_last_resort=isinstance(failure, errors.UpstreamError)):
+                resting.append(apart)
+                continue
+            asked_at = time.monotonic()
+            try:
+                tokens = await _ask(ctx, outbound, candidate, way)
+            except errors.UpstreamError as error:
+                if error.upstream_status in _UNKNOWN:
+                    continue
+                cooling.refused(apart, error, asked_at=asked_at)
+                if not error.retryable:
+                    raise
+                failure = error
+            else:
+                if cooling:
+                    cooling.succeeded(apart, asked_at=asked_at)
+                await answers.json(ctx, counting.write(tokens))
+                return
+        if resting and not isinstance(failure, errors.UpstreamError):
+            failure = cooling.refusal(resting)
+        raise failure
+    finally:
+        del failure  # its traceback holds this frame
 
 
 def _counting(way: ways.Way) -> ways.Way | None:
@@ -53,7 +68,23 @@ def _counting(way: ways.Way) -> ways.Way | None:
     return None
 
 
+def _apart(candidate: Try) -> Try:
+    """What it is set aside as: providers limit and permit counting by itself, but a refused key is refused for all."""
+    deployment = candidate.deployment
+    named = f"{deployment.upstream_model} (counting)"
+    return candidate._replace(deployment=msgspec.structs.replace(deployment, upstream_model=named))
+
+
 async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way) -> int:
+    try:
+        return await _ask_once(ctx, outbound, candidate, way)
+    except errors.ConnectionStale:
+        return await _ask_once(ctx, outbound, candidate, way, fresh=True)
+
+
+async def _ask_once(
+    ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way, *, fresh: bool = False
+) -> int:
     assert ctx.call is not None
     provider, protocol = candidate.deployment.provider, way.target.protocol
     counter: Counter = registry.COUNTERS[protocol]
@@ -61,7 +92,7 @@ async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: way
     assert url is not None
     body = counter.write(ctx.call, way.target)
     headers = await ways.signed(ways.headers(ctx, candidate, way, number=1), candidate, way, url=url, body=body)
-    answer = await outbound.open("POST", url, headers=headers, body=body, timeouts=provider.timeouts)
+    answer = await outbound.open("POST", url, headers=headers, body=body, timeouts=provider.timeouts, fresh=fresh)
     try:
         told = await answer.read(_MAX_ANSWER_BYTES)
     finally:
@@ -74,4 +105,5 @@ async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: way
     )
     if protocol != ctx.call.protocol:
         error.body = None
+    heed(error, answer.headers)
     raise error

@@ -12,7 +12,7 @@ from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
 from apps.domain.providers import families
 from apps.gateway import ways
-from apps.gateway.cooling import cooling, told_wait
+from apps.gateway.cooling import cooling, heed
 from apps.gateway.signatures import signatures
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 1024 * 1024
-_NAMES_A_TIME = (errors.UpstreamRateLimited, errors.UpstreamOverloaded)
 
 
 class Answered(NamedTuple):
@@ -84,8 +83,8 @@ def _explain(ctx: RequestContext, attempt: Attempt, candidates: list[Try], *, fr
 
 def _learn(candidate: Try, attempt: Attempt, error: errors.UpstreamError) -> None:
     """What a failure says of the credential."""
-    if error.retry_after is None and attempt.answer is not None and isinstance(error, _NAMES_A_TIME):
-        error.retry_after = told_wait(attempt.answer.headers)
+    if attempt.answer is not None:
+        heed(error, attempt.answer.headers)
     if step := cooling.refused(candidate, error, asked_at=attempt.started):
         attempt.note(step)
 

@@ -199,3 +199,13 @@ def test_other_failures_set_nothing_aside(cooling, clock):
 )
 def test_a_date_is_read_by_the_clock_of_whoever_wrote_it(headers, seconds):
     assert told_wait(headers) == seconds
+
+
+def test_what_is_over_goes_by_itself_though_nobody_asks_for_it_again(cooling, clock):
+    for number in range(50):
+        cooling.refused(candidate(number), REFUSED, asked_at=clock())
+        cooling.refused(candidate(number, model=f"m{number}"), limited(60.0), asked_at=clock())
+    clock.to(2000)
+    cooling.succeeded(candidate(99), asked_at=clock())
+    assert not cooling
+    assert state.resting == ()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
+import threading
+
 import anthropic
 import pytest
 
 from apps.usage.models import Entry
 from tests.gateway.calls import MESSAGES, anthropic_error, ask, openai_error
+from tests.gateway.upstreams import upstream
 
 pytestmark = pytest.mark.once
 
@@ -82,3 +87,54 @@ def test_a_key_for_messages_alone_counts_nothing(gateway, world):
     key = world.issue(endpoints=["messages"])
     anthropic_error(ask(gateway, PATH, key=key, change=UNCAPPED), 403, "permission_error")
     openai_error(ask(gateway, "/v1/chat/completions", key=key), 403)
+
+
+@contextlib.contextmanager
+def refusing(status: int, **headers: str):
+    """A provider that refuses every request; its address, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            asked.append(self.path)
+            self.send_response(status)
+            for name, value in {**headers, "content-length": "2"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        server.shutdown()
+
+
+def test_a_refused_key_is_not_asked_with_again_and_again(gateway, world):
+    with refusing(401) as (url, asked):
+        world.deploy("claude-locked", upstream="claude-locked", url=url)
+        gateway.refresh()
+        for path in (PATH, PATH, PATH, "/v1/messages"):
+            anthropic_error(ask(gateway, path, model="claude-locked"), 502, "api_error")
+    assert asked == [PATH], "calls and counts share what is known of a key"
+
+
+def test_a_limit_of_counting_holds_as_long_as_it_says_and_leaves_calls_alone(gateway, world):
+    with refusing(429, **{"retry-after": "30"}) as (url, asked):
+        world.deploy("claude-busy", upstream="claude-busy", url=url)
+        gateway.refresh()
+        for path in (PATH, PATH, PATH, "/v1/messages"):
+            answer = ask(gateway, path, model="claude-busy")
+            assert answer.status_code == 429, answer.text
+            assert 0 < float(answer.headers["retry-after"]) <= 30
+    assert asked == [PATH, "/v1/messages"]
+
+
+def test_a_connection_that_was_closed_meanwhile_is_no_failure_of_a_count(gateway, world):
+    with upstream(b'{"input_tokens": 7}', hangs_up=True) as url:
+        world.deploy("claude-idle", upstream="claude-idle", url=url)
+        gateway.refresh()
+        told = [ask(gateway, PATH, model="claude-idle", change=UNCAPPED) for _ in range(3)]
+    assert [answer.json() for answer in told] == [{"input_tokens": 7}] * 3
