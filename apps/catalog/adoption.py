@@ -56,4 +56,6 @@ def _create(listed: Listed, facts: known.Known | None, *, actor: Any) -> Model:
         fields["context_tokens"] = context
     if listed.max_output_tokens:
         fields["max_output_tokens"] = min(listed.max_output_tokens, context or listed.max_output_tokens)
+    if known.gives_embeddings(listed.name):
+        fields["capabilities"] = ["embeddings"]
     return services.create_model(actor=actor, name=listed.name, **fields)

@@ -15,7 +15,7 @@ from apps.audit.models import Area
 from apps.catalog import health, known, vault
 from apps.catalog.models import AllowedNetwork, Credential, Provider
 from apps.catalog.places import place_of
-from apps.domain.providers import registry
+from apps.domain.providers import registry, speech
 from apps.outbound.asking import asked
 from apps.outbound.probe import ProbeResult
 from apps.outbound.trial import TrialResult, trial
@@ -71,8 +71,17 @@ def try_model(
 
 def protocol_for(provider: Provider, *, model: str) -> str:
     """In which a model is called there: the deployment's, the model's own, or the provider's."""
+    vendor = registry.vendor(provider.vendor)
+    if gives_embeddings(provider, model=model) and (embeds := speech.embeds_in(vendor, provider.protocol)):
+        return embeds
     own = provider.deployments.filter(upstream_model=model).exclude(protocol="").values_list("protocol", flat=True)
-    return own.first() or registry.vendor(provider.vendor).protocol_of(model) or provider.protocol
+    return own.first() or vendor.protocol_of(model) or provider.protocol
+
+
+def gives_embeddings(provider: Provider, *, model: str) -> bool:
+    """Whether it cannot be chatted with: as the catalog says of what is deployed, else by its name."""
+    deployed = provider.deployments.filter(upstream_model=model).values_list("model__capabilities", flat=True).first()
+    return known.gives_embeddings(model) if deployed is None else "embeddings" in deployed
 
 
 def suggested(provider: Provider, *, listed: tuple[str, ...]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from genai_prices import data_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 from apps.domain import money
+
+# Models that give vectors and nothing else; most lists of models do not tell them apart.
+_EMBEDS = re.compile(r"embed|(?:^|[/.])(?:bge|all-minilm)\b", re.IGNORECASE)
 
 
 class Known(NamedTuple):
@@ -30,9 +34,16 @@ def model(name: str, *, at: str, now: datetime.datetime) -> Known | None:
     except LookupError:
         return None
     prices = _prices(found, now=now)
+    if gives_embeddings(name):
+        prices.setdefault("output", 0)  # there is none
     if not {"input", "output"} <= prices.keys():
         prices = {}
     return Known(found.name or "", found.context_window, prices)
+
+
+def gives_embeddings(name: str) -> bool:
+    """By what everybody calls such models."""
+    return _EMBEDS.search(name) is not None
 
 
 def cheapest(names: list[str], *, at: str, now: datetime.datetime) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 
 from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols import registry
-from apps.domain.protocols.contract import ClientCall, Exchange, Target
+from apps.domain.protocols.contract import ClientCall, EmbeddingUpstream, Exchange, Target
 from apps.outbound import asking
 from apps.outbound.asking import Asked
 from apps.outbound.client import Answer, Outbound
@@ -110,6 +111,9 @@ def _call(asked: Asked, *, model: str, stream: bool) -> ClientCall:
 
     Relayed, a body goes as it is: so the cap has the name that the provider knows.
     """
+    if isinstance(registry.UPSTREAMS[asked.protocol], EmbeddingUpstream):
+        body: dict[str, Any] = {"model": model, "input": _WORD}
+        return registry.CLIENTS["openai_embeddings"].read_request(msgspec.json.encode(body))
     client = asked.protocol if asked.protocol in registry.CLIENTS else "anthropic_messages"
     quirks = asked.vendor.quirks if asked.quirks is None else asked.quirks
     renamed = client == "openai_chat" and "max_completion_tokens" in quirks

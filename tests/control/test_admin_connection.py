@@ -116,6 +116,30 @@ def test_what_is_deployed_is_tried_in_the_protocol_of_its_deployment(desk, near,
     assert simulator.calls()[-1]["path"] == "/v1/chat/completions"
 
 
+@pytest.mark.parametrize(
+    ("vendor", "protocol", "model", "path"),
+    [
+        ("openai_compatible", "openai_chat", "text-embedding-test", "/v1/embeddings"),
+        ("ollama", "ollama_chat", "nomic-embed-text", "/api/embed"),
+        ("bedrock", "bedrock_converse", "amazon.titan-embed-text-v2:0", "/model/amazon.titan-embed-text-v2%3A0/invoke"),
+    ],
+)
+def test_an_embedding_model_is_asked_for_embeddings_and_not_for_a_stream(
+    near, desk, simulator, vendor, protocol, model, path
+):
+    base = simulator.base_url + ("/v1" if protocol == "openai_chat" else "")
+    row = factories.provider("Embeds", vendor=vendor, protocol=protocol, base_url=base, options={"region": "us-east-1"})
+    factories.credential(row, secret=SECRET)
+    called = step(desk, row, "call", model=model).json()
+    assert called["ok"] is True, called["row"]
+    assert simulator.calls()[-1]["path"] == path
+    before = len(simulator.calls())
+    streamed = step(desk, row, "stream", model=model).json()
+    assert streamed["ok"] is True
+    assert "come whole" in streamed["row"]
+    assert len(simulator.calls()) == before
+
+
 def test_a_tenants_own_credential_is_not_offered(desk, near, acme):
     own = factories.credential(near, tenant=acme, alias="acmes-own")
     assert "acmes-own" not in desk.text(TEST, near.pk)
@@ -179,3 +203,19 @@ def test_models_are_taken_up_by_those_who_may_add_models_and_deployments(near, k
     assert "Add ticked models" not in step(desk, near, "list").json()["models"]
     assert desk.client.post(desk.url(ADOPT, near.pk), {"models": ["claude-test"]}).status_code == 403
     assert not Model.objects.exists()
+
+
+def test_a_credential_that_does_not_open_is_told_wherever_it_is_asked_with(desk, near, kept):
+    name = listed(desk, near)
+    Credential.objects.filter(pk=kept.pk).update(ciphertext="v1:broken")
+    assert "does not open" in step(desk, near, "list").json()["row"]
+    answer = desk.client.post(desk.url(ADOPT, near.pk), {"models": [name]}, follow=True)
+    assert "does not open" in answer.content.decode()
+    assert not Deployment.objects.exists()
+
+
+@pytest.mark.parametrize("model", ["a\0b", "a\nb", "\u202egpt", "x" * 201])
+def test_what_cannot_be_a_models_name_is_not_asked_for(desk, near, kept, model):
+    told = step(desk, near, "call", model=model)
+    assert told.status_code == 200
+    assert trials() == [] or len(model) > 200

@@ -58,6 +58,26 @@ def test_what_is_known_comes_with_the_model_and_is_recorded() -> None:
 
 
 @pytest.mark.django_db
+def test_an_embedding_model_is_taken_up_as_one_and_at_its_price() -> None:
+    provider = factories.provider(vendor="openai", protocol="openai_chat", base_url="https://api.openai.com/v1")
+    models = [Listed(name="text-embedding-3-small"), Listed(name="gpt-4o")]
+    embeds, chats = adoption.adopt(provider, actor=None, models=models, with_prices=True)
+    assert (embeds.model.capabilities, chats.model.capabilities) == (["embeddings"], [])
+    price = embeds.prices.get()
+    assert (price.input, price.output) == (20_000_000, 0)
+
+
+@pytest.mark.parametrize("name", ["nomic-embed-text:latest", "cohere.embed-v4:0", "BAAI/bge-m3", "all-minilm:33m"])
+def test_embedding_models_are_known_by_their_names(name: str) -> None:
+    assert known.gives_embeddings(name)
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "claude-opus-4-5", "qwen3:8b", "cambge-1", "amazon.nova-lite-v1:0"])
+def test_others_are_not(name: str) -> None:
+    assert not known.gives_embeddings(name)
+
+
+@pytest.mark.django_db
 def test_who_may_set_no_prices_gets_models_without_them() -> None:
     models = [Listed(name="claude-sonnet-4-5")]
     (made,) = adoption.adopt(factories.provider(), actor=None, models=models, with_prices=False)

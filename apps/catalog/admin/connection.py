@@ -21,6 +21,7 @@ TITLES = {"list": "List of models", "call": "A call", "stream": "A stream"}
 _MOST_SHOWN = 500
 _UNREADABLE = "The credential does not open any more: set its secret anew."
 _NO_MODEL = "Name a model to call."
+_NO_STREAM = "Embeddings come whole: there is nothing to try."
 
 
 class Row(NamedTuple):
@@ -65,8 +66,10 @@ class Test:
         return Row("list", found.ok, found.milliseconds, found.message, found.words)
 
     def _try(self, step: str) -> Row:
-        if not self.model:
+        if not self.model or not self.model.isprintable():
             return Row(step, ok=False, message=_NO_MODEL)
+        if step == "stream" and connection.gives_embeddings(self.provider, model=self.model):
+            return Row(step, ok=True, message=_NO_STREAM)
         tried = connection.try_model(
             self.provider,
             actor=self.request.user,
@@ -146,12 +149,15 @@ class Connection:
         return HttpResponseRedirect(reverse("admin:catalog_provider_change", args=[provider.pk]))
 
     def _adopt(self, request: HttpRequest, provider: Provider, ticked: set[str]) -> None:
-        found = connection.ask_list(provider, credential=Test(request, provider).credential)
-        models = [listed for listed in found.listed if listed.name in ticked]
         try:
+            found = connection.ask_list(provider, credential=Test(request, provider).credential)
+            models = [listed for listed in found.listed if listed.name in ticked]
             made = adoption.adopt(
                 provider, actor=request.user, models=models, with_prices=request.user.has_perm("catalog.add_price")
             )
+        except SecretUnreadable:
+            messages.error(request, _UNREADABLE)
+            return
         except ValidationError as error:
             messages.error(request, " ".join(error.messages))
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from apps.domain.providers import registry
 
 if TYPE_CHECKING:
+    from apps.domain.providers.vendor import Vendor
     from apps.domain.snapshot import Deployment
 
 _EMBEDDINGS = "openai_embeddings"  # the callers' one protocol of embeddings
@@ -20,14 +21,20 @@ _EMBEDS = {
 }
 
 
+def embeds_in(vendor: Vendor, protocol: str) -> str | None:
+    """In which protocol a provider of that vendor is asked for embeddings that was set up with `protocol`. None: in
+    none."""
+    embeds = _EMBEDS.get(protocol)
+    return embeds if embeds in vendor.paths else None
+
+
 def protocol_of(deployment: Deployment, *, client: str) -> str | None:
     """The upstream's for a caller of `client`: the caller's own where the vendor speaks it too, so that bytes can be
     relayed. None: it cannot serve such a call."""
     provider = deployment.provider
     vendor = registry.vendor(provider.vendor)
     if client == _EMBEDDINGS:
-        embeds = _EMBEDS.get(provider.protocol)
-        return embeds if embeds in vendor.paths else None
+        return embeds_in(vendor, provider.protocol)
     if deployment.protocol:
         return deployment.protocol
     if client in vendor.beside:
