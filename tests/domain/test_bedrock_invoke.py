@@ -375,4 +375,4 @@ def test_what_bedrock_would_have_to_fetch_is_refused_in_the_callers_words(is_res
     asked = registry.CLIENTS["openai_responses"].read_request(json.dumps({"model": "m", "input": items}).encode())
     with pytest.raises(errors.InvalidRequest, match="no images by URL") as caught:
         exchange.open(asked, TARGET)
-    assert caught.value.param
+    assert caught.value.param == "input"

@@ -330,7 +330,7 @@ def _endless(upstream: str, kind: str) -> bytes:
     if upstream in BINARY:
         return {
             "line": frames.message({":message-type": "event", ":event-type": "new"}, b"{}") + filler,
-            "event": _frame(5 << 20, 0) + filler,
+            "event": _frame(1 << 30, 0) + filler,
             "comments": frames.event("something", {"p": "x" * (1 << 18)}),
             "nothing": filler,
         }[kind]

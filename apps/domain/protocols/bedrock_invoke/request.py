@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from apps.domain import chat
-from apps.domain.errors import InvalidRequest
+from apps.domain.errors import Unfit
 from apps.domain.protocols.anthropic_messages import models, request
 from apps.domain.protocols.contract import Target
 
@@ -29,12 +29,11 @@ def write_request(asked: chat.ChatRequest, target: Target) -> bytes:
 
 
 def _check_sources(blocks: Iterable[chat.Block]) -> None:
-    """Bedrock fetches nothing. Raises InvalidRequest."""
+    """Bedrock fetches nothing. Raises Unfit."""
     for block in blocks:
         match block:
             case chat.ToolResult(content=content):
                 _check_sources(content)
             case chat.Image(source=source) | chat.Document(source=source) if source.kind == "url":
                 what = "images" if isinstance(block, chat.Image) else "documents"
-                reason = f"messages: this model takes no {what} by URL; send their bytes in base64"
-                raise InvalidRequest(reason, param="messages")
+                raise Unfit("messages", f"this model takes no {what} by URL; send their bytes in base64")
