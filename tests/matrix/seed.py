@@ -41,7 +41,9 @@ def seed(simulator_url: str) -> dict[str, Any]:
     tenant = tenants.create_tenant(actor=alice, name="Acme", owner=alice)
     project = tenants.create_project(tenant, actor=alice, name="Rockets")
     catalog.allow_network(actor=alice, cidr="127.0.0.0/8")
-    for name, (protocol, upstream, capabilities) in UPSTREAMS.items():
+    # What is answered 429 rests for a while: that has providers of its own.
+    busy = {f"busy-{name}": said for name, said in UPSTREAMS.items()}
+    for name, (protocol, upstream, capabilities) in (UPSTREAMS | busy).items():
         provider = catalog.create_provider(
             actor=alice, name=name, vendor="simulated", protocol=protocol, base_url=simulator_url
         )
