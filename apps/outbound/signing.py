@@ -22,6 +22,7 @@ _SERVICE = "bedrock"
 _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 # Seconds. botocore renews what the machine's role gives it a quarter of an hour before it ends.
 _ROLE_KEPT = 60.0
+_NONE_KEPT = 5.0  # that there is none: finding that out may take as long, and one call at a time asks
 
 
 def warm() -> None:
@@ -77,7 +78,12 @@ class _Role:
         self._until = 0.0
 
     def known(self) -> bedrock.AccessKey | None:
-        return self._key if time.monotonic() < self._until else None
+        """Raises UpstreamAuth where there was none a moment ago."""
+        if time.monotonic() >= self._until:
+            return None
+        if self._key is None:
+            raise _nobody()
+        return self._key
 
     def find(self) -> bedrock.AccessKey:
         """Blocks. Raises UpstreamAuth."""
@@ -90,12 +96,17 @@ class _Role:
                 found = _session().get_credentials()
                 frozen = found.get_frozen_credentials() if found is not None else None
             except BotoCoreError as fault:
+                self._keep(None, seconds=_NONE_KEPT)
                 raise _nobody() from fault
             if frozen is None or not frozen.access_key:
+                self._keep(None, seconds=_NONE_KEPT)
                 raise _nobody()
-            self._key = bedrock.AccessKey(frozen.access_key, frozen.secret_key, frozen.token)
-            self._until = time.monotonic() + _ROLE_KEPT
-            return self._key
+            key = bedrock.AccessKey(frozen.access_key, frozen.secret_key, frozen.token)
+            self._keep(key, seconds=_ROLE_KEPT)
+            return key
+
+    def _keep(self, key: bedrock.AccessKey | None, *, seconds: float) -> None:
+        self._key, self._until = key, time.monotonic() + seconds
 
 
 @lru_cache(maxsize=1)

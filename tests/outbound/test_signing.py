@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -165,6 +166,18 @@ async def test_a_machine_without_a_role_is_our_fault_and_reaches_nobody(machine)
         await signed(secret="role")
     assert raised.value.retryable
     assert not raised.value.reached
+
+
+async def test_that_there_is_no_role_is_found_out_once_for_all_calls_of_a_moment(machine, monkeypatch, tmp_path):
+    asked, config = tmp_path / "asked", tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process = {tmp_path / 'find'}\n")
+    (tmp_path / "find").write_text(f"#!/bin/sh\necho once >> {asked}\nexit 1\n")
+    (tmp_path / "find").chmod(0o700)
+    machine()
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    found = await asyncio.gather(*(signed(secret="role") for _ in range(8)), return_exceptions=True)
+    assert {type(one) for one in found} == {errors.UpstreamAuth}
+    assert asked.read_text().count("once") == 1
 
 
 def test_every_part_of_an_access_key_is_cut_from_what_is_said():
