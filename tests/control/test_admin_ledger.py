@@ -11,8 +11,10 @@ from django.utils import timezone
 from msgspec.structs import replace
 
 from apps.domain import ids, money
+from apps.domain.protocols import registry
 from apps.domain.tokens import TokenUsage
 from apps.usage import ledger, repricing, rollups, services
+from apps.usage.admin.entries import SPOKEN
 from apps.usage.models import Entry, Kind
 from tests import factories
 from tests.control.desk import Desk
@@ -267,3 +269,12 @@ def test_what_is_uncertain_stands_on_the_first_page_until_it_is_resolved(desk, c
     assert card()["link"] == desk.url("usage_unconfirmed_changelist")
     services.resolve(entry, actor=desk.user, cost="nothing")
     assert (card()["figure"], card()["note"], card()["bad"]) == ("0", "every cost is known", False)
+
+
+def test_every_dialect_has_a_name_for_people():
+    assert SPOKEN.keys() == registry.CLIENTS.keys() | registry.UPSTREAMS.keys()
+
+
+def test_the_page_names_both_dialects(desk, call):
+    made = call(client_protocol="prompt", upstream_protocol="ollama_chat")
+    assert "POST /chat, Ollama upstream" in desk.text("usage_entry_change", made.pk)

@@ -35,6 +35,16 @@ TONES = {
     "interrupted": "bad",
 }
 
+# Beside what a provider may be set up for: what only callers speak, and what only embeddings are asked in.
+SPOKEN = {
+    **dict(Protocol.choices),
+    "openai_completions": "OpenAI Completions",
+    "openai_embeddings": "OpenAI Embeddings",
+    "prompt": "POST /chat",
+    "ollama_embed": "Ollama's embeddings",
+    "bedrock_embed": "Bedrock's embeddings",
+}
+
 
 @admin.register(Entry)
 class EntryAdmin(GrowingAdmin):
@@ -138,8 +148,7 @@ class EntryAdmin(GrowingAdmin):
 
     @display(description="Spoken")
     def shown_dialects(self, entry: Entry) -> str:
-        names = dict(Protocol.choices)
-        client, upstream = (names.get(name, name) for name in (entry.client_protocol, entry.upstream_protocol))
+        client, upstream = (SPOKEN.get(name, name) for name in (entry.client_protocol, entry.upstream_protocol))
         spoken = client if client == upstream else f"{client}, {upstream} upstream"
         return f"{spoken}, {'streamed' if entry.stream else 'not streamed'}"
 
