@@ -161,6 +161,15 @@ def test_an_answer_that_was_cut_is_incomplete_and_its_last_item_too(stop, status
     assert json.loads(answered(Text("Hi"), stop_reason=stop))["output"][0]["status"] == status
 
 
+@pytest.mark.parametrize(("name", "piece"), [("patch", '{"input":"*** Begin'), ("local_shell", '{"command":["rm"')])
+def test_a_call_that_was_cut_and_cannot_be_told_half_is_never_told_whole(name, piece):
+    cut = [BlockStarted(0, ToolUse("c", name, "")), ArgumentsDelta(0, piece), BlockStopped(0)]
+    stream = events_of(told(*cut, Finished("max_tokens", usage=COUNTED), tools=TOOLS))
+    assert "response.output_item.done" not in [name for name, _ in stream]
+    assert stream[-1][1]["response"]["output"] == []
+    assert stream[-1][1]["response"]["status"] == "incomplete"
+
+
 def test_a_refusal_is_a_part_of_its_own():
     for content in ((Text("No."),), ()):
         whole = json.loads(answered(*content, refusal="No.", stop_reason="refusal"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from apps.domain import errors, eventstream
 from apps.domain.protocols import refusal
 
@@ -84,8 +82,5 @@ def _text(raw: Any) -> str:
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
-    try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
+    raw = refusal.decoded(body)
     return raw if isinstance(raw, dict) else {}

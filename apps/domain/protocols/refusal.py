@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -66,6 +66,14 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told
         param=told.param,
         code=OVERFLOW if overflows(told) else told.code,
     )
+
+
+def decoded(body: bytes) -> Any:
+    """What a body says; None where it is no JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def overflows(told: Told) -> bool:

@@ -65,7 +65,7 @@ def stream_error(error: errors.GatewayError, *, request_id: str) -> bytes:
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-    return refusal.classify(status, headers, body, told=_told(_decoded(body)))
+    return refusal.classify(status, headers, body, told=_told(refusal.decoded(body)))
 
 
 def read_stream_error(raw: Any) -> errors.UpstreamError:
@@ -123,10 +123,3 @@ def _type(raw: Any) -> str:
     error = raw.get("error") if isinstance(raw, dict) else None
     type_ = error.get("type") if isinstance(error, dict) else None
     return type_ if isinstance(type_, str) else ""
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None

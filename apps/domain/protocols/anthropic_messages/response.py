@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import chat, errors, estimate
+from apps.domain.protocols import refusal
 from apps.domain.protocols.anthropic_messages import blocks, error, names, stops, usage, wire
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.tokens import NOTHING
@@ -109,10 +110,7 @@ def _unwrapped(block: chat.Block) -> chat.Block:
 
 def instead(body: bytes) -> errors.UpstreamError:
     """What a body under status 200 that is no Message stands for."""
-    try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raw = None
+    raw = refusal.decoded(body)
     if isinstance(raw, dict) and isinstance(raw.get("error"), dict):
         return error.read_stream_error(raw)
     return errors.UpstreamBroken("the provider's answer is no message")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from apps.domain import errors
 from apps.domain.protocols import refusal
 
@@ -21,10 +19,7 @@ _STATUSES = (
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-    try:
-        raw = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raw = None
+    raw = refusal.decoded(body)
     error = refusal.classify(status, headers, body, told=_told(raw.get("error") if isinstance(raw, dict) else None))
     error.body = None  # no caller speaks this dialect
     return error

@@ -58,7 +58,7 @@ def stream_error(error: errors.GatewayError, *, request_id: str) -> bytes:
 
 
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-    told = _told(_decoded(body))
+    told = _told(refusal.decoded(body))
     if status == _TOO_MANY and told.code == "insufficient_quota":
         return errors.UpstreamAuth(_CREDIT, upstream_status=status)
     return refusal.classify(status, headers, body, told=told)
@@ -98,13 +98,6 @@ def _message(error: errors.GatewayError) -> str:
     if isinstance(error, errors.ModelNotFound) and name != error.message:
         return f"The model `{name}` does not exist or you do not have access to it."
     return error.message
-
-
-def _decoded(body: bytes) -> Any:
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _told(raw: Any) -> refusal.Told:

@@ -31,6 +31,7 @@ from apps.domain.events import (
     ThinkingDelta,
 )
 from apps.domain.protocols.contract import ClientCall
+from apps.domain.protocols.openai_chat.answer import is_object
 from apps.domain.protocols.openai_responses import answer, error, names, tools, wire
 
 KEEPALIVE = b": keepalive\n\n"
@@ -191,6 +192,8 @@ class Encoder:
                 frames, raw = self._close_text(item, status) if item.pieces else (b"", None)
             case Thinking() | RedactedThinking():
                 frames, raw = self._close_thinking(item)
+            case _ if status == "incomplete" and _is_spoiled(item):
+                return b""
             case _:
                 frames, raw = self._close_call(item, status)
         if raw is None:
@@ -247,6 +250,11 @@ class Encoder:
     def _fail(self, fault: GatewayError) -> bytes:
         response = self._frame.write("failed", self._output, error=error.failed(fault))
         return self._lifecycle("response.failed", response)
+
+
+def _is_spoiled(item: _Item) -> bool:
+    """A call cut in the middle, of a kind that cannot be told half: its caller would carry out what is not meant."""
+    return item.promised is not None and item.promised.kind != "function" and not is_object(item.text)
 
 
 def _prepare(item: _Item, kind: str, place: wire.Object, *, tail: bytes = b"") -> None:
