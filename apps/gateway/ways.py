@@ -62,7 +62,7 @@ def candidates(ctx: RequestContext) -> list[plan.Try]:
         turns=_turns,
         rests=cooling.seconds if cooling else None,
         prefers=_prefers(ctx),
-        priced_only=bool(ctx.budgets),
+        priced_only=bool(ctx.budgets) and ctx.wire.operation != "count",  # which costs nothing
     )
     if not candidates:
         raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)

@@ -9,6 +9,8 @@ import threading
 import anthropic
 import pytest
 
+from apps.catalog import services as catalog
+from apps.catalog.models import Deployment
 from apps.usage.models import Entry
 from tests.gateway.calls import MESSAGES, anthropic_error, ask, openai_error
 from tests.gateway.upstreams import upstream
@@ -45,6 +47,16 @@ def test_counting_is_free(gateway, world):
     assert ask(gateway, PATH, change=UNCAPPED).status_code == 200
     gateway.settle()
     assert not Entry.objects.exists()
+
+
+def test_what_has_no_price_can_be_counted_under_a_budget(gateway, world):
+    priced = Deployment.objects.get(model__name="claude-test")
+    model = world.model("claude-free")
+    catalog.create_deployment(model, actor=world.alice, provider=priced.provider, upstream_model="claude-upstream")
+    world.budget(tenant=world.tenant, amount=10**9)
+    gateway.refresh()
+    assert ask(gateway, PATH, model="claude-free", change=UNCAPPED).status_code == 200
+    anthropic_error(ask(gateway, "/v1/messages", model="claude-free"), 529, "overloaded_error")
 
 
 def test_no_count_is_made_up(gateway):
