@@ -174,7 +174,7 @@ def test_as_many_vectors_come_back_as_texts_went_out(count):
 @pytest.mark.parametrize("upstream", [OPENAI, OLLAMA, BEDROCK])
 @pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"[]", b"{}", b"null", b"\xff", b"[" * 99_999])
 def test_a_garbled_answer_is_the_upstreams_fault(upstream, body):
-    running = opened(call(), upstream)
+    running = opened(call(), upstream, model="embed")
     with pytest.raises(errors.UpstreamBroken):
         running.answer(body)
     assert not running.seen.finished
@@ -226,6 +226,7 @@ def test_titan_gets_one_text_and_counts():
         ({"input": [1, 2]}, TITAN, "input"),
         ({"input": [[1], [2]]}, COHERE, "input"),
         ({"dimensions": 256}, "amazon.titan-embed-text-v1", "dimensions"),
+        ({}, "us.anthropic.claude-sonnet-4-6", "model"),
     ],
 )
 def test_what_a_model_of_bedrocks_cannot_take_is_refused_by_name(fields, model, param):

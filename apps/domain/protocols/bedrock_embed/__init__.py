@@ -36,6 +36,8 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 def write_request(asked: EmbeddingRequest, target: Target) -> bytes:
     """Raises InvalidRequest for what the model cannot be given. What does not fit is refused, not cut in silence."""
+    if "embed" not in target.model and not target.model.startswith("arn:"):  # which does not tell its model
+        raise InvalidRequest("This model gives no embeddings.", param="model")
     if asked.tokens:
         raise InvalidRequest("Invalid 'input': this model takes text, not tokens.", param="input", code="invalid_type")
     body = _cohere(asked) if "cohere" in target.model else _titan(asked, target)
