@@ -24,7 +24,7 @@ from apps.usage.models import Entry
 from apps.usage.records import Checkpoint
 from tests.money.books import NOW, budget, rule, standing, window
 from tests.money.calls import CARD, intent, outcome
-from tests.money.victim import RESERVED
+from tests.money.victim import PINNED, RESERVED
 
 ROOT = Path(__file__).resolve().parents[2]
 ENOUGH = 60
@@ -72,6 +72,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(acme, folder, round_):
     assert recovered.posted == len(rows)
     assert recovered.unconfirmed > 0
     assert intents.keys() <= rows.keys()
+    assert {row.pinned_id for row in rows.values()} == {PINNED}
     for request, cost in outcomes.items():
         assert (rows[request].state, rows[request].cost_nano) == ("settled", cost)
     for request in intents.keys() - outcomes.keys():

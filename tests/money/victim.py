@@ -15,6 +15,7 @@ from apps.usage.journal import Journal
 from tests.money.calls import intent, outcome
 
 RESERVED = 1_000_000
+PINNED = 7  # an endpoint
 
 
 async def main(folder: str, windows: tuple[int, ...], leases: tuple[int, ...]) -> None:
@@ -26,7 +27,7 @@ async def main(folder: str, windows: tuple[int, ...], leases: tuple[int, ...]) -
 async def _caller(journal: Journal, windows: tuple[int, ...], leases: tuple[int, ...]) -> None:
     dice = random.Random()
     while True:
-        record = intent(windows=windows, leases=leases, reserved=RESERVED)
+        record = intent(windows=windows, leases=leases, reserved=RESERVED, pinned_id=PINNED)
         await journal.intent(record)
         print("i", record.request_id, RESERVED, flush=True)
         if dice.random() < 0.3:
