@@ -47,7 +47,7 @@ class EndpointForm(forms.ModelForm):
             "name": "It is reached under “/e/” and this name. Under another one, programs and keys find it no more.",
             "model": "What answers, whatever callers ask for. Its tenants confine it here too.",
             "is_enabled": "A disabled one is unknown to callers, and its port is closed.",
-            "port": "Opened and closed while the server runs. It speaks plain HTTP. Empty: none.",
+            "port": "Opened a second or two after saving, without a restart. It speaks plain HTTP. Empty: none.",
             "address": "An address of the server's machine. Empty: what the server itself listens on.",
         }
 
