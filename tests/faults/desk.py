@@ -27,6 +27,9 @@ PRICE = {
 MODELS = {  # the name callers use: the dialect of its upstream. Two deployments each, so that there is a second try.
     "claude": "anthropic_messages",
     "gpt": "openai_chat",
+    # For calls that the provider limits: their credentials are set aside for a while, and nobody else's.
+    "claude-limited": "anthropic_messages",
+    "gpt-limited": "openai_chat",
 }
 # Only its answers cost something: one that is as long as its caller allows costs what was reserved, to the nano-USD.
 EXACT = "exact"

@@ -155,7 +155,7 @@ def _call(dice: random.Random, *, obeys: bool) -> dict[str, Any]:
         script = dice.choice(("ignore-max,tokens-150,pace-3", "cache"))
     return {
         "key": dice.randrange(KEYS),
-        "model": dice.choice(("claude", "gpt")),
+        "model": dice.choice(("claude", "gpt")) + ("-limited" if script.startswith("429") else ""),
         "dialect": dice.choice(("anthropic", "openai")),
         "stream": dice.random() < 0.75,
         "script": script,

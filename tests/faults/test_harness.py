@@ -27,7 +27,15 @@ def every_kind(key: str) -> list[Ask]:
     """Each script, from both upstreams in both dialects, streamed and not, to callers that stay and that leave."""
     kinds = itertools.product(SCRIPTS, ("claude", "gpt"), ("openai", "anthropic"), (True, False), ("", "rst"))
     return [
-        Ask(key, model=model, dialect=dialect, stream=stream, script=script, leave=leave, after=2)
+        Ask(
+            key,
+            model=f"{model}-limited" if script == "429" else model,
+            dialect=dialect,
+            stream=stream,
+            script=script,
+            leave=leave,
+            after=2,
+        )
         for script, model, dialect, stream, leave in kinds
     ]
 
