@@ -9,7 +9,7 @@ from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, P
 from tests import factories
 from tests.control.desk import errors
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 SECRET = "sk-ant-a-secret-of-the-provider"
 ANTHROPIC = "https://api.anthropic.com"
 

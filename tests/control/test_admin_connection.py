@@ -13,7 +13,7 @@ from tests import factories
 from tests.control.desk import Desk
 from tests.servers import Simulator, start_simulator
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 TEST = "catalog_provider_test_connection"
 ADOPT = "catalog_provider_add_models"
 SECRET = "sk-a-secret-of-the-provider"

@@ -23,7 +23,7 @@ from tests import factories
 from tests.control.desk import Desk, errors
 from tests.money.calls import intent, outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 BASE = "http://127.0.0.1:8000"
 
 

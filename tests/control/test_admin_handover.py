@@ -15,7 +15,7 @@ from apps.keys.selectors import principal
 from tests import factories
 from tests.control.desk import Desk
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 @pytest.fixture

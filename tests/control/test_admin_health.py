@@ -9,7 +9,7 @@ import pytest
 from apps.catalog.models import Health, Provider
 from tests import factories
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NEVER = {"last_check_ms": None}
 UP = {"last_check_ms": 12}
 FAILING = UP | {"consecutive_failures": 1}

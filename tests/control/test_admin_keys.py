@@ -14,7 +14,7 @@ from apps.keys.selectors import principal
 from tests import factories
 from tests.control.desk import Desk, errors
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 HOUR = datetime.timedelta(hours=1)
 
 

@@ -16,7 +16,7 @@ from apps.domain import keys as format_of_keys
 from apps.keys.models import KeySecret
 from tests import factories
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 SECRET = "sk-ant-canary-0123456789abcdef"
 
 

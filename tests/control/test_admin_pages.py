@@ -31,6 +31,7 @@ def rows(db):
     return world.one_of_everything()
 
 
+@pytest.mark.once
 def test_the_world_has_a_row_of_every_registered_model(rows):
     assert {model._meta.label for model in MODELS} - {model._meta.label for model in rows} == set()
 
@@ -69,6 +70,7 @@ def test_a_row_that_is_not_there_is_no_error_of_ours(model, desk):
         assert desk.get(page(model, kind), missing).status_code in (302, 403), kind
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_every_choice_of_a_row_can_be_searched(model, desk, rows):
     registered = admin.site._registry[model]
@@ -91,6 +93,7 @@ def test_every_filter_of_a_list_can_be_used(model, desk, rows):
         assert desk.get(page(model, "changelist"), **values).status_code == 200, name
 
 
+@pytest.mark.once
 def test_nobody_sees_anything_without_signing_in(rows):
     for model, row in rows.items():
         for kind, arguments in (("changelist", []), ("add", []), ("change", [row.pk]), ("delete", [row.pk])):
@@ -99,6 +102,7 @@ def test_nobody_sees_anything_without_signing_in(rows):
             assert response["location"].startswith("/admin/login/")
 
 
+@pytest.mark.once
 def test_signing_in_leads_to_the_first_page(operator):
     operator.set_password("a good password")
     operator.save()
@@ -109,6 +113,7 @@ def test_signing_in_leads_to_the_first_page(operator):
     assert "Spend today" in response.content.decode()
 
 
+@pytest.mark.once
 def test_every_link_of_the_menu_and_of_the_first_page_leads_somewhere(desk, rows):
     text = desk.text("index")
     links = {link.replace("&amp;", "&") for link in re.findall(r'href="(/admin/[^"#]*)"', text)}
@@ -126,6 +131,7 @@ def test_links_of_panels_lead_to_lists_that_are_filtered(desk, rows):
             assert desk.client.get(panel.link).status_code == 200, panel
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("payload", [SCRIPT, IMAGE])
 def test_what_people_typed_is_shown_as_text(desk, payload):
     rows = world.one_of_everything(payload, actor=desk.user)
@@ -139,6 +145,7 @@ def test_what_people_typed_is_shown_as_text(desk, payload):
     assert not [text for text in pages if payload in text]
 
 
+@pytest.mark.once
 def test_money_is_shown_in_dollars_on_every_page(desk, rows):
     nano = re.compile(r"(?<![\d-])(100000000000|42000000000|3000000000|15000000000|105000)(?!\d)")
     for model, row in rows.items():
@@ -148,12 +155,14 @@ def test_money_is_shown_in_dollars_on_every_page(desk, rows):
     assert "$42.00 of $100.00" in desk.text("index")
 
 
+@pytest.mark.once
 def test_what_is_not_for_operators_is_not_offered(desk):
     labels = set(NAMES)
     assert not {label for label in labels if label.startswith(("axes.", "auth.", "sessions."))}
     assert not labels & {"django_celery_beat.SolarSchedule", "django_celery_beat.ClockedSchedule"}
 
 
+@pytest.mark.once
 def test_a_form_without_its_token_is_refused(operator):
     desk = Desk(operator, enforce_csrf_checks=True)
     tenant = factories.tenant()

@@ -13,7 +13,7 @@ from apps.audit.models import Record
 from tests import factories
 from tests.control.desk import Desk, errors
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 PASSWORD = "correct horse battery"
 
 

@@ -10,7 +10,7 @@ from apps.domain.providers import registry
 from tests import factories
 from tests.control.desk import Desk, errors
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 ADD = "catalog_provider_add"
 SECRET = "sk-ant-a-secret-of-the-provider"
 USUAL = {"name", "base_url", "tags", "is_enabled", "on_disconnect", "check_interval_seconds", "max_failures", "secret"}

@@ -12,7 +12,7 @@ from apps.catalog.models import Price
 from tests import factories
 from tests.control.desk import errors
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def actions(*, by) -> list[str]:

@@ -12,7 +12,7 @@ from tests import factories
 from tests.control.desk import Desk, errors
 from tests.money.calls import intent, outcome
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def actions(*, by) -> list[str]:

@@ -22,7 +22,7 @@ from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, openai_error
 from tests.gateway.upstreams import MESSAGE
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 KEYS = ("simulated-secret-key", "bad-key", "first-good-key", "second-good-key", "its-own-good-key")
 
 
@@ -195,7 +195,6 @@ def test_no_key_is_ever_told_or_written_down(gateway, world, caplog):
         assert not any(secret in told for secret in KEYS)
 
 
-@pytest.mark.once
 def test_who_runs_it_sees_what_rests(gateway, world, monkeypatch):
     replace_main(world, "claude-test", "bad-key")
     gateway.refresh()

@@ -28,7 +28,7 @@ from tests.gateway.calls import ANTHROPIC, OPENAI
 from tests.gateway.sockets import call, read_until, rest
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 MODELS = {ANTHROPIC: "claude", OPENAI: "gpt"}
 HOUR = 3600.0

@@ -16,7 +16,7 @@ from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, frames
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, ask
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 CALLS = {"dialect": "anthropic_messages", "model": "claude-test", "outcome": "ok"}
 

@@ -35,6 +35,7 @@ def change(gateway, endpoint, **fields) -> None:
     gateway.refresh()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", [ANTHROPIC, OPENAI, "/anthropic/v1/messages"])
@@ -51,12 +52,14 @@ def test_every_dialect_gets_the_endpoints_model(gateway, simulator, endpoint, pa
     assert entry.cost_nano == gateway.world.price_of("claude-test", entry)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", sorted(routes.COMPLETIONS))
 def test_there_is_every_path_that_there_is_without_a_pin(gateway, endpoint, path):
     response = gateway.client.post(f"/e/sonnet{path}", content=b"[]", headers={"x-api-key": gateway.world.key})
     assert response.status_code == 400, response.text
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("asked", [*ASKED.values(), None], ids=[*ASKED, "absent"])
 @pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
 def test_what_the_caller_asks_for_does_not_matter(gateway, endpoint, path, asked):
@@ -66,11 +69,13 @@ def test_what_the_caller_asks_for_does_not_matter(gateway, endpoint, path, asked
     assert Entry.objects.get().model_name == "claude-test"
 
 
+@pytest.mark.once
 def test_a_translated_answer_says_the_endpoints_model(gateway, endpoint):
     response = ask(gateway, f"/e/sonnet{OPENAI}", model="whatever")
     assert response.json()["model"] == "claude-test"
 
 
+@pytest.mark.once
 def test_but_for_the_model_the_body_is_relayed_to_the_byte(gateway, world):
     odd = b'{ "max_tokens":64,"x_unknown" : [1,  2.50], "model":"%b" ,"messages": [{"content":"hi", "role":"user"}]}'
     heard = []
@@ -82,6 +87,7 @@ def test_but_for_the_model_the_body_is_relayed_to_the_byte(gateway, world):
     assert heard == [odd % b"claude-there"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("way", WAYS)
 def test_the_list_of_models_is_of_one(gateway, endpoint, way):
     prefix, headers = WAYS[way]
@@ -93,6 +99,7 @@ def test_the_list_of_models_is_of_one(gateway, endpoint, way):
     assert len(gateway.client.get("/v1/models", headers={"x-api-key": gateway.world.key}).json()["data"]) == 2
 
 
+@pytest.mark.once
 def test_two_endpoints_do_not_know_of_each_other(gateway, endpoint):
     pin(gateway, "gpt", "gpt-test", hosts=["gpt.example"])
     gateway.refresh()
@@ -101,6 +108,7 @@ def test_two_endpoints_do_not_know_of_each_other(gateway, endpoint):
     assert ask(gateway, f"/e/gpt{OPENAI}", headers=HOST).status_code == 404, "a host's caller cannot leave it"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", ["/admin/", "/", "/health/live", "/metrics", "/static/weir.svg", "/settings"])
 def test_behind_a_pin_there_is_nothing_but_the_data_plane(gateway, endpoint, path):
     for prefix, headers in WAYS.values():
@@ -109,15 +117,18 @@ def test_behind_a_pin_there_is_nothing_but_the_data_plane(gateway, endpoint, pat
         assert response.headers["content-type"] == "application/json"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("host", ["SONNET.Example", "sonnet.example.", "sonnet.example:1"])
 def test_a_host_name_is_known_however_it_is_spelt(gateway, endpoint, host):
     assert ask(gateway, OPENAI, model="x", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.once
 def test_another_host_is_as_before(gateway, endpoint):
     openai_error(ask(gateway, OPENAI, model="no-such", headers={"host": "other.example"}), 404)
 
 
+@pytest.mark.once
 def test_a_disabled_endpoint_is_as_one_that_there_never_was(gateway, endpoint):
     before = ask(gateway, f"/e/nobody{ANTHROPIC}")
     assert "nobody" in anthropic_error(before, 404, "not_found_error")
@@ -127,6 +138,7 @@ def test_a_disabled_endpoint_is_as_one_that_there_never_was(gateway, endpoint):
     assert ask(gateway, ANTHROPIC, headers=HOST).status_code == 200, "nothing is pinned under the name any more"
 
 
+@pytest.mark.once
 def test_a_wrong_base_url_is_told_the_endpoints_own(gateway, endpoint, settings):
     message = anthropic_error(ask(gateway, "/e/sonnet/messages"), 404, "not_found_error")
     assert f"{settings.WEIR_BASE_URL}/e/sonnet" in message
@@ -134,12 +146,14 @@ def test_a_wrong_base_url_is_told_the_endpoints_own(gateway, endpoint, settings)
     assert "http://sonnet.example:8443/v1" in told["message"]
 
 
+@pytest.mark.once
 def test_without_its_model_an_endpoint_has_none(gateway, endpoint):
     catalog.update_model(endpoint.model, actor=gateway.world.alice, is_enabled=False)
     gateway.refresh()
     assert "claude-test" in anthropic_error(ask(gateway, f"/e/sonnet{ANTHROPIC}"), 404, "not_found_error")
 
 
+@pytest.mark.once
 def test_the_models_tenants_confine_it_here_too(gateway, endpoint):
     from apps.tenants import services as tenants
 
@@ -154,6 +168,7 @@ def test_the_models_tenants_confine_it_here_too(gateway, endpoint):
 # --- who may call ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 def test_a_network_that_is_not_listed_is_refused_in_the_callers_dialect(gateway, endpoint, costs_nothing):
     change(gateway, endpoint, networks=["192.0.2.0/24"])
     message = anthropic_error(ask(gateway, f"/e/sonnet{ANTHROPIC}"), 403, "permission_error")
@@ -162,6 +177,7 @@ def test_a_network_that_is_not_listed_is_refused_in_the_callers_dialect(gateway,
     assert gateway.client.get("/e/sonnet/v1/models").status_code == 403
 
 
+@pytest.mark.once
 def test_a_listed_network_is_served_and_others_ways_are_not_confined(gateway, endpoint):
     change(gateway, endpoint, networks=["192.0.2.0/24", "127.0.0.0/8"])
     assert ask(gateway, f"/e/sonnet{ANTHROPIC}").status_code == 200
@@ -169,6 +185,7 @@ def test_a_listed_network_is_served_and_others_ways_are_not_confined(gateway, en
     assert ask(gateway, ANTHROPIC).status_code == 200
 
 
+@pytest.mark.once
 def test_a_key_may_be_confined_to_a_pinned_endpoint(gateway, endpoint):
     pin(gateway, "gpt", "gpt-test")
     gateway.refresh()
@@ -183,6 +200,7 @@ def test_a_key_may_be_confined_to_a_pinned_endpoint(gateway, endpoint):
     openai_error(ask(gateway, f"/e/sonnet{OPENAI}", key=by_kind), 403)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("way", WAYS)
 def test_an_endpoint_has_origins_of_its_own(gateway, endpoint, way, settings):
     prefix, headers = WAYS[way]

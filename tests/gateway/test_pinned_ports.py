@@ -20,7 +20,7 @@ from tests.gateway.conftest import Gateway
 from tests.servers import until
 from tests.services import free_port
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 class Ported(Gateway):

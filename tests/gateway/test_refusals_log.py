@@ -14,7 +14,7 @@ from gateway_site import logs
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.fixture

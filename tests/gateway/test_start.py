@@ -11,7 +11,7 @@ from apps.gateway import configuration, engine, entrance
 from tests.gateway.calls import ANTHROPIC, ask
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 async def test_a_start_that_failed_leaves_nothing_that_stops_the_next(world, monkeypatch):

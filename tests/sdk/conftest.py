@@ -15,7 +15,7 @@ from tests.sdk.callers import resolved
 from tests.sdk.gateways import SERVERS, Gateway, seeded, start_gateway
 from tests.servers import Simulator, start_simulator
 
-CLIENTS = ("sync", "async")
+CLIENTS = {"uvicorn": "async", "daphne": "sync"}  # each server with one kind of client
 UPSTREAMS = {"claude-test": "anthropic", "gpt-test": "openai"}
 
 
@@ -56,17 +56,21 @@ def upstream(model: str) -> str:
     return UPSTREAMS[model]
 
 
-@pytest.fixture(params=CLIENTS)
+@pytest.fixture
 async def claude(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Any]:
-    kind = anthropic.Anthropic if request.param == "sync" else anthropic.AsyncAnthropic
+    kind = anthropic.Anthropic if _client(request) == "sync" else anthropic.AsyncAnthropic
     client = kind(api_key=gateway.key, base_url=gateway.base_url, max_retries=0)
     yield client
     await resolved(client.close())
 
 
-@pytest.fixture(params=CLIENTS)
+@pytest.fixture
 async def gpt(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Any]:
-    kind = openai.OpenAI if request.param == "sync" else openai.AsyncOpenAI
+    kind = openai.OpenAI if _client(request) == "sync" else openai.AsyncOpenAI
     client = kind(api_key=gateway.key, base_url=f"{gateway.base_url}/v1", max_retries=0)
     yield client
     await resolved(client.close())
+
+
+def _client(request: pytest.FixtureRequest) -> str:
+    return CLIENTS[request.node.callspec.params["gateway"]]
