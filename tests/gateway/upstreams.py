@@ -52,6 +52,7 @@ def upstream(
                 self.request.recv(65536)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Visit) as server:
+        server.daemon_threads = True  # one may wait as long as the gateway keeps its connection
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
