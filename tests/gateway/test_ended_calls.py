@@ -146,9 +146,11 @@ def test_streams_of_other_keys_go_on_and_all_of_one_poll_cost_one_question(gatew
     assert all(STOPPED.encode() in end for end in told)
     assert asked == [[bob.row.public_id]]
     others.settimeout(0.2)
-    assert told_of(others) in (b"", b"event: ping")  # on a busy machine it is time for a frame that keeps it open
+    last = told_of(others)
     for raw in (*mine, others):
         raw.close()
+    # What it began with may come late, and on a busy machine it is time for a frame that keeps it open.
+    assert last in (b"", b"event: content_block_delta", b"event: ping")
 
 
 def test_a_key_that_changes_and_stays_good_ends_nothing(gateway, world, bob):
