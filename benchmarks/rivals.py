@@ -41,6 +41,8 @@ def present() -> tuple[Contender, ...]:
 def litellm(folder: Path, cores: Cores, provider: Server) -> Iterator[Up]:
     models = []
     for name, (dialect, upstream_model) in MODELS.items():
+        if dialect not in LITELLM_VENDORS:
+            continue  # it is raced in its own dialect only
         vendor, path = LITELLM_VENDORS[dialect]
         parameters = {"model": f"{vendor}/{upstream_model}", "api_base": provider.url + path, "api_key": "upstream"}
         models.append({"model_name": name, "litellm_params": parameters})
