@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx2
@@ -14,8 +11,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fidelity.upstream import Upstream, serving
-from tests.sdk.gateways import Gateway, environment, start_gateway
-from tests.servers import ROOT
+from tests.sdk.gateways import Gateway, seeded, start_gateway
 
 settings.register_profile("fidelity", deadline=None, print_blob=True)
 settings.load_profile("fidelity")
@@ -30,17 +26,8 @@ def upstream() -> Iterator[Upstream]:
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Gateway]:
     var = tmp_path_factory.mktemp("gateway") / "var"
-    var.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.fidelity.seed", upstream.url],
-        cwd=ROOT,
-        env={**os.environ, **environment(var)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    running = start_gateway("uvicorn", var=var, key=json.loads(done.stdout.splitlines()[-1])["key"])
+    key = seeded(var, simulator_url=upstream.url, by="tests.fidelity.seed")
+    running = start_gateway("uvicorn", var=var, key=key)
     yield running
     running.process.stop()
 

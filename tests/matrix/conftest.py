@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
-from tests.sdk.gateways import Gateway, environment, start_gateway
-from tests.servers import ROOT, Simulator, start_simulator
+from tests.sdk.gateways import Gateway, seeded, start_gateway
+from tests.servers import Simulator, start_simulator
 
 
 @pytest.fixture(scope="session")
@@ -25,17 +21,8 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> Iterator[Gateway]:
     var = tmp_path_factory.mktemp("gateway") / "var"
-    var.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.matrix.seed", provider.base_url],
-        cwd=ROOT,
-        env={**os.environ, **environment(var)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    running = start_gateway("uvicorn", var=var, key=json.loads(done.stdout.splitlines()[-1])["key"])
+    key = seeded(var, simulator_url=provider.base_url, by="tests.matrix.seed")
+    running = start_gateway("uvicorn", var=var, key=key)
     yield running
     running.process.stop()
 

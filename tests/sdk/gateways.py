@@ -45,11 +45,11 @@ def environment(var: Path) -> dict[str, str]:
     }
 
 
-def seeded(var: Path, *, simulator_url: str) -> str:
-    """Makes a `var` with a migrated and seeded database. Returns the caller's key."""
+def seeded(var: Path, *, simulator_url: str, by: str = "tests.sdk.seed") -> str:
+    """Makes a `var` with a database that is migrated and seeded `by` this module. Returns the caller's key."""
     var.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sdk.seed", simulator_url],
+        [sys.executable, "-m", by, simulator_url],
         cwd=ROOT,
         env={**os.environ, **environment(var)},
         capture_output=True,
