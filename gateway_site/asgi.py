@@ -18,8 +18,9 @@ from apps.status import probes  # noqa: E402
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
     """Django's. A program that asks for one that is not there gets an error that it can read, and no page."""
-    is_lost = _is_program(scope) and not _has_page(scope["path"], method=scope["method"])
-    await (routes.data_plane if is_lost else django_application)(scope, receive, send)
+    is_lost = routes.is_program(scope) and not _has_page(scope["path"])
+    is_for_programs = is_lost or routes.is_knock(scope)
+    await (routes.data_plane if is_for_programs else django_application)(scope, receive, send)
 
 
 async def no_websocket(scope: Any, receive: Any, send: Any) -> None:
@@ -28,15 +29,9 @@ async def no_websocket(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close"})
 
 
-def _is_program(scope: Any) -> bool:
-    """Every browser that asks for a page says that it takes HTML; curl takes anything."""
-    headers = dict(scope["headers"])
-    return b"text/html" not in headers.get(b"accept", b"") or b"json" in headers.get(b"content-type", b"")
-
-
-def _has_page(path: str, *, method: str) -> bool:
+def _has_page(path: str) -> bool:
     if path == "/":
-        return method in ("GET", "HEAD")
+        return False  # what leads from it to the admin is for people
     for candidate in (path, f"{path}/"):
         try:
             resolve(candidate)

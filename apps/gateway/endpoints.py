@@ -70,6 +70,13 @@ async def models(scope: Scope, receive: Receive, send: Send) -> None:
         await answers.fail(ctx, error)
 
 
+async def reached(scope: Scope, receive: Receive, send: Send) -> None:
+    """200 and nothing, whoever asks."""
+    headers = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
 async def wrong_method(scope: Scope, receive: Receive, send: Send, *, allowed: tuple[str, ...]) -> None:
     error = errors.MethodNotAllowed(
         f"{scope['method']} is not allowed here; use {' or '.join(allowed)}", headers=(("allow", ", ".join(allowed)),)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 POST = "POST"
 GET = "GET"
+HEAD = "HEAD"
 
 ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/messages": {POST: endpoints.messages},
@@ -31,6 +32,8 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
 # Below these, the rest of the path is the name of one model (which may hold slashes).
 BELOW = ("/v1/models", "/anthropic/v1/models")
 COMPLETIONS = {path: methods[POST] for path, methods in ROUTES.items() if POST in methods}
+# What clients are given as their base URL, without the slash at its end.
+BASES = frozenset({"", "/v1", "/anthropic", "/anthropic/v1"})
 # SDKs put these after the base URL they were given, right or wrong.
 TAILS = {path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/")}
 
@@ -50,10 +53,25 @@ async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
         await endpoint(scope, receive, send)
     elif method == "OPTIONS":
         await endpoints.preflight(scope, receive, send)
+    elif is_knock(scope):
+        await endpoints.reached(scope, receive, send)
     elif methods is not None:
         await endpoints.wrong_method(scope, receive, send, allowed=tuple(methods))
     else:
         await endpoints.unknown_path(scope, receive, send, meant=meant(scope["path"]))
+
+
+def is_knock(scope: Scope) -> bool:
+    """A program that looks whether there is somebody: Claude Code asks for the head of its base URL as it starts."""
+    if scope["method"] == GET:
+        return scope["path"] == "/" and is_program(scope)
+    return scope["method"] == HEAD and scope["path"].rstrip("/") in BASES
+
+
+def is_program(scope: Scope) -> bool:
+    """Every browser that asks for a page says that it takes HTML; curl takes anything."""
+    headers = dict(scope["headers"])
+    return b"text/html" not in headers.get(b"accept", b"") or b"json" in headers.get(b"content-type", b"")
 
 
 def meant(path: str) -> str | None:

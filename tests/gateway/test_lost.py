@@ -71,6 +71,26 @@ def test_what_is_there_is_there_for_programs_too(gateway, path):
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("base", ["/", "/v1", "/v1/", "/anthropic", "/anthropic/v1"])
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_a_client_that_looks_whether_there_is_somebody_finds_out_and_is_led_nowhere(gateway, base, accept):
+    answer = gateway.client.head(base, headers={"accept": accept})
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "0")
+    assert "location" not in answer.headers
+
+
+def test_the_first_page_is_an_empty_one_for_programs_and_leads_people_to_the_admin(gateway):
+    answer = gateway.client.get("/")
+    assert (answer.status_code, answer.content) == (200, b"")
+    answer = gateway.client.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["location"]) == (302, "/admin/")
+
+
+def test_the_head_of_a_path_that_is_not_there_is_not_found(gateway):
+    assert gateway.client.head("/v1/nowhere").status_code == 404
+    assert gateway.client.head("/v1/messages").status_code == 405
+
+
 def test_a_person_gets_a_page(gateway):
     answer = gateway.client.get("/nowhere", headers={"accept": "text/html"})
     assert answer.status_code == 404

@@ -118,6 +118,14 @@ def test_behind_a_pin_there_is_nothing_but_the_data_plane(gateway, endpoint, pat
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("base", ["", "/", "/v1", "/anthropic"])
+def test_a_client_finds_somebody_behind_a_pin_and_nobody_where_there_is_none(gateway, endpoint, base):
+    for prefix, headers in WAYS.values():
+        assert gateway.client.head(prefix + base, headers=headers).status_code == 200
+    assert gateway.client.head(f"/e/nobody{base}").status_code == 404
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("host", ["SONNET.Example", "sonnet.example.", "sonnet.example:1"])
 def test_a_host_name_is_known_however_it_is_spelt(gateway, endpoint, host):
     assert ask(gateway, OPENAI, model="x", headers={"host": host}).status_code == 200

@@ -87,6 +87,7 @@ def test_a_port_has_the_data_plane_of_its_endpoint_and_nothing_else(gateway, pat
     opened(sonnet, gpt)
     with client(gateway, sonnet.port, accept="text/html") as caller:
         assert caller.get(path).status_code == 404
+        assert caller.head("/").status_code == 200, "Claude Code asks for it as it starts"
         listed = caller.get("/v1/models", headers={"host": "gpt.example"}).json()["data"]
         assert [found["id"] for found in listed] == ["claude-test"], "what a caller says it has asked does not matter"
 
