@@ -53,12 +53,13 @@ class Engine:
         log.info("gateway.started", revision=self.configuration.snapshot.revision)
 
     async def close(self) -> None:
-        """After the last call: settle, forward, give leases back."""
-        for part in (self.configuration, self.accounts, self.limiter, self.outbound):
-            try:
-                await part.close()
-            except Exception:
-                log.exception("gateway.close_failed", target=type(part).__name__)
+        """After the last call: settle, forward, give leases back. The parts do not wait for each other: each may have
+        a store that does not answer."""
+        parts = (self.configuration, self.accounts, self.limiter, self.outbound)
+        faults = await asyncio.gather(*(part.close() for part in parts), return_exceptions=True)
+        for part, fault in zip(parts, faults, strict=True):
+            if fault is not None:
+                log.error("gateway.close_failed", target=type(part).__name__, exc_info=fault)
         metrics.tell()
         if self._lock is not None:
             self._lock.close()

@@ -115,9 +115,12 @@ class DatabaseThread:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._asked, question, *arguments)
 
     async def close(self) -> None:
+        """Behind what is being asked, which gets PATIENCE_SECONDS and no more: then its connection is cut, and the next
+        one that it opens."""
         closing = asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
-        await asyncio.wait([closing], timeout=PATIENCE_SECONDS)
-        self._patience.run_out()
+        while not closing.done():
+            await asyncio.wait([closing], timeout=PATIENCE_SECONDS)
+            self._patience.run_out()
         await closing
         self._executor.shutdown()
 

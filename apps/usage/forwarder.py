@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 
 from django.db import Error, close_old_connections, connection
 
-from apps.runtime.database import LONG_PATIENCE_SECONDS, Patience
+from apps.runtime.database import LONG_PATIENCE_SECONDS, PATIENCE_SECONDS, Patience
 from apps.runtime.failpoints import failpoint
 from apps.runtime.state import state
 from apps.usage import journals, ledger, pages, partitions, reaper, recovery
@@ -63,9 +63,10 @@ class Forwarder:
         self._give_up_at = time.monotonic() + patience
         self._closing.set()
         self._journal.on_outcomes.set()
-        await asyncio.to_thread(self._thread.join, patience)
-        self._patience.run_out()
-        await asyncio.to_thread(self._thread.join)
+        while self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, patience)
+            self._patience.run_out()
+            patience = PATIENCE_SECONDS  # of what it asks last
         self._thread = None
 
     async def flush(self) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import pytest
 from django.db import OperationalError, connection
 
+from apps.gateway.configuration import Configuration
+from apps.runtime import database
 from apps.runtime.database import DatabaseThread, Patience
 
 pytestmark = pytest.mark.postgresql  # SQLite is no network away
@@ -94,3 +96,45 @@ def test_what_takes_long_altogether_is_cut_unless_each_statement_has_its_time():
     with pytest.raises(OperationalError), Patience(0.3, each=True).asking():
         _nothing_said()
     connection.close()
+
+
+def _nothing_said_twice() -> None:
+    with pytest.raises(OperationalError):
+        _nothing_said()
+    connection.close()
+    _nothing_said()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_closes_waits_for_no_long_patience_not_even_when_it_is_asked_anew(monkeypatch):
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
+
+    async def ask() -> None:
+        thread = DatabaseThread("test", patience_seconds=600)
+        asking = asyncio.create_task(thread.ask(_nothing_said_twice))
+        await asyncio.sleep(0)  # it is asked before the end comes
+        await thread.close()
+        with pytest.raises(OperationalError):
+            await asking
+
+    _in_less_than_half_a_minute(ask())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_configuration_closes_though_nobody_takes_what_it_has_noted(monkeypatch):
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
+
+    async def close() -> None:
+        configuration = Configuration(on_change=lambda: None)
+        monkeypatch.setattr(configuration.uses, "flush", _nothing_said)
+        with pytest.raises(OperationalError):
+            await configuration.close()
+
+    _in_less_than_half_a_minute(close())
+
+
+def _in_less_than_half_a_minute(work: Coroutine[None, None, None]) -> None:
+    """The statement itself would take a minute."""
+    begin = time.monotonic()
+    asyncio.run(work)
+    assert time.monotonic() - begin < 30
