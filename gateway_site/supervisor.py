@@ -64,12 +64,13 @@ class Supervisor:
             self._previous[number] = signal.signal(number, self._ask)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._asked = False
         self._end(self._children[:1])
         self._end(self._children[1:])
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            # Who was told to stop is on the way out: one Ctrl-C too many must not make a failure of it.
+            signal.signal(number, signal.SIG_IGN if kind is Stop and number == signal.SIGINT else handler)
         os.close(self._read_end)
         os.close(self._write_end)
 
