@@ -31,6 +31,13 @@ def cover(entries: list[UUID]) -> list[str]:
     return _make(sorted({month_of(moment_of(entry)) for entry in entries}))
 
 
+def names() -> list[str]:
+    """Of all months that there are, on PostgreSQL."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass", [TABLE])
+        return sorted(name for (name,) in cursor.fetchall())
+
+
 def is_missing(error: Exception) -> bool:
     """True if an insert failed because no partition holds its id."""
     return getattr(error.__cause__, "sqlstate", "") == _NO_PARTITION and "no partition" in str(error)

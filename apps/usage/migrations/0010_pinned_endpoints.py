@@ -32,10 +32,6 @@ class Migration(migrations.Migration):
             field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='catalog.pinnedendpoint', verbose_name='pinned endpoint'),
         ),
         migrations.AddIndex(
-            model_name='entry',
-            index=models.Index(condition=models.Q(('pinned__isnull', False)), fields=['pinned', 'id'], name='entry_by_endpoint'),
-        ),
-        migrations.AddIndex(
             model_name='hourlyrollup',
             index=models.Index(condition=models.Q(('pinned__isnull', False)), fields=['pinned', 'hour'], name='rollup_by_endpoint'),
         ),
