@@ -9,7 +9,7 @@ import pytest
 from apps.domain.chat import Reasoning
 from apps.domain.protocols.contract import Target
 from apps.domain.protocols.openai_chat import reasoning
-from apps.domain.protocols.openai_chat.request import read_request, to_chat, write_request
+from apps.domain.protocols.openai_chat.request import read_request, to_chat, write
 from apps.domain.providers import registry, speech
 from apps.domain.snapshot import Deployment, Provider
 
@@ -191,7 +191,7 @@ def test_a_vendor_says_what_one_has_to_know_before_choosing_it():
 def test_a_vendor_is_asked_in_its_own_words(slug, said):
     call = read_request(CHAT)
     target = Target(protocol="openai_chat", model="m", max_output_tokens=100, quirks=registry.vendor(slug).quirks)
-    body = msgspec.json.decode(write_request(to_chat(call), target))
+    body = msgspec.json.decode(msgspec.json.encode(write(to_chat(call), target)))
     usual = {"model", "messages", "tools", "stream", "stream_options"}
     assert {name: value for name, value in body.items() if name not in usual} == said
 

@@ -178,9 +178,12 @@ class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
 
     lacks: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
-    write_request: Callable[[ChatRequest, Target], bytes]
+    write: Callable[[ChatRequest, Target], dict[str, Any]]  # the body to send; raises InvalidRequest
     read_response: Callable[[bytes], ChatResponse]
     decoder: Callable[[], StreamDecoder]
+
+    def write_request(self, asked: ChatRequest, target: Target) -> bytes:
+        return msgspec.json.encode(self.write(asked, target))
 
 
 class EmbeddingUpstream(AnyUpstream, frozen=True, kw_only=True):

@@ -68,9 +68,10 @@ class Translated:
         self.notes = losses.steps(call, asked, target, client=client, upstream=upstream)
         self._names = tool_names.table(asked)
         try:
-            self.body = upstream.write_request(tool_names.fitted(asked) if self._names else asked, target)
+            body = upstream.write(tool_names.fitted(asked) if self._names else asked, target)
         except errors.Unfit as unfit:
             raise client.unfit(unfit.param or "messages", unfit.reason) from unfit
+        self.body = msgspec.json.encode(body)
         self._call = msgspec.structs.replace(call, request_id=request_id)
         self._client = client
         self._upstream = upstream

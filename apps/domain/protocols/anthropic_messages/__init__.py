@@ -31,7 +31,7 @@ CLIENT = ClientFormat(
 )
 UPSTREAM = UpstreamFormat(
     name=blocks.NAME,
-    write_request=request.write_request,
+    write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,
     read_error=error.read_error,

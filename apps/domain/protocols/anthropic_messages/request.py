@@ -72,10 +72,6 @@ def to_chat(call: ClientCall) -> chat.ChatRequest:
     )
 
 
-def write_request(request: chat.ChatRequest, target: Target) -> bytes:
-    return msgspec.json.encode(write(request, target))
-
-
 def write(request: chat.ChatRequest, target: Target) -> wire.Object:
     """For a request that came from another dialect. Raises InvalidRequest where Anthropic has no equivalent."""
     capabilities = models.capabilities(target.model, given=target.capabilities)

@@ -9,7 +9,7 @@ from apps.domain.protocols.contract import UpstreamFormat
 UPSTREAM = UpstreamFormat(
     name="bedrock_converse",
     accept="application/vnd.amazon.eventstream",
-    write_request=request.write_request,
+    write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,
     read_error=bedrock_errors.read_error,

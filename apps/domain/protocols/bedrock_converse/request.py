@@ -24,7 +24,7 @@ _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _LEVELS = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
 
 
-def write_request(asked: chat.ChatRequest, target: Target) -> bytes:
+def write(asked: chat.ChatRequest, target: Target) -> Object:
     """Raises InvalidRequest where Converse has no equivalent."""
     capabilities = families.capabilities(target.model, given=target.capabilities)
     asked, output = _settle_format(asked, capabilities)
@@ -48,7 +48,7 @@ def write_request(asked: chat.ChatRequest, target: Target) -> bytes:
         body["outputConfig"] = output
     if asked.user and _METADATA.fullmatch(asked.user):
         body["requestMetadata"] = {"user_id": asked.user}
-    return msgspec.json.encode(body)
+    return body
 
 
 def _system(texts: tuple[chat.Text, ...], writer: Writer, capabilities: frozenset[str]) -> list[Object]:

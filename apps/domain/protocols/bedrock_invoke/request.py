@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ VERSION = "bedrock-2023-05-31"
 _CONTESTED = frozenset({"system_messages"})
 
 
-def write_request(asked: chat.ChatRequest, target: Target) -> bytes:
+def write(asked: chat.ChatRequest, target: Target) -> dict[str, Any]:
     """Raises InvalidRequest where Anthropic or Bedrock has no equivalent."""
     for message in asked.messages:
         _check_sources(message.content)
@@ -25,7 +26,7 @@ def write_request(asked: chat.ChatRequest, target: Target) -> bytes:
     body = request.write(asked, msgspec.structs.replace(target, capabilities=capabilities))
     del body["model"]
     body.pop("stream", None)
-    return msgspec.json.encode({"anthropic_version": VERSION} | body)
+    return {"anthropic_version": VERSION} | body
 
 
 def _check_sources(blocks: Iterable[chat.Block]) -> None:

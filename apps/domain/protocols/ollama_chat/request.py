@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from apps.domain.chat import ChatRequest, Tool
 from apps.domain.protocols.contract import Target
 from apps.domain.protocols.ollama_chat import messages, reasoning
@@ -15,7 +13,7 @@ NAME = "ollama_chat"
 _PLAIN_OPTIONS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
 
 
-def write_request(chat: ChatRequest, target: Target) -> bytes:
+def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
     """Raises InvalidRequest for content that Ollama cannot be given.
 
     `stream` is always there, as it streams unless told not to. Without `num_ctx` and `truncate` a long prompt would
@@ -39,7 +37,7 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
         body["tools"] = tools
     if options := _options(chat, target, max_tokens=max_tokens):
         body["options"] = options
-    return msgspec.json.encode(body)
+    return body
 
 
 def _options(chat: ChatRequest, target: Target, *, max_tokens: int | None) -> dict[str, Any]:

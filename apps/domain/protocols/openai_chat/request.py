@@ -104,7 +104,7 @@ def unread(call: ClientCall) -> set[str]:
     return members.values.keys() - _FIELDS
 
 
-def write_request(chat: ChatRequest, target: Target) -> bytes:
+def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
     """The upstream's body. Raises InvalidRequest for content that the dialect cannot carry."""
     quirks = target.quirks
     cap = "max_completion_tokens" if "max_completion_tokens" in quirks else "max_tokens"
@@ -130,7 +130,7 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
     if chat.user and "safety_identifier" in quirks:
         body["safety_identifier"] = identifier(chat.user)
     body |= {name: chat.rest[name] for name in PLAIN_FIELDS if name in chat.rest}
-    return msgspec.json.encode(body)
+    return body
 
 
 def _write_reasoning(chat: ChatRequest, target: Target, *, max_tokens: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ CLIENT = ClientFormat(
 )
 UPSTREAM = UpstreamFormat(
     name=request.NAME,
-    write_request=request.write_request,
+    write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,
     read_error=error.read_error,

@@ -25,11 +25,10 @@ class _Counted(msgspec.Struct):
 
 
 _counted = msgspec.json.Decoder(_Counted)
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def _write(call: ClientCall, target: Target) -> bytes:
-    asked = _members.decode(request.write_request(msgspec.structs.replace(to_chat(call), stop=()), target))
+    asked = request.write(msgspec.structs.replace(to_chat(call), stop=()), target)
     return msgspec.json.encode({name: asked[name] for name in _ASKED if name in asked})
 
 

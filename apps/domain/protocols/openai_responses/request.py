@@ -74,7 +74,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
     )
 
 
-def write_request(chat: ChatRequest, target: Target) -> bytes:
+def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
     """The upstream's body: it keeps nothing. Raises InvalidRequest for what the dialect cannot say."""
     if any(text.strip() for text in chat.stop):
         raise Unfit("stop", "this model takes no stop sequences")
@@ -100,7 +100,7 @@ def write_request(chat: ChatRequest, target: Target) -> bytes:
         _mention(body)
     if chat.user and "safety_identifier" in target.quirks:
         body["safety_identifier"] = identifier(chat.user)
-    return msgspec.json.encode(body)
+    return body
 
 
 def _mention(body: dict[str, Any]) -> None:
