@@ -90,7 +90,7 @@ class Decoder:
             return [self._failed(broken)]
         happened: list[events.Event] = []
         for frame in frames:
-            happened += self._read(frame)
+            happened += self.read(frame)
             if self._ended:
                 break
         return happened
@@ -108,7 +108,8 @@ class Decoder:
     def _broken(self, how: str) -> events.Failed:
         return self._failed(errors.UpstreamBroken(f"the provider's answer {how}"))
 
-    def _read(self, frame: sse.Frame) -> Iterator[events.Event]:
+    def read(self, frame: sse.Frame) -> Iterator[events.Event]:
+        """For whoever has the frame, out of another wrapping than `feed` takes off; not after the end."""
         try:
             data = _data_decoder.decode(frame.data)
             yield from self._step(data.type or frame.event, data)

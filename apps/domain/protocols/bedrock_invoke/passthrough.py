@@ -9,7 +9,7 @@ from apps.domain.protocols import passthrough, refusal, splice
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic
 from apps.domain.protocols.bedrock_invoke import fields
 from apps.domain.protocols.bedrock_invoke.request import VERSION
-from apps.domain.protocols.bedrock_invoke.stream import Events
+from apps.domain.protocols.bedrock_invoke.stream import Events, written
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 
 _VERSION = msgspec.json.encode(VERSION)
@@ -56,7 +56,7 @@ class Tap:
         failure: errors.UpstreamError | None = None
         try:
             for event in self._events.feed(chunk):
-                events.append(event)  # noqa: PERF402  # what came before the failure goes out before it
+                events.append(written(event))  # noqa: PERF401  # what came before the failure goes out before it
         except errors.UpstreamError as raised:
             failure = raised
         sent = self._inner.feed(b"".join(events)) if events else b""

@@ -13,6 +13,14 @@ from apps.domain.protocols.anthropic_messages import stream
 
 _METRICS = "amazon-bedrock-invocationMetrics"  # counts other tokens than the answer's usage, which is billed
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+# What stands before the data, of the events that there are.
+_LEADS = {
+    name: b"event: %b\ndata: " % name.encode()
+    for name in (
+        *("message_start", "message_delta", "message_stop", "ping", "error"),
+        *("content_block_start", "content_block_delta", "content_block_stop"),
+    )
+}
 
 
 class _Part(msgspec.Struct):
@@ -34,7 +42,7 @@ class Events:
         self._messages = eventstream.Decoder()
         self._ended = False
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterator[sse.Frame]:
         """Raises an UpstreamError behind the last sound one: for an exception, and for what cannot be read."""
         for message in self._messages.feed(chunk):
             if self._ended:
@@ -44,7 +52,7 @@ class Events:
             if message.name == "chunk":
                 yield self._unwrapped(message.payload)
 
-    def _unwrapped(self, payload: bytes) -> bytes:
+    def _unwrapped(self, payload: bytes) -> sse.Frame:
         try:
             data = _part.decode(payload).data
             name = _typed.decode(data).type
@@ -53,9 +61,17 @@ class Events:
                 data = splice.edit(data, {}, without=(_METRICS,))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, errors.InvalidRequest) as fault:
             raise errors.UpstreamBroken("the provider's answer is garbled") from fault
-        if not _NAME.fullmatch(name):
+        if name not in _LEADS and not _NAME.fullmatch(name):
             raise errors.UpstreamBroken("the provider's answer is garbled")
-        return sse.frame(name, data.replace(b"\r", b" "))
+        return sse.Frame(name, data)
+
+
+def written(event: sse.Frame) -> bytes:
+    """On the wire, as Anthropic's own."""
+    lead, data = _LEADS.get(event.event), event.data
+    if lead is None or b"\n" in data or b"\r" in data:
+        return sse.frame(event.event, data.replace(b"\r", b" "))
+    return b"%b%b\n\n" % (lead, data)
 
 
 class Decoder:
@@ -72,7 +88,7 @@ class Decoder:
             return happened
         try:
             for event in self._events.feed(chunk):
-                happened += self._inner.feed(event)
+                happened += self._inner.read(event)
                 if happened and isinstance(happened[-1], events.Finished | events.Failed):
                     self._ended = True
                     break
