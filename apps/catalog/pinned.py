@@ -19,7 +19,8 @@ class PinnedEndpoint(models.Model):
     """A model by a path (`/e/<name>/…`), by host names, and by a port of its own; empty: not by that.
 
     `address`: what the port listens on; null: what the server itself listens on. `networks` null: callers may be
-    anywhere. `cors_origins` null: the installation's.
+    anywhere. `cors_origins` null: the installation's. `former_names` stay its own: keys that are confined to one of
+    them are confined to it.
     """
 
     name = models.CharField(
@@ -27,6 +28,7 @@ class PinnedEndpoint(models.Model):
         unique=True,
         validators=[RegexValidator(rf"^{SHAPE}\Z", "Use small letters, digits and single hyphens.")],
     )
+    former_names = models.JSONField(default=list, db_default=[], blank=True, editable=False)
     model = models.ForeignKey("catalog.Model", on_delete=models.PROTECT, related_name="pinned_endpoints")
     is_enabled = models.BooleanField("enabled", default=True)
     hosts = models.JSONField(default=list, blank=True, validators=[validators.validate_hosts])
@@ -49,16 +51,18 @@ class PinnedEndpoint(models.Model):
         return f"/e/{self.name}"
 
     def clean(self) -> None:
-        """A host name belongs to one endpoint, and none is where the admin is."""
+        """A host name belongs to one endpoint, and none is where the admin is; a name once used stays with it."""
         self.address = self.address or None  # an empty field of a form
         if self.address is not None and self.port is None:
             raise ValidationError({"address": "Only a port is listened on."})
         if own := sorted(_own_hosts().intersection(self.hosts)):
             raise ValidationError({"hosts": f"“{own[0]}” is the installation's own: its admin would be gone."})
-        others = PinnedEndpoint.objects.exclude(pk=self.pk).values_list("hosts", flat=True)
-        taken = {host for hosts in others for host in hosts}
+        others = PinnedEndpoint.objects.exclude(pk=self.pk).values_list("hosts", "former_names")
+        taken = {host for hosts, _ in others for host in hosts}
         if clash := sorted(taken.intersection(self.hosts)):
             raise ValidationError({"hosts": f"“{clash[0]}” is another endpoint's."})
+        if any(self.name in names for _, names in others):
+            raise ValidationError({"name": "Another endpoint had this name, and keys may be confined to it."})
 
 
 def _own_hosts() -> set[str]:

@@ -58,6 +58,7 @@ def _endpoint(row: PinnedEndpoint) -> snapshot.PinnedEndpoint:
     return snapshot.PinnedEndpoint(
         id=row.pk,
         name=row.name,
+        former_names=tuple(row.former_names),
         model=row.model.name,
         hosts=tuple(row.hosts),
         port=row.port,
@@ -67,9 +68,10 @@ def _endpoint(row: PinnedEndpoint) -> snapshot.PinnedEndpoint:
     )
 
 
-def pinned_names() -> list[str]:
-    """Of all pinned endpoints, disabled ones among them."""
-    return list(PinnedEndpoint.objects.order_by("name").values_list("name", flat=True))
+def pinned_names() -> dict[str, str]:
+    """What pinned endpoints are called, disabled ones too, by all that they are or have been called; in order."""
+    rows = PinnedEndpoint.objects.order_by("name").values_list("name", "former_names")
+    return {known: name for name, former in rows for known in (name, *former)}
 
 
 def models_of_tenant(tenant_id: int) -> QuerySet[Model]:

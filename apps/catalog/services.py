@@ -247,17 +247,20 @@ def create_endpoint(*, actor: Any, name: str, model: Model, **fields: Any) -> Pi
 
 
 def update_endpoint(endpoint: PinnedEndpoint, *, actor: Any, **changes: Any) -> PinnedEndpoint:
+    """What it was called stays its own."""
+    if others := set(changes) - _ENDPOINT_FIELDS:
+        raise TypeError(f"not changed here: {', '.join(sorted(others))}")
     with transaction.atomic():
         audit.serialise(Area.CATALOG)
-        audit.amend(
-            endpoint,
-            actor=actor,
-            action="endpoint.updated",
-            area=Area.CATALOG,
-            changes=changes,
-            allowed=_ENDPOINT_FIELDS,
-        )
+        if "name" in changes:
+            changes["former_names"] = _former_names(endpoint.pk, now=changes["name"])
+        audit.amend(endpoint, actor=actor, action="endpoint.updated", area=Area.CATALOG, changes=changes)
     return endpoint
+
+
+def _former_names(endpoint_id: int, *, now: str) -> list[str]:
+    stored = PinnedEndpoint.objects.get(pk=endpoint_id)
+    return sorted({*stored.former_names, stored.name} - {now})
 
 
 # --- prices ----------------------------------------------------------------------------------------------------

@@ -206,11 +206,12 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 class PinnedEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One that forces a model, by its name. `address`: what `port` listens on; "": the server's own. `networks` None:
-    callers may be anywhere. `cors_origins` None: the installation's."""
+    callers may be anywhere. `cors_origins` None: the installation's. `former_names`: what keys may still call it."""
 
     id: int
     name: str
     model: str
+    former_names: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     port: int | None = None
     address: str = ""

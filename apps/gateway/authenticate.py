@@ -52,14 +52,16 @@ def _suspended(principal: Principal, snapshot: Snapshot) -> bool:
 
 def _within_scope(ctx: RequestContext, principal: Principal) -> None:
     if principal.endpoints is not None and principal.endpoints.isdisjoint(_names(ctx)):
-        raise errors.PermissionDenied(f"this key may not use the endpoint {' at '.join(_names(ctx))}")
+        raise errors.PermissionDenied(f"this key may not use the endpoint {' at '.join(_names(ctx)[:2])}")
     if principal.networks is not None and not _in_networks(ctx.scope.get("client"), principal.networks):
         raise errors.PermissionDenied("this key may not be used from this address")
 
 
 def _names(ctx: RequestContext) -> tuple[str, ...]:
-    """What a key's list may call the endpoint: any of them will do."""
-    return (ctx.endpoint,) if ctx.pinned is None else (ctx.endpoint, f"e/{ctx.pinned.name}")
+    """What a key's list may call the endpoint: any of them will do. The first two say it as it is now."""
+    if ctx.pinned is None:
+        return (ctx.endpoint,)
+    return (ctx.endpoint, *(f"e/{name}" for name in (ctx.pinned.name, *ctx.pinned.former_names)))
 
 
 def _in_networks(client: tuple[str, int] | None, networks: tuple[str, ...]) -> bool:

@@ -20,7 +20,7 @@ OVERLAPS = {"0": "Now", "1": "In 1 hour", "24": "In 24 hours", "168": "In 7 days
 
 def endpoint_choices() -> list[tuple[str, str]]:
     """What any path answers, and the pinned endpoints with all that they answer."""
-    pinned = [(f"e/{name}", f"Pinned: {name}") for name in catalog.pinned_names()]
+    pinned = [(f"e/{name}", f"Pinned: {name}") for name in dict.fromkeys(catalog.pinned_names().values())]
     return [*((str(value), str(label)) for value, label in Endpoint.choices), *pinned]
 
 
@@ -42,7 +42,8 @@ class KeyForm(forms.ModelForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         if "endpoints" in self.fields:
-            offer_also(self.fields["endpoints"], self.instance.endpoints or [])
+            self.initial["endpoints"] = listed = _as_now_called(self.instance.endpoints)
+            offer_also(self.fields["endpoints"], listed or [])
 
     def clean_expires_at(self) -> datetime.datetime | None:
         moment: datetime.datetime | None = self.cleaned_data["expires_at"]
@@ -53,6 +54,14 @@ class KeyForm(forms.ModelForm):
         if moment is not None and moment <= timezone.now():
             raise forms.ValidationError("This moment has passed.")
         return moment
+
+
+def _as_now_called(endpoints: list[str] | None) -> list[str] | None:
+    """A pinned endpoint that was renamed, by its present name."""
+    if endpoints is None:
+        return None
+    called = {f"e/{known}": f"e/{name}" for known, name in catalog.pinned_names().items()}
+    return [called.get(word, word) for word in endpoints]
 
 
 class IssueForm(KeyForm):

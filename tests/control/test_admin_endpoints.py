@@ -126,7 +126,34 @@ def test_the_data_plane_is_told_of_the_enabled_ones_in_one_query(sonnet, model, 
     assert set(found.by_host) == {b"sonnet.example"}
     assert set(found.by_port) == set(found.addresses) == {8091}
     assert found.by_name["sonnet"].model == "claude-sonnet"
-    assert selectors.pinned_names() == ["off", "sonnet"]
+    assert selectors.pinned_names() == {"off": "off", "sonnet": "sonnet"}
+
+
+def test_a_name_once_used_stays_the_endpoints(sonnet, model):
+    services.update_endpoint(sonnet, actor=None, name="opus")
+    services.update_endpoint(sonnet, actor=None, name="haiku")
+    assert (sonnet.name, sonnet.former_names) == ("haiku", ["opus", "sonnet"])
+    other = factories.endpoint(model, "other")
+    for taken in ("haiku", "opus", "sonnet"):
+        with pytest.raises(ValidationError, match="name"):
+            factories.endpoint(model, taken)
+        with pytest.raises(ValidationError, match="name"):
+            services.update_endpoint(other, actor=None, name=taken)
+    services.update_endpoint(sonnet, actor=None, name="sonnet")
+    assert (sonnet.name, sonnet.former_names) == ("sonnet", ["haiku", "opus"])
+    with pytest.raises(TypeError):
+        services.update_endpoint(sonnet, actor=None, former_names=[])
+
+
+def test_a_key_page_calls_a_renamed_endpoint_as_it_is_called_now(sonnet, desk):
+    key = factories.key(endpoints=["e/sonnet", "messages"]).key
+    response = desk.send("catalog_pinnedendpoint_change", sonnet.pk, name="opus")
+    assert response.status_code == 302, errors(response)
+    assert desk.form("keys_key_change", key.pk)["endpoints"] == ["messages", "e/opus"]
+    assert desk.send("keys_key_change", key.pk, name="Renamed").status_code == 302
+    assert desk.send("keys_key_change", key.pk, endpoints=["e/opus"]).status_code == 302
+    key.refresh_from_db()
+    assert (key.name, key.endpoints) == ("Renamed", ["e/opus"])
 
 
 # --- what restrains them, and keys -------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from apps.catalog import services as catalog
 from apps.catalog.models import Model, PinnedEndpoint
@@ -206,6 +207,21 @@ def test_a_key_may_be_confined_to_a_pinned_endpoint(gateway, endpoint):
     by_kind = gateway.world.issue(endpoints=["messages"])
     assert ask(gateway, f"/e/sonnet{ANTHROPIC}", key=by_kind).status_code == 200
     openai_error(ask(gateway, f"/e/sonnet{OPENAI}", key=by_kind), 403)
+
+
+@pytest.mark.once
+def test_a_key_stays_confined_to_an_endpoint_that_is_renamed_and_to_no_other(gateway, endpoint):
+    key = gateway.world.issue(endpoints=["e/sonnet"])
+    change(gateway, endpoint, name="claude")
+    assert ask(gateway, f"/e/claude{ANTHROPIC}", key=key).status_code == 200
+    assert ask(gateway, OPENAI, key=key, headers=HOST).status_code == 200
+    anthropic_error(ask(gateway, f"/e/sonnet{ANTHROPIC}", key=key), 404, "not_found_error")
+    with pytest.raises(ValidationError, match="had this name"):
+        pin(gateway, "sonnet", "gpt-test")
+    pin(gateway, "gpt", "gpt-test")
+    gateway.refresh()
+    told = anthropic_error(ask(gateway, f"/e/gpt{ANTHROPIC}", key=key), 403, "permission_error")
+    assert told.endswith("the endpoint messages at e/gpt")
 
 
 @pytest.mark.once

@@ -44,7 +44,8 @@ class EndpointForm(forms.ModelForm):
         fields = ["name", "model", "is_enabled", "hosts", "port", "address", "networks", "cors_origins"]
         labels = {"port": "Own port", "address": "The port listens on"}
         help_texts = {
-            "name": "It is reached under “/e/” and this name. Under another one, programs and keys find it no more.",
+            "name": "It is reached under “/e/” and this name. Renamed, it is found by programs under the new one only; "
+            "keys that are confined to it stay so, and the old name is nobody else's.",
             "model": "What answers, whatever callers ask for. Its tenants confine it here too.",
             "is_enabled": "A disabled one is unknown to callers, and its port is closed.",
             "port": "Opened a second or two after saving, without a restart. It speaks plain HTTP. Empty: none.",
