@@ -56,6 +56,7 @@ def _create(listed: Listed, facts: known.Known | None, *, actor: Any) -> Model:
         fields["context_tokens"] = context
     if listed.max_output_tokens:
         fields["max_output_tokens"] = min(listed.max_output_tokens, context or listed.max_output_tokens)
-    if known.gives_embeddings(listed.name):
-        fields["capabilities"] = ["embeddings"]
+    abilities = listed.abilities or (("embeddings",) if known.gives_embeddings(listed.name) else ())
+    if abilities:
+        fields["capabilities"] = list(abilities)
     return services.create_model(actor=actor, name=listed.name, **fields)

@@ -16,7 +16,9 @@ from apps.catalog import health, known, vault
 from apps.catalog.models import AllowedNetwork, Credential, Provider
 from apps.catalog.places import place_of
 from apps.domain.providers import registry, speech
-from apps.outbound.asking import asked
+from apps.outbound import details
+from apps.outbound.asking import Asked, asked
+from apps.outbound.listing import Listed
 from apps.outbound.probe import ProbeResult
 from apps.outbound.trial import TrialResult, trial
 
@@ -34,20 +36,18 @@ def ask_list(provider: Provider, *, credential: Credential | None) -> ProbeResul
     return health.check_provider(provider, secret=_secret(credential) if credential is not None else None)
 
 
+def listed_models(provider: Provider, *, credential: Credential | None, names: set[str]) -> list[Listed]:
+    """Those of `names` that are on the list, with all that the provider says of them. Raises SecretUnreadable."""
+    models = [listed for listed in ask_list(provider, credential=credential).listed if listed.name in names]
+    return details.detailed(_asked(provider, credential=credential, protocol=provider.protocol), models)
+
+
 def try_model(
     provider: Provider, *, actor: Any, credential: Credential | None, model: str, stream: bool
 ) -> TrialResult:
     """Costs a token, and is recorded. Raises SecretUnreadable."""
     result = trial(
-        asked(
-            vendor=provider.vendor,
-            protocol=protocol_for(provider, model=model),
-            base_url=provider.base_url,
-            secret=_secret(credential),
-            private_networks=AllowedNetwork.objects.cidrs(),
-            options=provider.options,
-            quirks=None if provider.quirks is None else frozenset(provider.quirks),
-        ),
+        _asked(provider, credential=credential, protocol=protocol_for(provider, model=model)),
         model=model,
         stream=stream,
         seconds=min(provider.total_timeout, 60.0),
@@ -90,6 +90,18 @@ def suggested(provider: Provider, *, listed: tuple[str, ...]) -> str:
     if first := deployed.first():
         return first
     return known.cheapest(list(listed), at=registry.vendor(provider.vendor).prices, now=timezone.now())
+
+
+def _asked(provider: Provider, *, credential: Credential | None, protocol: str) -> Asked:
+    return asked(
+        vendor=provider.vendor,
+        protocol=protocol,
+        base_url=provider.base_url,
+        secret=_secret(credential),
+        private_networks=AllowedNetwork.objects.cidrs(),
+        options=provider.options,
+        quirks=None if provider.quirks is None else frozenset(provider.quirks),
+    )
 
 
 def _secret(credential: Credential | None) -> str:

@@ -13,6 +13,7 @@ from apps.catalog.models import Credential, Deployment, Model, Price
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 CAPABILITIES = [
+    ("text", "Answers in text"),
     ("adaptive_thinking", "Thinks as much as it sees fit"),
     ("budget_thinking", "Thinks within a budget of tokens"),
     ("always_thinking", "Cannot be asked not to think"),

@@ -10,12 +10,14 @@ _MOST_CHARACTERS = 200
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A model and what is said of it. None: nothing. Counts are tokens."""
+    """A model and what is said of it. None: nothing. Counts are tokens; `abilities` are words of the catalog's, none:
+    nothing is said."""
 
     name: str
     label: str = ""
     context_tokens: int | None = None
     max_output_tokens: int | None = None
+    abilities: tuple[str, ...] = ()
 
 
 class _Entry(msgspec.Struct):
@@ -59,8 +61,8 @@ def _read_one(row: msgspec.Raw) -> Listed | None:
     return Listed(
         name=name,
         label=_text(entry.display_name or entry.model_name),
-        context_tokens=_count(entry.max_input_tokens or entry.context_length or entry.max_model_len),
-        max_output_tokens=_count(entry.max_tokens),
+        context_tokens=count(entry.max_input_tokens or entry.context_length or entry.max_model_len),
+        max_output_tokens=count(entry.max_tokens),
     )
 
 
@@ -68,5 +70,6 @@ def _text(said: Any) -> str:
     return said[:_MOST_CHARACTERS] if isinstance(said, str) and said.isprintable() else ""
 
 
-def _count(said: Any) -> int | None:
+def count(said: Any) -> int | None:
+    """Of tokens, if it can be one."""
     return said if type(said) is int and 0 < said < 2**31 else None

@@ -197,6 +197,18 @@ def test_a_model_of_that_name_or_alias_gets_a_deployment_more(desk, near, kept):
     assert model.deployments.get().upstream_model == name
 
 
+def test_what_ollama_says_of_a_model_by_itself_comes_with_it(desk, near, kept):
+    Provider.objects.filter(pk=near.pk).update(protocol="ollama_chat")
+    names = ["llama3.2:latest", "qwen3:8b", "nomic-embed-text:latest"]
+    desk.client.post(desk.url(ADOPT, near.pk), {"models": names})
+    made = {model.name: (model.capabilities, model.context_tokens) for model in Model.objects.all()}
+    assert made == {
+        "llama3.2:latest": (["text"], 131_072),
+        "qwen3:8b": (["text", "adaptive_thinking"], 131_072),
+        "nomic-embed-text:latest": (["embeddings"], 2048),
+    }
+
+
 def test_models_are_taken_up_by_those_who_may_add_models_and_deployments(near, kept):
     may = ["catalog.view_provider", "catalog.change_provider"]
     desk = Desk(factories.staff(*may, "catalog.add_model"))

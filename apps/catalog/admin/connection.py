@@ -150,8 +150,8 @@ class Connection:
 
     def _adopt(self, request: HttpRequest, provider: Provider, ticked: set[str]) -> None:
         try:
-            found = connection.ask_list(provider, credential=Test(request, provider).credential)
-            models = [listed for listed in found.listed if listed.name in ticked]
+            credential = Test(request, provider).credential
+            models = connection.listed_models(provider, credential=credential, names=ticked)
             made = adoption.adopt(
                 provider, actor=request.user, models=models, with_prices=request.user.has_perm("catalog.add_price")
             )

@@ -47,6 +47,10 @@ LIST_PATHS: Mapping[str, str] = MappingProxyType(
 )
 
 
+# Where more is said of one model than in the list (`outbound.details`).
+SHOW_PATHS: Mapping[str, str] = MappingProxyType({"ollama_chat": "/api/show"})
+
+
 def bearer(secret: str) -> HeaderList:
     return (("authorization", f"Bearer {secret}"),) if secret else ()
 
@@ -136,6 +140,11 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
         """Where its models are listed; None: nowhere."""
         path = self.list_paths.get(protocol)
         return None if path is None else self.address(self.lists_at(base_url), path, model="", options=options)
+
+    def show_url(self, base_url: str, protocol: str, *, options: Options = NO_OPTIONS) -> str | None:
+        """Where one of its models is described; None: nowhere."""
+        path = SHOW_PATHS.get(protocol)
+        return None if path is None else self.address(base_url, path, model="", options=options)
 
     def home(self, options: Options) -> str:
         """Its own base URL, filled in; empty: it has none, or an option is not given that it needs."""
