@@ -116,11 +116,13 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class Reasoning(msgspec.Struct, frozen=True):
-    """How hard to think. `mode` None: the caller did not say. `budget` is in tokens."""
+    """How hard to think. `mode` None: the caller did not say. `budget` is in tokens. `is_effort_alone`: Anthropic's
+    word for how much to write at all, and no wish to think."""
 
     mode: Literal["enabled", "adaptive", "disabled"] | None = None
     budget: int | None = None
     effort: str | None = None
+    is_effort_alone: bool = False
 
 
 class Format(msgspec.Struct, frozen=True):

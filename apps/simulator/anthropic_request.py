@@ -48,8 +48,8 @@ def understand(document: Object, *, model: str, stream: bool, counting: bool = F
     cap = _cap(document, counting=counting)
     _check_sampling(document)
     tools, texts = _tools(document)
-    choice, named, parallel = _choice(document, tools=tools)
-    thinking = mode(document, cap=cap, forced=choice == "any")
+    chosen, named, parallel = choice(document, tools=tools)
+    thinking = mode(document, cap=cap, forced=chosen == "any")
     talk = messages.read(document, signed_thinking_leads=thinking == "enabled")
     return Ask(
         model=model,
@@ -62,7 +62,7 @@ def understand(document: Object, *, model: str, stream: bool, counting: bool = F
         said=talk.said,
         results=talk.results,
         tools=tools,
-        choice=choice,
+        choice=chosen,
         named=named,
         parallel=parallel,
         thinking=display(document, thinking=thinking),
@@ -142,7 +142,7 @@ def _tool(definition: Any, *, at: str) -> Tool | None:  # Any: nothing is known 
     return Tool(name, schema)
 
 
-def _choice(document: Object, *, tools: tuple[Tool, ...]) -> tuple[Literal["auto", "any", "none"], str | None, bool]:
+def choice(document: Object, *, tools: tuple[Tool, ...]) -> tuple[Literal["auto", "any", "none"], str | None, bool]:
     given = expect(document, "tool_choice", dict)
     if given is None:
         return "auto", None, True

@@ -170,7 +170,7 @@ def test_a_choice_without_tools_is_dropped():
         ({"thinking": {"type": "between_tools"}}, Reasoning("adaptive")),
         ({"thinking": {"type": "disabled"}}, Reasoning("disabled")),
         ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "max"}}, Reasoning("adaptive", None, "max")),
-        ({"output_config": {"effort": "low"}}, Reasoning(None, None, "low")),
+        ({"output_config": {"effort": "low"}}, Reasoning(None, None, "low", is_effort_alone=True)),
     ],
 )
 def test_how_hard_to_think(fields, reasoning):

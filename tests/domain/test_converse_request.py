@@ -238,6 +238,51 @@ def test_a_tools_own_fields_are_fitted():
     assert "strict" not in spec["toolSpec"]
 
 
+ONE = {"disable_parallel_tool_use": True}
+
+
+@pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        ({"type": "auto"}, {"type": "auto"}),
+        ({"type": "any"}, {"type": "any"}),
+        ({"type": "tool", "name": "look"}, {"type": "tool", "name": "look"}),
+    ],
+)
+def test_one_call_at_a_time_is_claudes_own_choice_of_tools(choice, told):
+    """Bedrock refuses a choice in two places."""
+    found = sent(tools=[TOOL], tool_choice=choice | ONE, target=CLAUDE)
+    assert found["additionalModelRequestFields"] == {"tool_choice": told | ONE}
+    assert "toolChoice" not in found["toolConfig"]
+
+
+def test_one_call_at_a_time_is_told_only_where_it_is_understood():
+    asked: dict[str, Any] = {"tools": [TOOL], "tool_choice": {"type": "any"} | ONE}
+    older = msgspec.structs.replace(CLAUDE, model="anthropic.claude-3-5-sonnet-20240620-v1:0")
+    for target in (NOVA, older):
+        found = sent(**asked, target=target)
+        assert "additionalModelRequestFields" not in found
+        assert found["toolConfig"]["toolChoice"] == {"any": {}}
+    silent = [{"type": "function", "function": {"name": "look", "parameters": TOOL["input_schema"]}}]
+    found = sent(OPENAI, tools=silent, parallel_tool_calls=False, target=CLAUDE)
+    assert found["additionalModelRequestFields"] == {"tool_choice": {"type": "auto"} | ONE}
+    assert "additionalModelRequestFields" not in sent(OPENAI, tools=silent, parallel_tool_calls=True, target=CLAUDE)
+    assert "additionalModelRequestFields" not in sent(OPENAI, parallel_tool_calls=False, target=CLAUDE)
+
+
+def test_thinking_gives_way_to_a_forced_tool_also_where_only_one_may_be_called():
+    target = msgspec.structs.replace(CLAUDE, max_output_tokens=9000)
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    found = sent(max_tokens=9000, thinking=thinking, tools=[TOOL], tool_choice={"type": "any"} | ONE, target=target)
+    assert found["additionalModelRequestFields"] == {"tool_choice": {"type": "any"} | ONE}
+
+
+def test_the_stop_string_is_asked_for_where_there_is_one_and_the_model_tells_it():
+    assert sent(stop_sequences=["END"], target=CLAUDE)["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
+    for unasked in (sent(target=CLAUDE), sent(stop_sequences=["END"], target=NOVA)):
+        assert "additionalModelResponseFieldPaths" not in unasked
+
+
 # --- thinking and formats --------------------------------------------------------------------------------------------
 
 
@@ -264,6 +309,17 @@ def test_effort_is_told_where_there_are_levels():
     oss = sent(OPENAI, reasoning_effort="minimal", target=OSS)
     assert oss["additionalModelRequestFields"] == {"reasoning_effort": "low"}
     assert "additionalModelRequestFields" not in sent(OPENAI, reasoning_effort="high", target=LLAMA)
+
+
+def test_an_anthropic_callers_effort_alone_is_no_wish_to_think():
+    newer = msgspec.structs.replace(CLAUDE, model="global.anthropic.claude-opus-4-6-v1")
+    asked: dict[str, Any] = {"output_config": {"effort": "low"}, "temperature": 0.5}
+    found = sent(**asked, target=newer)
+    assert (found["outputConfig"], found["inferenceConfig"]["temperature"]) == ({"effort": "low"}, 0.5)
+    assert "additionalModelRequestFields" not in found
+    assert "outputConfig" not in sent(**asked, target=CLAUDE), "which has no levels"
+    wished = sent(output_config={"effort": "low"}, thinking={"type": "adaptive"}, target=newer)
+    assert wished["additionalModelRequestFields"] == {"thinking": {"type": "adaptive"}}
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}

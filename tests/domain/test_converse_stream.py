@@ -162,6 +162,25 @@ def test_why_it_stopped_is_told_in_our_words(label, reason):
     assert last.stop_reason == reason
 
 
+@pytest.mark.parametrize(
+    ("label", "fields", "told"),
+    [
+        ("stop_sequence", {"stop_sequence": "END"}, "END"),
+        ("stop_sequence", {"stop_sequence": None}, None),
+        ("stop_sequence", {"stop_sequence": {"a": 1}}, None),
+        ("stop_sequence", [], None),
+        ("end_turn", {"stop_sequence": "END"}, None),
+    ],
+)
+def test_the_stop_string_is_told_in_a_stream_and_in_an_answer(label, fields, told):
+    ending = {"stopReason": label, "additionalModelResponseFields": fields}
+    last = read(START, delta(0, text="a"), stop(0), ("messageStop", ending), TOTALS)[-1]
+    assert isinstance(last, events.Finished)
+    assert last.stop_sequence == told
+    whole = {"output": {"message": {"content": [{"text": "a"}]}}, "usage": USAGE} | ending
+    assert json.loads(opened().answer(json.dumps(whole).encode()))["stop_sequence"] == told
+
+
 def test_a_call_decides_over_the_label():
     last = read(START, *tool(0, "t", "look", "{}"), end(), TOTALS)[-1]
     assert isinstance(last, events.Finished)

@@ -149,6 +149,14 @@ def test_the_cap_and_stop_strings_are_kept(conversed):
     assert stopped["stopReason"] == "stop_sequence"
     assert stopped["additionalModelResponseFields"] == {"stop_sequence": "says"}
     assert stopped["output"]["message"]["content"][0]["text"].endswith("Hello there, ")
+    assert "additionalModelResponseFields" not in conversed(inferenceConfig={"stopSequences": ["says"]}), "unasked"
+
+
+def test_claude_calls_one_tool_at_a_time_if_told_so(conversed):
+    one = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    for fields, calls in (({}, 2), (one, 1)):
+        answer = conversed(CLAUDE, BOTH, toolConfig=TOOLS, additionalModelRequestFields=fields)
+        assert sum("toolUse" in block for block in answer["output"]["message"]["content"]) == calls
 
 
 def test_a_refusal_is_filtered_or_a_guardrails_doing(conversed):

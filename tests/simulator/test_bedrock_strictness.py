@@ -127,10 +127,29 @@ def test_converse_refuses(http, change, message):
         ({"thinking": {"type": "enabled", "budget_tokens": 100}}, "greater than or equal to 1024"),
         ({"thinking": {"type": "enabled", "budget_tokens": 4096}}, "must be greater than `thinking.budget_tokens`"),
         ({"seed": 1}, "The model returned the following errors: seed: Extra inputs are not permitted"),
+        ({"tool_choice": {"type": "auto"}}, "tool_choice: Extra inputs are not permitted"),
     ],
 )
 def test_claude_refuses_fields_of_its_own(http, extra, message):
     answer = converse(http, of=aws.CLAUDE, inferenceConfig={"maxTokens": 4096}, additionalModelRequestFields=extra)
+    assert message in told(answer)
+
+
+@pytest.mark.parametrize(
+    ("choice", "config", "message"),
+    [
+        ({"disable_parallel_tool_use": True}, {}, "tool_choice: Input tag 'None'"),
+        ({"type": "any"}, {"toolChoice": {"any": {}}}, "tool_choice: Extra inputs are not permitted"),
+        ({"type": "tool", "name": "x"}, {}, "Tool 'x' not found"),
+    ],
+)
+def test_claudes_own_choice_of_tools_is_whole_and_the_only_one(http, choice, config, message):
+    answer = converse(
+        http,
+        of=aws.CLAUDE,
+        toolConfig={**aws.TOOLS, **config},
+        additionalModelRequestFields={"tool_choice": choice},
+    )
     assert message in told(answer)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NoReturn
 
 import msgspec
 
@@ -14,7 +14,7 @@ from apps.simulator.bedrock.service import Model, refuse
 from apps.simulator.dialect import Request
 
 ELSEWHERE = frozenset({"modelId"})  # in the path
-CLAUDE_FIELDS = {"thinking", "reasoning_config", "top_k", "anthropic_beta", "output_config"}
+CLAUDE_FIELDS = {"thinking", "reasoning_config", "top_k", "anthropic_beta", "output_config", "tool_choice"}
 NOVA_FIELDS = {"inferenceConfig", "reasoningConfig"}
 OTHER_FIELDS = {"top_k", "k", "reasoning_effort", "seed", "frequency_penalty", "presence_penalty", "safety_identifier"}
 
@@ -36,7 +36,7 @@ def understand(document: Object, *, model: Model, stream: bool, lenient: bool = 
     shapes.check(document, shape="ConverseRequest", ignored=ELSEWHERE, lenient=lenient)
     talk = messages.read(document, model=model)
     tools, texts = _tools(document)
-    choice, named = _choice(document, tools=tools)
+    choice, named, parallel = _choice(document, tools=tools, model=model)
     inference: Object = document.get("inferenceConfig") or {}
     stops = inference.get("stopSequences") or []
     if any(not stop.strip() for stop in stops):
@@ -54,6 +54,7 @@ def understand(document: Object, *, model: Model, stream: bool, lenient: bool = 
         tools=tools,
         choice=choice,
         named=named,
+        parallel=parallel,
         thinking=_thinking(document, model=model, forced=choice == "any", lenient=lenient),
         schema=_schema(document),
         call_prefix="tooluse_",
@@ -80,14 +81,28 @@ def _tools(document: Object) -> tuple[tuple[Tool, ...], list[str]]:
     return tuple(tools), [msgspec.json.encode(tool).decode() for tool in specifications]
 
 
-def _choice(document: Object, *, tools: tuple[Tool, ...]) -> tuple[Literal["auto", "any", "none"], str | None]:
-    given: Object = (document.get("toolConfig") or {}).get("toolChoice") or {"auto": {}}
+Choice = tuple[Literal["auto", "any", "none"], str | None, bool]
+
+
+def _choice(document: Object, *, tools: tuple[Tool, ...], model: Model) -> Choice:
+    """Converse's, or Claude's own among the fields beside it; it is refused in both places at once."""
+    given: Object | None = (document.get("toolConfig") or {}).get("toolChoice")
+    fields = document.get("additionalModelRequestFields")
+    own = fields.get("tool_choice") if model.is_claude and isinstance(fields, dict) else None
+    if own is not None:
+        if not tools or given is not None:
+            _from_model("tool_choice: Extra inputs are not permitted")
+        try:
+            return anthropic_request.choice({"tool_choice": own, "tools": tools}, tools=tools)
+        except Refused as error:
+            _from_model(error.message)
+    given = given or {"auto": {}}
     if "tool" in given:
         name = given["tool"]["name"]
         if name not in {tool.name for tool in tools}:
             refuse(f"The tool {name!r} of toolConfig.toolChoice is not among toolConfig.tools.")
-        return "any", name
-    return ("any" if "any" in given else "auto"), None
+        return "any", name, True
+    return ("any" if "any" in given else "auto"), None, True
 
 
 def _thinking(document: Object, *, model: Model, forced: bool, lenient: bool) -> Literal["off", "shown", "omitted"]:
@@ -128,7 +143,7 @@ def _check_thinking_leads(document: Object, *, is_on: bool) -> None:
         _from_model(f"{at}: Expected `thinking` or `redacted_thinking`, but found `{first}`.")
 
 
-def _from_model(message: str) -> None:
+def _from_model(message: str) -> NoReturn:
     refuse(f"The model returned the following errors: {message}")
 
 

@@ -33,27 +33,33 @@ def capabilities(model: str, *, given: frozenset[str]) -> frozenset[str]:
     return given | _known(model)
 
 
+def version(model: str) -> tuple[str, tuple[int, int]] | None:
+    """`opus` and 4.5; None for a name of another form, as those before 4 have."""
+    found = _NAME.search(model)
+    return None if found is None else (found.group(1), (int(found.group(2)), int(found.group(3) or 0)))
+
+
 def _known(model: str) -> frozenset[str]:
     if "claude-3-7-sonnet" in model:
         return frozenset({"budget_thinking"})
-    found = _NAME.search(model)
+    found = version(model)
     if found is None:
         return frozenset()
-    family, version = found.group(1), (int(found.group(2)), int(found.group(3) or 0))
-    known = set(_thinking(family, version))
-    if version >= (4, 5) or (family, version) == ("opus", (4, 1)):
+    family, number = found
+    known = set(_thinking(number))
+    if number >= (4, 5) or (family, number) == ("opus", (4, 1)):
         known.add("structured_outputs")
-    if version >= (5, 0) or (family == "opus" and version >= (4, 7)):
+    if number >= (5, 0) or (family == "opus" and number >= (4, 7)):
         known |= {"no_sampling", "effort_xhigh"}
     if family == "fable":
         known.add("always_thinking")
-    if family == "opus" and version >= (4, 8):
+    if family == "opus" and number >= (4, 8):
         known.add("system_messages")
     return frozenset(known)
 
 
-def _thinking(family: str, version: tuple[int, int]) -> frozenset[str]:
+def _thinking(number: tuple[int, int]) -> frozenset[str]:
     """Budgets up to 4.5, adaptive thinking from 4.6 on."""
-    if version < (4, 6):
+    if number < (4, 6):
         return frozenset({"budget_thinking"})
     return _EFFORTS | {"adaptive_thinking"}

@@ -18,7 +18,7 @@ def read(request: wire.DeepBody, effort: str | None, *, interleaved: bool) -> ch
         raise validation.invalid("output_config.effort", "Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
     thinking = request.thinking
     if thinking is None:
-        return chat.Reasoning(None, None, effort)
+        return chat.Reasoning(None, None, effort, is_effort_alone=effort is not None)
     if thinking.type == "enabled":
         budget = _read_budget(thinking, max_tokens=None if interleaved else request.max_tokens)
         return chat.Reasoning("enabled", budget, effort)
@@ -40,15 +40,16 @@ def _read_budget(thinking: wire.Thinking, *, max_tokens: int | None) -> int:
 
 
 def write(reasoning: chat.Reasoning, *, max_tokens: int, capabilities: frozenset[str]) -> wire.Object:
-    """`thinking` and `output_config` for a request that came from another dialect; empty where nothing was asked."""
+    """`thinking` and `output_config` for a request that came in another way; empty where nothing was asked."""
     if reasoning.mode == "disabled" or reasoning.effort == _OFF:
         return _disabled(capabilities)
     if reasoning.mode is None and reasoning.effort is None and reasoning.budget is None:
         return {}
     if "adaptive_thinking" in capabilities:
         effort = _step_down(reasoning.effort or _bucket(reasoning.budget, max_tokens), capabilities)
-        return {"thinking": {"type": "adaptive"}} | ({"output_config": {"effort": effort}} if effort else {})
-    if "budget_thinking" in capabilities and max_tokens > LEAST_BUDGET:
+        thinking = {} if reasoning.is_effort_alone else {"thinking": {"type": "adaptive"}}
+        return thinking | ({"output_config": {"effort": effort}} if effort else {})
+    if "budget_thinking" in capabilities and max_tokens > LEAST_BUDGET and not reasoning.is_effort_alone:
         budget = reasoning.budget or max_tokens * _SHARES.get(reasoning.effort or "high", 80) // 100
         return {"thinking": {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, min(budget, max_tokens - 1))}}
     return {}

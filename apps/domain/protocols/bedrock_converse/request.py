@@ -20,6 +20,7 @@ from apps.domain.protocols.openai_chat.messages import ATTRIBUTION
 
 _JSON_ONLY = "Answer with a single valid JSON object and nothing else: no prose, no code fence."
 _SCHEMA = "It must conform to this JSON schema: "
+STOP_PATH = "/stop_sequence"
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _LEVELS = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
 
@@ -33,6 +34,7 @@ def write(asked: chat.ChatRequest, target: Target) -> Object:
     config = tools.write(asked.tools, asked.tool_choice, turns, writer=writer, capabilities=capabilities)
     max_tokens = min(asked.max_tokens or target.max_output_tokens, target.max_output_tokens)
     thinking = _thinking(asked, turns, config, max_tokens=max_tokens, capabilities=capabilities)
+    effort = thinking.pop("output_config", {})
     samples = not thinking and "no_sampling" not in capabilities
     body: Object = {"messages": [{"role": role, "content": writer.turn(content)} for role, content in turns]}
     if system := _system(asked.system, writer, capabilities):
@@ -40,11 +42,11 @@ def write(asked: chat.ChatRequest, target: Target) -> Object:
     body["inferenceConfig"] = _inference(asked, max_tokens, samples=samples)
     if config is not None:
         body["toolConfig"] = config
-    if effort := thinking.pop("output_config", None):
-        output = (output or {}) | effort
-    if fields := thinking | _own_fields(asked, capabilities, samples=not thinking):
+    if fields := thinking | _own_fields(asked, config, capabilities, samples=not thinking):
         body["additionalModelRequestFields"] = fields
-    if output is not None:
+    if "stopSequences" in body["inferenceConfig"] and "stop_told" in capabilities:
+        body["additionalModelResponseFieldPaths"] = [STOP_PATH]
+    if output := (output or {}) | effort:
         body["outputConfig"] = output
     if asked.user and _METADATA.fullmatch(asked.user):
         body["requestMetadata"] = {"user_id": asked.user}
@@ -87,8 +89,13 @@ def _thinking(
     return wanted if kind != "disabled" else {}
 
 
-def _own_fields(asked: chat.ChatRequest, capabilities: frozenset[str], *, samples: bool) -> dict[str, Any]:
+def _own_fields(
+    asked: chat.ChatRequest, config: Object | None, capabilities: frozenset[str], *, samples: bool
+) -> dict[str, Any]:
     fields: dict[str, Any] = {}
+    calls = config is not None and (asked.tool_choice is None or asked.tool_choice.mode != "none")
+    if config is not None and calls and asked.parallel_tools is False and "one_call" in capabilities:
+        fields |= tools.one_at_a_time(config)
     if asked.top_k is not None and samples:
         if "top_k" in capabilities:
             fields["top_k"] = asked.top_k

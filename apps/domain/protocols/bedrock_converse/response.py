@@ -57,6 +57,7 @@ class _Answer(msgspec.Struct):
     output: _Output
     stopReason: str = ""
     usage: Any = None
+    additionalModelResponseFields: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -69,13 +70,15 @@ def read_response(body: bytes) -> chat.ChatResponse:
         content = tuple(block for raw in answer.output.message.content if (block := _read(raw)) is not None)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as garbled:
         raise errors.UpstreamBroken("the provider's answer is no message") from garbled
+    reason = stops.read(
+        answer.stopReason, calls=any(isinstance(block, chat.ToolUse) for block in content), said=bool(content)
+    )
     return chat.ChatResponse(
         id="",
         model="",
         content=content,
-        stop_reason=stops.read(
-            answer.stopReason, calls=any(isinstance(block, chat.ToolUse) for block in content), said=bool(content)
-        ),
+        stop_reason=reason,
+        stop_sequence=stops.met(reason, answer.additionalModelResponseFields),
         usage=usage.read(answer.usage) or NOTHING,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from apps.domain.chat import StopReason
 from apps.domain.errors import UpstreamBroken, UpstreamFailed
 from apps.domain.protocols.anthropic_messages import stops
@@ -25,3 +27,9 @@ def read(label: str, *, calls: bool, said: bool) -> StopReason:
     if not said and label not in _READ:
         raise UpstreamBroken("the provider's answer is empty")
     return stops.settle(_READ.get(label, "end_turn"), calls=calls)
+
+
+def met(reason: StopReason, fields: Any) -> str | None:
+    """The stop string, where the model's own fields were asked for it."""
+    told = fields.get("stop_sequence") if isinstance(fields, dict) else None
+    return told if reason == "stop_sequence" and isinstance(told, str) else None

@@ -48,6 +48,7 @@ class _Data(msgspec.Struct):
     delta: _Delta | None = None
     stopReason: str = ""
     usage: Any = None
+    additionalModelResponseFields: Any = None
 
 
 class _Open(msgspec.Struct):
@@ -76,6 +77,7 @@ class Decoder:
         self._held = 0
         self._usage: TokenUsage | None = None
         self._stop: str | None = None
+        self._fields: Any = None  # the model's own, which came with the stop
 
     def feed(self, chunk: bytes) -> list[events.Event]:
         happened: list[events.Event] = []
@@ -135,6 +137,7 @@ class Decoder:
         elif name == "messageStop":
             yield from self._close_block()
             self._stop = data.stopReason
+            self._fields = data.additionalModelResponseFields
             if self._usage is not None:
                 yield from self._finish(self._stop)
 
@@ -214,7 +217,7 @@ class Decoder:
         yield from self._close_block()
         reason = stops.read(label, calls=self._calls, said=self._blocks > 0)
         self._ended = True
-        yield events.Finished(reason, None, self._usage)
+        yield events.Finished(reason, stops.met(reason, self._fields), self._usage)
 
 
 def _broken(how: str) -> errors.UpstreamBroken:

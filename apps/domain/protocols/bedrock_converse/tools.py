@@ -36,6 +36,13 @@ def forces(config: Object | None) -> bool:
     return config is not None and not {"any", "tool"}.isdisjoint(config.get("toolChoice", {}))
 
 
+def one_at_a_time(config: Object) -> Object:
+    """`tool_choice` in Claude's own words, for among the model's own fields. Converse has no such word, and the choice
+    may stand in one place only, so it is taken out of `config`."""
+    ((mode, named),) = config.pop("toolChoice", {"auto": {}}).items()
+    return {"tool_choice": {"type": mode, **named, "disable_parallel_tool_use": True}}
+
+
 def _spec(raw: Object, capabilities: frozenset[str]) -> Object:
     spec: Object = {"name": raw["name"]}
     if raw.get("description"):
