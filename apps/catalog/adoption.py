@@ -30,7 +30,7 @@ def adopt(provider: Provider, *, actor: Any, models: Iterable[Listed], with_pric
 
 
 def _adopt(provider: Provider, *, actor: Any, listed: Listed, with_prices: bool) -> Deployment:
-    facts = known.model(listed.name, at=registry.vendor(provider.vendor).prices, now=timezone.now())
+    facts = known.model(listed.kind or listed.name, at=registry.vendor(provider.vendor).prices, now=timezone.now())
     try:
         model = named(listed.name) or _create(listed, facts, actor=actor)
         deployment = services.create_deployment(model, actor=actor, provider=provider, upstream_model=listed.name)
@@ -56,7 +56,7 @@ def _create(listed: Listed, facts: known.Known | None, *, actor: Any) -> Model:
         fields["context_tokens"] = context
     if listed.max_output_tokens:
         fields["max_output_tokens"] = min(listed.max_output_tokens, context or listed.max_output_tokens)
-    abilities = listed.abilities or (("embeddings",) if known.gives_embeddings(listed.name) else ())
+    abilities = listed.abilities or (("embeddings",) if known.gives_embeddings(listed.kind or listed.name) else ())
     if abilities:
         fields["capabilities"] = list(abilities)
     return services.create_model(actor=actor, name=listed.name, **fields)

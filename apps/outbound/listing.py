@@ -11,9 +11,10 @@ _MOST_CHARACTERS = 200
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
     """A model and what is said of it. None: nothing. Counts are tokens; `abilities` are words of the catalog's, none:
-    nothing is said."""
+    nothing is said. `kind`: the vendor's name of the model, where `name` is somebody's own."""
 
     name: str
+    kind: str = ""
     label: str = ""
     context_tokens: int | None = None
     max_output_tokens: int | None = None
@@ -24,7 +25,7 @@ class _Entry(msgspec.Struct):
     """Of all vendors at once: each has some of it."""
 
     id: str = ""
-    model: str = ""  # Ollama
+    model: str = ""  # Ollama; of a deployment at Azure, which has an id besides
     model_id: str = msgspec.field(name="modelId", default="")  # Bedrock
     model_name: Any = msgspec.field(name="modelName", default=None)
     display_name: Any = None  # Anthropic
@@ -60,6 +61,7 @@ def _read_one(row: msgspec.Raw) -> Listed | None:
         return None
     return Listed(
         name=name,
+        kind=_text(entry.model) if entry.id else "",
         label=_text(entry.display_name or entry.model_name),
         context_tokens=count(entry.max_input_tokens or entry.context_length or entry.max_model_len),
         max_output_tokens=count(entry.max_tokens),

@@ -61,7 +61,7 @@ async def _probe(asked: Asked, seconds: float) -> ProbeResult:
     url = asked.vendor.list_url(asked.base_url, asked.protocol, options=asked.options)
     outbound = Outbound(private_networks=asked.private_networks)
     try:
-        status, body = await _ask(outbound, asked, url or asked.base_url, seconds)
+        status, body = await _listed(outbound, asked, url or asked.base_url, seconds)
     except errors.UpstreamError as error:
         status, body, failure = 0, b"", error.message
     else:
@@ -77,6 +77,16 @@ async def _probe(asked: Asked, seconds: float) -> ProbeResult:
         message = f"The provider answers and lists {len(listed)} models."
     words = "" if ok else asked.words(body)
     return ProbeResult(ok=ok, status=status, milliseconds=milliseconds, message=message, words=words, listed=listed)
+
+
+async def _listed(outbound: Outbound, asked: Asked, url: str, seconds: float) -> tuple[int, bytes]:
+    """The list of what can be called, where that is answered; else the one at `url`."""
+    started = time.monotonic()
+    if (deployed := asked.vendor.deployed_at(asked.base_url)) is not None:
+        status, body = await _ask(outbound, asked, deployed, seconds)
+        if status == 200:
+            return status, body
+    return await _ask(outbound, asked, url, max(1.0, seconds - (time.monotonic() - started)))
 
 
 async def _ask(outbound: Outbound, asked: Asked, url: str, seconds: float) -> tuple[int, bytes]:

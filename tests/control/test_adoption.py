@@ -67,6 +67,18 @@ def test_an_embedding_model_is_taken_up_as_one_and_at_its_price() -> None:
     assert (price.input, price.output) == (20_000_000, 0)
 
 
+@pytest.mark.django_db
+def test_a_deployment_of_ones_own_name_is_taken_up_as_the_model_that_it_is() -> None:
+    provider = factories.provider(
+        vendor="azure_openai", protocol="openai_chat", base_url="https://acme.openai.azure.com/openai/v1"
+    )
+    models = [Listed(name="ours", kind="gpt-4o"), Listed(name="vectors", kind="text-embedding-3-small")]
+    chats, embeds = adoption.adopt(provider, actor=None, models=models, with_prices=True)
+    assert (chats.upstream_model, chats.model.name) == ("ours", "ours")
+    assert chats.prices.get().input == 2_500_000_000
+    assert embeds.model.capabilities == ["embeddings"]
+
+
 @pytest.mark.parametrize("name", ["nomic-embed-text:latest", "cohere.embed-v4:0", "BAAI/bge-m3", "all-minilm:33m"])
 def test_embedding_models_are_known_by_their_names(name: str) -> None:
     assert known.gives_embeddings(name)

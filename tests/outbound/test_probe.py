@@ -18,11 +18,12 @@ SECRET = "sk-ant-a-secret-that-must-not-be-shown"
 class Stand(BaseHTTPRequestHandler):
     status = 200
     body = b'{"object":"list","data":[{"id":"claude-a","x":1},{"id":"claude-b"}]}'
+    missing = ""
     seen: list[tuple[str, dict[str, str]]]
 
     def do_GET(self) -> None:
         self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
-        self.send_response(self.status)
+        self.send_response(404 if self.path == self.missing else self.status)
         self.send_header("content-length", str(len(self.body)))
         self.end_headers()
         self.wfile.write(self.body)
@@ -114,6 +115,7 @@ def test_a_list_that_cannot_be_read_is_an_empty_one(ask: Asker, stand: type[Stan
         ),
         (b'{"data":[{"id":"r","context_length":7},{"id":1}]}', Listed(name="r", context_tokens=7)),
         (b'{"data":[{"id":"v","max_model_len":-1,"display_name":5}]}', Listed(name="v")),
+        (b'{"data":[{"object":"deployment","id":"ours","model":"gpt-4o"}]}', Listed(name="ours", kind="gpt-4o")),
         (b'{"models":[{"name":"gemma:1b","model":"gemma:1b"}]}', Listed(name="gemma:1b")),
         (b'{"modelSummaries":[{"modelId":"a.b-v1:0","modelName":"B"}]}', Listed(name="a.b-v1:0", label="B")),
     ],
@@ -121,6 +123,21 @@ def test_a_list_that_cannot_be_read_is_an_empty_one(ask: Asker, stand: type[Stan
 def test_what_a_list_says_of_a_model_is_kept(ask: Asker, stand: type[Stand], body: bytes, listed: Listed) -> None:
     stand.body = body
     assert ask().listed == (listed,)
+
+
+def test_a_resources_deployments_are_listed_and_its_models_where_it_lists_no_deployments(ask, stand) -> None:
+    address = ask().message and stand.seen[0][1]["host"]
+    given = {"vendor": "azure_openai", "protocol": "openai_chat", "base_url": f"http://{address}/openai/v1"}
+    deployments = "/openai/deployments?api-version=2023-03-15-preview"
+    stand.seen.clear()
+    assert ask(**given).ok
+    assert [path for path, _ in stand.seen] == [deployments]
+    stand.seen.clear()
+    stand.missing = deployments
+    result = ask(**given)
+    assert (result.ok, result.models) == (True, ("claude-a", "claude-b"))
+    assert [path for path, _ in stand.seen] == [deployments, "/openai/v1/models"]
+    assert all(headers["api-key"] == SECRET for _, headers in stand.seen)
 
 
 def test_a_provider_that_has_no_list_is_well_when_it_answers(ask: Asker, stand: type[Stand]) -> None:

@@ -23,6 +23,12 @@ def address(base_url: str, path: str, *, model: str, options: Options) -> str:
     return f"{joined(home, path, model=model, options=options)}?api-version={version}"
 
 
+def deployed_at(base_url: str) -> str:
+    """The resource's deployments. Of the versions of the dated API the first only has this, which Microsoft documents
+    no more; it was seen to answer in 2026. The documented lists name all that could be deployed."""
+    return f"{base_url.rstrip('/').removesuffix('/v1')}/deployments?api-version=2023-03-15-preview"
+
+
 VENDOR = Vendor(
     slug="azure_openai",
     label="Azure OpenAI",
@@ -31,6 +37,7 @@ VENDOR = Vendor(
     base_url="https://{resource}.openai.azure.com/openai/v1",
     authorize=authorize,
     address=address,
+    deployed_at=deployed_at,
     options=(
         Option(name="resource", label="Resource", hint="The first part of its host name.", required=True),
         Option(name="api_version", label="API version", hint="Of the dated API, as 2024-10-21. Empty: the v1 API."),

@@ -69,6 +69,10 @@ def same(base_url: str) -> str:
     return base_url
 
 
+def nowhere(base_url: str) -> str | None:
+    return None
+
+
 def any_model(model: str) -> None:
     """Every model of the vendor's is spoken to in the provider's protocol."""
 
@@ -89,8 +93,9 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
 
     A provider is set up with one of `protocols`; those `beside` are spoken at the same address too, whichever it was.
     `protocol_of` names the protocol of an upstream model that has its own. `base_url` may hold names of options in
-    braces; `address` joins it and a path; `lists_at` makes of it where models are listed. `signer` names who signs a
-    request whole (`outbound.signing`).
+    braces; `address` joins it and a path; `lists_at` makes of it where models are listed, `deployed_at` the whole
+    address of a list of no more than can be called, where there may be one. `signer` names who signs a request whole
+    (`outbound.signing`).
 
     `family` names those who take each other's signatures of thinking, where that is not the vendor alone.
     `summary` (a line), `key_page` (where keys are made), `key_hint` (how they look), `needs_key` and `tags` are for
@@ -107,6 +112,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     protocol_of: Callable[[str], str | None] = any_model
     address: Callable[..., str] = joined
     lists_at: Callable[[str], str] = same
+    deployed_at: Callable[[str], str | None] = nowhere
     options: tuple[Option, ...] = ()
     signer: str = ""
     forwards: tuple[str, ...] = ()
