@@ -20,6 +20,7 @@ from apps.domain.limits.learned import Outputs
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
 from apps.gateway.reservation import Reservation
+from apps.outbound import signing
 from apps.quotas.leases import LeaseBook
 from apps.runtime.database import DatabaseThread
 from apps.runtime.failpoints import failpoint
@@ -198,7 +199,8 @@ class Attempt:
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
         given = next((value for name in _IDS if (value := answer.headers.get(name))), "")
-        told = self.credential.secret.cut_from(given.encode("ascii", "replace"))  # what is no text cannot be booked
+        # What is no text cannot be booked.
+        told = signing.cut_from(self.credential.secret, given.encode("ascii", "replace"))
         self._provider_request_id = told.decode()
 
     def began(self) -> None:

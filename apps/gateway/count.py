@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from apps.domain.protocols import refusal, registry
 from apps.domain.protocols.anthropic_messages import counting
 from apps.gateway import answers, ways
 from apps.gateway.cooling import cooling, heed
+from apps.outbound import signing
 
 if TYPE_CHECKING:
     from apps.domain.protocols.contract import Counter
@@ -101,7 +103,7 @@ async def _ask_once(
         return counter.read(told)
     error = refusal.cleaned(
         registry.UPSTREAMS[protocol].read_error(answer.status, answer.headers, told),
-        candidate.credential.secret.cut_from,
+        partial(signing.cut_from, candidate.credential.secret),
     )
     if protocol != ctx.call.protocol:
         error.body = None

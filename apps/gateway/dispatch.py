@@ -14,6 +14,7 @@ from apps.domain.providers import families
 from apps.gateway import ways
 from apps.gateway.cooling import cooling, heed
 from apps.gateway.signatures import signatures
+from apps.outbound import signing
 
 if TYPE_CHECKING:
     from apps.domain.routing.plan import Try
@@ -112,7 +113,7 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
         target,
         request_id=ctx.public_request_id,
         created=int(ctx.started_at),
-        cut=attempt.credential.secret.cut_from,
+        cut=partial(signing.cut_from, attempt.credential.secret),
     )
     exchange.seen.on_signed = partial(signatures.remember, families.family(provider))
     attempt.protocol = way.target.protocol

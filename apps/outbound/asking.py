@@ -51,7 +51,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
     def words(self, body: bytes) -> str:
         """The provider's own, without the credential and without what surrounds them in JSON."""
-        return _shortened(_told(refusal.scrub(body[: 64 * 1024], self.secret.cut_from)))
+        return _shortened(_told(refusal.scrub(body[: 64 * 1024], self.cut)))
+
+    def cut(self, told: bytes) -> bytes:
+        """Takes the credential out of what the provider says."""
+        return signing.cut_from(self.secret, told)
 
 
 def asked(

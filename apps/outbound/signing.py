@@ -14,6 +14,7 @@ from typing import Any
 
 from apps.domain import errors
 from apps.domain.providers import bedrock
+from apps.domain.snapshot import Secret
 from apps.runtime import clock
 
 HeaderList = list[tuple[str, str]]
@@ -23,6 +24,7 @@ _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 # Seconds. botocore renews what the machine's role gives it a quarter of an hour before it ends.
 _ROLE_KEPT = 60.0
 _NONE_KEPT = 5.0  # that there is none: finding that out may take as long, and one call at a time asks
+_LATELY = 2  # keys of the role; an answer may still be coming that was asked for with the one before
 
 
 def warm() -> None:
@@ -40,13 +42,20 @@ async def sign(
 
     Raises UpstreamAuth where the machine's own credentials are asked for and it has none.
     """
+    key = bedrock.access_key(secret)
     if secret == bedrock.ROLE:
         key = _role.known() or await asyncio.to_thread(_role.find)
-    elif (found := bedrock.access_key(secret)) is not None:
-        key = found
-    else:
+    if key is None:
         return headers
     return _signed(method, url, headers, body, key, bedrock.region(url, options))
+
+
+def cut_from(secret: Secret, told: bytes) -> bytes:
+    """What a provider says, without the secret it was asked with: the machine's role, too, which no secret spells."""
+    told = secret.cut_from(told)
+    for key in _role.lately:
+        told = key.cut_from(told)
+    return told
 
 
 def _signed(method: str, url: str, headers: HeaderList, body: bytes, key: bedrock.AccessKey, region: str) -> HeaderList:
@@ -76,6 +85,7 @@ class _Role:
         self._lock = threading.Lock()
         self._key: bedrock.AccessKey | None = None
         self._until = 0.0
+        self.lately: tuple[Secret, ...] = ()
 
     def known(self) -> bedrock.AccessKey | None:
         """Raises UpstreamAuth where there was none a moment ago."""
@@ -106,6 +116,9 @@ class _Role:
             return key
 
     def _keep(self, key: bedrock.AccessKey | None, *, seconds: float) -> None:
+        if key is not None and key != self._key:
+            parts = (part for part in (key.id, key.secret, key.token) if part)
+            self.lately = (Secret(":".join(parts), host=""), *self.lately)[:_LATELY]
         self._key, self._until = key, time.monotonic() + seconds
 
 

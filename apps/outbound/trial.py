@@ -103,7 +103,7 @@ def _exchange(asked: Asked, *, model: str, stream: bool) -> Exchange:
     call = _call(asked, model=model, stream=stream)
     quirks = asked.vendor.quirks if asked.quirks is None else asked.quirks
     target = Target(protocol=asked.protocol, model=model, max_output_tokens=_MODEL_CAP, quirks=quirks)
-    return exchanges.open(call, target, cut=asked.secret.cut_from)
+    return exchanges.open(call, target, cut=asked.cut)
 
 
 def _call(asked: Asked, *, model: str, stream: bool) -> ClientCall:

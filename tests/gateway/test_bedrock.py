@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import anthropic
 import pytest
 
 from apps.simulator.bedrock import signature
 from apps.usage.models import Entry
+from tests.domain import frames as aws
 from tests.gateway.calls import ANTHROPIC, MESSAGES, OPENAI, anthropic_error, ask, frames, openai_error
 from tests.gateway.test_calls import text_of
+from tests.gateway.upstreams import upstream
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
@@ -78,6 +82,34 @@ def test_the_machines_own_role_signs_too(gateway, deployed, monkeypatch):
     model = deployed(CLAUDE, secret="role")
     assert ask(gateway, ANTHROPIC, model=model).status_code == 200
     signing._session.cache_clear()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_role_that_a_provider_repeats_reaches_nobody(gateway, world, monkeypatch, caplog, stream):
+    from apps.outbound import signing
+
+    key, token = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY", "FwoGZXIvYXdzEBYaDH+session/token=="
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    monkeypatch.setattr(signing, "_role", signing._Role())
+    signing._session.cache_clear()
+    said = f"{token} of {key} is no good"
+    answer = aws.exception("validationException", said) if stream else json.dumps({"message": said}).encode()
+    head = b"x-amzn-requestid: %b\r\n" % token.encode()
+    with upstream(answer, head=head) as url:
+        world.deploy("titan-claude", upstream=CLAUDE, vendor="bedrock", secret="role", url=url)
+        gateway.refresh()
+        response = ask(gateway, ANTHROPIC, model="titan-claude", change={"stream": stream})
+    signing._session.cache_clear()
+    assert response.status_code == (400 if stream else 502)
+    gateway.settle()
+    entry = Entry.objects.get()
+    told = f"{response.text} {response.headers} {entry.error_code} {entry.provider_request_id} {caplog.text}"
+    assert ("[removed] of [removed] is no good" in response.text) == stream
+    assert entry.provider_request_id == "[removed]"
+    for part in (key, token):
+        assert part not in told
 
 
 def test_a_wrong_secret_is_the_gateways_fault_and_is_told_to_nobody(gateway, deployed):

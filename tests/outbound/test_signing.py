@@ -13,7 +13,7 @@ import pytest
 from apps.domain import errors
 from apps.domain.providers import bedrock
 from apps.domain.snapshot import Secret
-from apps.outbound import signing
+from apps.outbound import asking, signing
 from apps.runtime import clock
 
 ID, KEY, TOKEN = (
@@ -158,6 +158,24 @@ async def test_the_machines_own_role_is_kept_for_a_while(machine, at, monkeypatc
     assert await signed(secret="role") == await signed(secret=second)
     machine(first)
     assert await signed(secret="role") == await signed(secret=first)
+
+
+async def test_what_the_role_signs_with_is_cut_from_what_a_provider_says(machine, monkeypatch):
+    """Nobody has written it down: the secret of such a credential is the word `role`."""
+    monkeypatch.setattr(signing, "_ROLE_KEPT", 0.0)
+    role = asking.asked(vendor="bedrock", protocol="bedrock_converse", base_url=URL, secret="role", private_networks=())
+    said = f"a role: {ID} {KEY} {TOKEN}".encode()
+    assert role.cut(said) == said, "not yet known"
+    machine(f"{ID}:{KEY}:{TOKEN}")
+    await signed(secret="role")
+    assert role.cut(said) == b"a role: [removed] [removed] [removed]"
+    assert role.words(b'{"message":"%b"}' % said) == "a role: [removed] [removed] [removed]"
+    machine(f"AKIASECOND:{KEY[::-1]}:{TOKEN[::-1]}")
+    await signed(secret="role")
+    assert role.cut(b"%b %b" % (KEY.encode(), KEY[::-1].encode())) == b"[removed] [removed]", "the one before, too"
+    machine("AKIATHIRD:a-third-secret:a-third-token")
+    await signed(secret="role")
+    assert len(signing._role.lately) == 2
 
 
 async def test_a_machine_without_a_role_is_our_fault_and_reaches_nobody(machine):
