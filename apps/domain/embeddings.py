@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
+from apps.domain.errors import InvalidRequest, UpstreamBroken
 from apps.domain.tokens import NOTHING, TokenUsage
+
+Answer = TypeVar("Answer")
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,3 +29,17 @@ class EmbeddingResponse(msgspec.Struct, frozen=True, kw_only=True):
     vectors: Sequence[Sequence[float]]
     model: str = ""
     usage: TokenUsage = NOTHING
+
+
+def check_is_text(asked: EmbeddingRequest) -> None:
+    """For models whose tokens only their provider knows. Raises InvalidRequest."""
+    if asked.tokens:
+        raise InvalidRequest("Invalid 'input': this model takes text, not tokens.", param="input", code="invalid_type")
+
+
+def decoded(decode: Callable[[bytes], Answer], body: bytes) -> Answer:
+    """A provider's answer. Raises UpstreamBroken."""
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise UpstreamBroken("the provider's embeddings cannot be read") from fault

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from apps.simulator import ids, plausible, tokens
-from apps.simulator.ask import Ask, Tool
+from apps.simulator.ask import Ask, Object, Tool
 from apps.simulator.script import Script
 from apps.simulator.usage import Counters
 
@@ -46,6 +46,15 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def text(self) -> str:
         return "".join(self.pieces)
+
+    @property
+    def input(self) -> Object:
+        """Of a call; one that the cap cut short has none that could be told."""
+        try:
+            decoded: Object = msgspec.json.decode(self.text)
+        except msgspec.DecodeError:
+            return {}
+        return decoded
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -133,7 +133,7 @@ def _content(block: Block, *, thinking: str) -> Object:
     if block.kind == "redacted":
         return {"type": "redacted_thinking", "data": _sealed()}
     if block.kind == "call":
-        return {"type": "tool_use", "id": block.id, "name": block.name, "input": _whole_or_empty(block.text)}
+        return {"type": "tool_use", "id": block.id, "name": block.name, "input": block.input}
     return {"type": "text", "text": block.text}
 
 
@@ -165,15 +165,6 @@ def _shown(block: Block, *, thinking: str) -> str:
 
 def _sealed() -> str:
     return base64.b64encode(b"sealed thoughts of the simulated provider").decode()
-
-
-def _whole_or_empty(arguments: str) -> Object:
-    """A call that the cap cut short has no input that could be told."""
-    try:
-        decoded: Object = msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        return {}
-    return decoded
 
 
 def _usage(reported: Reported) -> Object:

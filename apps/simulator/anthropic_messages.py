@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from apps.simulator import signing
-from apps.simulator.ask import Object, Refused
+from apps.simulator.ask import Object, Refused, Talk
 
 _KINDS = {
     bool: "a valid boolean",
@@ -47,14 +47,6 @@ BLOCKS: dict[str, tuple[dict[str, type], set[str]] | None] = {
 ASSISTANT_ONLY = {"tool_use", "thinking", "redacted_thinking"}
 TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 CACHE_MARKS = 4
-
-
-class Talk(msgspec.Struct, frozen=True, kw_only=True):
-    texts: list[str]
-    said: str
-    results: tuple[str, ...]
-    attachments: int
-    count: int
 
 
 def refuse(message: str) -> NoReturn:

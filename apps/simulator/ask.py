@@ -20,6 +20,21 @@ class Tool(msgspec.Struct, frozen=True):
     namespace: str = ""
 
 
+class Talk(msgspec.Struct, frozen=True, kw_only=True):
+    """What has been said so far: what an `Ask` takes from the messages of any dialect."""
+
+    texts: list[str]
+    said: str
+    results: tuple[str, ...]
+    attachments: int
+    count: int
+
+    def fields(self, *more: str) -> Object:
+        """Those of the `Ask`; `more` are texts beside the messages."""
+        whole = {"texts": (*self.texts, *more), "messages": self.count, "attachments": self.attachments}
+        return whole | {"said": self.said, "results": self.results}
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """`said` is the last user text, `results` the texts of tool results that nobody has answered yet.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
-
 from apps.simulator import ids, openai, prebuilt
 from apps.simulator.answer import Answer
 from apps.simulator.ask import Ask, Object, Refused
@@ -86,11 +84,11 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
         before = [(_prefix(ask, index), 0)] if _prefix(ask, index) else []
         for text, tokens in [*before, *((piece, 1) for piece in pieces)]:
             choice = {"text": text, "index": index, "logprobs": None, "finish_reason": None}
-            out.append(_event({**envelope, "choices": [choice], **tail}, tokens))
+            out.append(openai.event({**envelope, "choices": [choice], **tail}, tokens))
         finish = {"text": "", "index": index, "logprobs": None, "finish_reason": _finish(answer)}
-        out.append(_event({**envelope, "choices": [finish], **tail}, hidden))
+        out.append(openai.event({**envelope, "choices": [finish], **tail}, hidden))
     if ask.include_usage and reported is not None:
-        out.append(_event({**envelope, "choices": [], "usage": _usage(reported)}))
+        out.append(openai.event({**envelope, "choices": [], "usage": _usage(reported)}))
     return [*out, Frame(b"data: [DONE]\n\n")]
 
 
@@ -172,10 +170,6 @@ def _usage(reported: Reported) -> Object:
 
 def _envelope(ask: Ask) -> Object:
     return {"id": ids.new("cmpl-"), "object": "text_completion", "created": int(time.time()), "model": ask.model}
-
-
-def _event(document: Object, tokens: int = 0) -> Frame:
-    return Frame(b"data: %s\n\n" % msgspec.json.encode(document), tokens)
 
 
 DIALECT = Dialect(

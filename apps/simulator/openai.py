@@ -69,7 +69,7 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
         finish = {"index": index, "delta": {}, "finish_reason": _finish(answer, ask=ask)}
         out.append(_chunk(envelope, tail, choice=finish))
     if ask.include_usage and reported is not None:
-        out.append(_event({**envelope, "choices": [], "usage": _usage(reported)}))
+        out.append(event({**envelope, "choices": [], "usage": _usage(reported)}))
     out.append(Frame(b"data: [DONE]\n\n"))
     return out
 
@@ -90,7 +90,7 @@ def failure(error: Refused, request_id: str) -> Failure:
 def failure_frames(broken: Broken) -> list[Frame]:
     kind, code, message = KINDS[429 if broken.is_throttled else 500]
     error = {"message": message, "type": kind, "param": None, "code": code}
-    return [_event({"error": error}), Frame(b"data: [DONE]\n\n")]
+    return [event({"error": error}), Frame(b"data: [DONE]\n\n")]
 
 
 def headers(request_id: str) -> Headers:
@@ -193,10 +193,10 @@ def _usage(reported: Reported) -> Object:
 
 def _chunk(envelope: Object, tail: Object, *, choice: Object, tokens: int = 0) -> Frame:
     whole = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": None, **choice}
-    return _event({**envelope, "choices": [whole], **tail}, tokens)
+    return event({**envelope, "choices": [whole], **tail}, tokens)
 
 
-def _event(document: Object, tokens: int = 0) -> Frame:
+def event(document: Object, tokens: int = 0) -> Frame:
     return Frame(b"data: %s\n\n" % msgspec.json.encode(document), tokens)
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import msgspec
-
-from apps.simulator.ask import Object, Refused
+from apps.simulator.ask import Object, Refused, Talk
 
 _KINDS = {
     bool: "a boolean",
@@ -34,14 +32,6 @@ PARTS: dict[object, dict[str, type]] = {
     "input_audio": {"input_audio": dict},
     "file": {"file": dict},
 }
-
-
-class Talk(msgspec.Struct, frozen=True, kw_only=True):
-    texts: list[str]
-    said: str
-    results: tuple[str, ...]
-    attachments: int
-    count: int
 
 
 def refuse(message: str, *, param: str | None = None, code: str | None = None) -> NoReturn:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from apps.simulator import signing
-from apps.simulator.ask import Object, Refused
-from apps.simulator.openai_messages import Talk, expect, refuse
+from apps.simulator.ask import Object, Refused, Talk
+from apps.simulator.openai_messages import expect, refuse
 
 ROLES = ("user", "system", "developer", "assistant")
 SAID_PARTS: dict[str, dict[str, type]] = {

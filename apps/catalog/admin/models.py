@@ -13,8 +13,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
-from apps.audit.pages import Inline
 from apps.catalog import services
+from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.prices import PriceInline
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import DeploymentForm, ModelForm
@@ -22,23 +22,12 @@ from apps.catalog.models import Deployment, Model, Price
 from apps.domain import money
 
 
-class DeploymentOfModel(Inline):
-    model = Deployment
-    form = DeploymentForm
+class DeploymentOfModel(DeploymentInline):
     fields = ["provider", "upstream_model", "priority", "weight", "is_enabled"]
     autocomplete_fields = ["provider"]
-    show_change_link = True
-    per_page = 50
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
-        rows: QuerySet[Deployment] = super().get_queryset(request)
-        return rows.select_related("model", "provider")
 
     def get_extra(self, request: HttpRequest, obj: Model | None = None, **options: Any) -> int:
         return 1 if obj is None else 0
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Model)

@@ -17,9 +17,10 @@ from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
 from apps.catalog import services
 from apps.catalog.admin.connection import Connection
+from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.presets import Presets, chosen, with_options
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
-from apps.catalog.forms import CredentialForm, DeploymentForm
+from apps.catalog.forms import CredentialForm
 from apps.catalog.models import AllowedNetwork, Credential, Deployment, Health, Provider
 from apps.catalog.provider_forms import ProviderForm, option_names
 from apps.domain.providers import registry
@@ -43,20 +44,9 @@ class CredentialInline(Inline):
         return cells.code(f"•••{credential.last_four}")
 
 
-class DeploymentOfProvider(Inline):
-    model = Deployment
-    form = DeploymentForm
+class DeploymentOfProvider(DeploymentInline):
     fields = ["model", "upstream_model", "priority", "weight", "is_enabled"]
     autocomplete_fields = ["model"]
-    show_change_link = True
-    per_page = 50
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
-        rows: QuerySet[Deployment] = super().get_queryset(request)
-        return rows.select_related("model", "provider")
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 def save_credentials(formset: BaseModelFormSet, *, actor: Any) -> None:

@@ -68,7 +68,7 @@ def _content(block: Block, *, ask: Ask) -> Object:
     if block.kind == "redacted":
         return {"reasoningContent": {"redactedContent": _redacted()}}
     if block.kind == "call":
-        return {"toolUse": {"input": _whole_or_empty(block.text), "name": block.name, "toolUseId": block.id}}
+        return {"toolUse": {"input": block.input, "name": block.name, "toolUseId": block.id}}
     return {"text": block.text}
 
 
@@ -107,15 +107,6 @@ def _shown(block: Block, *, ask: Ask) -> str:
 def _redacted() -> str:
     """A blob is base64 in JSON; what is in it is Anthropic's text, itself base64."""
     return base64.b64encode(SEALED).decode()
-
-
-def _whole_or_empty(arguments: str) -> Object:
-    """A call that the cap cut short has no input that could be told."""
-    try:
-        decoded: Object = msgspec.json.decode(arguments)
-    except msgspec.DecodeError:
-        return {}
-    return decoded
 
 
 def _usage(reported: Counters, *, ask: Ask) -> Object:

@@ -8,8 +8,7 @@ import re
 import msgspec
 
 from apps.simulator import signing
-from apps.simulator.anthropic_messages import Talk
-from apps.simulator.ask import Object
+from apps.simulator.ask import Object, Talk
 from apps.simulator.bedrock.service import Model, refuse
 
 TOOL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse
+from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse, check_is_text, decoded
 from apps.domain.errors import InvalidRequest, UpstreamBroken
 from apps.domain.protocols import bedrock_errors
 from apps.domain.protocols.contract import EmbeddingUpstream, Target
@@ -38,18 +38,14 @@ def write_request(asked: EmbeddingRequest, target: Target) -> bytes:
     """Raises InvalidRequest for what the model cannot be given. What does not fit is refused, not cut in silence."""
     if "embed" not in target.model and not target.model.startswith("arn:"):  # which does not tell its model
         raise InvalidRequest("This model gives no embeddings.", param="model")
-    if asked.tokens:
-        raise InvalidRequest("Invalid 'input': this model takes text, not tokens.", param="input", code="invalid_type")
+    check_is_text(asked)
     body = _cohere(asked) if "cohere" in target.model else _titan(asked, target)
     return msgspec.json.encode(body)
 
 
 def read_response(body: bytes) -> EmbeddingResponse:
     """Raises UpstreamBroken."""
-    try:
-        read = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise UpstreamBroken("the provider's embeddings cannot be read") from fault
+    read = decoded(_decode, body)
     counted = usage({"prompt_tokens": read.tokens}) or NOTHING
     vectors = read.embeddings.floats if isinstance(read.embeddings, _ByType) else read.embeddings
     if vectors is None and read.embedding is not None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse
-from apps.domain.errors import InvalidRequest, UpstreamBroken
+from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse, check_is_text, decoded
+from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import EmbeddingUpstream, Target
 from apps.domain.protocols.ollama_chat import error
 from apps.domain.protocols.openai_embeddings.response import usage
@@ -28,9 +28,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 def write_request(asked: EmbeddingRequest, target: Target) -> bytes:
     """Raises InvalidRequest for tokens: Ollama makes its own. What does not fit is refused, not cut in silence."""
-    if asked.tokens:
-        message = "Invalid 'input': this model takes text, not tokens."
-        raise InvalidRequest(message, param="input", code="invalid_type")
+    check_is_text(asked)
     body: dict[str, Any] = {"model": target.model, "input": asked.texts, "truncate": False}
     if asked.dimensions is not None:
         body["dimensions"] = asked.dimensions
@@ -41,10 +39,7 @@ def write_request(asked: EmbeddingRequest, target: Target) -> bytes:
 
 def read_response(body: bytes) -> EmbeddingResponse:
     """Raises UpstreamBroken for a garbled body, another UpstreamError for an error under status 200."""
-    try:
-        read = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        raise UpstreamBroken("the provider's embeddings cannot be read") from fault
+    read = decoded(_decode, body)
     if read.error:
         raise error.read_stream_error(read.error)
     if read.embeddings is None:
