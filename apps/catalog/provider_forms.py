@@ -39,6 +39,7 @@ QUIRKS = [
     ("effort_none", "Knows the effort “none”"),
     ("thinking_switch", "Thinking is switched on and off, without a level"),
     ("safety_identifier", "Takes safety_identifier"),
+    ("openai_fields", "Takes verbosity, service_tier, prompt_cache_key and its kind"),
     ("prompt_cache_breakpoint", "Takes prompt_cache_breakpoint"),
 ]
 ADDRESS = (

@@ -123,6 +123,7 @@ class Reasoning(msgspec.Struct, frozen=True):
     budget: int | None = None
     effort: str | None = None
     is_effort_alone: bool = False
+    display: Literal["summarized", "omitted"] | None = None  # of what is thought; None: as the model does by itself
 
 
 class Format(msgspec.Struct, frozen=True):

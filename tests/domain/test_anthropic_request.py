@@ -192,9 +192,10 @@ def test_the_rest_is_read_or_kept():
         stop_sequences=["END"],
         metadata={"user_id": "u"},
         service_tier="auto",
-        context_management={"edits": []},
+        seed=5,
+        presence_penalty=None,
         stream=True,
     )
     assert (read.temperature, read.top_p, read.top_k, read.stop, read.user) == (0.3, 0.9, 5, ("END",), "u")
     assert (read.max_tokens, read.stream) == (100, True)
-    assert read.rest == {"service_tier": "auto", "context_management": {"edits": []}}
+    assert read.rest == {"seed": 5}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -42,7 +43,7 @@ def test_a_prompt_is_one_turn():
     asked = CLIENT.to_chat(call(temperature=0.5, top_p=0.9, stop=["END"], seed=3, user="u", max_tokens=40))
     assert asked.messages == (Message("user", (Text("hello"),)),)
     assert (asked.temperature, asked.top_p, asked.stop, asked.max_tokens) == (0.5, 0.9, ("END",), 40)
-    assert (asked.user, asked.rest) == ("u", {"seed": 3})
+    assert (asked.user, asked.rest) == ("u", {"seed": msgspec.Raw(b"3")})
     assert CLIENT.to_chat(call(stop="END")).stop == ("END",)
 
 

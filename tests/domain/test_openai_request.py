@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import msgspec
 import pytest
 
 from apps.domain import errors
@@ -224,9 +225,9 @@ def test_the_rest_of_the_request_is_read():
     )
     assert (read.max_tokens, read.temperature, read.top_p, read.stop) == (9, 1, 0.5, ("END",))
     assert (read.parallel_tools, read.user, read.stream) == (False, "alice", True)
-    assert read.reasoning == Reasoning(effort="low")
+    assert read.reasoning == Reasoning(effort="low", display="summarized")
     assert read.format == Format(schema, name="n", strict=True)
-    assert read.rest == {"seed": 4}
+    assert read.rest == {"seed": msgspec.Raw(b"4")}
     assert chat(stop=["a", "b"]).stop == ("a", "b")
     assert chat(reasoning_effort="none").reasoning == Reasoning(mode="disabled")
     assert chat(response_format={"type": "text"}).format is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -12,6 +12,7 @@ from apps.domain.chat import ChatRequest, ChatResponse, StopReason
 from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse
 from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
+from apps.domain.protocols.fields import Words
 from apps.domain.tokens import TokenUsage
 
 Operation = Literal["generate", "embed", "count"]
@@ -35,6 +36,7 @@ class ClientCall(msgspec.Struct, kw_only=True):
     user: str | None = None
     request_id: str = ""  # ours, for frames that carry it
     headers: Mapping[bytes, bytes] = {}  # the request's, by lower-case name: some of them travel in a provider's body
+    fields: Mapping[str, msgspec.Raw] = {}  # the body's, as they were written
 
     def answer_id(self, foreign: str, *, prefix: str, created: int) -> str:
         """The provider's, or of our own id of the call where it gives none: Ollama and Converse do not."""
@@ -141,17 +143,14 @@ class AnyClient(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: bytes  # a frame that every client of the dialect skips
 
 
-def nothing(call: ClientCall) -> Iterable[str]:
-    """Every field has its place."""
-    return ()
-
-
 class ClientFormat(AnyClient, frozen=True, kw_only=True):
-    """Callers who want text."""
+    """Callers who want text. `reads` are the fields of which `to_chat` takes account; of some of those only `parts`."""
 
+    words: Words
+    reads: frozenset[str]
+    parts: Mapping[str, frozenset[str]] = {}
     to_chat: Callable[[ClientCall], ChatRequest]
     unfit: Callable[[str, str], InvalidRequest]  # (field of a ChatRequest, reason): see errors.Unfit
-    unread: Callable[[ClientCall], Iterable[str]] = nothing  # names of fields that `to_chat` has no place for
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
 
@@ -173,9 +172,10 @@ class AnyUpstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
-    """Providers who give text. `lacks`: fields of a ChatRequest that it has no words for; `takes`: those of its `rest`
-    that it has."""
+    """Providers who give text. Without `words` it has to be told what becomes of a request. `lacks`: fields of a
+    ChatRequest that it has no words for; `takes`: those of its `rest` that it has."""
 
+    words: Words = {}
     lacks: frozenset[str] = frozenset()
     takes: frozenset[str] = frozenset()
     write: Callable[[ChatRequest, Target], dict[str, Any]]  # the body to send; raises InvalidRequest

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from apps.domain import chat, errors, events, signatures
-from apps.domain.protocols import embedding, losses, passthrough, refusal, registry, tool_names
+from apps.domain.protocols import embedding, fields, losses, passthrough, refusal, registry, tool_names
 from apps.domain.protocols.contract import (
     NO_HEADERS,
     ClientCall,
@@ -21,6 +22,8 @@ from apps.domain.protocols.contract import (
     UpstreamFormat,
 )
 from apps.domain.tokens import NOTHING
+
+_Error = TypeVar("_Error", bound=errors.GatewayError)
 
 
 def open(call: ClientCall, target: Target, *, request_id: str = "", created: int = 0, cut: Cut = bytes) -> Exchange:
@@ -65,13 +68,13 @@ class Translated:
         asked = client.to_chat(call)
         if target.foreign:
             asked = _without_foreign(asked, target.foreign)
-        self.notes = losses.steps(call, asked, target, client=client, upstream=upstream)
         self._names = tool_names.table(asked)
         try:
             body = upstream.write(tool_names.fitted(asked) if self._names else asked, target)
         except errors.Unfit as unfit:
             raise client.unfit(unfit.param or "messages", unfit.reason) from unfit
         self.body = msgspec.json.encode(body)
+        self.notes = losses.steps(call, asked, target, client=client, upstream=upstream, body=body)
         self._call = msgspec.structs.replace(call, request_id=request_id)
         self._client = client
         self._upstream = upstream
@@ -81,15 +84,21 @@ class Translated:
         self._encoder = client.encoder(call=self._call, created=created)
 
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
-        error = refusal.cleaned(self._upstream.read_error(status, headers, body), self._cut)
+        error = self._told(self._upstream.read_error(status, headers, body))
         error.body = None  # written in the other dialect
         return error
+
+    def _told(self, error: _Error) -> _Error:
+        """Without a credential, and in the caller's words."""
+        if isinstance(error, errors.UpstreamError):
+            fields.retell(error, of=self._upstream.words, to=self._client.words, given=self._call.fields)
+        return refusal.cleaned(error, self._cut)
 
     def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         try:
             return self._translate(self._upstream.read_response(body))
         except errors.UpstreamError as error:
-            refusal.cleaned(error, self._cut)
+            self._told(error)
             raise
 
     def _translate(self, response: chat.ChatResponse) -> bytes:
@@ -143,7 +152,7 @@ class Translated:
         return b"".join(frames)
 
     def _fail(self, error: errors.GatewayError) -> bytes:
-        self.seen.error = refusal.cleaned(error, self._cut)
+        self.seen.error = self._told(error)
         if not self.seen.started:
             return b""
         return self.fail(error)

@@ -1,41 +1,114 @@
 """What a translation could not carry over, for the ledger: names of documented fields, and nothing of what is in them.
 
-Other names are the caller's own words, so they are only counted.
+Other names are the caller's own words, so they are only counted. What was carried is seen in the body that was written,
+so no upstream has to tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
-from apps.domain.chat import ChatRequest
+import msgspec
+
+from apps.domain.chat import ChatRequest, ToolChoice
+from apps.domain.protocols import fields
 from apps.domain.protocols.contract import ClientCall, ClientFormat, Target, UpstreamFormat
 
 DOCUMENTED = frozenset(
     {
         # Anthropic's
-        "cache_control", "container", "context_management", "inference_geo", "mcp_servers", "metadata",
-        "output_config", "output_format", "service_tier", "speed", "thinking", "top_k",
+        "betas", "billing_policy", "cache_control", "compaction", "container", "context_management", "diagnostics",
+        "fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "metadata", "metadata.user_id",
+        "output_config", "output_config.task_budget", "output_format", "service_tier", "speed", "stop_sequences",
+        "thinking", "thinking.display", "thread", "tool_choice", "tool_choice.disable_parallel_tool_use", "top_k",
+        "user_profile_id", "workspace_id",
         # OpenAI's
-        "audio", "background", "conversation", "frequency_penalty", "include", "logit_bias", "logprobs",
-        "max_tool_calls", "modalities", "prediction", "presence_penalty", "previous_response_id", "prompt",
-        "prompt_cache_key", "prompt_cache_retention", "reasoning", "seed", "store", "stream_options", "temperature",
-        "text", "top_logprobs", "top_p", "truncation", "verbosity", "web_search_options",
+        "access_programs", "audio", "background", "client_metadata", "conversation", "frequency_penalty",
+        "function_call", "image", "include", "logit_bias", "logprobs", "max_tool_calls", "modalities", "moderation",
+        "parallel_tool_calls", "prediction", "presence_penalty", "previous_response_id", "prompt", "prompt_cache_key",
+        "prompt_cache_options", "prompt_cache_retention", "reasoning", "reasoning.context", "reasoning.effort",
+        "reasoning.mode", "reasoning_effort", "response_format", "safety_identifier", "seed", "stop", "store",
+        "stream_options", "stream_options.include_obfuscation", "temperature", "text", "text.format",
+        "text.verbosity", "top_logprobs", "top_p", "truncation", "user", "verbosity", "web_search_options",
     }
 )  # fmt: skip
 _SAMPLING = ("temperature", "top_p", "top_k")
+# By field: what means as much as silence.
+_SILENT: Mapping[str, tuple[Any, ...]] = {
+    "tool_choice": (None, ToolChoice("auto")),
+    "parallel_tools": (None, True),
+    "temperature": (None,),
+    "top_p": (None, 1),
+    "top_k": (None,),
+    "stop": ((),),
+    "format": (None,),
+    "user": (None, ""),
+}
+_NOTHING = (msgspec.Raw(b"null"), msgspec.Raw(b"false"))
 
 
 def steps(
-    call: ClientCall, asked: ChatRequest, target: Target, *, client: ClientFormat, upstream: UpstreamFormat
+    call: ClientCall,
+    asked: ChatRequest,
+    target: Target,
+    *,
+    client: ClientFormat,
+    upstream: UpstreamFormat,
+    body: Mapping[str, Any],
 ) -> tuple[str, ...]:
+    """`body`: what was written of `asked` for the upstream."""
     translated = _translated(client.name, upstream.name)
-    lost = {*client.unread(call), *(asked.rest.keys() - upstream.takes)}
-    without = {*upstream.lacks, *(_SAMPLING if "no_sampling" in target.capabilities else ())}
-    lost |= {name for name in without if getattr(asked, name) not in (None, ())}
+    lost = _unread(call, client)
+    for field in _unsaid(asked, body, target, upstream=upstream):
+        if name := fields.named(field, client.words, given=call.fields):
+            lost.add(name)
     told = (translated, _dropped(lost)) if lost else (translated,)
     has_own_tools = any(tool.raw is not None for tool in asked.tools)
     return (*told, "dropped: tools that the caller's vendor runs") if has_own_tools else told
+
+
+def _unread(call: ClientCall, client: ClientFormat) -> set[str]:
+    """What the caller's dialect had no place for on the way to the canonical request."""
+    given = call.fields
+    lost = {name for name in given if name not in client.reads and given[name] not in _NOTHING}
+    for name, parts in client.parts.items():
+        if name in given:
+            paths = {f"{name}.{part}" for part in _others(given[name], parts)}
+            lost |= {path if path in DOCUMENTED else name for path in paths}
+    return lost
+
+
+def _others(raw: msgspec.Raw, parts: frozenset[str]) -> set[str]:
+    read = msgspec.json.decode(raw)
+    if not isinstance(read, dict):
+        return set()
+    return {part for part, value in read.items() if part not in parts and value is not None and value is not False}
+
+
+def _unsaid(asked: ChatRequest, body: Mapping[str, Any], target: Target, *, upstream: UpstreamFormat) -> Iterable[str]:
+    words = upstream.words
+    if not words:  # it tells by itself
+        lacks = {*upstream.lacks, *(_SAMPLING if "no_sampling" in target.capabilities else ())}
+        yield from (field for field in lacks if getattr(asked, field) not in (None, ()))
+        yield from asked.rest.keys() - upstream.takes
+        return
+    for field in _wishes(asked):
+        paths = fields.paths_of(field, words)
+        if paths is None or (paths and not any(fields.is_in(body, path) for path in paths)):
+            yield field
+
+
+def _wishes(asked: ChatRequest) -> list[str]:
+    """The canonical fields that say more than silence does."""
+    found = [field for field, silent in _SILENT.items() if getattr(asked, field) not in silent]
+    thinking = asked.reasoning
+    if thinking.mode != "disabled" and (thinking.mode or thinking.effort or thinking.budget):
+        found.append("reasoning")
+    if asked.tool_choice is not None and asked.tool_choice.mode == "any":
+        found.append("tool_choice.any")
+    return [*found, *asked.rest]
 
 
 def _dropped(lost: Iterable[str]) -> str:

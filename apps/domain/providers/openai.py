@@ -11,7 +11,9 @@ VENDOR = Vendor(
     beside=frozenset({"openai_chat", "openai_responses"}),
     base_url="https://api.openai.com/v1",
     authorize=bearer,
-    quirks=frozenset({"max_completion_tokens", "developer_role", "no_reasoning_history", "safety_identifier"}),
+    quirks=frozenset(
+        {"max_completion_tokens", "developer_role", "no_reasoning_history", "safety_identifier", "openai_fields"}
+    ),
     summary="The GPT models, from their maker.",
     key_page="https://platform.openai.com/api-keys",
     tags=("cloud",),

@@ -13,6 +13,7 @@ from apps.domain.protocols.anthropic_messages import (
     response,
     stream,
     validation,
+    words,
 )
 from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
 
@@ -22,6 +23,9 @@ CLIENT = ClientFormat(
     read_request=request.read_request,
     above_cap=validation.above_cap,
     unfit=validation.unfit,
+    words=words.WORDS,
+    reads=words.READ,
+    parts=words.PARTS,
     to_chat=request.to_chat,
     write_response=response.write_response,
     encoder=encoder.Encoder,
@@ -31,6 +35,7 @@ CLIENT = ClientFormat(
 )
 UPSTREAM = UpstreamFormat(
     name=blocks.NAME,
+    words=words.TAKEN,
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,

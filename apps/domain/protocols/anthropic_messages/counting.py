@@ -33,6 +33,7 @@ def read_request(body: bytes) -> ClientCall:
         model=read.model,
         stream=False,
         max_tokens=None,
+        fields=members.values,
     )
 
 

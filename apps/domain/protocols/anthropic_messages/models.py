@@ -3,6 +3,7 @@
     adaptive_thinking    thinking {"type": "adaptive"}          budget_thinking    {"type": "enabled", budget_tokens}
     always_thinking      refuses {"type": "disabled"}           no_sampling        refuses temperature, top_p, top_k
     structured_outputs   output_config.format                   system_messages    role "system" among the messages
+    thinking_omitted     shows what it thinks only if asked (`display`): of the name alone
     effort_low … effort_max   the levels of output_config.effort it lists
 
 An OpenAI request for such a model is fitted to it; a native one passes, and the provider's 400 shows.
@@ -29,7 +30,7 @@ _KNOWN = frozenset(
 def capabilities(model: str, *, given: frozenset[str]) -> frozenset[str]:
     """`given` where it says anything about the above, else what is known of the named model."""
     if given & _KNOWN or any(word.startswith("effort_") for word in given):
-        return given
+        return given | _omitting(version(model))
     return given | _known(model)
 
 
@@ -46,7 +47,7 @@ def _known(model: str) -> frozenset[str]:
     if found is None:
         return frozenset()
     family, number = found
-    known = set(_thinking(number))
+    known = {*_thinking(number), *_omitting(found)}
     if number >= (4, 5) or (family, number) == ("opus", (4, 1)):
         known.add("structured_outputs")
     if number >= (5, 0) or (family == "opus" and number >= (4, 7)):
@@ -56,6 +57,12 @@ def _known(model: str) -> frozenset[str]:
     if family == "opus" and number >= (4, 8):
         known.add("system_messages")
     return frozenset(known)
+
+
+def _omitting(found: tuple[str, tuple[int, int]] | None) -> frozenset[str]:
+    """From Opus 4.7 on, and of the others from 5 on."""
+    omits = found is not None and (found[1] >= (5, 0) or (found[0] == "opus" and found[1] >= (4, 7)))
+    return frozenset({"thinking_omitted"}) if omits else frozenset()
 
 
 def _thinking(number: tuple[int, int]) -> frozenset[str]:

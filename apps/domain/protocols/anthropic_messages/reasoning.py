@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from apps.domain import chat
 from apps.domain.protocols.anthropic_messages import validation, wire
 
@@ -17,14 +19,22 @@ def read(request: wire.DeepBody, effort: str | None, *, interleaved: bool) -> ch
     if effort is not None and effort not in _LADDER:
         raise validation.invalid("output_config.effort", "Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
     thinking = request.thinking
+    display = _read_display(thinking)
     if thinking is None:
         return chat.Reasoning(None, None, effort, is_effort_alone=effort is not None)
     if thinking.type == "enabled":
         budget = _read_budget(thinking, max_tokens=None if interleaved else request.max_tokens)
-        return chat.Reasoning("enabled", budget, effort)
+        return chat.Reasoning("enabled", budget, effort, display=display)
     if thinking.type == "disabled":
         return chat.Reasoning("disabled", None, effort)
-    return chat.Reasoning("adaptive", None, effort)  # and kinds that are newer than this file
+    return chat.Reasoning("adaptive", None, effort, display=display)  # and kinds that are newer than this file
+
+
+def _read_display(thinking: wire.Thinking | None) -> Literal["summarized", "omitted"] | None:
+    match thinking.display if thinking else None:
+        case "summarized" | "omitted" as display:
+            return display
+    return None
 
 
 def _read_budget(thinking: wire.Thinking, *, max_tokens: int | None) -> int:
@@ -47,12 +57,19 @@ def write(reasoning: chat.Reasoning, *, max_tokens: int, capabilities: frozenset
         return {}
     if "adaptive_thinking" in capabilities:
         effort = _step_down(reasoning.effort or _bucket(reasoning.budget, max_tokens), capabilities)
-        thinking = {} if reasoning.is_effort_alone else {"thinking": {"type": "adaptive"}}
+        adaptive = {"type": "adaptive"} | _display(reasoning, capabilities)
+        thinking = {} if reasoning.is_effort_alone else {"thinking": adaptive}
         return thinking | ({"output_config": {"effort": effort}} if effort else {})
     if "budget_thinking" in capabilities and max_tokens > LEAST_BUDGET and not reasoning.is_effort_alone:
         budget = reasoning.budget or max_tokens * _SHARES.get(reasoning.effort or "high", 80) // 100
         return {"thinking": {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, min(budget, max_tokens - 1))}}
     return {}
+
+
+def _display(reasoning: chat.Reasoning, capabilities: frozenset[str]) -> wire.Object:
+    """Said where the model does otherwise by itself."""
+    by_itself = "omitted" if "thinking_omitted" in capabilities else "summarized"
+    return {"display": reasoning.display} if reasoning.display not in (None, by_itself) else {}
 
 
 def _disabled(capabilities: frozenset[str]) -> wire.Object:

@@ -18,6 +18,7 @@ from apps.domain.protocols.anthropic_messages import (
     turns,
     validation,
     wire,
+    words,
 )
 from apps.domain.protocols.contract import ClientCall, Target
 
@@ -41,6 +42,7 @@ def read_request(body: bytes) -> ClientCall:
         stream=read.stream is True,
         max_tokens=read.max_tokens,
         user=read.metadata.user_id if read.metadata is not None else None,
+        fields=members.values,
     )
 
 
@@ -119,8 +121,9 @@ def _read_format(raw: wire.Object | None, *, at: str) -> chat.Format | None:
 
 
 def _rest(call: ClientCall) -> dict[str, Any]:
-    members = call.wire.members
-    return {name: validation.value(members.raw(name), at=name) for name in members.values if name not in _understood}
+    given = call.fields
+    read = {name: validation.value(bytes(given[name]), at=name) for name in words.PLAIN if name in given}
+    return {name: value for name, value in read.items() if value is not None}
 
 
 def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities: frozenset[str]) -> None:

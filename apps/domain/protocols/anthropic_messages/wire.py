@@ -69,6 +69,7 @@ class Wire(msgspec.Struct, frozen=True):
 class Thinking(msgspec.Struct):
     type: str
     budget_tokens: Count | None = None
+    display: str | None = None
 
 
 class OutputConfig(msgspec.Struct):

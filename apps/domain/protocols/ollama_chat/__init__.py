@@ -11,7 +11,7 @@ from apps.domain.protocols.ollama_chat import error, request, response, stream
 UPSTREAM = UpstreamFormat(
     name=request.NAME,
     accept="application/x-ndjson",
-    takes=frozenset({"seed", "frequency_penalty", "presence_penalty"}),
+    words=request.WORDS,
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,

@@ -11,6 +11,13 @@ from apps.domain.protocols.ollama_chat import messages, reasoning
 NAME = "ollama_chat"
 
 _PLAIN_OPTIONS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
+WORDS: dict[str, tuple[str, ...]] = {
+    "tool_choice": (),  # told by the tools that are offered
+    "tool_choice.any": ("tool_choice",),
+    "reasoning": (),  # who cannot think is not asked to, and who can does unasked
+    "format": ("format",),
+    **{name: (f"options.{name}",) for name in ("temperature", "top_p", "top_k", "stop", *_PLAIN_OPTIONS)},
+}
 
 
 def write(chat: ChatRequest, target: Target) -> dict[str, Any]:

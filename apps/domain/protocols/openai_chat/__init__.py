@@ -3,7 +3,8 @@
 Quirks of vendors that it knows (`Target.quirks`): `max_completion_tokens` (the cap's new name), `developer_role`,
 `string_system` and `string_content` (no arrays of text), `head_system_only`, `no_null_content`, `no_stream_usage`,
 `no_parallel_tool_calls`, `effort_none`, `reasoning_field` (thinking goes back as `reasoning`), `no_reasoning_history`,
-`safety_identifier`, `prompt_cache_breakpoint`, `tool_stream` (arguments come piece by piece only if asked for),
+`safety_identifier`, `openai_fields` (takes what is in `words.OPENAIS`), `prompt_cache_breakpoint`, `tool_stream`
+(arguments come piece by piece only if asked for),
 `thinking_switch` (thinking is on or off, without a level). Capabilities: anything with `thinking`, `effort_none` …
 `effort_max` (the levels it lists), `no_sampling` (refuses temperature and top_p).
 """
@@ -11,7 +12,7 @@ Quirks of vendors that it knows (`Target.quirks`): `max_completion_tokens` (the 
 from __future__ import annotations
 
 from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
-from apps.domain.protocols.openai_chat import error, request, response, stream, validation
+from apps.domain.protocols.openai_chat import error, request, response, stream, validation, words
 
 CLIENT = ClientFormat(
     name=request.NAME,
@@ -20,7 +21,9 @@ CLIENT = ClientFormat(
     above_cap=validation.above_cap,
     unfit=validation.unfit,
     to_chat=request.to_chat,
-    unread=request.unread,
+    words=words.WORDS,
+    reads=words.READ,
+    parts=words.PARTS,
     write_response=response.write_response,
     encoder=stream.Encoder,
     write_error=error.write_error,
@@ -29,8 +32,7 @@ CLIENT = ClientFormat(
 )
 UPSTREAM = UpstreamFormat(
     name=request.NAME,
-    lacks=frozenset({"top_k"}),
-    takes=frozenset(request.PLAIN_FIELDS),
+    words=words.WORDS,
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,

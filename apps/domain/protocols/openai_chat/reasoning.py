@@ -18,7 +18,7 @@ def read(effort: str | None, *, param: str = "reasoning_effort") -> Reasoning:
     if effort not in EFFORTS:
         supported = ", ".join(f"'{known}'" for known in EFFORTS)
         raise validation.wrong_value(param, value=effort, supported=supported)
-    return Reasoning(mode="disabled") if effort == _OFF else Reasoning(effort=effort)
+    return Reasoning(mode="disabled") if effort == _OFF else Reasoning(effort=effort, display="summarized")
 
 
 def write(wanted: Reasoning, *, max_tokens: int, capabilities: frozenset[str], quirks: frozenset[str]) -> str | None:

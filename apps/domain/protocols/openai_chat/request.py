@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,16 +12,15 @@ from apps.domain.chat import ChatRequest, Format, Tool, ToolChoice
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall, Target
-from apps.domain.protocols.openai_chat import messages, reasoning, validation, wire
+from apps.domain.protocols.openai_chat import messages, reasoning, validation, wire, words
 
 NAME = "openai_chat"
 
 _MODES = {"auto": "auto", "none": "none", "required": "any"}
 _CHOICES = {"auto": "auto", "none": "none", "any": "required"}
-PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")  # the canonical form has no place for them
 _IDENTIFIER_LENGTH = 64
 _MOST_STOPS = 4
-_FIELDS = frozenset(wire.Body.__struct_encode_fields__)
+_NOTHING = (msgspec.Raw(b"null"), msgspec.Raw(b"false"))
 _ANYTHING = {"type": "object", "properties": {}}
 
 
@@ -34,7 +34,7 @@ class Wire(msgspec.Struct, frozen=True):
 def read_request(body: bytes) -> ClientCall:
     """Raises InvalidRequest, naming the field."""
     members = splice.read(body)
-    splice.refuse_other_case(members, _FIELDS)
+    splice.refuse_other_case(members, words.FIELDS)
     request = validation.body(body)
     options = request.stream_options
     if options is not None:
@@ -49,6 +49,7 @@ def read_request(body: bytes) -> ClientCall:
         choices=request.n or 1,
         wants_usage=options is not None and options.include_usage is True,
         user=request.safety_identifier or request.user,
+        fields=members.values,
     )
 
 
@@ -85,7 +86,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
         reasoning=reasoning.read(body.reasoning_effort),
         format=_read_format(body.response_format),
         user=call.user,
-        rest={name: value for name in PLAIN_FIELDS if (value := getattr(body, name)) is not None},
+        rest=read_rest(call.fields, words.SAID),
     )
 
 
@@ -98,10 +99,9 @@ def read_stop(given: str | list[str] | None) -> tuple[str, ...]:
     return stop
 
 
-def unread(call: ClientCall) -> set[str]:
-    """Fields that no other dialect has."""
-    members: splice.Members = call.wire.members
-    return members.values.keys() - _FIELDS
+def read_rest(fields: Mapping[str, msgspec.Raw], names: Iterable[str]) -> dict[str, Any]:
+    """What goes on as it was written."""
+    return {name: fields[name] for name in names if name in fields and fields[name] not in _NOTHING}
 
 
 def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
@@ -129,7 +129,10 @@ def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
     body |= _write_reasoning(chat, target, max_tokens=max_tokens or 0)
     if chat.user and "safety_identifier" in quirks:
         body["safety_identifier"] = identifier(chat.user)
-    body |= {name: chat.rest[name] for name in PLAIN_FIELDS if name in chat.rest}
+    taken = words.REST if "openai_fields" in quirks else words.PLAIN
+    body |= {name: chat.rest[name] for name in taken if name in chat.rest}
+    if "logprobs" not in body:
+        body.pop("top_logprobs", None)
     return body
 
 

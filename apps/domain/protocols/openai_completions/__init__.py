@@ -14,6 +14,8 @@ CLIENT = ClientFormat(
     read_request=request.read_request,
     above_cap=request.above_cap,
     unfit=partial(validation.unfit, messages="prompt"),
+    words=request.WORDS,
+    reads=request.READ,
     to_chat=request.to_chat,
     write_response=answer.write_response,
     encoder=answer.Encoder,

@@ -11,13 +11,12 @@ from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import validation
-from apps.domain.protocols.openai_chat.request import read_stop
+from apps.domain.protocols.openai_chat.request import read_rest, read_stop
 from apps.domain.protocols.openai_chat.wire import Count, Name, StreamOptions
 
 NAME = "openai_completions"
 MAX_TOKENS = 16  # the dialect's own default; its callers rely on it
 
-_PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty")
 _Choices = Annotated[int, msgspec.Meta(ge=1, le=128)]
 
 
@@ -47,12 +46,26 @@ class Wire(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(Body).decode
-_FIELDS = frozenset(Body.__struct_encode_fields__)
+FIELDS = frozenset(Body.__struct_encode_fields__)
+_PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty", "logit_bias")
+WORDS = {
+    "model": ("model",),
+    "messages": ("prompt",),
+    "max_tokens": ("max_tokens",),
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "stop": ("stop",),
+    "stream": ("stream",),
+    "user": ("user",),
+    **{name: (name,) for name in _PLAIN_FIELDS},
+}
+READ = FIELDS | {"logit_bias"}
 
 
 def read_request(body: bytes) -> ClientCall:
     """Raises InvalidRequest, naming the field: also for what no chat model does."""
-    splice.refuse_other_case(splice.read(body), _FIELDS)
+    members = splice.read(body)
+    splice.refuse_other_case(members, FIELDS)
     request = validation.typed(body, _decode)
     _refuse(request)
     options = request.stream_options
@@ -65,6 +78,7 @@ def read_request(body: bytes) -> ClientCall:
         max_tokens=request.max_tokens or MAX_TOKENS,
         wants_usage=options is not None and options.include_usage is True,
         user=request.user,
+        fields=members.values,
     )
 
 
@@ -80,7 +94,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
         stop=read_stop(body.stop),
         stream=call.stream,
         user=body.user,
-        rest={name: value for name in _PLAIN_FIELDS if (value := getattr(body, name)) is not None},
+        rest=read_rest(call.fields, _PLAIN_FIELDS),
     )
 
 

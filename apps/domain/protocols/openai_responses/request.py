@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,15 +12,13 @@ from apps.domain.errors import Unfit
 from apps.domain.protocols import splice
 from apps.domain.protocols.contract import ClientCall, Target
 from apps.domain.protocols.openai_chat import reasoning
-from apps.domain.protocols.openai_chat.request import identifier, qualifies
-from apps.domain.protocols.openai_responses import items, tools, validation, wire
+from apps.domain.protocols.openai_chat.request import identifier, qualifies, read_rest
+from apps.domain.protocols.openai_responses import items, tools, validation, wire, words
 
 NAME = "openai_responses"
 
 LEAST_CAP = 16
 """OpenAI refuses a smaller `max_output_tokens`."""
-_FIELDS = frozenset(wire.Body.__struct_encode_fields__)
-_ENCRYPTED = "reasoning.encrypted_content"
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -32,7 +31,7 @@ class Wire(msgspec.Struct, frozen=True):
 def read_request(body: bytes) -> ClientCall:
     """Raises InvalidRequest, naming the field."""
     members = splice.read(body)
-    splice.refuse_other_case(members, _FIELDS)
+    splice.refuse_other_case(members, words.FIELDS)
     request = validation.body(body)
     return ClientCall(
         protocol=NAME,
@@ -42,6 +41,7 @@ def read_request(body: bytes) -> ClientCall:
         stream=request.stream is True,
         max_tokens=request.max_output_tokens,
         user=request.safety_identifier or request.user,
+        fields=members.values,
     )
 
 
@@ -71,7 +71,21 @@ def to_chat(call: ClientCall) -> ChatRequest:
         reasoning=_read_reasoning(body.reasoning),
         format=_read_format(body.text.format if body.text else None),
         user=call.user,
+        rest=_read_rest(call, body),
     )
+
+
+def _read_rest(call: ClientCall, body: wire.Body) -> dict[str, Any]:
+    """What goes on as it was written; `include` is what is left of it that only OpenAI could include."""
+    rest = read_rest(call.fields, words.SHARED)
+    included = {*(body.include or ())}
+    if words.LOGPROBS in included:
+        rest["logprobs"] = True
+    if included - {words.LOGPROBS, words.ENCRYPTED}:
+        rest["include"] = sorted(included)
+    if body.text and body.text.verbosity:
+        rest["verbosity"] = body.text.verbosity
+    return rest
 
 
 def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
@@ -98,9 +112,20 @@ def write(chat: ChatRequest, target: Target) -> dict[str, Any]:
     if wanted := _write_format(chat.format):
         body["text"] = {"format": wanted}
         _mention(body)
+    _write_rest(body, chat.rest, target)
     if chat.user and "safety_identifier" in target.quirks:
         body["safety_identifier"] = identifier(chat.user)
     return body
+
+
+def _write_rest(body: dict[str, Any], rest: Mapping[str, Any], target: Target) -> None:
+    if "logprobs" in rest:
+        body.setdefault("include", []).append(words.LOGPROBS)
+        body |= {name: rest[name] for name in ("top_logprobs",) if name in rest}
+    if "openai_fields" in target.quirks:
+        body |= {name: rest[name] for name in words.OPENAIS if name in rest}
+        if "verbosity" in rest:
+            body.setdefault("text", {})["verbosity"] = rest["verbosity"]
 
 
 def _mention(body: dict[str, Any]) -> None:
@@ -122,10 +147,11 @@ def _write_reasoning(chat: ChatRequest, target: Target, *, max_tokens: int) -> d
     fields: dict[str, Any] = {}
     if effort is not None:
         fields["reasoning"] = {"effort": effort}
-        if chat.reasoning.mode in ("enabled", "adaptive") and "no_reasoning_summary" not in target.quirks:
+        shown = chat.reasoning.mode in ("enabled", "adaptive") and chat.reasoning.display != "omitted"
+        if shown and "no_reasoning_summary" not in target.quirks:
             fields["reasoning"]["summary"] = "auto"
     if effort not in (None, "none") or any("thinking" in capability for capability in target.capabilities):
-        fields["include"] = [_ENCRYPTED]
+        fields["include"] = [words.ENCRYPTED]
     return fields
 
 

@@ -40,11 +40,13 @@ class Body(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(Body).decode
 _FIELDS = frozenset(Body.__struct_encode_fields__)
+_WORDS = {"messages": ("prompt",)} | {name: (name,) for name in _FIELDS - {"prompt"}}
 
 
 def read_request(body: bytes) -> ClientCall:
     """Raises InvalidRequest, naming the field."""
-    splice.refuse_other_case(splice.read(body), _FIELDS)
+    members = splice.read(body)
+    splice.refuse_other_case(members, _FIELDS)
     request = validation.typed(body, _decode)
     if not request.prompt.strip():
         raise validation.wrong_type("prompt", expected="a string that is not blank", got="a blank one")
@@ -55,6 +57,7 @@ def read_request(body: bytes) -> ClientCall:
         model=request.model or "",
         stream=request.stream is True,
         max_tokens=request.max_tokens,
+        fields=members.values,
     )
 
 
@@ -118,6 +121,8 @@ CLIENT = ClientFormat(
     read_request=read_request,
     above_cap=above_cap,
     unfit=partial(validation.unfit, messages="prompt"),
+    words=_WORDS,
+    reads=_FIELDS,
     to_chat=to_chat,
     write_response=write_response,
     encoder=Encoder,

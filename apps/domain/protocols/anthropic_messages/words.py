@@ -1,0 +1,34 @@
+"""What a request's fields are called here."""
+
+from __future__ import annotations
+
+from apps.domain.protocols.anthropic_messages import wire
+
+PLAIN = ("seed", "frequency_penalty", "presence_penalty")
+"""Not Anthropic's, and nevertheless said by callers who know that another vendor's model answers."""
+WORDS = {
+    "model": ("model",),
+    "messages": ("messages",),
+    "system": ("system",),
+    "tools": ("tools",),
+    "tool_choice": ("tool_choice",),
+    "parallel_tools": ("tool_choice.disable_parallel_tool_use",),
+    "max_tokens": ("max_tokens",),
+    "temperature": ("temperature",),
+    "top_p": ("top_p",),
+    "top_k": ("top_k",),
+    "stop": ("stop_sequences",),
+    "stream": ("stream",),
+    "reasoning": ("thinking", "output_config.effort"),
+    "format": ("output_config.format", "output_format"),
+    "user": ("metadata.user_id",),
+    **{name: (name,) for name in PLAIN},
+}
+TAKEN = {**{name: paths for name, paths in WORDS.items() if name not in PLAIN}, "format": ()}
+"""A schema goes as a tool too, or in words."""
+READ = frozenset(wire.DeepBody.__struct_fields__) | {*PLAIN}
+PARTS = {
+    "metadata": frozenset({"user_id"}),
+    "output_config": frozenset({"effort", "format"}),
+    "thinking": frozenset({"type", "budget_tokens", "display"}),
+}
