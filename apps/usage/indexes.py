@@ -23,14 +23,15 @@ class AddLedgerIndex(migrations.AddIndex):
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         model = to_state.apps.get_model(app_label, self.model_name)
-        if not self.allow_migrate_model(schema_editor.connection.alias, model):
+        connection = schema_editor.connection
+        if not self.allow_migrate_model(connection.alias, model) or self.index.name in _indexes(connection):
             return
-        if schema_editor.connection.vendor == "postgresql":
-            if schema_editor.connection.in_atomic_block:
-                raise TransactionManagementError("nothing is built concurrently inside a transaction")
-            _add(schema_editor, model, self.index)
-        elif self.index.name not in _indexes(schema_editor.connection):
+        if connection.vendor != "postgresql":
             schema_editor.add_index(model, self.index)
+        elif connection.in_atomic_block:
+            raise TransactionManagementError("nothing is built concurrently inside a transaction")
+        else:
+            _add(schema_editor, model, self.index)
 
 
 def _add(schema_editor: Any, model: Any, index: Index) -> None:
@@ -43,7 +44,7 @@ def _add(schema_editor: Any, model: Any, index: Index) -> None:
         statement = own.create_sql(model, schema_editor, concurrently=True)
         statement.rename_table_references(partitions.TABLE, month)
         schema_editor.execute(_if_not_there(statement))
-    schema_editor.execute(_if_not_there(index.create_sql(model, schema_editor)))
+    schema_editor.add_index(model, index)
 
 
 def _if_not_there(statement: Any) -> str:

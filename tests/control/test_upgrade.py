@@ -87,6 +87,16 @@ def test_an_old_workers_rollup_is_refused_rather_than_added_up_beside_the_endpoi
     assert HourlyRollup.objects.get().calls == 1
 
 
+def test_every_index_that_the_ledger_gets_from_now_on_is_built_beside_its_writers():
+    """`makemigrations` writes the kind that keeps them out."""
+    since = "0010"
+    for (app, name), migration in MigrationLoader(None).disk_migrations.items():
+        if app == "usage" and name > since:
+            added = [one for one in migration.operations if isinstance(one, migrations.AddIndex)]
+            plain = [one.index.name for one in added if one.model_name == "entry" and type(one) is migrations.AddIndex]
+            assert not plain, f"{name}: AddLedgerIndex, and atomic = False"
+
+
 # --- the index --------------------------------------------------------------------------------------------------
 
 
