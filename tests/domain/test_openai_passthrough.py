@@ -23,7 +23,7 @@ ASKED = {"stream": True, "stream_options": {"include_usage": True}}
 
 
 def rewritten(body: bytes, target: Target = TARGET) -> bytes:
-    return DIALECT.rewrite(CLIENT.read_request(body), target)
+    return DIALECT.rewrite(CLIENT.read_request(body), target).body
 
 
 def relay(*pieces: bytes, **fields) -> tuple[bytes, Seen]:

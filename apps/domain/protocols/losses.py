@@ -64,7 +64,7 @@ def steps(
     for field in _unsaid(asked, body, target, upstream=upstream):
         if name := fields.named(field, client.words, given=call.fields):
             lost.add(name)
-    told = (translated, _dropped(lost)) if lost else (translated,)
+    told = (translated, dropped(lost)) if lost else (translated,)
     has_own_tools = any(tool.raw is not None for tool in asked.tools)
     return (*told, "dropped: tools that the caller's vendor runs") if has_own_tools else told
 
@@ -111,8 +111,8 @@ def _wishes(asked: ChatRequest) -> list[str]:
     return [*found, *asked.rest]
 
 
-def _dropped(lost: Iterable[str]) -> str:
-    known = sorted(DOCUMENTED.intersection(lost))
+def dropped(lost: Iterable[str], *, documented: frozenset[str] = DOCUMENTED) -> str:
+    known = sorted(documented.intersection(lost))
     unknown = len({*lost}) - len(known)
     return "dropped: " + ", ".join([*known, *([f"{unknown} unknown"] if unknown else [])])
 

@@ -7,7 +7,7 @@ A pair plugs in with a `DIALECT` in a folder's `passthrough.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from apps.domain import errors, signatures
 from apps.domain.protocols import refusal
@@ -37,10 +37,17 @@ class Whole:
         return b""  # nothing of it is out, or all
 
 
+class Rewritten(NamedTuple):
+    """A caller's body as it goes on. `notes`: what was done to it besides, for the ledger."""
+
+    body: bytes
+    notes: tuple[str, ...] = ()
+
+
 class Dialect(Protocol):
     """What differs between dialects when bytes are relayed."""
 
-    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+    def rewrite(self, call: ClientCall, target: Target) -> Rewritten:
         """The caller's body with the upstream's model name, and what else must be spliced in."""
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> StreamTap:
@@ -53,13 +60,11 @@ class Dialect(Protocol):
 class Passthrough:
     """An `Exchange` that translates nothing."""
 
-    notes: tuple[str, ...] = ()
-
     def __init__(
         self, call: ClientCall, target: Target, *, dialect: Dialect, upstream: AnyUpstream, request_id: str, cut: Cut
     ) -> None:
         self.seen = Seen()
-        self.body = dialect.rewrite(call, target)
+        self.body, self.notes = dialect.rewrite(call, target)
         self._dialect = dialect
         self._read_error = upstream.read_error
         self._is_one_dialect = call.protocol == target.protocol

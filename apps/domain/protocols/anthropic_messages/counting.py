@@ -43,7 +43,7 @@ def write(tokens: int) -> bytes:
 
 
 def _write(call: ClientCall, target: Target) -> bytes:
-    return passthrough.DIALECT.rewrite(call, target)
+    return passthrough.DIALECT.rewrite(call, target).body
 
 
 def _read(body: bytes) -> int:

@@ -67,14 +67,14 @@ _blocks = msgspec.json.Decoder(_Block)
 class Anthropic:
     """The `Dialect`."""
 
-    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+    def rewrite(self, call: ClientCall, target: Target) -> passthrough.Rewritten:
         """Only `model` differs, unless the history holds thinking of another vendor's."""
         changes: dict[str, bytes] = {}
         if call.model != target.model:
             changes["model"] = msgspec.json.encode(target.model)
         changes |= without_foreign(call, target)
         members: splice.Members = call.wire.members
-        return members.edit(changes) if changes else call.body
+        return passthrough.Rewritten(members.edit(changes) if changes else call.body)
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
         return Tap(seen, request_id=request_id, cut=cut)

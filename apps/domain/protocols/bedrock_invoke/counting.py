@@ -35,7 +35,7 @@ _counted = msgspec.json.Decoder(_Counted)
 
 def _write(call: ClientCall, target: Target) -> bytes:
     """InvokeModel demands a cap that a question for a count does not have."""
-    body = passthrough.DIALECT.rewrite(call, target)
+    body = passthrough.DIALECT.rewrite(call, target).body
     if call.wire.members.raw("max_tokens") is None:
         body = splice.edit(body, {"max_tokens": msgspec.json.encode(target.max_output_tokens)})
     return msgspec.json.encode(_Question(_Input(_Body(body))))

@@ -1,15 +1,13 @@
-"""What Bedrock takes of an Anthropic request. Its list is closed: a field or a beta that it does not know is a 400.
+"""What Bedrock takes of an Anthropic request. Its list is closed: a field that it does not know is a 400.
 
 A beta and the fields that it opens go together or not at all.
 """
 
 from __future__ import annotations
 
-import msgspec
+from functools import partial
 
-from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
-from apps.domain.protocols.contract import ClientCall
 
 _FIELDS = frozenset(
     {
@@ -30,22 +28,6 @@ _FIELDS = frozenset(
         "top_p",
     }
 )
-# As Anthropic calls them, and Bedrock.
-_BETAS = {
-    "advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19",
-    "compact-2026-01-12": "compact-2026-01-12",
-    "computer-use-2024-10-22": "computer-use-2024-10-22",
-    "computer-use-2025-01-24": "computer-use-2025-01-24",
-    "computer-use-2025-11-24": "computer-use-2025-11-24",
-    "context-1m-2025-08-07": "context-1m-2025-08-07",
-    "context-management-2025-06-27": "context-management-2025-06-27",
-    "interleaved-thinking-2025-05-14": "interleaved-thinking-2025-05-14",
-    "token-efficient-tools-2025-02-19": "token-efficient-tools-2025-02-19",
-    "tool-examples-2025-10-29": "tool-examples-2025-10-29",
-    "tool-search-tool-2025-10-19": "tool-search-tool-2025-10-19",
-}
-# Later models have what it opens without it, and earlier ones have it not.
-_BETAS_OF_MODELS = {"effort-2025-11-24": "claude-opus-4-5"}
 # Fields that want one of these betas; of those without any Bedrock knows none.
 _PAIRED = {"context_management": frozenset({"context-management-2025-06-27", "compact-2026-01-12"})}
 _PAIRED_OF_TOOLS: dict[str, frozenset[str]] = {
@@ -55,21 +37,18 @@ _PAIRED_OF_TOOLS: dict[str, frozenset[str]] = {
     "input_examples": frozenset({"tool-examples-2025-10-29"}),
 }
 _NOT_OF_OUTPUT = ("task_budget",)
+_SAID_ELSEWHERE = frozenset({"anthropic_beta", "model", "stream"})
+DEEPER = frozenset(
+    {
+        "cache_control.scope",
+        *(f"output_config.{name}" for name in _NOT_OF_OUTPUT),
+        *(f"tools.{name}" for name in _PAIRED_OF_TOOLS),
+    }
+)
+"""What may be lost of a member that goes."""
+_NOTHING = (b"null", b"false")
 _SCOPE = b'"scope"'  # of a cache mark: prompt-caching-scope-2026-01-05
 _OF_TOOLS = (_SCOPE, *(name.encode() for name in _PAIRED_OF_TOOLS))
-
-
-def betas(call: ClientCall, *, model: str) -> list[str]:
-    """Those that Bedrock's model knows of the ones asked for, by header or in the body. Raises InvalidRequest."""
-    asked = call.headers.get(b"anthropic-beta", b"").decode("latin-1").split(",")
-    raw = call.wire.members.raw("anthropic_beta")
-    if raw is not None:
-        try:
-            asked += msgspec.json.decode(raw, type=list[str])
-        except msgspec.ValidationError as error:
-            raise InvalidRequest("anthropic_beta: Input should be a valid list", param="anthropic_beta") from error
-    known = _BETAS | {name: name for name, of in _BETAS_OF_MODELS.items() if of in model}
-    return list(dict.fromkeys(known[name] for one in asked if (name := one.strip()) in known))
 
 
 def unknown(members: splice.Members, betas: list[str]) -> set[str]:
@@ -78,13 +57,18 @@ def unknown(members: splice.Members, betas: list[str]) -> set[str]:
     return {name for name in members.values if name not in _FIELDS or name in unpaired}
 
 
-def changes(members: splice.Members, betas: list[str], *, messages: bytes) -> dict[str, bytes]:
-    """Members in which something must go that lies deeper."""
+def lost(members: splice.Members, gone: set[str]) -> set[str]:
+    """Those of the members that went that asked for something, and went nowhere else."""
+    return {name for name in gone - _SAID_ELSEWHERE if members.raw(name) not in _NOTHING and name != "output_format"}
+
+
+def changes(members: splice.Members, betas: list[str], *, messages: bytes, lost: set[str]) -> dict[str, bytes]:
+    """Members in which something must go that lies deeper; it is added to `lost`."""
     changed: dict[str, bytes] = {}
     for name, value, words, fitted in (
-        ("system", members.raw("system"), (_SCOPE,), _without_scope),
-        ("messages", messages, (_SCOPE,), _fitted_message),
-        ("tools", members.raw("tools"), _OF_TOOLS, lambda tool: _fitted_tool(_without_scope(tool), betas)),
+        ("system", members.raw("system"), (_SCOPE,), partial(_without_scope, lost=lost)),
+        ("messages", messages, (_SCOPE,), partial(_fitted_message, lost=lost)),
+        ("tools", members.raw("tools"), _OF_TOOLS, partial(_fitted_tool, betas=betas, lost=lost)),
     ):
         if value is not None and value.startswith(b"[") and any(word in value for word in words):
             changed[name] = splice.edit_items(value, fitted)
@@ -93,28 +77,37 @@ def changes(members: splice.Members, betas: list[str], *, messages: bytes) -> di
     config = _as_object(changed.get("output_config") or members.raw("output_config"))
     if config is not None and any(name.encode() in config for name in _NOT_OF_OUTPUT):
         changed["output_config"] = splice.edit(config, {}, without=_NOT_OF_OUTPUT)
+        lost.update(f"output_config.{name}" for name in _NOT_OF_OUTPUT if name in splice.read(config).values)
     return changed
 
 
-def _fitted_tool(tool: bytes, betas: list[str]) -> bytes:
-    found = [name for name, wanted in _PAIRED_OF_TOOLS.items() if name.encode() in tool and wanted.isdisjoint(betas)]
-    return splice.edit(tool, {}, without=found) if found else tool
+def _fitted_tool(tool: bytes, *, betas: list[str], lost: set[str]) -> bytes:
+    tool = _without_scope(tool, lost=lost)
+    if not any(name.encode() in tool for name in _PAIRED_OF_TOOLS):
+        return tool
+    members = splice.read(tool)
+    gone = [name for name, wanted in _PAIRED_OF_TOOLS.items() if name in members.values and wanted.isdisjoint(betas)]
+    lost.update(f"tools.{name}" for name in gone)
+    return members.edit({}, without=gone) if gone else tool
 
 
-def _fitted_message(message: bytes) -> bytes:
+def _fitted_message(message: bytes, *, lost: set[str]) -> bytes:
     if _SCOPE not in message:
         return message
     content = splice.read(message).raw("content") or b""
     if not content.startswith(b"["):
         return message
-    return splice.edit(message, {"content": splice.edit_items(content, _without_scope)})
+    return splice.edit(message, {"content": splice.edit_items(content, partial(_without_scope, lost=lost))})
 
 
-def _without_scope(block: bytes) -> bytes:
+def _without_scope(block: bytes, *, lost: set[str]) -> bytes:
     if _SCOPE not in block or not block.startswith(b"{"):
         return block
     mark = _as_object(splice.read(block).raw("cache_control"))
-    return block if mark is None else splice.edit(block, {"cache_control": splice.edit(mark, {}, without=("scope",))})
+    if mark is None or _SCOPE not in mark:
+        return block
+    lost.add("cache_control.scope")
+    return splice.edit(block, {"cache_control": splice.edit(mark, {}, without=("scope",))})
 
 
 def _as_object(raw: bytes | None) -> bytes | None:

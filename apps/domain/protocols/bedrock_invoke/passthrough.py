@@ -5,32 +5,40 @@ from __future__ import annotations
 import msgspec
 
 from apps.domain import errors
-from apps.domain.protocols import passthrough, refusal, splice
+from apps.domain.protocols import losses, passthrough, refusal, splice
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic
-from apps.domain.protocols.bedrock_invoke import fields
+from apps.domain.protocols.bedrock_invoke import betas, call_ids, fields
 from apps.domain.protocols.bedrock_invoke.request import VERSION
 from apps.domain.protocols.bedrock_invoke.stream import Events, written
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 
 _VERSION = msgspec.json.encode(VERSION)
+_DOCUMENTED = losses.DOCUMENTED | fields.DEEPER
 
 
 class Invoke:
     """The `Dialect`."""
 
-    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+    def rewrite(self, call: ClientCall, target: Target) -> passthrough.Rewritten:
         """Without `model` and `stream`, which the address says, and without what Bedrock does not know."""
         members: splice.Members = call.wire.members
-        betas = fields.betas(call, model=target.model)
+        asked = betas.asked(call)
+        known = betas.known(asked, model=target.model)
         changes = anthropic.without_foreign(call, target)
-        changes |= fields.changes(members, betas, messages=changes.get("messages") or members.raw("messages") or b"")
+        messages = changes.get("messages") or members.raw("messages") or b""
+        fitted = call_ids.fitted(messages)
+        if fitted is not messages:
+            changes["messages"] = fitted
+        gone = fields.unknown(members, known)
+        lost = fields.lost(members, gone)
+        changes |= fields.changes(members, known, messages=fitted, lost=lost)
         changes["anthropic_version"] = _VERSION
-        gone = fields.unknown(members, betas)
-        if betas:
-            changes["anthropic_beta"] = msgspec.json.encode(betas)
+        if known:
+            changes["anthropic_beta"] = msgspec.json.encode(known)
         else:
             gone.add("anthropic_beta")
-        return members.edit(changes, without=gone)
+        fields_told = (losses.dropped(lost, documented=_DOCUMENTED),) if lost else ()
+        return passthrough.Rewritten(members.edit(changes, without=gone), (*fields_told, *betas.lost(asked)))
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
         return Tap(seen, request_id=request_id, cut=cut)

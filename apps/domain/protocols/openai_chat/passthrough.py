@@ -16,6 +16,7 @@ from apps.domain.errors import GatewayError, UpstreamBroken, UpstreamError
 from apps.domain.protocols import refusal, splice
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
+from apps.domain.protocols.passthrough import Rewritten
 
 _DELTA = b'"delta":{"content":"'
 _SPOKEN = re.compile(
@@ -42,7 +43,7 @@ _decode = msgspec.json.Decoder(_Chunk).decode
 class Dialect:
     """See `protocols.passthrough.Dialect`."""
 
-    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+    def rewrite(self, call: ClientCall, target: Target) -> Rewritten:
         members: splice.Members = call.wire.members
         changes = {"model": msgspec.json.encode(target.model)}
         if call.max_tokens is None and target.max_output_tokens:
@@ -52,7 +53,7 @@ class Dialect:
             options = members.raw("stream_options") or b"null"
             named = options if options != b"null" else b"{}"
             changes["stream_options"] = splice.edit(named, {"include_usage": b"true"})
-        return members.edit(changes)
+        return Rewritten(members.edit(changes))
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
         return Tap(seen, call, request_id=request_id, cut=cut)

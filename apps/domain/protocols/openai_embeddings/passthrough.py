@@ -6,15 +6,14 @@ import msgspec
 
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_embeddings import response
-from apps.domain.protocols.passthrough import Whole
+from apps.domain.protocols.passthrough import Rewritten, Whole
 
 
 class Dialect:
     """See `protocols.passthrough.Dialect`."""
 
-    def rewrite(self, call: ClientCall, target: Target) -> bytes:
-        edited: bytes = call.wire.members.edit({"model": msgspec.json.encode(target.model)})
-        return edited
+    def rewrite(self, call: ClientCall, target: Target) -> Rewritten:
+        return Rewritten(call.wire.members.edit({"model": msgspec.json.encode(target.model)}))
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Whole:
         return Whole()

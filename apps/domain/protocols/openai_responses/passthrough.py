@@ -47,7 +47,7 @@ _items = msgspec.json.Decoder(_Item)
 class Dialect:
     """See `protocols.passthrough.Dialect`."""
 
-    def rewrite(self, call: ClientCall, target: Target) -> bytes:
+    def rewrite(self, call: ClientCall, target: Target) -> passthrough.Rewritten:
         members: splice.Members = call.wire.members
         changes = {"model": msgspec.json.encode(target.model)}
         if call.max_tokens is None and target.max_output_tokens:
@@ -56,7 +56,7 @@ class Dialect:
             kept := _without_foreign(members.raw("input") or b"", target.foreign)
         ) is not None:
             changes["input"] = kept
-        return members.edit(changes)
+        return passthrough.Rewritten(members.edit(changes))
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
         return Tap(seen, request_id=request_id, cut=cut)
