@@ -24,9 +24,26 @@ StopReason = Literal[
 ]
 
 
+class Token(msgspec.Struct, frozen=True, gc=False):
+    """A token that a model might have said, and how likely it was; `bytes` None: it does not say."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+
+
+class Likely(Token, frozen=True, gc=False):
+    """One that it said, with those that it might have said in its place."""
+
+    top_logprobs: list[Token] = []
+
+
 class Text(msgspec.Struct, frozen=True):
+    """`logprobs` of an answer's text, where they were asked for."""
+
     text: str
     cache_control: dict[str, Any] | None = None
+    logprobs: tuple[Likely, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True):

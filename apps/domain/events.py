@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from apps.domain.chat import Block, StopReason
+from apps.domain.chat import Block, Likely, StopReason
 from apps.domain.errors import GatewayError
 from apps.domain.tokens import TokenUsage
 
@@ -32,6 +32,7 @@ class BlockStarted(msgspec.Struct, frozen=True):
 class TextDelta(msgspec.Struct, frozen=True):
     index: int
     text: str
+    logprobs: tuple[Likely, ...] = ()
 
 
 class ThinkingDelta(msgspec.Struct, frozen=True):

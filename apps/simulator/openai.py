@@ -13,6 +13,7 @@ from apps.simulator import ids, keys, openai_request, prebuilt
 from apps.simulator.answer import Answer
 from apps.simulator.ask import Ask, Object, Refused
 from apps.simulator.dialect import Broken, Dialect, Failure, Frame, Headers, Reported, Request
+from apps.simulator.likelihood import logprobs
 
 WINDOW_TOKENS = 200_000
 
@@ -49,8 +50,10 @@ LIMITS: Headers = [
 
 def message(answer: Answer, *, ask: Ask, reported: Reported) -> Object:
     body = _message(answer)
+    said = [piece for block in answer.blocks if block.kind == "text" for piece in block.pieces]
+    likely = _likely(said, ask=ask) if said else None
     choices = [
-        {"index": index, "message": body, "logprobs": None, "finish_reason": _finish(answer, ask=ask)}
+        {"index": index, "message": body, "logprobs": likely, "finish_reason": _finish(answer, ask=ask)}
         for index in range(ask.copies)
     ]
     document = {**_envelope(ask, kind="chat.completion"), "choices": choices}
@@ -65,7 +68,9 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
     out: list[Frame] = []
     for index in range(ask.copies):
         for delta, tokens in _deltas(answer):
-            out.append(_chunk(envelope, tail, choice={"index": index, "delta": delta}, tokens=tokens))
+            likely = _likely([delta["content"]], ask=ask) if delta.get("content") else None
+            choice = {"index": index, "delta": delta, "logprobs": likely}
+            out.append(_chunk(envelope, tail, choice=choice, tokens=tokens))
         finish = {"index": index, "delta": {}, "finish_reason": _finish(answer, ask=ask)}
         out.append(_chunk(envelope, tail, choice=finish))
     if ask.include_usage and reported is not None:
@@ -145,6 +150,12 @@ def _message(answer: Answer) -> Object:
     if calls:
         body["tool_calls"] = calls
     return body
+
+
+def _likely(pieces: list[str], *, ask: Ask) -> Object | None:
+    if ask.asked.get("logprobs") is not True:
+        return None
+    return {"content": logprobs(pieces, top=ask.asked.get("top_logprobs") or 0), "refusal": None}
 
 
 def _deltas(answer: Answer) -> list[tuple[Object, int]]:

@@ -55,6 +55,7 @@ def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False) 
         schema=_schema(document, texts=talk.texts),
         copies=_copies(document),
         include_usage=include_usage(document, stream=stream),
+        asked=document,
     )
 
 

@@ -86,11 +86,11 @@ class _Stream:
             self.event(f"response.{part.frame}.added", **place, part=part.opened)
         for name in part.steps:
             self.event(f"response.{name}", **place)
-        for piece in part.pieces:
+        for piece, extra in zip(part.pieces, part.extras or ({},) * len(part.pieces), strict=True):
             padding = {"obfuscation": _PADDING[: 16 - len(piece) % 16]} if self._is_padded else {}
-            self.event(f"response.{part.delta}.delta", 1, **place, delta=piece, **part.extra, **padding)
+            self.event(f"response.{part.delta}.delta", 1, **place, delta=piece, **extra, **padding)
         if part.delta:
-            self.event(f"response.{part.delta}.done", **place, **part.done, **part.extra)
+            self.event(f"response.{part.delta}.done", **place, **part.done)
         if part.closed is not None:
             self.event(f"response.{part.frame}.done", **place, part=part.closed)
         self.event("response.output_item.done", part.unseen, output_index=index, item=part.item)

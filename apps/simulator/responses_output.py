@@ -9,6 +9,7 @@ import msgspec
 from apps.simulator import ids, responses_tools, signing
 from apps.simulator.answer import Answer, Block
 from apps.simulator.ask import Ask, Object
+from apps.simulator.likelihood import logprobs
 
 _SEARCH = re.compile(r"\b(search|look up|browse)\b", re.IGNORECASE)
 
@@ -17,7 +18,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One item, whole (`item`) and as it begins (`opening`).
 
     `delta` names its deltas and their end, `frame` the part of it that is opened and closed around them, `steps` what
-    happens to it besides. `place` and `extra` stand in each such event, `done` in the one that ends the deltas.
+    happens to it besides. `place` stands in each such event, of `extras` one in each delta, `done` in the one that ends
+    the deltas.
     """
 
     item: Object
@@ -28,7 +30,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     frame: str = ""
     steps: tuple[str, ...] = ()
     place: Object = {}  # msgspec gives every struct one of its own
-    extra: Object = {}
+    extras: tuple[Object, ...] = ()
     done: Object = {}
     opened: Object | None = None
     closed: Object | None = None
@@ -45,7 +47,7 @@ def parts(answer: Answer, *, ask: Ask) -> list[Part]:
         elif block.kind == "call":
             found.append(_call(block, status=status))
         else:
-            found.append(_message(block, status=status))
+            found.append(_message(block, status=status, likely=_likely(block, ask=ask)))
     return found
 
 
@@ -86,7 +88,13 @@ def _reasoning(block: Block, *, ask: Ask) -> Part:
     )
 
 
-def _message(block: Block, *, status: str) -> Part:
+def _likely(block: Block, *, ask: Ask) -> list[Object]:
+    if block.kind != "text" or "message.output_text.logprobs" not in (ask.asked.get("include") or []):
+        return []
+    return logprobs(block.pieces, top=ask.asked.get("top_logprobs") or 0)
+
+
+def _message(block: Block, *, status: str, likely: list[Object]) -> Part:
     item = {"id": ids.new("msg_", width=48), "type": "message", "status": status, "content": [], "role": "assistant"}
     opening = {**item, "status": "in_progress"}
     if block.kind == "refusal":
@@ -102,7 +110,7 @@ def _message(block: Block, *, status: str) -> Part:
             opened={**content, "refusal": ""},
             closed=content,
         )
-    content = {"type": "output_text", "annotations": [], "logprobs": [], "text": block.text}
+    content = {"type": "output_text", "annotations": [], "logprobs": likely, "text": block.text}
     return Part(
         item={**item, "content": [content]},
         opening=opening,
@@ -110,9 +118,9 @@ def _message(block: Block, *, status: str) -> Part:
         delta="output_text",
         frame="content_part",
         place={"content_index": 0},
-        extra={"logprobs": []},
-        done={"text": block.text},
-        opened={**content, "text": ""},
+        extras=tuple({"logprobs": [token]} for token in likely) or ({"logprobs": []},) * len(block.pieces),
+        done={"text": block.text, "logprobs": likely},
+        opened={**content, "text": "", "logprobs": []},
         closed=content,
     )
 

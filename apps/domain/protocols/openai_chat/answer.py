@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from apps.domain.chat import StopReason, Thinking
+from apps.domain.chat import Likely, StopReason, Thinking
 from apps.domain.errors import UpstreamBroken, UpstreamFailed, UpstreamOverloaded
+from apps.domain.events import Event, TextDelta
 from apps.domain.protocols.openai_chat import messages
 
 FINISH: dict[StopReason, str] = {
@@ -65,6 +66,23 @@ def stop_reason(label: str | None, *, called: bool, cut: bool, refused: bool, sa
     if label != "stop" and label not in _CALLED and not said:
         raise UpstreamBroken("the provider's answer is empty")
     return "end_turn"
+
+
+def read_likely(raw: Any) -> tuple[Likely, ...]:
+    """Of an answer's tokens; nothing where a vendor tells it in a way of its own."""
+    try:
+        return msgspec.convert(raw, tuple[Likely, ...]) if raw else ()
+    except msgspec.ValidationError:
+        return ()
+
+
+def weigh(happened: list[Event], likely: tuple[Likely, ...]) -> tuple[Likely, ...]:
+    """Hangs them on the delta of text that they came with, or returns them: it is not out yet."""
+    last = happened[-1] if happened else None
+    if not isinstance(last, TextDelta):
+        return likely
+    happened[-1] = TextDelta(last.index, last.text, last.logprobs + likely)
+    return ()
 
 
 def text_of(content: Any) -> str:

@@ -35,6 +35,7 @@ class _Message(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     message: _Message
+    logprobs: Any = None
     finish_reason: str | None = None
 
 
@@ -60,7 +61,7 @@ def read_response(body: bytes) -> ChatResponse:
     if not read.choices:
         raise UpstreamBroken("the provider's answer holds no choice")
     choice = read.choices[0]
-    said = _read_words(choice.message)
+    said = _weighed(_read_words(choice.message), choice.logprobs)
     calls, cut = _read_calls(choice, response_id=read.id or "")
     reason = answer.stop_reason(
         choice.finish_reason, called=bool(calls), cut=cut, refused=bool(choice.message.refusal), said=bool(said)
@@ -90,10 +91,15 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
         "object": "chat.completion",
         "created": created,
         "model": call.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish}],
+        "choices": [{"index": 0, "message": message, "logprobs": _likely(response), "finish_reason": finish}],
         "usage": usage.write(counted),
     }
     return msgspec.json.encode(body)
+
+
+def _likely(response: ChatResponse) -> dict[str, Any] | None:
+    told = [token for block in response.content if isinstance(block, Text) for token in block.logprobs]
+    return {"content": told, "refusal": None} if told else None
 
 
 def detail(block: Thinking | RedactedThinking, *, index: int) -> dict[str, Any]:
@@ -116,6 +122,15 @@ def _read_words(message: _Message) -> list[Block]:
         text = "".join(piece for thinking, piece in pieces if not thinking)
     blocks: list[Block] = [Thinking(reasoning)] if reasoning else []
     return blocks + [Text(words) for words in (text, message.refusal) if words]
+
+
+def _weighed(said: list[Block], raw: Any) -> list[Block]:
+    """What was said, with how likely it was."""
+    likely = answer.read_likely(raw.get("content") if isinstance(raw, dict) else None)
+    at = next((at for at, block in enumerate(said) if likely and isinstance(block, Text)), None)
+    if at is not None:
+        said[at] = msgspec.structs.replace(said[at], logprobs=likely)
+    return said
 
 
 def _read_calls(choice: _Choice, *, response_id: str) -> tuple[list[ToolUse], bool]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import estimate, sse
-from apps.domain.chat import Opaque, RedactedThinking, Text, Thinking, ToolUse
+from apps.domain.chat import Likely, Opaque, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken, UpstreamError
 from apps.domain.events import (
     ArgumentsDelta,
@@ -53,6 +53,8 @@ class Encoder:
     def encode(self, event: Event) -> bytes:
         match event:
             case TextDelta(text=text):
+                if event.logprobs:
+                    return self._weigh(event)
                 return self._say(b'{"content":', text) if text else b""
             case ThinkingDelta(text=text):
                 self._thought.append(text)
@@ -78,6 +80,12 @@ class Encoder:
         raw = _json(text)
         self._size += len(raw) - 2
         return self._head + kind + raw + b"}" + self._tail
+
+    def _weigh(self, event: TextDelta) -> bytes:
+        raw = _json(event.text)
+        self._size += len(raw) - 2
+        told = (raw, _json({"content": event.logprobs, "refusal": None}), self._usage)
+        return self._head + b'{"content":%b},"logprobs":%b,"finish_reason":null}]%b}\n\n' % told
 
     def _delta(self, delta: bytes) -> bytes:
         return self._head + delta + self._tail
@@ -183,6 +191,7 @@ class _Delta(msgspec.Struct):
 class _Choice(msgspec.Struct):
     index: int | None = None
     delta: _Delta | None = None
+    logprobs: Any = None
     finish_reason: str | None = None
 
 
@@ -214,6 +223,7 @@ class Decoder:
         self._label: str | None = None
         self._refused = False
         self._usage: Any = None
+        self._likely: tuple[Likely, ...] = ()  # of text that is not out yet
 
     def feed(self, chunk: bytes) -> list[Event]:
         if self._ended:
@@ -275,9 +285,15 @@ class Decoder:
                 continue  # n > 1 was never asked for
             if choice.delta is not None:
                 self._delta(choice.delta)
+            if choice.logprobs or self._likely:
+                self._weigh(choice.logprobs)
             self._label = self._label or choice.finish_reason or None
         if finished and chunk.usage:
             self._finish()
+
+    def _weigh(self, raw: Any) -> None:
+        told = raw.get("content") if isinstance(raw, dict) else None
+        self._likely = answer.weigh(self._blocks.events, self._likely + answer.read_likely(told))
 
     def _delta(self, delta: _Delta) -> None:
         if (delta.reasoning_content or delta.reasoning) and (thought := self._reasoning(delta)):

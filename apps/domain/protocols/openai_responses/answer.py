@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
 
-from apps.domain.chat import RedactedThinking, StopReason, Thinking, ToolUse
+from apps.domain.chat import Likely, RedactedThinking, StopReason, Thinking, Token, ToolUse
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_responses import names, tools, usage, wire
 from apps.domain.tokens import TokenUsage
@@ -59,13 +60,23 @@ class Frame:
         return _ENCODED(head)[:-1] + b"," + self._fixed
 
 
-def message(identity: str, text: str, *, status: Status, refusal: bool = False) -> dict[str, Any]:
-    part = refusal_part(text) if refusal else text_part(text)
+def message(
+    identity: str, text: str, *, status: Status, refusal: bool = False, likely: Iterable[Likely] = ()
+) -> dict[str, Any]:
+    part = refusal_part(text) if refusal else text_part(text, likely=likely)
     return {"id": identity, "type": "message", "status": status, "role": "assistant", "content": [part]}
 
 
-def text_part(text: str) -> dict[str, Any]:
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+def text_part(text: str, *, likely: Iterable[Likely] = ()) -> dict[str, Any]:
+    return {"type": "output_text", "annotations": [], "logprobs": logprobs(likely), "text": text}
+
+
+def logprobs(likely: Iterable[Likely]) -> list[dict[str, Any]]:
+    return [_token(one) | {"top_logprobs": [_token(other) for other in one.top_logprobs]} for one in likely]
+
+
+def _token(one: Token) -> dict[str, Any]:
+    return {"token": one.token, "bytes": one.bytes or [], "logprob": one.logprob}
 
 
 def refusal_part(text: str) -> dict[str, Any]:
@@ -127,6 +138,7 @@ def _echo(call: ClientCall) -> dict[str, Any]:
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
         "prompt_cache_key": raw("prompt_cache_key", _NULL),
+        "prompt_cache_retention": raw("prompt_cache_retention", _NULL),
         "reasoning": {"effort": thinks.effort, "summary": thinks.summary or thinks.generate_summary},
         "safety_identifier": body.safety_identifier,
         "service_tier": "default",
@@ -135,7 +147,7 @@ def _echo(call: ClientCall) -> dict[str, Any]:
         "text": text if wanted.format else text | {"format": {"type": "text"}},
         "tool_choice": raw("tool_choice", _NULL) if body.tool_choice is not None else "auto",
         "tools": raw("tools", _NULL) if body.tools else [],
-        "top_logprobs": 0,
+        "top_logprobs": raw("top_logprobs", 0),
         "top_p": 1.0 if body.top_p is None else body.top_p,
         "truncation": "disabled",
         "user": body.user,

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import estimate, sse
-from apps.domain.chat import Block, RedactedThinking, Text, Thinking, ToolUse
+from apps.domain.chat import Block, Likely, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.errors import GatewayError, UpstreamBroken
 from apps.domain.events import (
     ArgumentsDelta,
@@ -54,6 +54,7 @@ class _Item:
         self.kind = self.head = self.tail = b""
         self.pieces: list[str] = []
         self.signature = ""
+        self.likely: tuple[Likely, ...] = ()
 
     @property
     def text(self) -> str:
@@ -75,7 +76,9 @@ class Encoder:
 
     def encode(self, event: Event) -> bytes:
         match event:
-            case TextDelta(text=text) | ThinkingDelta(text=text):
+            case TextDelta(text=text):
+                return self._say(text, likely=event.logprobs) if text else b""
+            case ThinkingDelta(text=text):
                 return self._say(text) if text else b""
             case ArgumentsDelta(json=text):
                 return self._argue(text) if text else b""
@@ -130,12 +133,15 @@ class Encoder:
         identity = names.item_id(prefix, answer=self._frame.id, at=index)
         return _Item(block, identity, index=index, promised=promised)
 
-    def _say(self, text: str) -> bytes:
+    def _say(self, text: str, *, likely: tuple[Likely, ...] = ()) -> bytes:
         item = self._item
         if item is None:
             return b""
         first = b"" if item.pieces else self._begin_words(item)
-        return first + self._delta(item, text)
+        if not likely:
+            return first + self._delta(item, text)
+        item.likely += likely
+        return first + self._delta(item, text, tail=b',"logprobs":' + _json(answer.logprobs(likely)))
 
     def _argue(self, text: str) -> bytes:
         item = self._item
@@ -146,11 +152,11 @@ class Encoder:
             return b""
         return self._delta(item, text)
 
-    def _delta(self, item: _Item, text: str) -> bytes:
+    def _delta(self, item: _Item, text: str, *, tail: bytes | None = None) -> bytes:
         raw = self._hold(item, text)
         number = self._number
         self._number += 1
-        return _DELTA % (item.kind, item.kind, number, item.head, raw, item.tail)
+        return _DELTA % (item.kind, item.kind, number, item.head, raw, item.tail if tail is None else tail)
 
     def _hold(self, item: _Item, text: str) -> bytes:
         raw = _json(text)
@@ -203,10 +209,10 @@ class Encoder:
         return frames + self._event("response.output_item.done", output_index=item.index, item=encoded)
 
     def _close_text(self, item: _Item, status: answer.Status) -> tuple[bytes, wire.Object]:
-        text = item.text
-        frames = self._event("response.output_text.done", **item.where, text=text, logprobs=[])
-        frames += self._event("response.content_part.done", **item.where, part=answer.text_part(text))
-        return frames, answer.message(item.id, text, status=status)
+        text, likely = item.text, item.likely
+        frames = self._event("response.output_text.done", **item.where, text=text, logprobs=answer.logprobs(likely))
+        frames += self._event("response.content_part.done", **item.where, part=answer.text_part(text, likely=likely))
+        return frames, answer.message(item.id, text, status=status, likely=likely)
 
     def _close_thinking(self, item: _Item) -> tuple[bytes, wire.Object | None]:
         block, frames = item.block, b""

@@ -10,7 +10,7 @@ from apps.domain import chat, estimate
 from apps.domain.chat import Block, ChatResponse, RedactedThinking, StopReason, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import ClientCall
-from apps.domain.protocols.openai_chat.answer import is_object
+from apps.domain.protocols.openai_chat.answer import is_object, read_likely
 from apps.domain.protocols.openai_responses import answer, error, names, tools, usage
 from apps.domain.tokens import NOTHING
 
@@ -19,6 +19,7 @@ class Part(msgspec.Struct):
     type: str = ""
     text: str | None = None
     refusal: str | None = None
+    logprobs: Any = None
 
 
 class Item(msgspec.Struct):
@@ -93,9 +94,10 @@ def blocks_of(item: Item) -> list[Block]:
     """What an item says. Those of the provider's own tools say nothing."""
     match item.type:
         case "message":
-            texts = (part.refusal or part.text or "" for part in item.content or ())
-            text = "".join(texts)
-            return [Text(text)] if text else []
+            parts = item.content or ()
+            text = "".join(part.refusal or part.text or "" for part in parts)
+            likely = tuple(token for part in parts for token in read_likely(part.logprobs))
+            return [Text(text, logprobs=likely)] if text else []
         case "reasoning":
             block = thinking(item)
             return [block] if block.text or block.signature else []
@@ -154,7 +156,8 @@ def _write(response: ChatResponse, answer_id: str, table: tools.Table) -> list[d
         match block:
             case Text(text=text) if text:
                 refused = text == response.refusal
-                items.append(answer.message(_id("msg", answer_id, at), text, status="completed", refusal=refused))
+                identity = _id("msg", answer_id, at)
+                items.append(answer.message(identity, text, status="completed", refusal=refused, likely=block.logprobs))
             case Thinking() | RedactedThinking() if block != Thinking(""):
                 items.append(answer.reasoning(_id("rs", answer_id, at), block))
             case ToolUse(name=name, arguments=given):

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 
 from apps.domain import sse
-from apps.domain.chat import Block, Text, Thinking, ToolUse
+from apps.domain.chat import Block, Likely, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken, UpstreamError
 from apps.domain.events import Event, Failed, Finished, Started
+from apps.domain.protocols.openai_chat.answer import read_likely, weigh
 from apps.domain.protocols.openai_responses import blocks, error, names, response, usage
 
 _OPENS: dict[str, Block] = {"message": Text(""), "reasoning": Thinking("")}
@@ -31,6 +32,7 @@ class _Data(msgspec.Struct):
     output_index: int = 0
     summary_index: int = 0
     delta: Any = None
+    logprobs: Any = None
     arguments: Any = None
     item: response.Item | None = None
     response: response.Response | None = None
@@ -56,6 +58,7 @@ class Decoder:
         self._started = False
         self._ended = False
         self._refused = False
+        self._likely: tuple[Likely, ...] = ()  # of text that is not out yet
 
     def feed(self, chunk: bytes) -> list[Event]:
         if self._ended:
@@ -115,6 +118,8 @@ class Decoder:
         if kind in _WORDS:
             self._refused = self._refused or kind == "response.refusal.delta"
             self._blocks.say(self._line(data, "message"), delta)
+            if data.logprobs or self._likely:
+                self._weigh(read_likely(data.logprobs))
         elif kind == "response.function_call_arguments.delta":
             self._blocks.say(self._call(data), delta)
         elif kind in _THOUGHTS:
@@ -127,6 +132,9 @@ class Decoder:
             self._add(data.output_index, data.item)
         elif kind == "response.output_item.done" and data.item is not None:
             self._end(data.output_index, data.item)
+
+    def _weigh(self, likely: tuple[Likely, ...]) -> None:
+        self._likely = weigh(self._blocks.events, self._likely + likely)
 
     def _think(self, line: blocks.Line, kind: str, delta: str) -> None:
         """One source an item: the thought itself, or its summary."""
@@ -167,9 +175,12 @@ class Decoder:
         whole = response.blocks_of(item)
         if whole and not line.has_said:
             match whole[0]:
-                case Text(text=text) | Thinking(text=text):
+                case Text(text=text, logprobs=likely):
                     self._blocks.say(line, text)
+                    self._weigh(likely)
                     self._refused = self._refused or any(part.refusal for part in item.content or ())
+                case Thinking(text=text):
+                    self._blocks.say(line, text)
                 case ToolUse(arguments=arguments):
                     self._blocks.say(line, "" if arguments == "{}" else arguments)
         signature = names.sign(item.encrypted_content, item=item.id or "") if item.encrypted_content else ""
