@@ -84,7 +84,7 @@ class InvalidRequest(ClientError):
 
 class Unfit(InvalidRequest):
     """An upstream of another dialect has no words for what is asked. `param` is the canonical request's field, which
-    has another name in the caller's dialect: see `ClientFormat.unfit`."""
+    may have another name in the caller's dialect."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}", param=field)

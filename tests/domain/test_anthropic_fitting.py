@@ -15,6 +15,7 @@ from apps.domain.chat import (
     ToolUse,
 )
 from apps.domain.protocols.anthropic_messages import names
+from tests.domain import anthropic_calls, openai_calls, responses_calls
 from tests.domain.anthropic_calls import asked, written
 
 OPEN = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -177,3 +178,63 @@ def test_any_json_object_is_asked_for_in_words():
 def test_nothing_of_the_other_dialects_own_fields_goes_out():
     body = written(asked(rest={"logit_bias": {}, "seed": 1, "store": True, "prediction": {}}))
     assert set(body) == {"model", "max_tokens", "messages"}
+
+
+# What is thought, for callers of OpenAI's dialects
+
+
+@pytest.mark.parametrize(
+    ("model", "thinking"),
+    [
+        ("claude-opus-4-7", {"type": "adaptive", "display": "summarized"}),
+        ("claude-opus-4-8", {"type": "adaptive", "display": "summarized"}),
+        ("us.anthropic.claude-opus-5-v1:0", {"type": "adaptive", "display": "summarized"}),
+        ("claude-sonnet-5", {"type": "adaptive", "display": "summarized"}),
+        ("claude-fable-5", {"type": "adaptive", "display": "summarized"}),
+        ("claude-opus-4-6", {"type": "adaptive"}),  # shows it unasked
+        ("claude-sonnet-4-6", {"type": "adaptive"}),
+        ("claude-sonnet-4-5", {"type": "enabled", "budget_tokens": 1000 * 64 // 5}),
+        ("somebodys-own", None),
+    ],
+)
+@pytest.mark.parametrize(
+    "request_",
+    [openai_calls.chat(reasoning_effort="low"), responses_calls.chat(reasoning={"effort": "low"})],
+    ids=["chat", "responses"],
+)
+def test_openais_callers_see_what_they_asked_claude_to_think(request_, model, thinking):
+    assert written(request_, model=model).get("thinking") == thinking
+
+
+def test_what_the_catalog_says_of_a_model_changes_nothing_in_who_sees_its_thoughts():
+    request = openai_calls.chat(reasoning_effort="low")
+    shown = written(request, "adaptive_thinking", "effort_low", model="claude-opus-4-8")["thinking"]
+    assert shown == {"type": "adaptive", "display": "summarized"}
+    assert written(request, "adaptive_thinking", "effort_low", model="my-claude")["thinking"] == {"type": "adaptive"}
+
+
+def test_who_asks_for_no_thinking_is_shown_none():
+    for request in (openai_calls.chat(), openai_calls.chat(reasoning_effort="none")):
+        assert "display" not in written(request, model="claude-opus-4-8").get("thinking", {})
+
+
+@pytest.mark.parametrize(
+    ("display", "model", "thinking"),
+    [
+        (None, "claude-opus-4-8", {"type": "adaptive"}),
+        ("omitted", "claude-opus-4-8", {"type": "adaptive"}),
+        ("summarized", "claude-opus-4-8", {"type": "adaptive", "display": "summarized"}),
+        ("omitted", "claude-opus-4-6", {"type": "adaptive", "display": "omitted"}),
+        ("summarized", "claude-opus-4-6", {"type": "adaptive"}),
+    ],
+)
+def test_an_anthropic_caller_says_for_itself_what_is_shown(display, model, thinking):
+    wanted = {"type": "adaptive"} | ({"display": display} if display else {})
+    assert written(anthropic_calls.chat(thinking=wanted), model=model)["thinking"] == thinking
+
+
+def test_an_anthropic_caller_who_wants_thoughts_omitted_gets_no_summary_from_openai():
+    for display, summary in (("omitted", None), ("summarized", "auto"), (None, "auto")):
+        wanted = {"type": "adaptive"} | ({"display": display} if display else {})
+        asked_for = responses_calls.written(anthropic_calls.chat(thinking=wanted))["reasoning"]
+        assert asked_for.get("summary") == summary

@@ -58,3 +58,108 @@ def test_our_bad_credential_is_not_told_as_the_callers(client, upstream, status)
     assert shape.status == 502
     assert ("x-should-retry", "false") in shape.headers
     assert b"sk-ant" not in shape.body
+
+
+FIELDS = {
+    "anthropic_messages": {"max_tokens": 9, "metadata": {"user_id": "u"}},
+    "openai_chat": {"max_tokens": 9, "user": "u"},
+    "openai_responses": {"max_output_tokens": 9, "safety_identifier": "u"},
+}
+HELLO = [{"role": "user", "content": "hi"}]
+
+
+def told(client, upstream, message, param=None):
+    """What the caller reads of an upstream's refusal: its message, and the field that it blames."""
+    body = {"model": "m", **({"input": "hi"} if client == "openai_responses" else {"messages": HELLO})}
+    call = registry.CLIENTS[client].read_request(json.dumps(body | FIELDS[client]).encode())
+    asked = exchange.open(call, Target(protocol=upstream, model="up", max_output_tokens=4096))
+    raw = {"error": {"type": "invalid_request_error", "message": message, "param": param, "code": None}}
+    error = asked.refuse(400, {}, json.dumps(raw).encode())
+    said = json.loads(registry.CLIENTS[client].write_error(error, request_id="req_1").body)["error"]
+    return said["message"], said.get("param")
+
+
+@pytest.mark.parametrize(
+    ("client", "upstream", "message", "param", "heard", "blamed"),
+    [
+        ("openai_chat", "anthropic_messages", "max_tokens: 9 > 8", None, "max_tokens: 9 > 8", "max_tokens"),
+        (
+            "openai_responses",
+            "anthropic_messages",
+            "max_tokens: 9 > 8",
+            None,
+            "max_output_tokens: 9 > 8",
+            "max_output_tokens",
+        ),
+        (
+            "openai_chat",
+            "anthropic_messages",
+            "stop_sequences: must not be blank",
+            None,
+            "stop: must not be blank",
+            "stop",
+        ),
+        (
+            "openai_chat",
+            "anthropic_messages",
+            "messages.0.content.1.image.source.base64: bad",
+            None,
+            "messages: bad",
+            "messages",
+        ),
+        ("openai_chat", "anthropic_messages", "metadata.user_id: too long", None, "user: too long", "user"),
+        ("openai_chat", "anthropic_messages", "container: unknown", None, "container: unknown", None),
+        (
+            "anthropic_messages",
+            "openai_responses",
+            "Invalid 'input[0].content[1].image_url'.",
+            "input[0].content[1].image_url",
+            "Invalid 'messages'.",
+            None,
+        ),
+        (
+            "anthropic_messages",
+            "openai_chat",
+            "Unsupported parameter: 'max_tokens' is not supported.",
+            "max_tokens",
+            "Unsupported parameter: 'max_tokens' is not supported.",
+            None,
+        ),
+        (
+            "openai_chat",
+            "openai_responses",
+            "Invalid 'text.format.schema'.",
+            "text.format.schema",
+            "Invalid 'response_format'.",
+            "response_format",
+        ),
+        (
+            "openai_responses",
+            "openai_chat",
+            "Unknown: 'messages[3].content'.",
+            "messages[3].content",
+            "Unknown: 'input'.",
+            "input",
+        ),
+        ("openai_chat", "openai_responses", "Your input is bad.", "input", "Your input is bad.", "messages"),
+        (
+            "openai_chat",
+            "openai_responses",
+            "Unknown parameter: 'store'.",
+            "store",
+            "Unknown parameter: 'store'.",
+            None,
+        ),
+        ("openai_responses", "anthropic_messages", "Something: else", None, "Something: else", None),
+    ],
+)
+def test_a_field_is_called_what_the_caller_calls_it(client, upstream, message, param, heard, blamed):
+    assert told(client, upstream, message, param) == (heard, blamed)
+
+
+def test_a_stream_that_fails_blames_the_callers_field_too():
+    call = registry.CLIENTS["openai_chat"].read_request(json.dumps({"model": "m", "messages": HELLO}).encode())
+    asked = exchange.open(call, Target(protocol="openai_responses", model="up", max_output_tokens=4096))
+    fault = {"type": "error", "error": {"type": "invalid_request_error", "message": "bad", "param": "input[0]"}}
+    asked.feed(b"event: error\ndata: %b\n\n" % json.dumps(fault).encode())
+    assert asked.seen.error.param == "messages"

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from apps.domain.protocols import refusal, registry
-from apps.domain.protocols.contract import ClientFormat
+from apps.domain.protocols import exchange, refusal, registry
+from apps.domain.protocols.contract import ClientFormat, Target
 
 CALLERS = sorted(name for name, format in registry.CLIENTS.items() if isinstance(format, ClientFormat))
 ANTHROPIC = [
@@ -33,6 +33,13 @@ OPENAI = [
     "request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it",
     "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context length "
     "of only 4096 tokens, which is not enough.",
+    "Context size has been exceeded.",
+    "Requested tokens (2285) exceed context window of 2048",
+    "The number of tokens to keep from the initial prompt is greater than the context length.",
+    # vLLM's older and newer ones
+    "The prompt (total length 25938) is too long to fit into the model (context length 4096).",
+    "Input prompt (36893 tokens) is too long and exceeds limit of 1000",
+    "You passed 10001 input tokens and requested 0 output tokens. However, the model's context length is only 8192.",
     # Mistral, Cerebras, Z.AI, MiniMax, xAI, Google, Moonshot, Copilot
     "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
     "Please reduce the length of the messages or completion. Current length is 9000 while limit is 8192",
@@ -94,6 +101,48 @@ def test_every_caller_knows_an_overlong_prompt_whoever_says_it(client, upstream,
 def test_the_status_of_an_overlong_prompt_is_400_whatever_it_was(status):
     error = refused("openai_chat", {"error": {"message": OPENAI[0]}}, status)
     assert {registry.CLIENTS[client].write_error(error, request_id="r").status for client in CALLERS} == {400}
+
+
+@pytest.mark.parametrize("client", CALLERS)
+@pytest.mark.parametrize(("upstream", "told"), SAID)
+def test_who_takes_an_overlong_prompt_for_a_fault_of_its_own_is_understood(client, upstream, told):
+    error = refused(upstream, told, 500)
+    assert (error.retryable, error.upstream_status) == (False, 500)
+    assert registry.CLIENTS[client].write_error(error, request_id="r").status == 400
+
+
+LLAMA = {"code": 500, "message": "too much", "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 5}
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_llama_says_it_by_the_errors_type(status):
+    error = refused("openai_chat", {"error": LLAMA}, status)
+    assert error.code == refusal.OVERFLOW
+    assert registry.CLIENTS["openai_chat"].write_error(error, request_id="r").status == 400
+
+
+def test_a_fault_of_the_providers_own_is_restated_to_callers_of_its_dialect_too():
+    raw = json.dumps({"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}})
+    error = registry.UPSTREAMS["openai_chat"].read_error(500, {}, raw.encode())
+    shape = registry.CLIENTS["openai_chat"].write_error(error, request_id="r")
+    assert (shape.status, json.loads(shape.body)["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_a_stream_says_it_under_the_code_500():
+    asked = exchange.open(
+        registry.CLIENTS["anthropic_messages"].read_request(
+            b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}],"stream":true}'
+        ),
+        Target(protocol="openai_chat", model="up", max_output_tokens=9),
+    )
+    assert asked.feed(b"data: %b\n\n" % json.dumps({"error": LLAMA}).encode()) == b""
+    assert asked.seen.error is not None
+    assert (asked.seen.error.code, asked.seen.error.retryable) == (refusal.OVERFLOW, False)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_says_that_it_is_busy_is_busy(status):
+    assert refused("openai_chat", {"error": {"message": OPENAI[0]}}, status).retryable
 
 
 @pytest.mark.parametrize("words", OTHERS)

@@ -150,7 +150,7 @@ class ClientFormat(AnyClient, frozen=True, kw_only=True):
     reads: frozenset[str]
     parts: Mapping[str, frozenset[str]] = {}
     to_chat: Callable[[ClientCall], ChatRequest]
-    unfit: Callable[[str, str], InvalidRequest]  # (field of a ChatRequest, reason): see errors.Unfit
+    unfit: Callable[[str, str], InvalidRequest]  # (field, reason): see errors.Unfit
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
 

@@ -72,7 +72,9 @@ class Translated:
         try:
             body = upstream.write(tool_names.fitted(asked) if self._names else asked, target)
         except errors.Unfit as unfit:
-            raise client.unfit(unfit.param or "messages", unfit.reason) from unfit
+            field = unfit.param or "messages"
+            name = fields.told(field, client.words, given=call.fields) or field
+            raise client.unfit(name, unfit.reason) from unfit
         self.body = msgspec.json.encode(body)
         self.notes = losses.steps(call, asked, target, client=client, upstream=upstream, body=body)
         self._call = msgspec.structs.replace(call, request_id=request_id)

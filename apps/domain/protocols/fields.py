@@ -38,6 +38,11 @@ def named(field: str, words: Words, *, given: Collection[str]) -> str | None:
     return next((path for path in paths_of(field, words) or () if path.partition(".")[0] in given), None)
 
 
+def told(field: str, words: Words, *, given: Collection[str]) -> str | None:
+    """How a caller is told of a canonical field, which the body need not have. None: the dialect has no word for it."""
+    return named(field, words, given=given) or next(iter(paths_of(field, words) or ()), None)
+
+
 def retell(error: errors.GatewayError, *, of: Words, to: Words, given: Collection[str]) -> None:
     """Names in a provider's error the field as the caller calls it, or none: not one that only the provider knows."""
     found = _HEAD.match(error.message)
@@ -45,8 +50,7 @@ def retell(error: errors.GatewayError, *, of: Words, to: Words, given: Collectio
     if place is None:
         return
     field = _field_at(place, of)
-    names = paths_of(field, to) if field else ()
-    name = named(field, to, given=given) or names[0] if field and names else None
+    name = told(field, to, given=given) if field else None
     if name is not None:
         quoted = re.escape(place)
         error.message = re.sub(_QUOTED % (quoted, quoted), name, error.message)

@@ -19,7 +19,11 @@ _OVERFLOW_WORDS = re.compile(
     r"|(?:exceed(?:s|ed)?|longer than) (?:the |its |this )?(?:model(?:'s)? )?(?:maximum |available )?"
     r"(?:context|model length|token limit)|prompt token count of \d+ exceeds|input token count \(\d+\) exceeds"
     r"|context window exceeds|maximum prompt length|prompt exceeds max|context length of only"
-    r"|reduce the length of the (?:messages|prompt|input)|`inputs` (?:tokens \+|must have less than)",
+    r"|reduce the length of the (?:messages|prompt|input)|`inputs` (?:tokens \+|must have less than)"
+    r"|exceed_context_size|context (?:size|length|window) (?:has been |was )?exceeded|context length is only"
+    r"|prompt \((?:total length )?\d+(?: tokens)?\) is too long|too long to fit into the model"
+    r"|greater than (?:the )?(?:context length|max_seq_len)"
+    r"|exceeds? (?:the )?max(?:imum input length|_seq_len|_num_tokens)",
     re.IGNORECASE,
 )
 # Vendors' keys, ours, and what follows a header's name.
@@ -28,6 +32,8 @@ _CREDENTIAL = re.compile(
     rb"|(?i:(?<=bearer )[^\s\"'\\,]{6,}|(?<=x-api-key: )[^\s\"'\\,]{6,}|(?<=api key provided: )[^\s\"'\\,]{6,})"
 )
 _CUT = b"[removed]"
+_DEPENDENCY = 424
+_OTHERS = frozenset({401, 402, 403, 408, 429, 503, 504, 529})  # say what they are
 _Error = TypeVar("_Error", bound=errors.GatewayError)
 
 
@@ -44,10 +50,13 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told
     """The error for an answer with this status. `headers` are read by lower-case names.
 
     A refusal (4xx that is the request's fault) carries the body; one for an overlong prompt has the code
-    `context_length_exceeded`, whatever the provider called it. All in the provider's words: see `cleaned`.
+    `context_length_exceeded`, whatever the provider called it, and is none of the provider's own failures. All in the
+    provider's words: see `cleaned`.
     """
     message = told.message or f"the provider answered with status {status}"
     wait = retry_after(headers)
+    if status not in _OTHERS and overflows(told):
+        return _overflow(message, status=status, body=body, told=told)
     if status in (401, 402, 403):
         return errors.UpstreamAuth("the provider refused the gateway's credential", upstream_status=status)
     if status == 429:
@@ -64,8 +73,24 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told
         upstream_status=status,
         body=relayable(body),
         param=told.param,
-        code=OVERFLOW if overflows(told) else told.code,
+        code=told.code,
     )
+
+
+def _overflow(message: str, *, status: int, body: bytes, told: Told) -> errors.UpstreamRefused:
+    """llama.cpp and others take it for a fault of their own: nobody who is told that would ask for less."""
+    is_refusal = status < 500 and status != _DEPENDENCY
+    error = errors.UpstreamRefused(
+        message,
+        kind=told.kind or _KINDS.get(status, "invalid_request"),
+        upstream_status=status,
+        body=relayable(body) if is_refusal else None,
+        param=told.param,
+        code=OVERFLOW,
+    )
+    if not is_refusal:
+        error.status = 400
+    return error
 
 
 def decoded(body: bytes) -> Any:

@@ -79,8 +79,8 @@ def invalid(param: str, reason: str) -> InvalidRequest:
 
 
 def unfit(field: str, reason: str) -> InvalidRequest:
-    """For what this model's provider has no words for; `field` is the canonical request's."""
-    return invalid({"stop": "stop_sequences"}.get(field, field), reason)
+    """For what this model's provider has no words for."""
+    return invalid(field, reason)
 
 
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:

@@ -32,6 +32,7 @@ _STATUSES = (
     (("context_length", "invalid_request", "content_filter", "content_policy"), 400),
 )
 _TOO_MANY = 429
+_LLAMA_OVERFLOW = "exceed_context_size_error"
 _NO_SUCH_STATUS = {529: 503}  # OpenAI clients have never heard of 529
 _CREDIT = "the provider's account has no credit left"
 
@@ -111,6 +112,8 @@ def _told(raw: Any) -> refusal.Told:
         return refusal.Told(message=error if isinstance(error, str) else "")
     message = _text(error, "message") or _text(error, "detail")
     code, kind, param = _text(error, "code"), _text(error, "type"), _text(error, "param")
+    if kind == _LLAMA_OVERFLOW:
+        code = refusal.OVERFLOW
     known = _KINDS_BY_CODE.get(code or "") or _KINDS.get(kind or "")
     return refusal.Told(message=message or "", kind=known, code=code, param=param)
 

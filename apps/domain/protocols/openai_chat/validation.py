@@ -102,12 +102,9 @@ def no_call(at: str, id_: str) -> InvalidRequest:
     return InvalidRequest(message, param=at, code="invalid_value")
 
 
-def unfit(field: str, reason: str, *, messages: str = "messages") -> InvalidRequest:
-    """For what this model's provider has no words for; `field` is the canonical request's, `messages` the dialect's own
-    name of that one."""
-    param = messages if field == "messages" else field
-    message = f"Unsupported value in '{param}': {reason}."
-    return InvalidRequest(message, param=param, code="unsupported_value")
+def unfit(field: str, reason: str) -> InvalidRequest:
+    """For what this model's provider has no words for."""
+    return InvalidRequest(f"Unsupported value in '{field}': {reason}.", param=field, code="unsupported_value")
 
 
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from apps.domain.protocols.contract import ClientFormat
 from apps.domain.protocols.openai_chat import error, stream, validation
 from apps.domain.protocols.openai_completions import answer, request
@@ -13,7 +11,7 @@ CLIENT = ClientFormat(
     request_id_header="x-request-id",
     read_request=request.read_request,
     above_cap=request.above_cap,
-    unfit=partial(validation.unfit, messages="prompt"),
+    unfit=validation.unfit,
     words=request.WORDS,
     reads=request.READ,
     to_chat=request.to_chat,

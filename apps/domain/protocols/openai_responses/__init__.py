@@ -7,8 +7,6 @@ in `words.OPENAIS`), `effort_none`, `no_reasoning_summary` (refuses to be asked 
 
 from __future__ import annotations
 
-from functools import partial
-
 from apps.domain.protocols.contract import ClientFormat, UpstreamFormat
 from apps.domain.protocols.openai_responses import encoder, error, request, response, stream, validation, words
 
@@ -17,7 +15,7 @@ CLIENT = ClientFormat(
     request_id_header="x-request-id",
     read_request=request.read_request,
     above_cap=validation.above_cap,
-    unfit=partial(validation.unfit, messages="input"),
+    unfit=validation.unfit,
     words=words.WORDS,
     reads=words.READ,
     parts=words.PARTS,

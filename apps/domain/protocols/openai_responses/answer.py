@@ -129,7 +129,8 @@ def _echo(call: ClientCall) -> dict[str, Any]:
     thinks = body.reasoning or wire.Reasoning()
     wanted = body.text or wire.TextOptions()
     text = {"format": wanted.format, "verbosity": wanted.verbosity or "medium"}
-    return {
+    kept = {name: raw(name) for name in ("prompt_cache_retention",) if raw(name) is not None}
+    return kept | {
         "background": False,
         "instructions": body.instructions,
         "max_output_tokens": body.max_output_tokens,
@@ -138,7 +139,6 @@ def _echo(call: ClientCall) -> dict[str, Any]:
         "parallel_tool_calls": body.parallel_tool_calls is not False,
         "previous_response_id": None,
         "prompt_cache_key": raw("prompt_cache_key", _NULL),
-        "prompt_cache_retention": raw("prompt_cache_retention", _NULL),
         "reasoning": {"effort": thinks.effort, "summary": thinks.summary or thinks.generate_summary},
         "safety_identifier": body.safety_identifier,
         "service_tier": "default",

@@ -8,7 +8,6 @@ one of all but the text. Errors look as OpenAI's.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -120,7 +119,7 @@ CLIENT = ClientFormat(
     request_id_header="x-request-id",
     read_request=read_request,
     above_cap=above_cap,
-    unfit=partial(validation.unfit, messages="prompt"),
+    unfit=validation.unfit,
     words=_WORDS,
     reads=_FIELDS,
     to_chat=to_chat,
