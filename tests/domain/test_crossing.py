@@ -16,7 +16,7 @@ from openai.types.chat import completion_create_params as chat
 from openai.types.responses import response_create_params as responses
 
 from apps.domain.errors import InvalidRequest
-from apps.domain.protocols import exchange, registry
+from apps.domain.protocols import exchange, losses, registry
 from apps.domain.protocols.contract import Target
 from apps.domain.providers.openai import VENDOR
 
@@ -149,14 +149,26 @@ WITH: dict[str, dict[str, Any]] = {
     },
     "openai_completions": {"stream_options": {"stream": True}},
 }
-# Told in the answer itself, whoever gives it.
-ANSWERED = {("openai_completions", "echo"), ("openai_chat", "stream_options"), ("openai_completions", "stream_options")}
-MODELS = {"anthropic_messages": "claude-opus-4-8", "openai_chat": "gpt-up", "openai_responses": "gpt-up"}
+# Told in the answer itself, whoever gives it, or by the address that is asked.
+ANSWERED = {
+    ("anthropic_messages", "stream"),
+    ("openai_completions", "echo"),
+    ("openai_chat", "stream_options"),
+    ("openai_completions", "stream_options"),
+}
+MODELS = {
+    "anthropic_messages": "claude-opus-4-8",
+    "openai_chat": "gpt-up",
+    "openai_responses": "gpt-up",
+    "bedrock_invoke": "anthropic.claude-opus-4-8-v1:0",
+    "bedrock_converse": "amazon.nova-pro-v1:0",
+    "ollama_chat": "up",
+}
 CASES = [
     (client, name, upstream)
     for client in ASKED
     for name in sorted(DOCUMENTED[client] - SAID | {*VALUES[client]})
-    for upstream in (*MODELS, "ollama_chat")
+    for upstream in MODELS
     if (client, upstream) not in registry.DIALECTS
 ]
 
@@ -165,7 +177,7 @@ def opened(client: str, upstream: str, **fields: Any) -> exchange.Exchange:
     body = json.dumps({"model": "m", **ASKED[client], **fields}).encode()
     target = Target(
         protocol=upstream,
-        model=MODELS.get(upstream, "up"),
+        model=MODELS[upstream],
         max_output_tokens=4000,
         quirks=VENDOR.quirks if upstream.startswith("openai") else frozenset(),
     )
@@ -264,6 +276,14 @@ def test_what_says_no_more_than_silence_is_not_lost(upstream):
     plain = {"tool_choice": "auto", "tools": OWN, "parallel_tool_calls": True, "top_p": 1, "prompt_cache_key": None}
     asked = opened("openai_responses", upstream, **quiet, **plain, reasoning={"effort": "none", "summary": None})
     assert dropped(asked.notes) == set()
+
+
+def test_no_dialects_name_of_a_field_is_taken_for_the_callers_own_word():
+    carried = {"model", "messages", "system", "tools", "max_tokens", "stream"}
+    for client in ASKED:
+        words = registry.CLIENTS[client].words
+        paths = {path for field in words.keys() - carried for path in words[field]}
+        assert paths - {"thinking"} <= losses.DOCUMENTED, client
 
 
 def test_what_only_openai_takes_goes_to_no_other_vendor():

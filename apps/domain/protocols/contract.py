@@ -172,12 +172,9 @@ class AnyUpstream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
-    """Providers who give text. Without `words` it has to be told what becomes of a request. `lacks`: fields of a
-    ChatRequest that it has no words for; `takes`: those of its `rest` that it has."""
+    """Providers who give text."""
 
-    words: Words = {}
-    lacks: frozenset[str] = frozenset()
-    takes: frozenset[str] = frozenset()
+    words: Words
     write: Callable[[ChatRequest, Target], dict[str, Any]]  # the body to send; raises InvalidRequest
     read_response: Callable[[bytes], ChatResponse]
     decoder: Callable[[], StreamDecoder]

@@ -76,7 +76,7 @@ class Translated:
             name = fields.told(field, client.words, given=call.fields) or field
             raise client.unfit(name, unfit.reason) from unfit
         self.body = msgspec.json.encode(body)
-        self.notes = losses.steps(call, asked, target, client=client, upstream=upstream, body=body)
+        self.notes = losses.steps(call, asked, client=client, upstream=upstream, body=body)
         self._call = msgspec.structs.replace(call, request_id=request_id)
         self._client = client
         self._upstream = upstream

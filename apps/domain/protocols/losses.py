@@ -12,32 +12,31 @@ from typing import Any
 
 import msgspec
 
-from apps.domain.chat import ChatRequest, ToolChoice
+from apps.domain.chat import ChatRequest
 from apps.domain.protocols import fields
-from apps.domain.protocols.contract import ClientCall, ClientFormat, Target, UpstreamFormat
+from apps.domain.protocols.contract import ClientCall, ClientFormat, UpstreamFormat
+from apps.domain.protocols.fields import Words
 
 DOCUMENTED = frozenset(
     {
         # Anthropic's
         "betas", "billing_policy", "cache_control", "compaction", "container", "context_management", "diagnostics",
         "fallback_credit_token", "fallbacks", "inference_geo", "mcp_servers", "metadata", "metadata.user_id",
-        "output_config", "output_config.task_budget", "output_format", "service_tier", "speed", "stop_sequences",
-        "thinking", "thinking.display", "thread", "tool_choice", "tool_choice.disable_parallel_tool_use", "top_k",
-        "user_profile_id", "workspace_id",
+        "output_config", "output_config.effort", "output_config.format", "output_config.task_budget", "output_format",
+        "service_tier", "speed", "stop_sequences", "thinking", "thinking.display", "thread", "tool_choice",
+        "tool_choice.disable_parallel_tool_use", "top_k", "user_profile_id", "workspace_id",
         # OpenAI's
         "access_programs", "audio", "background", "client_metadata", "conversation", "frequency_penalty",
         "function_call", "image", "include", "logit_bias", "logprobs", "max_tool_calls", "modalities", "moderation",
         "parallel_tool_calls", "prediction", "presence_penalty", "previous_response_id", "prompt", "prompt_cache_key",
         "prompt_cache_options", "prompt_cache_retention", "reasoning", "reasoning.context", "reasoning.effort",
         "reasoning.mode", "reasoning_effort", "response_format", "safety_identifier", "seed", "stop", "store",
-        "stream_options", "stream_options.include_obfuscation", "temperature", "text", "text.format",
-        "text.verbosity", "top_logprobs", "top_p", "truncation", "user", "verbosity", "web_search_options",
+        "stream_options", "stream_options.include_obfuscation", "temperature", "text", "text.format", "text.verbosity",
+        "top_logprobs", "top_p", "truncation", "user", "verbosity", "web_search_options",
     }
 )  # fmt: skip
-_SAMPLING = ("temperature", "top_p", "top_k")
 # By field: what means as much as silence.
 _SILENT: Mapping[str, tuple[Any, ...]] = {
-    "tool_choice": (None, ToolChoice("auto")),
     "parallel_tools": (None, True),
     "temperature": (None,),
     "top_p": (None, 1),
@@ -52,7 +51,6 @@ _NOTHING = (msgspec.Raw(b"null"), msgspec.Raw(b"false"))
 def steps(
     call: ClientCall,
     asked: ChatRequest,
-    target: Target,
     *,
     client: ClientFormat,
     upstream: UpstreamFormat,
@@ -61,7 +59,7 @@ def steps(
     """`body`: what was written of `asked` for the upstream."""
     translated = _translated(client.name, upstream.name)
     lost = _unread(call, client)
-    for field in _unsaid(asked, body, target, upstream=upstream):
+    for field in _unsaid(asked, body, upstream.words):
         if name := fields.named(field, client.words, given=call.fields):
             lost.add(name)
     told = (translated, dropped(lost)) if lost else (translated,)
@@ -87,13 +85,8 @@ def _others(raw: msgspec.Raw, parts: frozenset[str]) -> set[str]:
     return {part for part, value in read.items() if part not in parts and value is not None and value is not False}
 
 
-def _unsaid(asked: ChatRequest, body: Mapping[str, Any], target: Target, *, upstream: UpstreamFormat) -> Iterable[str]:
-    words = upstream.words
-    if not words:  # it tells by itself
-        lacks = {*upstream.lacks, *(_SAMPLING if "no_sampling" in target.capabilities else ())}
-        yield from (field for field in lacks if getattr(asked, field) not in (None, ()))
-        yield from asked.rest.keys() - upstream.takes
-        return
+def _unsaid(asked: ChatRequest, body: Mapping[str, Any], words: Words) -> Iterable[str]:
+    """Canonical fields that are not found again in what was written."""
     for field in _wishes(asked):
         paths = fields.paths_of(field, words)
         if paths is None or (paths and not any(fields.is_in(body, path) for path in paths)):
@@ -106,8 +99,8 @@ def _wishes(asked: ChatRequest) -> list[str]:
     thinking = asked.reasoning
     if thinking.mode != "disabled" and (thinking.mode or thinking.effort or thinking.budget):
         found.append("reasoning")
-    if asked.tool_choice is not None and asked.tool_choice.mode == "any":
-        found.append("tool_choice.any")
+    if asked.tool_choice is not None and asked.tool_choice.mode != "auto":
+        found.append(f"tool_choice.{asked.tool_choice.mode}")
     return [*found, *asked.rest]
 
 

@@ -9,6 +9,7 @@ from apps.domain.protocols.contract import UpstreamFormat
 UPSTREAM = UpstreamFormat(
     name="bedrock_converse",
     accept="application/vnd.amazon.eventstream",
+    words=request.WORDS,
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,

@@ -16,11 +16,32 @@ from apps.domain.protocols.anthropic_messages.names import FORMAT_TOOL
 from apps.domain.protocols.bedrock_converse import families, tools
 from apps.domain.protocols.bedrock_converse.blocks import Object, Writer
 from apps.domain.protocols.contract import Target
+from apps.domain.protocols.fields import Words
 from apps.domain.protocols.openai_chat.messages import ATTRIBUTION
 
 _JSON_ONLY = "Answer with a single valid JSON object and nothing else: no prose, no code fence."
 _SCHEMA = "It must conform to this JSON schema: "
 STOP_PATH = "/stop_sequence"
+WORDS: Words = {
+    "messages": ("messages",),
+    "system": ("system",),
+    "tools": ("toolConfig.tools",),
+    "tool_choice": ("toolConfig.toolChoice", "additionalModelRequestFields.tool_choice"),
+    "tool_choice.none": (),  # the tools are left out
+    "parallel_tools": ("additionalModelRequestFields.tool_choice.disable_parallel_tool_use",),
+    "max_tokens": ("inferenceConfig.maxTokens",),
+    "temperature": ("inferenceConfig.temperature",),
+    "top_p": ("inferenceConfig.topP",),
+    "top_k": ("additionalModelRequestFields.top_k", "additionalModelRequestFields.inferenceConfig.topK"),
+    "stop": ("inferenceConfig.stopSequences",),
+    "reasoning": (
+        "additionalModelRequestFields.thinking",
+        "additionalModelRequestFields.reasoning_effort",
+        "outputConfig.effort",
+    ),
+    "format": (),  # as a tool, or in words
+    "user": ("requestMetadata.user_id",),
+}
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _LEVELS = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
 

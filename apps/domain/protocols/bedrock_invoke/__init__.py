@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from apps.domain.protocols import bedrock_errors
-from apps.domain.protocols.anthropic_messages import response
+from apps.domain.protocols.anthropic_messages import response, words
 from apps.domain.protocols.bedrock_invoke import request, stream
 from apps.domain.protocols.contract import UpstreamFormat
 
 UPSTREAM = UpstreamFormat(
     name="bedrock_invoke",
     accept="application/vnd.amazon.eventstream",
+    words=words.TAKEN,
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,
