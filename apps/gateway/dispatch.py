@@ -118,6 +118,8 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     exchange.seen.on_signed = partial(signatures.remember, families.family(provider))
     attempt.protocol = way.target.protocol
     headers = ways.headers(ctx, candidate, way, number=attempt.number)
+    if exchange.headers:
+        headers += exchange.headers
     headers = await ways.signed(headers, candidate, way, url=way.url, body=exchange.body)
     await attempt.intend()
     answer = attempt.answer = await outbound.open(

@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 from apps.domain.chat import (
@@ -191,11 +192,11 @@ def test_the_rest_is_read_or_kept():
         top_k=5,
         stop_sequences=["END"],
         metadata={"user_id": "u"},
-        service_tier="auto",
+        service_tier="standard_only",
         seed=5,
         presence_penalty=None,
         stream=True,
     )
     assert (read.temperature, read.top_p, read.top_k, read.stop, read.user) == (0.3, 0.9, 5, ("END",), "u")
     assert (read.max_tokens, read.stream) == (100, True)
-    assert read.rest == {"seed": 5}
+    assert read.rest == {"seed": 5, "service_tier": msgspec.Raw(b'"default"')}

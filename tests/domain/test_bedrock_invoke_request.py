@@ -196,7 +196,7 @@ def noted(*, betas: str = "", target: Target = TARGET, **fields: Any) -> tuple[s
 
 def test_the_ledger_is_told_what_bedrock_does_not_get():
     assert noted(stream=True, output_format={"type": "json_schema", "schema": {"type": "object"}}) == ()
-    assert noted(service_tier="auto", context_management={}, container=None, my_plan=1) == (
+    assert noted(service_tier="batch", context_management={}, container=None, my_plan=1) == (
         "dropped: context_management, service_tier, 1 unknown",
     )
     scoped = {"type": "ephemeral", "scope": "org"}
@@ -208,6 +208,25 @@ def test_the_ledger_is_told_what_bedrock_does_not_get():
     ) == ("dropped: cache_control.scope, output_config.task_budget, tools.allowed_callers",)
     plain = {"type": "text", "text": 'the "scope" and defer_loading', "cache_control": {"type": "ephemeral"}}
     assert noted(system=[plain], tools=[TOOL | {"description": 'of "scope", defer_loading'}]) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [("auto", None), ("standard_only", "default"), ("priority", "priority"), (None, None), ({}, None), ([], None)],
+)
+def test_a_tier_that_bedrock_has_goes_in_a_header(asked, told):
+    opened = exchange.open(call(json.dumps(ASK | {"service_tier": asked}).encode()), TARGET)
+    assert opened.headers == ((("x-amzn-bedrock-service-tier", told),) if told else ())
+    assert "service_tier" not in json.loads(opened.body)
+    assert opened.notes == (("dropped: service_tier",) if asked in ({}, []) else ())
+
+
+@pytest.mark.parametrize(("asked", "told"), [("auto", None), ("flex", "flex"), ("scale", None)])
+def test_a_tier_of_another_dialects_caller_goes_in_a_header_too(asked, told):
+    body = {"model": "m", "messages": ASK["messages"], "service_tier": asked}
+    opened = exchange.open(registry.CLIENTS[OPENAI].read_request(json.dumps(body).encode()), TARGET)
+    assert opened.headers == ((("x-amzn-bedrock-service-tier", told),) if told else ())
+    assert ("dropped: service_tier" in opened.notes) == (asked == "scale")
 
 
 def test_the_ledger_is_told_of_the_betas_that_bedrock_does_not_get():

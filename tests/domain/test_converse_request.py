@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from apps.domain import errors
-from tests.domain.converse_calls import ANTHROPIC, ASK, CLAUDE, LLAMA, NOVA, OPENAI, OSS, blocks, sent
+from tests.domain.converse_calls import ANTHROPIC, ASK, CLAUDE, LLAMA, NOVA, OPENAI, OSS, blocks, opened, sent
 
 PNG, PDF = base64.b64encode(b"png").decode(), base64.b64encode(b"pdf").decode()
 MARK = {"type": "ephemeral"}
@@ -348,6 +348,46 @@ def test_a_late_system_message_is_folded():
     found = sent(OPENAI, messages=messages)["messages"]
     assert [message["role"] for message in found] == ["user", "assistant", "user"]
     assert found[2]["content"] == [{"text": "<system>late</system>"}, {"text": "c"}]
+
+
+@pytest.mark.parametrize(
+    ("client", "asked", "told"),
+    [
+        (ANTHROPIC, "auto", None),
+        (ANTHROPIC, "standard_only", "default"),
+        (OPENAI, "auto", None),
+        (OPENAI, "default", "default"),
+        (OPENAI, "flex", "flex"),
+        (OPENAI, "priority", "priority"),
+        (OPENAI, "scale", None),
+    ],
+)
+def test_a_tier_that_bedrock_has_is_asked_for(client, asked, told):
+    made = opened(client, service_tier=asked)
+    assert json.loads(made.body).get("serviceTier") == (None if told is None else {"type": told})
+    assert ("dropped: service_tier" in made.notes) == (asked == "scale")
+
+
+@pytest.mark.parametrize(
+    ("fields", "target", "lost"),
+    [
+        ({"tools": [TOOL], "tool_choice": {"type": "any"}}, LLAMA, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "look"}}, LLAMA, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "any"} | ONE}, NOVA, "tool_choice.disable_parallel_tool_use"),
+        ({"tools": [TOOL], "tool_choice": {"type": "none"}}, LLAMA, None),
+        ({"tools": [TOOL], "tool_choice": {"type": "any"} | ONE}, CLAUDE, None),
+        ({"top_k": 3}, LLAMA, "top_k"),
+        ({"top_k": 3}, NOVA, None),
+        ({"output_config": {"effort": "low"}}, NOVA, "output_config.effort"),
+        ({"thinking": {"type": "adaptive"}}, NOVA, "thinking"),
+        ({"metadata": {"user_id": "é"}}, NOVA, "metadata.user_id"),
+        ({"container": "c"}, NOVA, "container"),
+        ({"stop_sequences": ["END"], "temperature": 0.5, "top_p": 0.5}, NOVA, None),
+    ],
+)
+def test_the_ledger_is_told_what_a_family_does_not_get(fields, target, lost):
+    notes = opened(target=target, **fields).notes
+    assert notes[1:] == (() if lost is None else (f"dropped: {lost}",))
 
 
 def test_both_dialects_ask_alike():

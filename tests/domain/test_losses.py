@@ -30,7 +30,7 @@ def test_what_loses_nothing_says_only_that_it_was_translated():
 
 
 def test_lost_fields_are_named():
-    assert notes("anthropic_messages", "openai_chat", top_k=5, service_tier="auto")[1:] == (
+    assert notes("anthropic_messages", "openai_chat", top_k=5, service_tier="standard_only")[1:] == (
         "dropped: service_tier, top_k",
     )
     assert notes("openai_chat", "anthropic_messages", seed=1, store=True, logit_bias={}, top_p=0.1)[1:] == (
@@ -44,7 +44,7 @@ def test_sampling_that_a_model_refuses_is_named():
 
 
 def test_names_that_no_vendor_documents_are_counted_only():
-    told = notes("anthropic_messages", "openai_chat", my_secret_plan=1, service_tier="auto", another="x")
+    told = notes("anthropic_messages", "openai_chat", my_secret_plan=1, service_tier="standard_only", another="x")
     assert told[1:] == ("dropped: service_tier, 2 unknown",)
 
 

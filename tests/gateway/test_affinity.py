@@ -122,11 +122,11 @@ def test_what_nobody_knows_is_left_as_it_is_and_goes_to_who_speaks_its_dialect(g
 
 
 def test_the_trail_says_what_a_translation_lost_and_not_what_was_in_it(gateway, world):
-    response = ask(gateway, ANTHROPIC, model="gpt-test", change={"top_k": 3, "service_tier": "auto"})
+    response = ask(gateway, ANTHROPIC, model="gpt-test", change={"top_k": 3, "container": "c1"})
     assert response.status_code == 200
     assert entries(gateway)[-1].trail == [
         "translated anthropic_messages -> openai_chat",
-        "dropped: service_tier, top_k",
+        "dropped: container, top_k",
     ]
     ask(gateway, OPENAI, model="gpt-test")
     assert entries(gateway)[-1].trail == []

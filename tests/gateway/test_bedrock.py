@@ -84,6 +84,18 @@ def test_the_machines_own_role_signs_too(gateway, deployed, monkeypatch):
     signing._session.cache_clear()
 
 
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+def test_a_tier_goes_to_claude_in_a_header_that_is_signed(gateway, simulator, deployed, path):
+    """The simulated provider refuses one of AWS's that is not."""
+    model = deployed(CLAUDE)
+    asked = ask(gateway, path, model=model, change={"service_tier": "priority"})
+    assert asked.status_code == 200, asked.text
+    sent = simulator.calls()[-1]["headers"]
+    assert sent["x-amzn-bedrock-service-tier"] == "priority"
+    gateway.settle()
+    assert not any("service_tier" in step for step in Entry.objects.get().trail)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_role_that_a_provider_repeats_reaches_nobody(gateway, world, monkeypatch, caplog, stream):
     from apps.outbound import signing

@@ -152,6 +152,13 @@ def test_the_cap_and_stop_strings_are_kept(conversed):
     assert "additionalModelResponseFields" not in conversed(inferenceConfig={"stopSequences": ["says"]}), "unasked"
 
 
+def test_the_tier_that_was_asked_for_is_told(conversed, converse_events):
+    flex = {"type": "flex"}
+    assert conversed(serviceTier=flex)["serviceTier"] == flex
+    assert converse_events(serviceTier=flex)[-1]["metadata"]["serviceTier"] == flex
+    assert "serviceTier" not in conversed()
+
+
 def test_claude_calls_one_tool_at_a_time_if_told_so(conversed):
     one = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
     for fields, calls in (({}, 2), (one, 1)):

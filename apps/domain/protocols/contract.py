@@ -15,6 +15,7 @@ from apps.domain.events import Event
 from apps.domain.protocols.fields import Words
 from apps.domain.tokens import TokenUsage
 
+Headers = tuple[tuple[str, str], ...]
 Operation = Literal["generate", "embed", "count"]
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 Cut = Callable[[bytes], bytes]
@@ -76,6 +77,9 @@ class Exchange(Protocol):
 
     body: bytes
     """What to send upstream."""
+
+    headers: Headers
+    """What to send with it besides what its provider gets anyway."""
 
     seen: Seen
     notes: tuple[str, ...]
@@ -171,11 +175,17 @@ class AnyUpstream(msgspec.Struct, frozen=True, kw_only=True):
     read_error: Callable[..., UpstreamError]  # (status, headers, body) -> UpstreamError, not yet `refusal.cleaned`
 
 
+def no_headers(asked: ChatRequest) -> Headers:
+    """Everything is in the body."""
+    return ()
+
+
 class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
     """Providers who give text."""
 
     words: Words
     write: Callable[[ChatRequest, Target], dict[str, Any]]  # the body to send; raises InvalidRequest
+    headers: Callable[[ChatRequest], Headers] = no_headers  # to send with it
     read_response: Callable[[bytes], ChatResponse]
     decoder: Callable[[], StreamDecoder]
 

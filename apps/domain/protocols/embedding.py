@@ -14,6 +14,7 @@ from apps.domain.protocols.contract import (
     Cut,
     EmbeddingClient,
     EmbeddingUpstream,
+    Headers,
     Seen,
     Target,
 )
@@ -27,6 +28,7 @@ class Translated(Whole):
     """An `Exchange` through the canonical form."""
 
     notes: tuple[str, ...] = ()
+    headers: Headers = ()
 
     def __init__(
         self, call: ClientCall, target: Target, *, client: EmbeddingClient, upstream: EmbeddingUpstream, cut: Cut

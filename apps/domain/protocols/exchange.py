@@ -76,7 +76,8 @@ class Translated:
             name = fields.told(field, client.words, given=call.fields) or field
             raise client.unfit(name, unfit.reason) from unfit
         self.body = msgspec.json.encode(body)
-        self.notes = losses.steps(call, asked, client=client, upstream=upstream, body=body)
+        self.headers = upstream.headers(asked)
+        self.notes = losses.steps(call, asked, client=client, upstream=upstream, sent=body | dict(self.headers))
         self._call = msgspec.structs.replace(call, request_id=request_id)
         self._client = client
         self._upstream = upstream

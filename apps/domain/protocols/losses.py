@@ -45,6 +45,7 @@ _SILENT: Mapping[str, tuple[Any, ...]] = {
     "format": (None,),
     "user": (None, ""),
 }
+_AS_EVER = ("service_tier", msgspec.Raw(b'"auto"'))
 _NOTHING = (msgspec.Raw(b"null"), msgspec.Raw(b"false"))
 
 
@@ -54,12 +55,12 @@ def steps(
     *,
     client: ClientFormat,
     upstream: UpstreamFormat,
-    body: Mapping[str, Any],
+    sent: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """`body`: what was written of `asked` for the upstream."""
+    """`sent`: what was written of `asked` for the upstream, body and headers."""
     translated = _translated(client.name, upstream.name)
     lost = _unread(call, client)
-    for field in _unsaid(asked, body, upstream.words):
+    for field in _unsaid(asked, sent, upstream.words):
         if name := fields.named(field, client.words, given=call.fields):
             lost.add(name)
     told = (translated, dropped(lost)) if lost else (translated,)
@@ -85,11 +86,11 @@ def _others(raw: msgspec.Raw, parts: frozenset[str]) -> set[str]:
     return {part for part, value in read.items() if part not in parts and value is not None and value is not False}
 
 
-def _unsaid(asked: ChatRequest, body: Mapping[str, Any], words: Words) -> Iterable[str]:
+def _unsaid(asked: ChatRequest, sent: Mapping[str, Any], words: Words) -> Iterable[str]:
     """Canonical fields that are not found again in what was written."""
     for field in _wishes(asked):
         paths = fields.paths_of(field, words)
-        if paths is None or (paths and not any(fields.is_in(body, path) for path in paths)):
+        if paths is None or (paths and not any(fields.is_in(sent, path) for path in paths)):
             yield field
 
 
@@ -101,7 +102,7 @@ def _wishes(asked: ChatRequest) -> list[str]:
         found.append("reasoning")
     if asked.tool_choice is not None and asked.tool_choice.mode != "auto":
         found.append(f"tool_choice.{asked.tool_choice.mode}")
-    return [*found, *asked.rest]
+    return [*found, *(name for name, value in asked.rest.items() if (name, value) != _AS_EVER)]
 
 
 def dropped(lost: Iterable[str], *, documented: frozenset[str] = DOCUMENTED) -> str:

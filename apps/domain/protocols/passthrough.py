@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from apps.domain import errors, signatures
 from apps.domain.protocols import refusal
-from apps.domain.protocols.contract import NO_HEADERS, AnyUpstream, ClientCall, Cut, Seen, Target
+from apps.domain.protocols.contract import NO_HEADERS, AnyUpstream, ClientCall, Cut, Headers, Seen, Target
 
 
 class StreamTap(Protocol):
@@ -38,10 +38,11 @@ class Whole:
 
 
 class Rewritten(NamedTuple):
-    """A caller's body as it goes on. `notes`: what was done to it besides, for the ledger."""
+    """A caller's body as it goes on. `notes`: what was done to it besides, for the ledger. `headers` go with it."""
 
     body: bytes
     notes: tuple[str, ...] = ()
+    headers: Headers = ()
 
 
 class Dialect(Protocol):
@@ -64,7 +65,7 @@ class Passthrough:
         self, call: ClientCall, target: Target, *, dialect: Dialect, upstream: AnyUpstream, request_id: str, cut: Cut
     ) -> None:
         self.seen = Seen()
-        self.body, self.notes = dialect.rewrite(call, target)
+        self.body, self.notes, self.headers = dialect.rewrite(call, target)
         self._dialect = dialect
         self._read_error = upstream.read_error
         self._is_one_dialect = call.protocol == target.protocol

@@ -34,7 +34,7 @@ def message(answer: Answer, *, ask: Ask, reported: Reported) -> Object:
     }
     if reported is not None:
         document["usage"] = _usage(reported, ask=ask)
-    return document
+    return document | _tier(ask)
 
 
 def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
@@ -46,8 +46,14 @@ def frames(answer: Answer, *, ask: Ask, reported: Reported) -> list[Frame]:
     told: Object = {"metrics": {"latencyMs": LATENCY_MS}}
     if reported is not None:
         told["usage"] = _usage(reported, ask=ask)
-    out.append(eventstream.event("metadata", told))
+    out.append(eventstream.event("metadata", told | _tier(ask)))
     return out
+
+
+def _tier(ask: Ask) -> Object:
+    """In which it was served: the one that was asked for."""
+    asked = ask.asked.get("serviceTier")
+    return {"serviceTier": asked} if asked else {}
 
 
 def _ending(answer: Answer, *, ask: Ask) -> Object:

@@ -35,6 +35,7 @@ BETA_TOOL_FIELDS: dict[str, set[str]] = {
     "input_examples": {"tool-examples-2025-10-29"},
 }
 EFFORT_BETA = "effort-2025-11-24"  # of one model; later ones do without
+TIER, TIERS = b"x-amzn-bedrock-service-tier", ("priority", "default", "flex", "reserved")
 VERSION = "bedrock-2023-05-31"
 ELSEWHERE = re.compile(r"(?:web_search|web_fetch|code_execution|mcp_toolset|advisor)(?:_\d{8})?")
 
@@ -44,6 +45,11 @@ def read(request: Request, *, lenient: bool = False) -> Ask:
     model = service.model(request)
     if not model.is_claude:
         refuse(f"The simulated provider has no body of its own for {model.family}'s models: ask them by Converse.")
+    tier = request.headers.get(TIER, b"default").decode("latin-1")
+    if tier not in TIERS:
+        refuse(
+            f"Value '{tier}' at 'serviceTier' failed to satisfy constraint: Member must satisfy enum value set: {TIERS}"
+        )
     return understand(service.document(request.body), model=model, stream=service.head(request).stream, lenient=lenient)
 
 

@@ -123,7 +123,10 @@ def _read_format(raw: wire.Object | None, *, at: str) -> chat.Format | None:
 def _rest(call: ClientCall) -> dict[str, Any]:
     given = call.fields
     read = {name: validation.value(bytes(given[name]), at=name) for name in words.PLAIN if name in given}
-    return {name: value for name, value in read.items() if value is not None}
+    rest = {name: value for name, value in read.items() if value is not None}
+    if tier := bytes(given.get("service_tier", b"")):
+        rest["service_tier"] = msgspec.Raw(words.TIERS.get(tier, tier))
+    return rest
 
 
 def _write_format(body: dict[str, Any], wanted: chat.Format | None, capabilities: frozenset[str]) -> None:

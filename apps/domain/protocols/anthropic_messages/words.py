@@ -6,6 +6,9 @@ from apps.domain.protocols.anthropic_messages import wire
 
 PLAIN = ("seed", "frequency_penalty", "presence_penalty")
 """Not Anthropic's, and nevertheless said by callers who know that another vendor's model answers."""
+CARRIED = frozenset({*PLAIN, "service_tier"})
+TIERS = {b'"standard_only"': b'"default"'}
+"""OpenAI's words for those of `service_tier` that are others there, in JSON."""
 WORDS = {
     "model": ("model",),
     "messages": ("messages",),
@@ -22,11 +25,12 @@ WORDS = {
     "reasoning": ("thinking", "output_config.effort"),
     "format": ("output_config.format", "output_format"),
     "user": ("metadata.user_id",),
+    "service_tier": ("service_tier",),
     **{name: (name,) for name in PLAIN},
 }
-TAKEN = {**{name: paths for name, paths in WORDS.items() if name not in PLAIN}, "format": ()}
+TAKEN = {**{name: paths for name, paths in WORDS.items() if name not in CARRIED}, "format": ()}
 """A schema goes as a tool too, or in words."""
-READ = frozenset(wire.DeepBody.__struct_fields__) | {*PLAIN}
+READ = frozenset(wire.DeepBody.__struct_fields__) | CARRIED
 PARTS = {
     "metadata": frozenset({"user_id"}),
     "output_config": frozenset({"effort", "format"}),

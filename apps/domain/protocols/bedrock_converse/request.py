@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import chat
+from apps.domain.protocols import bedrock_tiers
 from apps.domain.protocols.anthropic_messages import blocks as anthropic_blocks
 from apps.domain.protocols.anthropic_messages import reasoning
 from apps.domain.protocols.anthropic_messages import tools as anthropic_tools
@@ -41,6 +42,7 @@ WORDS: Words = {
     ),
     "format": (),  # as a tool, or in words
     "user": ("requestMetadata.user_id",),
+    "service_tier": ("serviceTier",),
 }
 _METADATA = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,.-]{1,256}")
 _LEVELS = {"none": "low", "minimal": "low", "xhigh": "high", "max": "high"}
@@ -69,6 +71,8 @@ def write(asked: chat.ChatRequest, target: Target) -> Object:
         body["additionalModelResponseFieldPaths"] = [STOP_PATH]
     if output := (output or {}) | effort:
         body["outputConfig"] = output
+    if tier := bedrock_tiers.named(asked.rest.get("service_tier")):
+        body["serviceTier"] = {"type": tier}
     if asked.user and _METADATA.fullmatch(asked.user):
         body["requestMetadata"] = {"user_id": asked.user}
     return body

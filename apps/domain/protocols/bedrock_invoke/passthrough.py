@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from apps.domain import errors
-from apps.domain.protocols import losses, passthrough, refusal, splice
+from apps.domain.protocols import bedrock_tiers, losses, passthrough, refusal, splice
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic
+from apps.domain.protocols.anthropic_messages import words
 from apps.domain.protocols.bedrock_invoke import betas, call_ids, fields
 from apps.domain.protocols.bedrock_invoke.request import VERSION
 from apps.domain.protocols.bedrock_invoke.stream import Events, written
-from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
+from apps.domain.protocols.contract import ClientCall, Cut, Headers, Seen, Target
 
 _VERSION = msgspec.json.encode(VERSION)
 _DOCUMENTED = losses.DOCUMENTED | fields.DEEPER
@@ -37,14 +38,25 @@ class Invoke:
             changes["anthropic_beta"] = msgspec.json.encode(known)
         else:
             gone.add("anthropic_beta")
-        fields_told = (losses.dropped(lost, documented=_DOCUMENTED),) if lost else ()
-        return passthrough.Rewritten(members.edit(changes, without=gone), (*fields_told, *betas.lost(asked)))
+        headers: Headers = ()
+        if "service_tier" in lost and (
+            (tier := _tier(members)) == b'"auto"' or (headers := bedrock_tiers.headers(tier))
+        ):
+            lost.discard("service_tier")
+        told = (losses.dropped(lost, documented=_DOCUMENTED),) if lost else ()
+        return passthrough.Rewritten(members.edit(changes, without=gone), (*told, *betas.lost(asked)), headers)
 
     def tap(self, seen: Seen, call: ClientCall, *, request_id: str, cut: Cut) -> Tap:
         return Tap(seen, request_id=request_id, cut=cut)
 
     def read_usage(self, body: bytes, seen: Seen) -> None:
         anthropic.DIALECT.read_usage(body, seen)
+
+
+def _tier(members: splice.Members) -> bytes:
+    """In OpenAI's words."""
+    told = members.raw("service_tier") or b""
+    return words.TIERS.get(told, told)
 
 
 class Tap:

@@ -9,10 +9,12 @@ import msgspec
 
 from apps.domain import chat
 from apps.domain.errors import Unfit
-from apps.domain.protocols.anthropic_messages import models, request
-from apps.domain.protocols.contract import Target
+from apps.domain.protocols import bedrock_tiers
+from apps.domain.protocols.anthropic_messages import models, request, words
+from apps.domain.protocols.contract import Headers, Target
 
 VERSION = "bedrock-2023-05-31"
+WORDS = {**words.TAKEN, "service_tier": (bedrock_tiers.HEADER,)}
 # Whether Bedrock takes `role: system` among the messages is contested; told so by the catalog, it does.
 _CONTESTED = frozenset({"system_messages"})
 
@@ -27,6 +29,10 @@ def write(asked: chat.ChatRequest, target: Target) -> dict[str, Any]:
     del body["model"]
     body.pop("stream", None)
     return {"anthropic_version": VERSION} | body
+
+
+def headers(asked: chat.ChatRequest) -> Headers:
+    return bedrock_tiers.headers(asked.rest.get("service_tier"))
 
 
 def _check_sources(blocks: Iterable[chat.Block]) -> None:
