@@ -171,6 +171,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """`tier`: in what OpenAI calls a service tier it was served, where the provider tells."""
+
     id: str
     model: str
     content: tuple[Block, ...]
@@ -178,3 +180,4 @@ class ChatResponse(msgspec.Struct, frozen=True, kw_only=True):
     stop_sequence: str | None = None
     usage: TokenUsage = NOTHING
     refusal: str | None = None
+    tier: str | None = None

@@ -57,9 +57,12 @@ class BlockStopped(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
+    """`tier` as in `chat.ChatResponse`."""
+
     stop_reason: StopReason
     stop_sequence: str | None = None
     usage: TokenUsage | None = None
+    tier: str | None = None
 
 
 class Ping(msgspec.Struct, frozen=True):

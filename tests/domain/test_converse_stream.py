@@ -181,6 +181,30 @@ def test_the_stop_string_is_told_in_a_stream_and_in_an_answer(label, fields, tol
     assert json.loads(opened().answer(json.dumps(whole).encode()))["stop_sequence"] == told
 
 
+@pytest.mark.parametrize(
+    ("client", "type_", "told"),
+    [
+        (ANTHROPIC, "default", "standard"),
+        (ANTHROPIC, "flex", None),
+        (OPENAI, "flex", "flex"),
+        (OPENAI, "reserved", None),
+        ("openai_responses", "priority", "priority"),
+        ("openai_responses", "reserved", "default"),
+    ],
+)
+def test_the_tier_that_served_is_told_in_the_callers_words(client, type_, told):
+    tier = {"serviceTier": {"type": type_}}
+    whole = {"output": {"message": {"content": [{"text": "a"}]}}, "stopReason": "end_turn", "usage": USAGE} | tier
+    asked: dict[str, Any] = {"input": "hello"} if client == "openai_responses" else {}
+    answer = json.loads(opened(client, **asked).answer(json.dumps(whole).encode()))
+    assert (answer["usage"] if client == ANTHROPIC else answer).get("service_tier") == told
+    if client != ANTHROPIC:
+        running = opened(client, stream=True, **asked)
+        ended = ("metadata", {"usage": USAGE} | tier)
+        said = running.feed(frames.converse([START, delta(0, text="a"), stop(0), end(), ended]))
+        assert (f'"service_tier":"{told}"' in said.decode().rpartition('"a"')[2]) == (told is not None)
+
+
 def test_a_call_decides_over_the_label():
     last = read(START, *tool(0, "t", "look", "{}"), end(), TOTALS)[-1]
     assert isinstance(last, events.Finished)

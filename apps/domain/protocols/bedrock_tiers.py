@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 HEADER = "x-amzn-bedrock-service-tier"
 _ALIKE = {b'"default"': "default", b'"flex"': "flex", b'"priority"': "priority"}
 
@@ -12,6 +14,12 @@ _ALIKE = {b'"default"': "default", b'"flex"': "flex", b'"priority"': "priority"}
 def named(tier: bytes | None) -> str | None:
     """Bedrock's name of it. None: it has none."""
     return None if tier is None else _ALIKE.get(bytes(tier))
+
+
+def served(told: Any) -> str | None:
+    """In OpenAI's words, of what Converse tells."""
+    name = told.get("type") if isinstance(told, dict) else None
+    return name if name in _ALIKE.values() else None
 
 
 def headers(tier: bytes | None) -> tuple[tuple[str, str], ...]:

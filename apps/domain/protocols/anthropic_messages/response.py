@@ -73,11 +73,16 @@ def write_response(response: chat.ChatResponse, *, call: ClientCall, created: in
         "content": content,
         "stop_reason": stops.write(response.stop_reason, calls=_has_calls(response.content)),
         "stop_sequence": response.stop_sequence,
-        "usage": usage.write(counted),
+        "usage": usage.write(counted) | _tier(response.tier),
     }
     if response.refusal:
         answer["stop_details"] = {"type": "refusal", "category": None, "explanation": response.refusal}
     return msgspec.json.encode(answer)
+
+
+def _tier(told: str | None) -> wire.Object:
+    name = {"default": "standard", "priority": "priority"}.get(told or "")
+    return {} if name is None else {"service_tier": name}
 
 
 def call_id(call: chat.ToolUse, *, answer: str, at: int) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import chat, errors
+from apps.domain.protocols import bedrock_tiers
 from apps.domain.protocols.anthropic_messages.names import FORMAT_TOOL
 from apps.domain.protocols.bedrock_converse import stops, usage
 from apps.domain.tokens import NOTHING
@@ -58,6 +59,7 @@ class _Answer(msgspec.Struct):
     stopReason: str = ""
     usage: Any = None
     additionalModelResponseFields: Any = None
+    serviceTier: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -80,6 +82,7 @@ def read_response(body: bytes) -> chat.ChatResponse:
         stop_reason=reason,
         stop_sequence=stops.met(reason, answer.additionalModelResponseFields),
         usage=usage.read(answer.usage) or NOTHING,
+        tier=bedrock_tiers.served(answer.serviceTier),
     )
 
 

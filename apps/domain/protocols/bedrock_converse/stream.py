@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import chat, errors, events, eventstream
-from apps.domain.protocols import bedrock_errors
+from apps.domain.protocols import bedrock_errors, bedrock_tiers
 from apps.domain.protocols.anthropic_messages.names import FORMAT_TOOL
 from apps.domain.protocols.bedrock_converse import response, stops, usage
 from apps.domain.tokens import TokenUsage
@@ -49,6 +49,7 @@ class _Data(msgspec.Struct):
     stopReason: str = ""
     usage: Any = None
     additionalModelResponseFields: Any = None
+    serviceTier: Any = None
 
 
 class _Open(msgspec.Struct):
@@ -78,6 +79,7 @@ class Decoder:
         self._usage: TokenUsage | None = None
         self._stop: str | None = None
         self._fields: Any = None  # the model's own, which came with the stop
+        self._tier: str | None = None
 
     def feed(self, chunk: bytes) -> list[events.Event]:
         happened: list[events.Event] = []
@@ -124,6 +126,7 @@ class Decoder:
                 yield events.Started("", "")
         elif name == "metadata":
             self._usage = usage.read(data.usage) or self._usage
+            self._tier = bedrock_tiers.served(data.serviceTier)
             if self._stop is not None:
                 yield from self._finish(self._stop)
         elif not self._started:
@@ -217,7 +220,7 @@ class Decoder:
         yield from self._close_block()
         reason = stops.read(label, calls=self._calls, said=self._blocks > 0)
         self._ended = True
-        yield events.Finished(reason, stops.met(reason, self._fields), self._usage)
+        yield events.Finished(reason, stops.met(reason, self._fields), self._usage, self._tier)
 
 
 def _broken(how: str) -> errors.UpstreamBroken:

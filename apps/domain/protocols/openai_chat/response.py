@@ -94,6 +94,8 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
         "choices": [{"index": 0, "message": message, "logprobs": _likely(response), "finish_reason": finish}],
         "usage": usage.write(counted),
     }
+    if response.tier is not None:
+        body["service_tier"] = response.tier
     return msgspec.json.encode(body)
 
 

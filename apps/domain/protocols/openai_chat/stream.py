@@ -160,7 +160,8 @@ class Encoder:
         finish = answer.FINISH[event.stop_reason]
         if finish == "tool_calls":
             finish = ("function_call" if self._legacy else finish) if self._tools else "stop"
-        tail = b'{},"logprobs":null,"finish_reason":%b}]%b}\n\n' % (_json(finish), self._usage)
+        served = b"" if event.tier is None else b',"service_tier":%b' % _json(event.tier)
+        tail = b'{},"logprobs":null,"finish_reason":%b}]%b%b}\n\n' % (_json(finish), self._usage, served)
         frames = self._head + tail
         if self._call.wants_usage:
             counted = event.usage or estimate.usage(self._call.body, size=self._size)

@@ -45,7 +45,9 @@ class Frame:
         reason: str | None = None,
         error: dict[str, Any] | None = None,
         counted: TokenUsage | None = None,
+        tier: str | None = None,
     ) -> bytes:
+        fixed = self._fixed if tier is None else _ENCODED(_echo(self._call) | {"service_tier": tier})[1:]
         head = {
             "id": self.id,
             "object": "response",
@@ -57,7 +59,7 @@ class Frame:
             "output": output,
             "usage": None if counted is None else usage.write(counted),
         }
-        return _ENCODED(head)[:-1] + b"," + self._fixed
+        return _ENCODED(head)[:-1] + b"," + fixed
 
 
 def message(

@@ -250,7 +250,7 @@ class Encoder:
         status: answer.Status = "incomplete" if reason else "completed"
         last = self._close(status)
         counted = event.usage or estimate.usage(self._call.body, size=self._size)
-        response = self._frame.write(status, self._output, reason=reason, counted=counted)
+        response = self._frame.write(status, self._output, reason=reason, counted=counted, tier=event.tier)
         return last + self._lifecycle(f"response.{status}", response)
 
     def _fail(self, fault: GatewayError) -> bytes:

@@ -146,7 +146,7 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
     counted = response.usage
     if counted == NOTHING:
         counted = estimate.usage(call.body, size=chat.size(response.content))
-    return frame.write(status, output, reason=reason, counted=counted)
+    return frame.write(status, output, reason=reason, counted=counted, tier=response.tier)
 
 
 def _write(response: ChatResponse, answer_id: str, table: tools.Table) -> list[dict[str, Any]]:
