@@ -203,14 +203,14 @@ ROWS = (
         },
         names=None,
         at=OTHERS,
-        told="they change no answer",
+        told="left out: they change no answer; the ledger's entry names them",
     ),
     Bad(
         what="`metadata` but for `user_id`",
         change={"metadata": {"user_id": "u", "x": "y"}},
         names=None,
         at=OTHERS,
-        told="left out",
+        told="left out; the ledger's entry says so",
     ),
     Bad(
         what="`thinking` beside a forced tool",

@@ -218,18 +218,24 @@ ROWS = (
         told="lowered to 1, which is the most that Claude takes",
     ),
     Bad(
-        what="`logprobs`, `top_logprobs`, `logit_bias`, `prediction`, `verbosity`, `web_search_options`",
+        what="`logit_bias`, `prediction`, `store`, `moderation`, `web_search_options`",
         change={
-            "logprobs": True,
-            "top_logprobs": 3,
             "logit_bias": {"50256": -100},
             "prediction": {"type": "content", "content": "x"},
-            "verbosity": "low",
+            "store": True,
+            "moderation": {},
             "web_search_options": {},
         },
         names=None,
         at=OTHERS,
         told="left out; the ledger's entry names them",
+    ),
+    Bad(
+        what="`logprobs`, `top_logprobs`",
+        change={"logprobs": True, "top_logprobs": 3},
+        names=None,
+        at=OTHERS,
+        told="left out, and the ledger's entry names them; a provider of Responses tells them",
     ),
     Bad(
         what="`seed`, `frequency_penalty`, `presence_penalty`",
@@ -239,18 +245,19 @@ ROWS = (
         told="left out; Ollama takes them",
     ),
     Bad(
-        what="`store`, `metadata`, `service_tier`, `prompt_cache_key`, `prompt_cache_retention`, `moderation`",
+        what="`verbosity`, `metadata`, `service_tier`, `prompt_cache_key`, `prompt_cache_options`, "
+        "`prompt_cache_retention`",
         change={
-            "store": True,
+            "verbosity": "low",
             "metadata": {"a": "b"},
             "service_tier": "flex",
             "prompt_cache_key": "x",
+            "prompt_cache_options": {"mode": "explicit"},
             "prompt_cache_retention": "24h",
-            "moderation": {},
         },
         names=None,
         at=OTHERS,
-        told="they change no answer",
+        told="left out, and the ledger's entry names them; OpenAI's Responses takes them",
     ),
     Bad(
         what="`tool_choice` and `parallel_tool_calls` without tools",

@@ -42,10 +42,21 @@ ROWS = (
     Bad(what="stop strings", change={"stop": "a"}, names="stop", at=("responses",)),
     Bad(what="a cap above the model's own", change={"max_tokens": 9000}, names=None, told="lowered to it"),
     Bad(
-        what="`logit_bias`, `stream_options` without `stream`",
+        what="`stream_options` without `stream`",
         names=None,
-        told="left out",
-        change={"logit_bias": {"5": 1}, "stream_options": {"include_usage": True}},
+        told="there is always usage in the answer",
+        change={"stream_options": {"include_usage": True}},
     ),
-    Bad(what="fields that no dialect has", change={"zzz": 1, "messages": []}, names=None, told="left out"),
+    Bad(
+        what="`logit_bias`",
+        names=None,
+        told="left out, and the ledger's entry names it; a provider of Chat takes it",
+        change={"logit_bias": {"5": 1}},
+    ),
+    Bad(
+        what="fields that no dialect has",
+        change={"zzz": 1, "messages": []},
+        names=None,
+        told="the ledger's entry counts them",
+    ),
 )

@@ -29,5 +29,5 @@ ROWS = (
         )
     ),
     Bad(what="a cap above the model's own", change={"max_tokens": 9000}, names=None, told="lowered to it"),
-    Bad(what="fields that no dialect has", change={"zzz": 1}, names=None, told="left out"),
+    Bad(what="fields that no dialect has", change={"zzz": 1}, names=None, told="the ledger's entry counts them"),
 )
