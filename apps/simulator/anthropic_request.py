@@ -23,6 +23,7 @@ TOOL_FIELDS = {"name", "type", "description", "input_schema", "cache_control", "
 TOOL_FIELDS |= {"eager_input_streaming", "input_examples", "allowed_callers"}
 SERVER_TOOL = re.compile(r".+_\d{8}$")  # web_search_20250305 and its kind have no input schema
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+_OMITTING = re.compile(r"claude-(?:opus-4-[7-9]|(?:opus|sonnet|haiku|fable)-[5-9])(?!\d)")
 
 
 def read(body: bytes, *, headers: Mapping[bytes, bytes], lenient: bool = False, counting: bool = False) -> Ask:
@@ -61,7 +62,7 @@ def understand(document: Object, *, model: str, stream: bool, counting: bool = F
         choice=chosen,
         named=named,
         parallel=parallel,
-        thinking=display(document, thinking=thinking),
+        thinking=display(document, thinking=thinking, model=model),
         schema=_schema(document),
         call_prefix="toolu_01",
         speaks_first=True,
@@ -179,10 +180,12 @@ def mode(document: Object, *, cap: int | None, forced: bool) -> str:
     return str(kind)
 
 
-def display(document: Object, *, thinking: str) -> Literal["off", "shown", "omitted"]:
+def display(document: Object, *, thinking: str, model: str = "") -> Literal["off", "shown", "omitted"]:
+    """Newer models show what they think only when asked."""
     if thinking == "disabled":
         return "off"
-    return "omitted" if document["thinking"].get("display") == "omitted" else "shown"
+    unasked = "omitted" if _OMITTING.search(model) else "summarized"
+    return "omitted" if (document["thinking"].get("display") or unasked) == "omitted" else "shown"
 
 
 def _schema(document: Object) -> Object | None:

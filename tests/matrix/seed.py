@@ -22,6 +22,8 @@ UPSTREAMS: dict[str, tuple[str, str, list[str]]] = {
     "converse": ("bedrock_converse", "anthropic.claude-sonnet-4-5-20250929-v1:0", []),
     "ollama": ("ollama_chat", "qwen3:8b", ["budget_thinking"]),
 }
+# Shows what it thinks only when asked.
+RETICENT = {"reticent": ("anthropic_messages", "claude-opus-4-8-simulated", list[str]())}
 PRICE = {
     "input": 3_000_000_000,
     "output": 15_000_000_000,
@@ -43,7 +45,7 @@ def seed(simulator_url: str) -> dict[str, Any]:
     catalog.allow_network(actor=alice, cidr="127.0.0.0/8")
     # What is answered 429 rests for a while: that has providers of its own.
     busy = {f"busy-{name}": said for name, said in UPSTREAMS.items()}
-    for name, (protocol, upstream, capabilities) in (UPSTREAMS | busy).items():
+    for name, (protocol, upstream, capabilities) in (UPSTREAMS | busy | RETICENT).items():
         provider = catalog.create_provider(
             actor=alice, name=name, vendor="simulated", protocol=protocol, base_url=simulator_url
         )
