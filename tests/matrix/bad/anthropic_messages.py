@@ -192,11 +192,17 @@ ROWS = (
         told="left out; the ledger's entry says so",
     ),
     Bad(
-        what="`cache_control`, `context_management`, `service_tier`, `inference_geo`, `speed`, `diagnostics`",
+        what="`service_tier`",
+        change={"service_tier": "standard_only"},
+        names=None,
+        at=OTHERS,
+        told="goes to OpenAI and to Bedrock; for others, and of a tier they have not, the ledger's entry names it",
+    ),
+    Bad(
+        what="`cache_control`, `context_management`, `inference_geo`, `speed`, `diagnostics`",
         change={
             "cache_control": {"type": "ephemeral"},
             "context_management": {"edits": []},
-            "service_tier": "auto",
             "inference_geo": "us",
             "speed": "fast",
             "diagnostics": {},

@@ -245,12 +245,17 @@ ROWS = (
         told="left out; Ollama takes them",
     ),
     Bad(
-        what="`verbosity`, `metadata`, `service_tier`, `prompt_cache_key`, `prompt_cache_options`, "
-        "`prompt_cache_retention`",
+        what="`service_tier`",
+        change={"service_tier": "flex"},
+        names=None,
+        at=OTHERS,
+        told="goes to OpenAI and to Bedrock; for others, and of a tier they have not, the ledger's entry names it",
+    ),
+    Bad(
+        what="`verbosity`, `metadata`, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention`",
         change={
             "verbosity": "low",
             "metadata": {"a": "b"},
-            "service_tier": "flex",
             "prompt_cache_key": "x",
             "prompt_cache_options": {"mode": "explicit"},
             "prompt_cache_retention": "24h",

@@ -194,10 +194,16 @@ ROWS = (
         told="left out, and the ledger's entry names them; a provider of Chat tells them",
     ),
     Bad(
-        what="`text.verbosity`, `service_tier`, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention`",
+        what="`service_tier`",
+        change={"service_tier": "flex"},
+        names=None,
+        at=OTHERS,
+        told="goes to OpenAI and to Bedrock; for others, and of a tier they have not, the ledger's entry names it",
+    ),
+    Bad(
+        what="`text.verbosity`, `prompt_cache_key`, `prompt_cache_options`, `prompt_cache_retention`",
         change={
             "text": {"verbosity": "low"},
-            "service_tier": "flex",
             "prompt_cache_key": "x",
             "prompt_cache_options": {"mode": "explicit"},
             "prompt_cache_retention": "24h",
