@@ -165,12 +165,12 @@ class Splitter:
     """
 
     def __init__(self) -> None:
-        self._tail = bytearray()
+        self.held = bytearray()  # of the event that is not whole yet; so long as there is none, what comes begins one
         self.passing = False  # in the middle of such an event
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """(bytes of an event too long to hold, to go out first and unread; the whole events that are now in)."""
-        tail = self._tail
+        tail = self.held
         if not tail and not self.passing and chunk.endswith(b"\n\n"):
             return b"", chunk
         start = max(0, len(tail) - 3)
@@ -187,10 +187,10 @@ class Splitter:
 
     def rest(self) -> bytes:
         """The event that the end of the stream cut short."""
-        return bytes(self._tail)
+        return bytes(self.held)
 
     def _pass(self, start: int) -> tuple[bytes, bytes]:
-        tail = self._tail
+        tail = self.held
         match = _BLANK_LINE.search(tail, start)
         self.passing = match is None
         first = max(0, len(tail) - 3) if match is None else match.end()  # 3: it may end in most of a blank line

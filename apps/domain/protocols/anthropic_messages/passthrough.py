@@ -15,6 +15,11 @@ from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 _OURS = b'"' + names.OUR_SIGNATURE.encode()
 # What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
 _TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"')
+# One event, whole, that brings some text and nothing else, as nearly all do: nothing is to be looked for in it.
+_ONE_TEXT = re.compile(
+    rb'event: content_block_delta\ndata: \{"type":"content_block_delta","index":[0-9]+,"delta":'
+    rb'\{"type":"[a-z_]+_delta","(?:text|thinking|partial_json)":"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"\} *\}\n\n'
+).fullmatch
 _TWO_DELTAS = 200  # bytes: what is shorter and holds a text holds no signature besides
 _THINKING = ("thinking", "redacted_thinking")
 _OFF = b'{"type":"disabled"}'
@@ -109,6 +114,9 @@ class Tap:
         seen = self._seen
         if seen.error is not None:
             return b""
+        if seen.started and not self._splitter.held and (text := _ONE_TEXT(chunk)) is not None:
+            seen.output_bytes += len(text[1])
+            return chunk
         passed, whole = self._splitter.feed(chunk)
         if not seen.started:
             return self._begin(passed + whole)

@@ -28,8 +28,8 @@ class Totals:
             return
         said = self._said
         for name in _COUNTERS:
-            if raw.get(name) is not None:
-                said[name] = raw[name]
+            if (count := raw.get(name)) is not None:
+                said[name] = count
         creation = raw.get("cache_creation")
         if isinstance(creation, dict):
             said["5m"] = creation.get("ephemeral_5m_input_tokens") or 0
@@ -42,8 +42,9 @@ class Totals:
     def usage(self) -> TokenUsage | None:
         """None where nothing was said, or nothing that can be believed."""
         said = self._said
-        if any(type(count) is not int or not 0 <= count <= _MOST for count in said.values()):
-            return None
+        for count in said.values():
+            if type(count) is not int or not 0 <= count <= _MOST:
+                return None
         out = said.get("output_tokens", 0)
         hour = said.get("1h", 0)
         # The sum may come without its parts, and the parts without their sum. What no part explains lives 5 minutes.

@@ -86,13 +86,15 @@ class Tap:
         self._splitter = sse.Splitter()
         self._choices = call.choices
         self._stops = 0
-        self._before = self._after = b""  # what surrounded the text of the last event, and did not matter
+        self._before = self._after = b"\0"  # what surrounded the text of the last event, and did not matter
         self._half = False  # the hidden chunk ended in CR, and its LF is still to come
         self._silence = 0  # bytes of comments before the first event
 
     def feed(self, chunk: bytes) -> bytes:
         if self._seen.error is not None:
             return b""
+        if not (self._half or self._splitter.held) and self._is_as_before(chunk):
+            return chunk
         passed, whole = self._splitter.feed(chunk)
         if self._half and whole:
             whole, self._half = whole.removeprefix(b"\n"), False
@@ -126,18 +128,31 @@ class Tap:
         if not self._seen.started or _matters(whole):
             return self._read(whole)
         self._seen.output_bytes += spoken(whole)
-        self._before = whole.partition(_DELTA)[0]
+        self._before = whole.partition(_DELTA)[0] + _DELTA
         return whole
 
+    def _is_as_before(self, chunk: bytes) -> bool:
+        """Whether it is one whole event with the surroundings of the last one; nearly all of a stream are."""
+        if not chunk.startswith(self._before):
+            return False
+        start = len(self._before)
+        end = chunk.find(b'"', start)
+        if chunk[end:] != self._after:
+            return False
+        text = chunk[start:end]
+        if b"\\" in text or b"\n" in text or b"\r" in text:
+            return False
+        self._seen.output_bytes += len(text)
+        return True
+
     def _is_plain(self, whole: bytes) -> bool:
-        """Whether it is one event that differs from one before in its text alone; nearly all of a stream are.
+        """Whether it is one event that differs from one before in its text and in what follows that.
 
         What surrounds the text is compared, or searched when it is new, which is cheaper than reading the JSON.
         """
-        start = whole.find(_DELTA)
-        if start < 0 or whole[:start] != self._before:
+        if not whole.startswith(self._before):
             return False
-        start += len(_DELTA)
+        start = len(self._before)
         end = whole.find(b'"', start)
         text = whole[start:end]
         if end < 0 or b"\\" in text or b"\n" in text or b"\r" in text:
