@@ -30,6 +30,8 @@ from apps.usage.journal import Journal
 from apps.usage.records import Intent, Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from apps.domain.protocols.contract import Exchange
     from apps.domain.routing.plan import Try
     from apps.gateway.context import RequestContext
@@ -176,9 +178,9 @@ class Attempt:
         notes = self.exchange.notes if self.exchange is not None else ()
         return (*self._steps, *notes) if self._steps or notes else ()
 
-    async def reserve(self) -> None:
+    def reserve(self) -> Awaitable[None]:
         """Raises BudgetExhausted, and Unavailable."""
-        await self._money.take()
+        return self._money.take()
 
     async def intend(self) -> None:
         """Journals that the upstream is about to be called. Raises Unavailable when that cannot be written down."""
@@ -198,10 +200,11 @@ class Attempt:
 
     def answered(self, answer: Answer) -> None:
         self.upstream_status = answer.status
-        given = next((value for name in _IDS if (value := answer.headers.get(name))), "")
-        # What is no text cannot be booked.
-        told = signing.cut_from(self.credential.secret, given.encode("ascii", "replace"))
-        self._provider_request_id = told.decode()
+        for name in _IDS:
+            if given := answer.headers.get(name):
+                told = given.encode("ascii", "replace")  # what is no text cannot be booked
+                self._provider_request_id = signing.cut_from(self.credential.secret, told).decode()
+                return
 
     def began(self) -> None:
         """The first whole event is in."""
@@ -246,7 +249,7 @@ class Attempt:
 
     async def leave(self) -> None:
         """Closes the connection of an unfinished answer, so that the provider stops."""
-        if self.answer is not None:
+        if self.answer is not None and not self.answer.is_finished:
             await self.answer.close()
 
     def forget(self) -> None:

@@ -10,7 +10,6 @@ import msgspec
 from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
-from apps.domain.providers import families
 from apps.gateway import ways
 from apps.gateway.cooling import cooling, heed
 from apps.gateway.signatures import signatures
@@ -50,7 +49,9 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
                 attempt = await accounts.open(ctx, candidate)
                 _explain(ctx, attempt, candidates, fresh=fresh)
                 try:
-                    answered = await _answer(ctx, candidate, attempt, outbound, fresh=fresh)
+                    answered = await _ask(ctx, candidate, attempt, outbound, fresh=fresh)
+                    if attempt.passage is not None:
+                        await attempt.passage.open()
                 except errors.UpstreamError as error:
                     _learn(candidate, attempt, error)
                     await attempt.abandon(error)
@@ -90,18 +91,8 @@ def _learn(candidate: Try, attempt: Attempt, error: errors.UpstreamError) -> Non
         attempt.note(step)
 
 
-async def _answer(
-    ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: Outbound, *, fresh: bool
-) -> Answered:
-    """One try."""
-    answered = await _ask(ctx, candidate, attempt, outbound, fresh=fresh)
-    if attempt.passage is not None:
-        await attempt.passage.open()
-    return answered
-
-
 async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: Outbound, *, fresh: bool) -> Answered:
-    """The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
+    """One try. The intent is in the journal before the upstream sees a byte; writing it overlaps with translation."""
     assert ctx.call is not None
     way = ways.way_to(ctx, attempt.deployment)
     provider = attempt.deployment.provider
@@ -115,12 +106,13 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
         created=int(ctx.started_at),
         cut=partial(signing.cut_from, attempt.credential.secret),
     )
-    exchange.seen.on_signed = partial(signatures.remember, families.family(provider))
+    exchange.seen.on_signed = partial(signatures.remember, way.family)
     attempt.protocol = way.target.protocol
     headers = ways.headers(ctx, candidate, way, number=attempt.number)
     if exchange.headers:
         headers += exchange.headers
-    headers = await ways.signed(headers, candidate, way, url=way.url, body=exchange.body)
+    if way.vendor.signer:
+        headers = await ways.signed(headers, candidate, way, url=way.url, body=exchange.body)
     await attempt.intend()
     answer = attempt.answer = await outbound.open(
         "POST", way.url, headers=headers, body=exchange.body, timeouts=provider.timeouts, fresh=fresh

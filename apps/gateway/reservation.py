@@ -64,7 +64,10 @@ class Reservation:
 
     def _expected(self, most: TokenUsage, card: PriceCard) -> int:
         """What the try will likely cost. It matters only to budgets that may be overdrawn."""
-        if not any(budget.overdraft for budget in self._ctx.budgets):
+        for budget in self._ctx.budgets:
+            if budget.overdraft:
+                break
+        else:
             return self.amount
         call, model, principal = self._ctx.call, self._ctx.model, self._ctx.principal
         assert call is not None
@@ -80,6 +83,9 @@ class Reservation:
         budgets, now, policy = self._ctx.budgets, self._ctx.started_at, self._on_outage
         if policy == "closed" and self._leases.is_cut_off:
             raise errors.Unavailable("budgets cannot be counted right now", code="ledger_unavailable", retry_after=1)
+        hold = self._leases.take(budgets, amount=self.amount, expected=expected, now=now)
+        if hold is not None:
+            return hold
         try:
             return await self._leases.reserve(budgets, amount=self.amount, expected=expected, now=now)
         except errors.Unavailable as error:

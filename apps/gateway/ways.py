@@ -35,6 +35,7 @@ class Way(NamedTuple):
     url: str
     target: Target
     accept: tuple[str, str]  # of streams
+    family: str  # whose signatures its answers carry
 
 
 _usable: Known[tuple[int, int, str], list[plan.Usable]] = Known()  # by model, tenant and the caller's protocol
@@ -106,7 +107,7 @@ def _find_way(model: Model, deployment: Deployment, call: ClientCall) -> Way:
         quirks=vendor.quirks if provider.quirks is None else provider.quirks,
     )
     url = vendor.url(provider.base_url, protocol, model=target.model, stream=call.stream, options=provider.options)
-    return Way(vendor, url, target, ("accept", registry.UPSTREAMS[protocol].accept))
+    return Way(vendor, url, target, ("accept", registry.UPSTREAMS[protocol].accept), families.family(provider))
 
 
 def headers(ctx: RequestContext, candidate: plan.Try, way: Way, *, number: int) -> list[tuple[str, str]]:
@@ -123,10 +124,8 @@ def headers(ctx: RequestContext, candidate: plan.Try, way: Way, *, number: int) 
 async def signed(
     headers: list[tuple[str, str]], candidate: plan.Try, way: Way, *, url: str, body: bytes
 ) -> list[tuple[str, str]]:
-    """The headers of a request that its vendor wants signed whole, as far as the credential does that. Raises
-    UpstreamAuth."""
-    if not way.vendor.signer:
-        return headers
+    """The headers of a request to a vendor with a `signer`: it is signed whole, as far as the credential does that.
+    Raises UpstreamAuth."""
     provider = candidate.deployment.provider
     secret = candidate.credential.secret.reveal_for(provider.host)
     return await signing.sign("POST", url, headers=headers, body=body, secret=secret, options=provider.options)

@@ -29,7 +29,7 @@ _STALE_WINDOW = 1.0
 class Answer:
     """An upstream's answer, its body still to come: take that once, by `chunk` or `read`, and `close` in any case."""
 
-    __slots__ = ("_body", "_deadline", "_finished", "_next", "_pool", "headers", "status")
+    __slots__ = ("_body", "_deadline", "_next", "_pool", "headers", "is_finished", "status")
 
     def __init__(self, response: httpx2.Response, *, deadline: Deadline, pool: Pool) -> None:
         assert isinstance(response.stream, httpx2.AsyncByteStream)
@@ -39,7 +39,7 @@ class Answer:
         self._next = reader(response.stream)
         self._deadline = deadline
         self._pool = pool
-        self._finished = False
+        self.is_finished = False
 
     @property
     def received(self) -> int:
@@ -69,7 +69,9 @@ class Answer:
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises UpstreamBroken beyond `limit` bytes, and what `chunk` raises."""
         body = await self.chunk()
-        if not body:
+        if isinstance(self._body, Body) and self._body.is_taken and len(body) <= limit:
+            self._finish()
+        if self.is_finished:
             return body
         parts = [body]
         size = len(body)
@@ -82,15 +84,15 @@ class Answer:
 
     async def close(self) -> None:
         """Leave. The connection of an unfinished answer is cut at once, so that the upstream stops. Never raises."""
-        if self._finished:
+        if self.is_finished:
             return
         self._finish()
         with contextlib.suppress(Exception):
             await self._body.aclose()
 
     def _finish(self) -> None:
-        if not self._finished:
-            self._finished = True
+        if not self.is_finished:
+            self.is_finished = True
             self._deadline.stop()
             self._pool.leave()
 

@@ -68,6 +68,11 @@ class Body(httpx2.AsyncByteStream):
     def received(self) -> int:
         return self._response.content.total_bytes
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether all of it has been, so that nothing has to be awaited to know its end."""
+        return self._response.content.at_eof()
+
     def __aiter__(self) -> Self:
         return self
 

@@ -106,7 +106,7 @@ class LeaseBook:
         """
         if expected is None:
             expected = amount
-        hold = self._take(budgets, amount, expected, now)
+        hold = self.take(budgets, amount=amount, expected=expected, now=now)
         if hold is not None:
             return hold
         return await self._fetch_and_take(budgets, Call(amount, expected, now))
@@ -155,7 +155,8 @@ class LeaseBook:
             else:
                 self._authority.is_in_doubt = True  # fenced meanwhile: it is of a lease that no call here has
 
-    def _take(self, budgets: Sequence[Budget], amount: int, expected: int, now: float) -> Hold | None:
+    def take(self, budgets: Sequence[Budget], *, amount: int, expected: int, now: float) -> Hold | None:
+        """As `reserve`, from what this process holds; None: that does not suffice, or is in doubt."""
         if budgets and self._is_doubtful:
             return None
         slices = []
@@ -206,7 +207,7 @@ class LeaseBook:
         self._refuse_if_spent(budgets, call)
         async with self._lock:
             for _ in range(_TRIES):
-                hold = self._take(budgets, call.amount, call.expected, call.now)
+                hold = self.take(budgets, amount=call.amount, expected=call.expected, now=call.now)
                 if hold is not None:
                     return hold
                 self._refuse_if_spent(budgets, call)

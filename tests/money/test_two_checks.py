@@ -68,7 +68,7 @@ def test_it_admits_what_both_checks_admit_in_every_budget_and_nothing_else(lease
         for step, first, second in steps:
             if step == "call":
                 most, expected = max(first, second), min(first, second)
-                hold = book._take(rules, most, expected, NOW)
+                hold = book.take(rules, amount=most, expected=expected, now=NOW)
                 assert (hold is not None) == all(one.admits(most, expected) for one in references)
                 if hold is not None:
                     running.append(Running(hold, most, expected))
