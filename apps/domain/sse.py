@@ -37,11 +37,12 @@ def frame(event: str, data: bytes) -> bytes:
 
 def events(whole: bytes) -> list[bytes]:
     """The events of bytes that end with one, each as it was written, blank line and all."""
-    if b"\r" not in whole:
+    if b"\r" not in whole and b"\n\n\n" not in whole and not whole.startswith(b"\n"):
+        if whole.find(b"\n\n") == len(whole) - 2:
+            return [whole]
         parts = whole.split(b"\n\n")
-        if not any(part.startswith(b"\n") for part in parts):
-            parts.pop()
-            return [part + b"\n\n" for part in parts]
+        parts.pop()
+        return [part + b"\n\n" for part in parts]
     found = []
     start = 0
     for blank in _BLANK_LINE.finditer(whole):
