@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -20,6 +21,26 @@ from tests.gateway.world import World
 from tests.servers import Simulator, start_simulator, until
 
 DEADLINE = 30.0
+TICK = 0.005
+
+
+class Server(uvicorn.Server):
+    """Goes when it is told to. Uvicorn looks ten times a second whether it is, and then waits a tenth more."""
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            await asyncio.sleep(TICK)
+            counter += 1
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        while self.server_state.connections or self.server_state.tasks:
+            await asyncio.sleep(TICK)
+        await self.lifespan.shutdown()
 
 
 class Gateway:
@@ -43,10 +64,10 @@ class Gateway:
         until(lambda: self._server.started)
         self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://{self.host}:{self.port}"
-        self.client = httpx2.Client(base_url=self.url, timeout=DEADLINE)
+        self.client = httpx2.Client(base_url=self.url, timeout=DEADLINE, verify=False)
 
     def serve_with(self, config: uvicorn.Config) -> uvicorn.Server:
-        return uvicorn.Server(config)
+        return Server(config)
 
     @property
     def engine(self) -> engines.Engine:
