@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import re
 from decimal import Decimal
-from typing import NamedTuple
-
-from genai_prices import data_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+from typing import TYPE_CHECKING, NamedTuple
 
 from apps.domain import money
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 # Models that give vectors and nothing else; most lists of models do not tell them apart.
 _EMBEDS = re.compile(r"embed|(?:^|[/.])(?:bge|all-minilm)\b", re.IGNORECASE)
@@ -29,6 +29,8 @@ def model(name: str, *, at: str, now: datetime.datetime) -> Known | None:
     """`at`: what the data call the vendor (`Vendor.prices`); where that is empty nothing is known."""
     if not at:
         return None
+    from genai_prices import data_snapshot  # takes a tenth of a second, which a gateway never needs
+
     try:
         _, found = data_snapshot.get_snapshot().find_provider_model(name, None, at, None)
     except LookupError:
@@ -72,4 +74,4 @@ def _prices(found: ModelInfo, *, now: datetime.datetime) -> dict[str, int]:
 
 def _dollars(price: Decimal | TieredPrices) -> Decimal:
     """Of a price with tiers by prompt length, the first: a card has one price a counter."""
-    return price.base if isinstance(price, TieredPrices) else price
+    return price if isinstance(price, Decimal) else price.base
