@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import pytest
@@ -43,7 +44,7 @@ MOMENTS = {
 
 
 def left(gateway, simulator, path, moment: Moment, way: str):
-    """The provider's reading of a call that was left, and when that was, in unix seconds."""
+    """A call that was left: its number among the provider's readings, when that was, in unix seconds, its socket."""
     before = len(simulator.readings())
     model = f"{NAMES[path]}-{moment.upstream}"
     options = {"stream_options": USAGE} if path == OPENAI else {}
@@ -53,9 +54,7 @@ def left(gateway, simulator, path, moment: Moment, way: str):
         read_until(raw, moment.mark[path])
     at = time.time()
     leave(raw, way)
-    until(lambda: simulator.readings()[before].outcome != "open")
-    raw.close()
-    return simulator.readings()[before], at
+    return before, at, raw
 
 
 PROMPT = {"messages": [{"role": "user", "content": "Tell me more about the weather of the northern seas. " * 40}]}
@@ -69,6 +68,13 @@ def booked(gateway) -> Entry:
     return row
 
 
+def _learn(gateway, path: str, model: str) -> None:
+    """What a token of this deployment weighs, from three answers that are heard out."""
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: ask(gateway, path, model=model, change=PROMPT), range(3)))
+    assert [answer.status_code for answer in answers] == [200] * 3
+
+
 @pytest.fixture
 def departures(gateway, world, simulator, request):
     """Every moment and way of leaving under one policy, each with what was booked of it."""
@@ -78,17 +84,20 @@ def departures(gateway, world, simulator, request):
             name = f"{NAMES[path]}-{moment.upstream}"
             world.deploy(name, upstream=name, on_disconnect=policy)
         gateway.refresh()
+        before = len(simulator.readings())
         for name, moment in MOMENTS.items():
-            for _ in range(3 if moment.mark else 0):
-                model = f"{NAMES[path]}-{moment.upstream}"
-                assert ask(gateway, path, model=model, change=PROMPT).status_code == 200
-            for way in WAYS:
-                gateway.settle()
-                known = set(Entry.objects.values_list("pk", flat=True))
-                reading, at = left(gateway, simulator, path, moment, way)
-                gateway.settle()
-                (row,) = Entry.objects.exclude(pk__in=known)
-                yield (name, way), reading, at, row
+            if moment.mark and policy == "cancel":
+                _learn(gateway, path, f"{NAMES[path]}-{moment.upstream}")
+            calls = [left(gateway, simulator, path, moment, way) for way in WAYS]
+            until(lambda calls=calls: all(simulator.readings()[number].outcome != "open" for number, _, _ in calls))
+            for _, _, raw in calls:
+                raw.close()
+            gateway.settle()
+            for way, (number, at, _) in zip(WAYS, calls, strict=True):
+                reading = simulator.readings()[number]
+                request_id, _, attempt = reading.caller.rpartition("/")
+                yield (name, way), reading, at, Entry.objects.get(request_id=request_id, attempt=int(attempt))
+        assert Entry.objects.count() == len(simulator.readings()) - before
         assert state.draining_calls == 0
 
     return made

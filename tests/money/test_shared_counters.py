@@ -29,8 +29,9 @@ def server(request: pytest.FixtureRequest, counter_urls: dict[str, str]) -> str:
 
 @pytest.fixture(params=services.counter_servers())
 def own_server(request: pytest.FixtureRequest) -> Iterator[services.Service]:
-    """One that the test may stop."""
-    with services.valkey(services.counter_servers()[request.param]) as service:
+    """One that the test may stop. It does not wait five seconds for more replicas when it has one."""
+    program = services.counter_servers()[request.param]
+    with services.valkey(program, "--repl-diskless-sync-delay", "0") as service:
         yield service
 
 
