@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests.longest import LONGEST
+
+TESTS = Path(__file__).parent
 PASSES = {
     "postgresql": "needs PostgreSQL",
     "sqlite": "needs SQLite",
@@ -33,12 +37,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden snapshots anew; read the diff")
 
 
+@pytest.hookimpl(trylast=True)  # the order is made last
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     present = _present()
     for item in items:
         for marker, reason in PASSES.items():
             if item.get_closest_marker(marker) and not present[marker]:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session")

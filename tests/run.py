@@ -35,6 +35,7 @@ FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
 SLOWEST = 10  # files of a pass that are named
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+UNCOMPILED = "PYTHONDONTWRITEBYTECODE"  # hundreds of processes would compile the same files
 
 
 @dataclass
@@ -102,8 +103,9 @@ def run_pass(label: str, *, names: list[str], variables: dict[str, str], seed: i
     print(f"\n=== {label}: {' '.join(names)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="weir-tests-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         report = Path(folder) / "report.xml"
-        kept = {name: value for name, value in os.environ.items() if name not in OURS}
+        kept = {name: value for name, value in os.environ.items() if name not in (*OURS, UNCOMPILED)}
         command = [sys.executable, "-m", "pytest", "-q", "-r", "fE", "-n", "2", "--dist", "loadfile"]
+        command.append("--no-loadscope-reorder")  # tests.longest knows better than their number
         options = [f"--randomly-seed={seed}", f"--junitxml={report}", *(str(TESTS / name) for name in names)]
         started = time.monotonic()
         environment = {**kept, "WEIR_TEST_VAR": folder, **variables}

@@ -6,10 +6,6 @@ test that opened it.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.browser.windows import OPTIONS, WIDE, House, Watch, installed, sign_in
-from tests.sdk.gateways import environment, start_gateway
-from tests.servers import ROOT, Simulator, start_simulator
+from tests.sdk.gateways import card, start_gateway
+from tests.servers import Simulator, start_simulator
 
 
 @pytest.fixture(scope="session")
@@ -39,19 +35,9 @@ def provider(program: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @pytest.fixture(scope="session")
 def house(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     var = tmp_path_factory.mktemp("house") / "var"
-    var.mkdir()
-    seeded = subprocess.run(
-        [sys.executable, "-m", "tests.browser.seed", provider.base_url],
-        cwd=ROOT,
-        env={**os.environ, **environment(var)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert seeded.returncode == 0, seeded.stdout + seeded.stderr
-    card = json.loads(seeded.stdout.splitlines()[-1])
-    gateway = start_gateway("uvicorn", var=var, key=card["key"])
-    yield House(gateway=gateway, user=card["user"], password=card["password"])
+    seeded = card(var, simulator_url=provider.base_url, by="tests.browser.seed")
+    gateway = start_gateway("uvicorn", var=var, key=seeded["key"])
+    yield House(gateway=gateway, user=seeded["user"], password=seeded["password"])
     gateway.process.stop()
 
 

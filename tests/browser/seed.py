@@ -11,7 +11,6 @@ import secrets
 import sys
 
 import django
-from django.core.management import call_command
 
 from tests.sdk.seed import seed
 
@@ -20,7 +19,6 @@ MEMBERS = 58  # with alice and bob, more than a page of them
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
     django.setup()
-    call_command("migrate", verbosity=0)
 
     from apps.accounts import services as accounts
     from apps.accounts.models import User

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from tests import run, services
+from tests import longest, run, services
 
 SUITE = """
 import pytest
@@ -117,3 +117,7 @@ def test_root_may_keep_the_environment_where_only_root_may_enter(tmp_path, monke
     assert not services.enterable(closed)
     with services.postgresql() as database, psycopg.connect(database.url) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_files_that_are_begun_first_are_there():
+    assert [name for name in longest.LONGEST if not (run.TESTS / name).is_file()] == []

@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 import django
-from django.core.management import call_command
 
 # The name that callers use: the upstream's protocol, its name for the model, what the model can do.
 UPSTREAMS: dict[str, tuple[str, str, list[str]]] = {
@@ -61,5 +60,4 @@ def seed(simulator_url: str) -> dict[str, Any]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
     django.setup()
-    call_command("migrate", verbosity=0)
     sys.stdout.write(json.dumps(seed(sys.argv[1])) + "\n")

@@ -11,7 +11,6 @@ import sys
 from typing import Any
 
 import django
-from django.core.management import call_command
 
 MODELS = {  # the name callers use: (the dialect of its upstream, the name there)
     "claude-test": ("anthropic_messages", "claude-sonnet-4-5-simulated"),
@@ -68,5 +67,4 @@ def seed(simulator_url: str) -> dict[str, Any]:
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
     django.setup()
-    call_command("migrate", verbosity=0)
     sys.stdout.write(json.dumps(seed(sys.argv[1])) + "\n")
