@@ -1,6 +1,7 @@
 """`make bench`. Reads top to bottom: start everybody, measure in rounds, stop everybody, report.
 
-    python -m benchmarks.run [--rounds N] [--seconds S] [--streams N] [--paced N] [--output FOLDER] [--results FILE]
+    python -m benchmarks.run [--rounds N] [--seconds S] [--settling S] [--streams N] [--paced N]
+                             [--output FOLDER] [--results FILE]
 
 Five rounds; within each, every contender has its turn at every kind of call, and who goes first rotates. The gateway
 has one core, the load generator and the simulated provider the others. A figure is the median of its rounds.
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.2, help="a window of measurement")
+    parser.add_argument("--settling", type=float, default=5.0, help="the longest wait for a process to rest after one")
     parser.add_argument("--streams", type=int, default=500, help="held open to see what each costs")
     parser.add_argument("--paced", type=int, default=200, help="streams at once at 50 events a second; 0: none")
     parser.add_argument("--output", type=Path, default=servers.ROOT / "var" / "bench", help="where latest.json goes")
@@ -60,7 +62,9 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-")))
         present = (*contenders.OWN, production(stack), *rivals.present())
         provider = stack.enter_context(servers.simulator(log=folder / "simulator.log", burst=BURST))
-        session = Session(folder=folder, cores=cores, provider=provider, seconds=options.seconds)
+        session = Session(
+            folder=folder, cores=cores, provider=provider, seconds=options.seconds, settling=options.settling
+        )
         missing = session.start([each for each in present if not each.missing])
         missing |= {each.name: each.missing for each in present if each.missing}
         racing = [each for each in present if each.name not in missing]

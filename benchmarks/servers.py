@@ -109,7 +109,7 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-async def settle(pid: int, *, processor: Callable[[int], float | None], seconds: float = 5.0) -> None:
+async def settle(pid: int, *, processor: Callable[[int], float | None], seconds: float) -> None:
     """Wait until the process has finished what it does behind an answer: until it all but rests."""
     deadline = time.monotonic() + seconds
     before = processor(pid)

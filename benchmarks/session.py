@@ -24,12 +24,14 @@ PACED_SECONDS = 60.0  # for streams of three seconds
 
 @dataclass
 class Session:
-    """`samples` in the order of the first round. `answered`: complete answers of each, warm-ups included."""
+    """`samples` in the order of the first round. `answered`: complete answers of each, warm-ups included. `settling`:
+    seconds that a process may take at most to finish what it does behind its answers."""
 
     folder: Path
     cores: Cores
     provider: Server
     seconds: float
+    settling: float
     samples: dict[Cell, list[Sample]] = field(default_factory=dict)
     answered: collections.Counter[str] = field(default_factory=collections.Counter)
     _up: dict[str, Up] = field(default_factory=dict)
@@ -73,7 +75,7 @@ class Session:
         self.samples.setdefault(cell, []).append(sample)
         self.answered[cell.name] += load.answered
         if up.pid is not None:
-            await servers.settle(up.pid, processor=memory.processor_seconds)
+            await servers.settle(up.pid, processor=memory.processor_seconds, seconds=self.settling)
 
     async def paced(self, cell: Cell) -> None:
         """As many streams as `cell` has connections, at the pace of life."""
@@ -104,11 +106,11 @@ class Session:
             warm_up = Load(stream, host=HOST, port=up.port, connections=32)
             await warm_up.run(seconds=IDLE_WARM_UP_SECONDS / 2, warm_up=IDLE_WARM_UP_SECONDS / 2)
             self.answered[contender.name] += warm_up.answered
-            await servers.settle(up.pid, processor=memory.processor_seconds)
+            await servers.settle(up.pid, processor=memory.processor_seconds, seconds=self.settling)
             before = memory.resident_kb(up.pid)
             call = wire.call("anthropic", "idle", model=wire.IDLE_MODEL, key=up.key, extra=extra)
             async with held(call, host=HOST, port=up.port, streams=streams, seconds=OPENING_SECONDS) as result:
-                await servers.settle(up.pid, processor=memory.processor_seconds)
+                await servers.settle(up.pid, processor=memory.processor_seconds, seconds=self.settling)
                 after = memory.resident_kb(up.pid)
         opened = len(result.waits)
         measured = {"kb_per_stream": (after - before) / opened, "held_rss_mb": after / 1024} if opened else {}

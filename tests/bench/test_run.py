@@ -24,6 +24,8 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         "1",
         "--seconds",
         "0.1",
+        "--settling",
+        "0",
         "--streams",
         "5",
         "--paced",
