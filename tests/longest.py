@@ -1,0 +1,40 @@
+"""The files of tests that take longest, the longest first, as `make test` tells them.
+
+They are begun first: a worker that comes to one last would leave the other one with nothing to do.
+"""
+
+LONGEST = (
+    "bench/test_run.py",
+    "matrix/test_matrix.py",
+    "browser/test_looks.py",
+    "gateway/test_departures.py",
+    "faults/test_outages.py",
+    "faults/test_lost.py",
+    "faults/test_chaos_several.py",
+    "faults/test_chaos_embedded.py",
+    "browser/test_adding.py",
+    "browser/test_story.py",
+    "gateway/test_budgets.py",
+    "house/test_make_run.py",
+    "money/test_machine.py",
+    "control/test_admin_pages.py",
+    "faults/test_worker.py",
+    "faults/test_places.py",
+    "faults/test_harness.py",
+    "sdk/test_ledger.py",
+    "sdk/test_pinned.py",
+    "fidelity/test_hostile_streams.py",
+    "gateway/test_pinned.py",
+    "gateway/test_bedrock.py",
+    "gateway/test_lifecycle.py",
+    "control/test_sealing_killed.py",
+    "gateway/test_storage.py",
+    "gateway/test_failures.py",
+    "gateway/test_ended_calls.py",
+    "sdk/test_anthropic.py",
+    "gateway/test_calls.py",
+    "money/test_overdraft.py",
+    "money/test_races.py",
+    "faults/test_exactly.py",
+    "faults/test_killed.py",
+)
