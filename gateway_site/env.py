@@ -7,6 +7,7 @@ a file under `var/` that is made at first start. `WEIR_PROFILE=production` refus
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -87,6 +88,17 @@ def flag(name: str, default: bool) -> bool:
 def words(name: str, default: list[str]) -> list[str]:
     """A comma-separated list."""
     return [str(word) for word in _env.list(name, default=default)]
+
+
+def networks(name: str) -> list[str]:
+    """A list of CIDR ranges. Raises ImproperlyConfigured naming the one that is none."""
+    given = words(name, [])
+    for cidr in given:
+        try:
+            ipaddress.ip_network(cidr, strict=False)
+        except ValueError:
+            raise ImproperlyConfigured(f"{name} must be ranges such as 10.1.0.0/16, not {cidr!r}.") from None
+    return given
 
 
 def secret(name: str, *, required: bool = True) -> str:

@@ -54,6 +54,13 @@ class Source(msgspec.Struct, frozen=True):
     media_type: str = ""
 
 
+class Fetched(msgspec.Struct, frozen=True):
+    """What lay at a source's URL. `content_type` as its server told it, or empty."""
+
+    data: bytes
+    content_type: str = ""
+
+
 class Image(msgspec.Struct, frozen=True):
     source: Source
     detail: str | None = None

@@ -4,6 +4,8 @@
     ├── ClientError                the caller can cure it
     │   ├── InvalidRequest         400  not JSON, a field missing or of the wrong type
     │   │   ├── Unfit              400  this model's provider cannot be asked that
+    │   │   │   └── TakesNoURL     400  it wants the bytes
+    │   │   ├── Unfetched          400  the same to a caller, who has said where the bytes are
     │   │   └── ContextOverflow    400  the prompt does not fit the model's window
     │   ├── AuthenticationFailed   401  no key, malformed, unknown, expired, revoked: told alike
     │   ├── PermissionDenied       403  the key may not do this here
@@ -89,6 +91,21 @@ class Unfit(InvalidRequest):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}", param=field)
         self.reason = reason
+
+
+class TakesNoURL(Unfit):
+    """`what` the upstream fetches for nobody: "images", "documents"."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("messages", f"this model takes no {what} by URL; send their bytes in base64")
+
+
+class Unfetched(InvalidRequest):
+    """`refused`, unless somebody fetches what lies at `urls`: with that the upstream can be asked."""
+
+    def __init__(self, refused: InvalidRequest, *, urls: tuple[str, ...]) -> None:
+        super().__init__(refused.message, param=refused.param, code=refused.code)
+        self.urls = urls
 
 
 class ContextOverflow(InvalidRequest):

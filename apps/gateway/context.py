@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from apps.domain.snapshot import Budget, Model, PinnedEndpoint, Principal, Snaps
 from apps.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from apps.domain.chat import Fetched
     from apps.gateway.attempt import Attempt
     from apps.gateway.signatures import Signed
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Scope = dict[str, Any]
 
+_NOTHING: Mapping[str, Fetched] = MappingProxyType({})
 PINNED = "weir.pinned"  # in the scope of what came in by a pinned endpoint: that one
 # Ids must differ, not be secret; asking the kernel gives the interpreter away to other threads, every call.
 _dice = random.Random(secrets.randbits(256))  # noqa: S311
@@ -43,6 +46,7 @@ class RequestContext:
         "decision",
         "ended",
         "endpoint",
+        "fetched",
         "gone",
         "headers",
         "midway",
@@ -87,6 +91,7 @@ class RequestContext:
         self.call: ClientCall | None = None
         self.prompt_bytes = 0  # of the body, what counts as prompt
         self.model: Model | None = None
+        self.fetched: Mapping[str, Fetched] = _NOTHING  # by URL
         self.signed: Signed | None = None  # what the history carries of somebody's
         self.decision: Decision | None = None
         self.budgets: tuple[Budget, ...] = ()

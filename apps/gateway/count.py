@@ -11,7 +11,7 @@ import msgspec
 from apps.domain import errors
 from apps.domain.protocols import refusal, registry
 from apps.domain.protocols.anthropic_messages import counting
-from apps.gateway import answers, ways
+from apps.gateway import answers, fetch, ways
 from apps.gateway.cooling import cooling, heed
 from apps.outbound import signing
 
@@ -92,7 +92,10 @@ async def _ask_once(
     counter: Counter = registry.COUNTERS[protocol]
     url = way.vendor.count_url(provider.base_url, protocol, model=way.target.model, options=provider.options)
     assert url is not None
-    body = counter.write(ctx.call, way.target)
+    try:
+        body = counter.write(ctx.call, way.target)
+    except errors.Unfetched as lacking:
+        body = counter.write(ctx.call, await fetch.fetched(ctx, way.target, lacking))
     headers = ways.headers(ctx, candidate, way, number=1)
     if way.vendor.signer:
         headers = await ways.signed(headers, candidate, way, url=url, body=body)

@@ -85,7 +85,8 @@ class Watch:
 
     def _may_drain(self) -> bool:
         attempts = self._ctx.attempts
-        wants = bool(attempts) and attempts[-1].deployment.provider.on_disconnect == "drain"
+        is_asked = bool(attempts) and attempts[-1].is_journalled
+        wants = is_asked and attempts[-1].deployment.provider.on_disconnect == "drain"
         return wants and state.draining_calls < MAX_DRAINS
 
 

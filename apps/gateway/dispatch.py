@@ -10,12 +10,13 @@ import msgspec
 from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
-from apps.gateway import ways
+from apps.gateway import fetch, ways
 from apps.gateway.cooling import cooling, heed
 from apps.gateway.signatures import signatures
 from apps.outbound import signing
 
 if TYPE_CHECKING:
+    from apps.domain.protocols.contract import Target
     from apps.domain.routing.plan import Try
     from apps.gateway.attempt import Accounts, Attempt
     from apps.gateway.context import RequestContext
@@ -99,13 +100,11 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     target = way.target
     if ctx.signed is not None and (foreign := ctx.signed.foreign_to(provider)):
         target = msgspec.structs.replace(target, foreign=foreign)
-    exchange = attempt.exchange = exchanges.open(
-        ctx.call,
-        target,
-        request_id=ctx.public_request_id,
-        created=int(ctx.started_at),
-        cut=partial(signing.cut_from, attempt.credential.secret),
-    )
+    try:
+        exchange = _open(ctx, target, attempt)
+    except errors.Unfetched as lacking:
+        exchange = _open(ctx, await fetch.fetched(ctx, target, lacking), attempt)
+        attempt.note(f"fetched: {len(lacking.urls)} by URL")
     exchange.seen.on_signed = partial(signatures.remember, way.family)
     attempt.protocol = way.target.protocol
     headers = ways.headers(ctx, candidate, way, number=attempt.number)
@@ -125,6 +124,18 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
             attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES), answer.headers)
         )
     return Answered(attempt, answer, exchange, first=await _first_event(attempt, answer, exchange))
+
+
+def _open(ctx: RequestContext, target: Target, attempt: Attempt) -> Exchange:
+    assert ctx.call is not None
+    attempt.exchange = exchange = exchanges.open(
+        ctx.call,
+        target,
+        request_id=ctx.public_request_id,
+        created=int(ctx.started_at),
+        cut=partial(signing.cut_from, attempt.credential.secret),
+    )
+    return exchange
 
 
 async def _first_event(attempt: Attempt, answer: Answer, exchange: Exchange) -> bytes:

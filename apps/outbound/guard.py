@@ -1,7 +1,8 @@
 """Which addresses may be called: public ones, and the private ranges that an administrator opened.
 
 A host name is judged by every address it resolves to, and each address once more when its socket is made, so a name
-that changes its answer between check and use gains nothing. Plain http is for opened private ranges only.
+that changes its answer between check and use gains nothing. Plain http is for opened private ranges only, unless a
+guard allows it.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ class Target(NamedTuple):
 
 
 class Guard:
-    """The rule under one set of opened ranges. Immutable: another set is another guard."""
+    """The rule under one set of opened ranges. Immutable: another set is another guard. `allows_plain`: public
+    addresses may be called unencrypted."""
 
-    def __init__(self, private_networks: Sequence[str] = ()) -> None:
+    def __init__(self, private_networks: Sequence[str] = (), *, allows_plain: bool = False) -> None:
         """Raises ValueError for anything that is not a CIDR."""
+        self._allows_plain = allows_plain
         self.private_networks = tuple(private_networks)
         self._opened: tuple[Network, ...] = tuple(ipaddress.ip_network(cidr, strict=False) for cidr in private_networks)
 
@@ -73,7 +76,7 @@ class Guard:
             address = _LOOPBACK
         if address is not None:
             self.check_address(address, encrypted=target.scheme == "https")
-        elif target.scheme != "https" and not self._opened:
+        elif target.scheme != "https" and not self._opened and not self._allows_plain:
             raise AddressRefused(f"Plain http is only for addresses in a private network that was opened {WHERE}.")
         return target
 
@@ -88,7 +91,7 @@ class Guard:
             return
         if not all(_is_public(face) or self._is_opened(face) for face in faces):
             raise AddressRefused(f"{address} is not a public address, and its network has not been opened {WHERE}.")
-        if not encrypted:
+        if not encrypted and not self._allows_plain:
             raise AddressRefused(f"Plain http is only for addresses in a private network that was opened {WHERE}.")
 
     def _is_opened(self, address: Address) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.architecture import tree
 
-READERS = frozenset({"text", "embedded", "number", "integer", "flag", "choice", "words", "secret"})
+READERS = frozenset({"text", "embedded", "number", "integer", "flag", "choice", "networks", "words", "secret"})
 
 
 def variables(paths: Iterable[Path]) -> set[str]:

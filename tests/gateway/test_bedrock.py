@@ -218,12 +218,3 @@ def test_a_stream_that_breaks_ends_in_one_clean_error(gateway, deployed, family,
     assert names[-1] == "error"
     assert told[-1][1]["error"]["type"] == kind
     assert "message_stop" not in names
-
-
-def test_a_picture_by_url_is_refused_before_converse_is_asked(gateway, simulator, deployed):
-    model = deployed(NOVA)
-    calls = len(simulator.readings())
-    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-    refused = ask(gateway, OPENAI, model=model, change={"messages": [{"role": "user", "content": [picture]}]})
-    assert "by URL" in openai_error(refused, 400)["message"]
-    assert len(simulator.readings()) == calls

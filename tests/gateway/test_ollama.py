@@ -72,10 +72,10 @@ def test_a_stream_that_breaks_ends_in_an_error(gateway, world, behaviour):
 
 def test_what_ollama_cannot_be_given_is_refused_before_it_is_asked(gateway, simulator, llama):
     calls = len(simulator.readings())
-    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-    change = {"messages": [{"role": "user", "content": [picture]}]}
+    file = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}
+    change = {"messages": [{"role": "user", "content": [{"type": "file", "file": file}]}]}
     response = ask(gateway, OPENAI, model=llama, change=change)
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "messages"
-    assert "by URL" in response.json()["error"]["message"]
+    assert "no documents but plain text" in response.json()["error"]["message"]
     assert len(simulator.readings()) == calls

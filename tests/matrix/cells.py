@@ -55,12 +55,14 @@ def _unsayable(client: str, feature: str) -> str:
         return "legacy completions have no words for it"
     if client == "openai_responses" and feature == "stop sequence":
         return "Responses has no stop strings"
+    if client == "openai_chat" and feature == "document by URL":
+        return "Chat has no words for a document by URL"
     return ""
 
 
 def _changes(client: str, upstream: str, feature: str) -> dict[str, object]:
     """What differs here from the feature's own promise; `why` where something is lost."""
-    if feature == "document" and upstream == "ollama":
+    if feature in ("document", "document by URL") and upstream == "ollama":
         return {"blames": "document", "why": "Ollama takes no PDF files"}
     if feature == "stop sequence" and upstream == "responses":
         return {"blames": "stop", "why": "OpenAI's Responses takes no stop strings"}

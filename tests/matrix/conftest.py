@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
+from tests.matrix.wishes import PDF, PIXEL
 from tests.sdk.gateways import Gateway, seeded, start_gateway
 from tests.servers import Simulator, start_simulator
+from tests.shelf import Shelf
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +25,16 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 def gateway(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> Iterator[Gateway]:
     var = tmp_path_factory.mktemp("gateway") / "var"
     key = seeded(var, simulator_url=provider.base_url, by="tests.matrix.seed")
-    running = start_gateway("uvicorn", var=var, key=key)
+    running = start_gateway("uvicorn", var=var, key=key, settings={"WEIR_FETCH_NETWORKS": "127.0.0.1/32"})
     yield running
     running.process.stop()
+
+
+@pytest.fixture(scope="session")
+def shelf() -> Iterator[Shelf]:
+    running = Shelf({"/pixel.png": base64.b64decode(PIXEL), "/report.pdf": base64.b64decode(PDF)})
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.matrix import cells, seed
 from tests.matrix.said import Said
-from tests.matrix.wishes import BY_NAME, Expected, Wish
+from tests.matrix.wishes import BY_NAME, SHELF, Expected, Wish
 from tests.sdk.gateways import Gateway
 from tests.servers import Simulator, until
 
@@ -34,9 +34,9 @@ COLUMNS = (
 @pytest.mark.parametrize(
     ("client", "upstream", "name"), CELLS, ids=[f"{c}-{u}-{n.replace(' ', '_')}" for c, u, n in CELLS]
 )
-def test_a_cell_is_what_the_table_says(gateway, provider, http, client, upstream, name, stream):
+def test_a_cell_is_what_the_table_says(gateway, provider, http, shelf, client, upstream, name, stream):
     cell, wish, caller = CELLS[client, upstream, name], BY_NAME[name].wish, CALLERS[client]
-    response = _ask(http, gateway, caller, wish, upstream=upstream, stream=stream)
+    response = _ask(http, gateway, caller, wish, upstream=upstream, stream=stream, shelf=shelf.url)
     if cell.kind == "refused":
         refused = caller.refused(response)
         assert refused.status == 400
@@ -57,9 +57,9 @@ def test_a_cell_is_what_the_table_says(gateway, provider, http, client, upstream
 
 
 def _ask(
-    http: httpx2.Client, gateway: Gateway, caller: Any, wish: Wish, *, upstream: str, stream: bool
+    http: httpx2.Client, gateway: Gateway, caller: Any, wish: Wish, *, upstream: str, stream: bool, shelf: str
 ) -> httpx2.Response:
-    body = json.dumps(caller.body(wish, model=upstream, stream=stream))
+    body = json.dumps(caller.body(wish, model=upstream, stream=stream)).replace(SHELF, shelf)
     headers = {"x-api-key": gateway.key, "content-type": "application/json"}
     if wish.words:
         headers["x-simulate"] = wish.words
@@ -100,7 +100,8 @@ def _check_understood(understood: dict[str, Any], wish: Wish) -> None:
     assert understood["said"] == wish.said or wish.results
     assert (wish.system is None) or wish.system in understood["texts"]
     shown = sum(1 for result in wish.results if result.image)
-    assert understood["attachments"] == wish.image + wish.document + shown
+    given = (wish.image, wish.document, wish.image_at, wish.document_at)
+    assert understood["attachments"] == sum(map(bool, given)) + shown
     assert [tool["name"] for tool in understood["tools"] if tool["name"] in ("get_weather", "get_time")] == [
         tool.name for tool in wish.tools
     ]

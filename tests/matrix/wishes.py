@@ -13,6 +13,7 @@ Stop = Literal["end", "cap", "stop", "tools", "refusal"]
 PIXEL = worlds.PIXEL
 # The smallest file that readers take for a PDF; what it says does not matter to a provider that only counts it.
 PDF = "JVBERi0xLjEKMSAwIG9iajw8L1R5cGUvQ2F0YWxvZy9QYWdlcyAyIDAgUj4+ZW5kb2JqCjIgMCBvYmo8PC9UeXBlL1BhZ2VzPj5lbmRvYmoK"
+SHELF = "http://shelf.test"  # stands for the server that a test has started
 WEATHER = {"city": "Paris", "unit": "celsius"}
 CLOCK = {"zone": "Paris"}
 
@@ -40,12 +41,14 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """`words` script the provider. `cap` is in tokens."""
+    """`words` script the provider. `cap` is in tokens. `image_at` and `document_at` are URLs on the `SHELF`."""
 
     said: str = "Hello there, says Ada."
     system: str | None = None
     image: bool = False
     document: bool = False
+    image_at: str = ""
+    document_at: str = ""
     tools: tuple[Tool, ...] = ()
     results: tuple[Result, ...] = ()
     thinks: bool = False
@@ -83,6 +86,8 @@ FEATURES = (
     Feature(name="system", wish=Wish(system="Be brief."), expected=Expected(contains=(ECHO,))),
     Feature(name="image", wish=Wish(image=True), expected=Expected(contains=(ECHO,))),
     Feature(name="document", wish=Wish(document=True), expected=Expected(contains=(ECHO,))),
+    Feature(name="image by URL", wish=Wish(image_at=f"{SHELF}/pixel.png"), expected=Expected(contains=(ECHO,))),
+    Feature(name="document by URL", wish=Wish(document_at=f"{SHELF}/report.pdf"), expected=Expected(contains=(ECHO,))),
     Feature(
         name="tools",
         wish=Wish(said="What is the weather in Paris?", tools=TOOLS),

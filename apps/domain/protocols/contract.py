@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from apps.domain.chat import ChatRequest, ChatResponse, StopReason
+from apps.domain.chat import ChatRequest, ChatResponse, Fetched, StopReason
 from apps.domain.embeddings import EmbeddingRequest, EmbeddingResponse
 from apps.domain.errors import GatewayError, InvalidRequest, UpstreamError
 from apps.domain.events import Event
@@ -47,7 +47,8 @@ class ClientCall(msgspec.Struct, kw_only=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where a call goes, as far as its bytes are concerned. `quirks` are the vendor's (see `domain/providers`).
     `context_tokens` 0: nobody knows. `foreign`: marks of the signatures in the history that it has not made, so that it
-    is not sent what they sign (see `domain/signatures`)."""
+    is not sent what they sign (see `domain/signatures`). `fetched`: what lies at URLs in the request, for who takes
+    none."""
 
     protocol: str
     model: str
@@ -56,6 +57,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: frozenset[str] = frozenset()
     quirks: frozenset[str] = frozenset()
     foreign: frozenset[bytes] = frozenset()
+    fetched: Mapping[str, Fetched] = {}
 
 
 class Seen(msgspec.Struct, kw_only=True):
@@ -155,6 +157,7 @@ class ClientFormat(AnyClient, frozen=True, kw_only=True):
     parts: Mapping[str, frozenset[str]] = {}
     to_chat: Callable[[ClientCall], ChatRequest]
     unfit: Callable[[str, str], InvalidRequest]  # (field, reason): see errors.Unfit
+    undownloaded: Callable[..., InvalidRequest]  # (ClientCall, *, url: str, reason: attachments.Reason)
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
 
@@ -181,9 +184,11 @@ def no_headers(asked: ChatRequest) -> Headers:
 
 
 class UpstreamFormat(AnyUpstream, frozen=True, kw_only=True):
-    """Providers who give text."""
+    """Providers who give text. `fetches`: the kinds of attachments that they take by URL; for the others `write` raises
+    TakesNoURL."""
 
     words: Words
+    fetches: frozenset[str] = frozenset({"image", "document"})
     write: Callable[[ChatRequest, Target], dict[str, Any]]  # the body to send; raises InvalidRequest
     headers: Callable[[ChatRequest], Headers] = no_headers  # to send with it
     read_response: Callable[[bytes], ChatResponse]

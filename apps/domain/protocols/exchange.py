@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from apps.domain import chat, errors, events, signatures
-from apps.domain.protocols import embedding, fields, losses, passthrough, refusal, registry, tool_names
+from apps.domain.protocols import attachments, embedding, fields, losses, passthrough, refusal, registry, tool_names
 from apps.domain.protocols.contract import (
     NO_HEADERS,
     ClientCall,
@@ -50,6 +50,14 @@ def _open(call: ClientCall, target: Target, *, request_id: str, created: int, cu
     return Translated(call, target, client=client, upstream=upstream, request_id=request_id, created=created, cut=cut)
 
 
+def undownloaded(call: ClientCall, *, url: str, reason: attachments.Reason) -> errors.InvalidRequest:
+    """What its caller is told of a URL that it gave, and that an upstream wants the bytes of."""
+    client = registry.CLIENTS[call.protocol]
+    assert isinstance(client, ClientFormat)
+    told: errors.InvalidRequest = client.undownloaded(call, url=url, reason=reason)
+    return told
+
+
 class Translated:
     """An `Exchange` through the canonical form."""
 
@@ -70,11 +78,18 @@ class Translated:
             asked = _without_foreign(asked, target.foreign)
         self._names = tool_names.table(asked)
         try:
+            if target.fetched:
+                asked = attachments.placed(asked, target.fetched, besides=upstream.fetches)
             body = upstream.write(tool_names.fitted(asked) if self._names else asked, target)
         except errors.Unfit as unfit:
             field = unfit.param or "messages"
             name = fields.told(field, client.words, given=call.fields) or field
-            raise client.unfit(name, unfit.reason) from unfit
+            told = client.unfit(name, unfit.reason)
+            if isinstance(unfit, errors.TakesNoURL):
+                told = errors.Unfetched(told, urls=attachments.urls(asked, besides=upstream.fetches))
+            raise told from unfit
+        except attachments.Unusable as found:
+            raise client.undownloaded(call, url=found.url, reason=found.kind) from None
         self.body = msgspec.json.encode(body)
         self.headers = upstream.headers(asked)
         self.notes = losses.steps(call, asked, client=client, upstream=upstream, sent=body | dict(self.headers))

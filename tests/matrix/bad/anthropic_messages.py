@@ -138,8 +138,8 @@ ROWS = (
         at=("converse",),
     ),
     Bad(
-        what="an image by URL",
-        change=said({"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}),
+        what="an image at an address that may not be called",
+        change=said({"type": "image", "source": {"type": "url", "url": "https://10.0.0.1/a.png"}}),
         names="messages",
         at=("invoke", "converse", "ollama"),
     ),
@@ -156,8 +156,8 @@ ROWS = (
         at=but("anthropic"),
     ),
     Bad(
-        what="a document by URL",
-        change=document(type="url", url="https://example.com/a.pdf"),
+        what="a document at an address that may not be called",
+        change=document(type="url", url="https://10.0.0.1/a.pdf"),
         names="messages",
         at=but("anthropic", "responses"),
     ),

@@ -184,8 +184,8 @@ ROWS = (
         at=OTHERS,
     ),
     Bad(
-        what="an image by URL",
-        change=said(image("https://example.com/a.png")),
+        what="an image at an address that may not be called",
+        change=said(image("https://10.0.0.1/a.png")),
         names="messages",
         at=("invoke", "converse", "ollama"),
     ),

@@ -125,8 +125,8 @@ ROWS = (
     Bad(what="an image by the id of its file", change=image(file_id="f"), names=f"{AT}.file_id", at=OTHERS),
     Bad(what="an image that is no URL", change=image(image_url="junk"), names=f"{AT}.image_url"),
     Bad(
-        what="an image by URL",
-        change=image(image_url="https://example.com/a.png"),
+        what="an image at an address that may not be called",
+        change=image(image_url="https://10.0.0.1/a.png"),
         names="input",
         at=("converse", "ollama"),
     ),
@@ -138,8 +138,8 @@ ROWS = (
     ),
     Bad(what="a file by its id", change=file(file_id="f"), names=f"{AT}.file_id", at=OTHERS),
     Bad(
-        what="a file by URL",
-        change=file(file_url="https://example.com/a.pdf"),
+        what="a file at an address that may not be called",
+        change=file(file_url="https://10.0.0.1/a.pdf"),
         names="input",
         at=("openai", "converse", "ollama"),
     ),

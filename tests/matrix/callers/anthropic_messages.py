@@ -48,6 +48,10 @@ def _messages(wish: Wish) -> list[dict[str, Any]]:
         content.append({"type": "image", "source": _source("image/png", PIXEL)})
     if wish.document:
         content.append({"type": "document", "source": _source("application/pdf", PDF), "title": "report.pdf"})
+    if wish.image_at:
+        content.append({"type": "image", "source": {"type": "url", "url": wish.image_at}})
+    if wish.document_at:
+        content.append({"type": "document", "source": {"type": "url", "url": wish.document_at}, "title": "report.pdf"})
     content.append({"type": "text", "text": wish.said})
     turns = [{"role": "user", "content": content}]
     if wish.results:

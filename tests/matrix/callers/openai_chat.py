@@ -46,6 +46,8 @@ def _messages(wish: Wish) -> list[dict[str, Any]]:
     if wish.document:
         file = {"filename": "report.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
         content.append({"type": "file", "file": file})
+    if wish.image_at:
+        content.append(_image(wish.image_at))
     content.append({"type": "text", "text": wish.said})
     turns: list[dict[str, Any]] = [{"role": "system", "content": wish.system}] if wish.system else []
     turns.append({"role": "user", "content": content})
@@ -61,8 +63,8 @@ def _messages(wish: Wish) -> list[dict[str, Any]]:
     return turns
 
 
-def _image() -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+def _image(url: str = f"data:image/png;base64,{PIXEL}") -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def read(response: httpx2.Response, *, stream: bool, relayed: bool) -> Said:

@@ -54,6 +54,10 @@ def _items(wish: Wish) -> list[dict[str, Any]]:
     if wish.document:
         data = f"data:application/pdf;base64,{PDF}"
         content.append({"type": "input_file", "filename": "report.pdf", "file_data": data})
+    if wish.image_at:
+        content.append(_image(wish.image_at))
+    if wish.document_at:
+        content.append({"type": "input_file", "file_url": wish.document_at})
     content.append({"type": "input_text", "text": wish.said})
     items: list[dict[str, Any]] = [{"type": "message", "role": "user", "content": content}]
     items += [
@@ -68,8 +72,8 @@ def _items(wish: Wish) -> list[dict[str, Any]]:
     return items
 
 
-def _image() -> dict[str, Any]:
-    return {"type": "input_image", "detail": "auto", "image_url": f"data:image/png;base64,{PIXEL}"}
+def _image(url: str = f"data:image/png;base64,{PIXEL}") -> dict[str, Any]:
+    return {"type": "input_image", "detail": "auto", "image_url": url}
 
 
 def read(response: httpx2.Response, *, stream: bool, relayed: bool) -> Said:

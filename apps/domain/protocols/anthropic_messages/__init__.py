@@ -23,6 +23,7 @@ CLIENT = ClientFormat(
     read_request=request.read_request,
     above_cap=validation.above_cap,
     unfit=validation.unfit,
+    undownloaded=validation.undownloaded,
     words=words.WORDS,
     reads=words.READ,
     parts=words.PARTS,

@@ -35,9 +35,9 @@ def write(block: chat.Block) -> wire.Object | None:
         case chat.Text(text=text, cache_control=mark):
             return _marked({"type": "text", "text": text}, mark) if text.strip() else None
         case chat.Image(source=source, cache_control=mark):
-            return _marked({"type": "image", "source": _write_source(source)}, mark)
+            return _marked({"type": "image", "source": write_source(source)}, mark)
         case chat.Document(source=source, name=name, cache_control=mark):
-            raw: wire.Object = {"type": "document", "source": _write_source(source)}
+            raw: wire.Object = {"type": "document", "source": write_source(source)}
             return _marked(raw | ({"title": name} if name else {}), mark)
         case chat.ToolUse(id=id_, name=name, arguments=arguments, cache_control=mark):
             return _marked({"type": "tool_use", "id": id_, "name": name, "input": _history_input(arguments)}, mark)
@@ -143,7 +143,7 @@ def _read_search_result(raw: wire.Object, *, at: str) -> chat.Text:
     return chat.Text("\n".join([line for line in (found.title, found.source) if line] + texts))
 
 
-def _write_source(source: chat.Source) -> wire.Object:
+def write_source(source: chat.Source) -> wire.Object:
     match source.kind:
         case "url":
             return {"type": "url", "url": source.value}

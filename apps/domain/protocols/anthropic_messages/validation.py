@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from apps.domain.errors import InvalidRequest
+from apps.domain.protocols import attachments
+from apps.domain.protocols.attachments import Reason
 from apps.domain.protocols.contract import ClientCall
 
 T = TypeVar("T")
@@ -26,6 +28,14 @@ _WORDS = {
     "bool": "a valid boolean",
     "array": "a valid list",
     "object": "an object",
+}
+_NOT_DOWNLOADED: dict[Reason, str] = {
+    "unreachable": "Unable to download the file. Please verify the URL and try again.",
+    "late": "The request timed out while trying to download the file. Please try again later.",
+    "large": "Unable to download the file: the files of this request are too large.",
+    "many": "Unable to download the file: the request has too many URLs.",
+    "image": "Unsupported file type: an image must be PNG, JPEG, GIF or WebP.",
+    "document": "Unsupported file type: a document must be a PDF file or plain text.",
 }
 _BOUNDS = {">=": "greater than or equal to", "<=": "less than or equal to"}
 
@@ -81,6 +91,12 @@ def invalid(param: str, reason: str) -> InvalidRequest:
 def unfit(field: str, reason: str) -> InvalidRequest:
     """For what this model's provider has no words for."""
     return invalid(field, reason)
+
+
+def undownloaded(call: ClientCall, *, url: str, reason: Reason) -> InvalidRequest:
+    """For what lies at a URL of the request's, or does not; in the words of Anthropic, who would have fetched it."""
+    at = ".".join(map(str, attachments.place(call.body, url)))
+    return invalid(at or "messages", _NOT_DOWNLOADED[reason])
 
 
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:

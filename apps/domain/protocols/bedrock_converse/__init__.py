@@ -10,6 +10,7 @@ UPSTREAM = UpstreamFormat(
     name="bedrock_converse",
     accept="application/vnd.amazon.eventstream",
     words=request.WORDS,
+    fetches=frozenset(),
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Any
 
-from apps.domain.errors import Unfit
+from apps.domain.errors import TakesNoURL, Unfit
 
 Object = dict[str, Any]
 
@@ -125,4 +125,4 @@ def _format(media_type: str, known: dict[str, str], *, what: str) -> str:
 
 def _refuse_url(source: Object, *, what: str) -> None:
     if source["type"] == "url":
-        raise Unfit("messages", f"this model takes no {what} by URL; send their bytes in base64")
+        raise TakesNoURL(what)

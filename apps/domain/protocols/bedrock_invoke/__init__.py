@@ -11,6 +11,7 @@ UPSTREAM = UpstreamFormat(
     name="bedrock_invoke",
     accept="application/vnd.amazon.eventstream",
     words=request.WORDS,
+    fetches=frozenset(),
     write=request.write,
     headers=request.headers,
     read_response=response.read_response,

@@ -8,7 +8,7 @@ from apps.domain import errors
 from apps.domain.protocols import bedrock_tiers, losses, passthrough, refusal, splice
 from apps.domain.protocols.anthropic_messages import passthrough as anthropic
 from apps.domain.protocols.anthropic_messages import words
-from apps.domain.protocols.bedrock_invoke import betas, call_ids, fields
+from apps.domain.protocols.bedrock_invoke import betas, call_ids, fields, sources
 from apps.domain.protocols.bedrock_invoke.request import VERSION
 from apps.domain.protocols.bedrock_invoke.stream import Events, written
 from apps.domain.protocols.contract import ClientCall, Cut, Headers, Seen, Target
@@ -27,7 +27,7 @@ class Invoke:
         known = betas.known(asked, model=target.model)
         changes = anthropic.without_foreign(call, target)
         messages = changes.get("messages") or members.raw("messages") or b""
-        fitted = call_ids.fitted(messages)
+        fitted = call_ids.fitted(sources.placed(messages, call, target.fetched))
         if fitted is not messages:
             changes["messages"] = fitted
         gone = fields.unknown(members, known)

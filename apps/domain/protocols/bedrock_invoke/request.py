@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import chat
-from apps.domain.errors import Unfit
+from apps.domain.errors import TakesNoURL
 from apps.domain.protocols import bedrock_tiers
 from apps.domain.protocols.anthropic_messages import models, request, words
 from apps.domain.protocols.contract import Headers, Target
@@ -36,11 +36,10 @@ def headers(asked: chat.ChatRequest) -> Headers:
 
 
 def _check_sources(blocks: Iterable[chat.Block]) -> None:
-    """Bedrock fetches nothing. Raises Unfit."""
+    """Bedrock fetches nothing. Raises TakesNoURL."""
     for block in blocks:
         match block:
             case chat.ToolResult(content=content):
                 _check_sources(content)
             case chat.Image(source=source) | chat.Document(source=source) if source.kind == "url":
-                what = "images" if isinstance(block, chat.Image) else "documents"
-                raise Unfit("messages", f"this model takes no {what} by URL; send their bytes in base64")
+                raise TakesNoURL("images" if isinstance(block, chat.Image) else "documents")

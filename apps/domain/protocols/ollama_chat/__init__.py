@@ -12,6 +12,7 @@ UPSTREAM = UpstreamFormat(
     name=request.NAME,
     accept="application/x-ndjson",
     words=request.WORDS,
+    fetches=frozenset(),
     write=request.write,
     read_response=response.read_response,
     decoder=stream.Decoder,

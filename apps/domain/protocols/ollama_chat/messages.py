@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from apps.domain.chat import Block, Document, Image, Message, Opaque, Text, Thinking, ToolResult, ToolUse
-from apps.domain.errors import Unfit
+from apps.domain.errors import TakesNoURL, Unfit
 from apps.domain.protocols.openai_chat.content import NOTHING_SAID, opaque_text
 from apps.domain.protocols.openai_chat.messages import ATTRIBUTION, OURS
 
@@ -115,13 +115,14 @@ def _pieces(blocks: Iterable[Block]) -> list[str]:
 
 def _document(block: Document) -> str:
     source = block.source
+    if source.kind == "url":
+        raise TakesNoURL("documents")
     if source.kind != "text":
-        kind = source.media_type or "one given by URL"
-        raise Unfit("messages", f"this model takes no documents but plain text, not {kind[:100]}")
+        raise Unfit("messages", f"this model takes no documents but plain text, not {source.media_type[:100]}")
     return f"{block.name}\n\n{source.value}" if block.name else source.value
 
 
 def _picture(block: Image) -> str:
     if block.source.kind != "base64":
-        raise Unfit("messages", "this model takes no images by URL; send their bytes in base64")
+        raise TakesNoURL("images")
     return block.source.value

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from apps.domain.chat import Block, Document, Image, Opaque, Source, Text
-from apps.domain.errors import InvalidRequest, Unfit
+from apps.domain.errors import InvalidRequest, TakesNoURL
 from apps.domain.protocols.openai_chat import validation, wire
 
 Content = Text | Image | Document
@@ -159,6 +159,6 @@ def _write_document(block: Document) -> dict[str, Any]:
     if source.kind == "text":
         return text_part(f"{block.name}\n\n{source.value}" if block.name else source.value)
     if source.kind == "url":
-        raise Unfit("messages", "this model takes no documents by URL; send their bytes in base64")
+        raise TakesNoURL("documents")
     name = block.name or "document.pdf"
     return {"type": "file", "file": {"filename": name, "file_data": write_url(source)}}

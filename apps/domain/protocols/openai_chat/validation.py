@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from apps.domain.errors import InvalidRequest
+from apps.domain.protocols import attachments
+from apps.domain.protocols.attachments import Reason
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat import wire
 
@@ -23,6 +25,19 @@ _CHOICE = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
 _ROLES = "'system', 'assistant', 'user', 'function', 'tool', and 'developer'"
+_NOT_DOWNLOADED: dict[Reason, tuple[str, str]] = {
+    "unreachable": ("Error while downloading {url}.", "invalid_image_url"),
+    "late": ("Timeout while downloading {url}.", "invalid_image_url"),
+    "large": ("Failed to download image from {url}. Image size exceeds the limit.", "invalid_image"),
+    "many": ("Error while downloading {url}: the request has too many URLs.", "invalid_image_url"),
+    "image": (
+        "You uploaded an unsupported image. Please make sure your image has of one the following formats: "
+        "['png', 'jpeg', 'gif', 'webp'].",
+        "invalid_image_format",
+    ),
+    "document": ("The file at {url} is of an unsupported type. Expected a PDF file, or text.", "invalid_value"),
+}
+_LONGEST_URL = 200
 _WORDS = {
     "str": "a string",
     "int": "an integer",
@@ -105,6 +120,14 @@ def no_call(at: str, id_: str) -> InvalidRequest:
 def unfit(field: str, reason: str) -> InvalidRequest:
     """For what this model's provider has no words for."""
     return InvalidRequest(f"Unsupported value in '{field}': {reason}.", param=field, code="unsupported_value")
+
+
+def undownloaded(call: ClientCall, *, url: str, reason: Reason) -> InvalidRequest:
+    """For what lies at a URL of the request's, or does not; in the words of OpenAI, who would have fetched it."""
+    message, code = _NOT_DOWNLOADED[reason]
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in attachments.place(call.body, url))
+    message = message.replace("{url}", url[:_LONGEST_URL])
+    return InvalidRequest(message, param="".join(steps).removeprefix(".") or "messages", code=code)
 
 
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:

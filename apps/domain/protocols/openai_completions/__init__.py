@@ -12,6 +12,7 @@ CLIENT = ClientFormat(
     read_request=request.read_request,
     above_cap=request.above_cap,
     unfit=validation.unfit,
+    undownloaded=validation.undownloaded,
     words=request.WORDS,
     reads=request.READ,
     to_chat=request.to_chat,

@@ -120,6 +120,7 @@ CLIENT = ClientFormat(
     read_request=read_request,
     above_cap=above_cap,
     unfit=validation.unfit,
+    undownloaded=validation.undownloaded,
     words=_WORDS,
     reads=_FIELDS,
     to_chat=to_chat,

@@ -1,0 +1,33 @@
+"""What a call gives by URL and its provider takes as bytes only: fetched once a call, whoever is asked in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from django.conf import settings
+
+from apps.domain.protocols import exchange as exchanges
+from apps.outbound import download
+
+if TYPE_CHECKING:
+    from apps.domain.errors import Unfetched
+    from apps.domain.protocols.contract import Target
+    from apps.gateway.context import RequestContext
+
+
+async def fetched(ctx: RequestContext, target: Target, lacking: Unfetched) -> Target:
+    """The target, with what it lacks. Raises `lacking` where URLs are not fetched, and InvalidRequest where one gives
+    nothing. All of a call's may be as large as they could have been in its body, in base64."""
+    call = ctx.call
+    assert call is not None
+    if not settings.WEIR_FETCH_URLS:
+        raise lacking
+    if urls := [url for url in lacking.urls if url not in ctx.fetched]:
+        room = (settings.WEIR_MAX_BODY_BYTES - len(call.body)) * 3 // 4
+        try:
+            found = await download.download(urls, most_bytes=room, networks=settings.WEIR_FETCH_NETWORKS)
+        except download.NotDownloaded as failure:
+            raise exchanges.undownloaded(call, url=failure.url, reason=failure.reason) from None
+        ctx.fetched = {**ctx.fetched, **found}
+    return msgspec.structs.replace(target, fetched=ctx.fetched)
