@@ -19,6 +19,7 @@ from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import exchange, losses, registry
 from apps.domain.protocols.contract import Target
 from apps.domain.providers.openai import VENDOR
+from tests.domain import responses_calls
 
 HELLO = [{"role": "user", "content": "Answer in JSON."}]
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
@@ -294,3 +295,22 @@ def test_what_only_openai_takes_goes_to_no_other_vendor():
     asked = exchange.open(call, Target(protocol="openai_chat", model="up", max_output_tokens=99))
     assert not json.loads(asked.body).keys() & fields.keys()
     assert dropped(asked.notes) == {"prompt_cache_key", "service_tier", "text.verbosity", "verbosity"}
+
+
+def test_in_which_tier_an_answer_was_served_crosses_too():
+    chosen = {"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}
+    answer = json.dumps({"id": "c", "choices": [chosen], "service_tier": "flex"}).encode()
+    assert json.loads(opened("openai_responses", "openai_chat").answer(answer))["service_tier"] == "flex"
+    answer = responses_calls.answer("completed", responses_calls.message("Hello"), service_tier="flex")
+    assert json.loads(opened("openai_chat", "openai_responses").answer(answer))["service_tier"] == "flex"
+
+
+def test_in_which_tier_a_stream_was_served_crosses_too():
+    asked = opened("openai_chat", "openai_responses", stream=True)
+    told = asked.feed(responses_calls.CREATED)
+    told += asked.feed(responses_calls.completed(responses_calls.message("Hello"), service_tier="flex"))
+    assert told.count(b'"service_tier":"flex"') == 1
+    asked = opened("openai_responses", "openai_chat", stream=True)
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+    told = asked.feed(b"data: %b\n\ndata: [DONE]\n\n" % json.dumps(chunk | {"service_tier": "flex"}).encode())
+    assert told.count(b'"service_tier":"flex"') == 1

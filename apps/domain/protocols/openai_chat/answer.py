@@ -68,6 +68,11 @@ def stop_reason(label: str | None, *, called: bool, cut: bool, refused: bool, sa
     return "end_turn"
 
 
+def tier(told: Any) -> str | None:
+    """In which tier an answer was served. None: nobody says."""
+    return told if isinstance(told, str) else None
+
+
 def read_likely(raw: Any) -> tuple[Likely, ...]:
     """Of an answer's tokens; nothing where a vendor tells it in a way of its own."""
     try:

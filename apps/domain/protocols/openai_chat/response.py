@@ -44,6 +44,7 @@ class _Answer(msgspec.Struct):
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -73,6 +74,7 @@ def read_response(body: bytes) -> ChatResponse:
         stop_reason=reason,
         usage=usage.read(read.usage) or NOTHING,
         refusal=choice.message.refusal,
+        tier=answer.tier(read.service_tier),
     )
 
 

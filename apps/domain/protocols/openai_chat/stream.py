@@ -201,6 +201,7 @@ class _Chunk(msgspec.Struct):
     model: str | None = None
     choices: list[_Choice] | None = None
     usage: Any = None
+    service_tier: Any = None
     object: Any = None
     error: Any = None
 
@@ -224,6 +225,7 @@ class Decoder:
         self._label: str | None = None
         self._refused = False
         self._usage: Any = None
+        self._tier: Any = None
         self._likely: tuple[Likely, ...] = ()  # of text that is not out yet
 
     def feed(self, chunk: bytes) -> list[Event]:
@@ -281,6 +283,7 @@ class Decoder:
             self._blocks.response_id = chunk.id or ""
             self._blocks.events.append(Started(chunk.id or "", chunk.model or ""))
         finished = self._label is not None
+        self._tier = chunk.service_tier or self._tier
         for choice in chunk.choices or ():
             if choice.index:
                 continue  # n > 1 was never asked for
@@ -346,4 +349,4 @@ class Decoder:
         reason = answer.stop_reason(
             self._label, called=made.called, cut=made.cut, refused=self._refused, said=made.said
         )
-        made.events.append(Finished(reason, usage=usage.read(self._usage)))
+        made.events.append(Finished(reason, usage=usage.read(self._usage), tier=answer.tier(self._tier)))

@@ -10,7 +10,7 @@ from apps.domain import chat, estimate
 from apps.domain.chat import Block, ChatResponse, RedactedThinking, StopReason, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import ClientCall
-from apps.domain.protocols.openai_chat.answer import is_object, read_likely
+from apps.domain.protocols.openai_chat.answer import is_object, read_likely, tier
 from apps.domain.protocols.openai_responses import answer, error, names, tools, usage
 from apps.domain.tokens import NOTHING
 
@@ -47,6 +47,7 @@ class Response(msgspec.Struct):
     output: list[Item] | None = None
     incomplete_details: Details | None = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -74,6 +75,7 @@ def read_response(body: bytes) -> ChatResponse:
         stop_reason=reason,
         usage=usage.read(read.usage) or NOTHING,
         refusal=refusal or None,
+        tier=tier(read.service_tier),
     )
 
 

@@ -10,7 +10,7 @@ from apps.domain import sse
 from apps.domain.chat import Block, Likely, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken, UpstreamError
 from apps.domain.events import Event, Failed, Finished, Started
-from apps.domain.protocols.openai_chat.answer import read_likely, weigh
+from apps.domain.protocols.openai_chat.answer import read_likely, tier, weigh
 from apps.domain.protocols.openai_responses import blocks, error, names, response, usage
 
 _OPENS: dict[str, Block] = {"message": Text(""), "reasoning": Thinking("")}
@@ -203,7 +203,7 @@ class Decoder:
             return
         reason = response.stop_reason(ended, called=made.called, cut=made.cut, refused=self._refused)
         self._ended = True
-        made.events.append(Finished(reason, usage=usage.read(ended.usage)))
+        made.events.append(Finished(reason, usage=usage.read(ended.usage), tier=tier(ended.service_tier)))
 
 
 def _is_new(frame: sse.Frame) -> bool:
