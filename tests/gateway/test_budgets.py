@@ -14,6 +14,7 @@ from apps.quotas.models import BudgetWindow
 from apps.tenants import services as tenants
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, frames, openai_error
+from tests.gateway.sockets import call
 from tests.servers import until
 
 # Some 1,200 tokens over a second and a half, whatever was asked for.
@@ -73,18 +74,16 @@ def test_a_stream_that_nobody_can_cover_is_ended_with_an_error_and_booked(gatewa
 
 def test_what_calls_in_flight_hold_is_told_as_held_in_both_dialects(gateway, world):
     world.budget(key=world.key_row, amount=3_000_000, period="day")
+    world.scripted("stall")
     gateway.refresh()
-    slowly = {"change": {"max_tokens": 150}, "headers": {"x-simulate": "slow-8000"}}
-    slow = threading.Thread(target=ask, args=(gateway, ANTHROPIC), kwargs=slowly)
-    slow.start()
-    until(lambda: BudgetWindow.objects.exists())
-    response = ask(gateway, ANTHROPIC, change={"max_tokens": 150})
-    message = anthropic_error(response, 429, "rate_limit_error")
-    assert "of the daily budget of this key are reserved by calls in flight" in message
-    assert 1 <= int(response.headers["retry-after"]) <= 5
-    assert response.headers.get("x-should-retry") != "false"
-    openai_error(ask(gateway, OPENAI, change={"max_tokens": 150}), 429, "budget_reserved")
-    slow.join()
+    with call(gateway, ANTHROPIC, model="claude-stall", max_tokens=150):
+        until(lambda: BudgetWindow.objects.exists())
+        response = ask(gateway, ANTHROPIC, change={"max_tokens": 150})
+        message = anthropic_error(response, 429, "rate_limit_error")
+        assert "of the daily budget of this key are reserved by calls in flight" in message
+        assert 1 <= int(response.headers["retry-after"]) <= 5
+        assert response.headers.get("x-should-retry") != "false"
+        openai_error(ask(gateway, OPENAI, change={"max_tokens": 150}), 429, "budget_reserved")
 
 
 def test_agents_with_huge_caps_are_not_refused_while_the_budget_is_nearly_untouched(gateway, world):
