@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError
 
 from apps.gateway.attempt import Accounts
-from apps.quotas import windows
+from apps.quotas import leases, windows
 from apps.quotas.models import BudgetWindow
 from apps.tenants import services as tenants
 from apps.usage.models import Entry
@@ -124,6 +124,12 @@ def test_a_new_process_knows_from_the_ledger_how_long_answers_are(gateway, world
 
 
 @pytest.fixture
+def asks_often(monkeypatch):
+    """A gateway that starts now asks the ledger's database for its budgets ten times a second, not each five."""
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.1)
+
+
+@pytest.fixture
 def away(gateway, monkeypatch):
     """The ledger's database answers no question about budgets."""
 
@@ -138,6 +144,7 @@ def away(gateway, monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.usefixtures("asks_often")
 @pytest.mark.parametrize("policy", ["lease", "open", "closed"])
 def test_while_the_ledger_is_away_a_process_spends_what_it_holds_everything_or_nothing(gateway, world, away, policy):
     tenants.update_tenant(world.tenant, actor=None, on_outage=policy)
