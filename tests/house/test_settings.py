@@ -35,6 +35,11 @@ def database(folder, **variables: str) -> dict:
         ("WEIR_DURABILITY", "fast", "WEIR_DURABILITY must be process or power, not 'fast'."),
         ("WEIR_PROFILE", "prod", "WEIR_PROFILE must be embedded or production, not 'prod'."),
         ("WEIR_DRAIN_SECONDS", "soon", "WEIR_DRAIN_SECONDS must be a number."),
+        (
+            "WEIR_FETCH_NETWORKS",
+            "10.0.0.0/8,home",
+            "WEIR_FETCH_NETWORKS must be ranges such as 10.1.0.0/16, not 'home'.",
+        ),
         ("WEIR_KEY_CACHE", "-1", "WEIR_KEY_CACHE must be a whole number of 0 or more."),
     ],
 )

@@ -14,6 +14,7 @@ from apps.domain.protocols.anthropic_messages import blocks, validation
 from apps.domain.protocols.attachments import Kind
 from apps.domain.protocols.contract import ClientCall
 
+_SOURCE = b'"source"'  # sooner looked for than what is shorter
 _URL = b'"url"'
 _KINDS: dict[bytes, Kind] = {b'"image"': "image", b'"document"': "document"}
 _text = msgspec.json.Decoder(str)
@@ -24,7 +25,7 @@ def placed(messages: bytes, call: ClientCall, fetched: Mapping[str, chat.Fetched
 
     Raises Unfetched, and InvalidRequest where what was fetched is neither an image nor a document.
     """
-    if _URL not in messages or not messages.startswith(b"["):
+    if _SOURCE not in messages or _URL not in messages or not messages.startswith(b"["):
         return messages
     lacking: dict[str, Kind] = {}
     try:
