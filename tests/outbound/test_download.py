@@ -147,19 +147,19 @@ async def test_a_name_that_leads_into_an_opened_range_is_followed() -> None:
         assert (await take(url, resolver=Scripted(["127.0.0.1"])))[url].data == PNG
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\nsecret",
-        b"HTTP/1.1 206 Partial\r\ncontent-length: 3\r\n\r\nabc",
-        b"HTTP/1.1 204 Nothing\r\n\r\n",
-        ok(b""),
-        ok(gzip.compress(PNG), b"content-encoding: gzip"),
-        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ncut short",
-        b"no HTTP\r\n\r\n",
-        b"",
-    ],
-)
+NO_FILES = {
+    "not found": b"HTTP/1.1 404 Not Found\r\ncontent-length: 6\r\n\r\nsecret",
+    "a part": b"HTTP/1.1 206 Partial\r\ncontent-length: 3\r\n\r\nabc",
+    "nothing": b"HTTP/1.1 204 Nothing\r\n\r\n",
+    "empty": ok(b""),
+    "packed": ok(gzip.compress(PNG), b"content-encoding: gzip"),
+    "cut short": b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ncut short",
+    "no HTTP": b"no HTTP\r\n\r\n",
+    "silence": b"",
+}
+
+
+@pytest.mark.parametrize("answer", NO_FILES.values(), ids=list(NO_FILES))
 async def test_an_answer_that_is_no_file_is_none(answer: bytes) -> None:
     async def script(visit: Visit) -> None:
         await visit.send(answer)
