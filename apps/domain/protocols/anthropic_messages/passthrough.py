@@ -19,7 +19,7 @@ _TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"([^"\\\n
 _ONE_TEXT = re.compile(
     rb'event: content_block_delta\ndata: \{"type":"content_block_delta","index":[0-9]+,"delta":'
     rb'\{"type":"[a-z_]+_delta","(?:text|thinking|partial_json)":"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"\} *\}\n\n'
-).fullmatch
+).match
 _TWO_DELTAS = 200  # bytes: what is shorter and holds a text holds no signature besides
 _THINKING = ("thinking", "redacted_thinking")
 _OFF = b'{"type":"disabled"}'
@@ -114,8 +114,8 @@ class Tap:
         seen = self._seen
         if seen.error is not None:
             return b""
-        if seen.started and not self._splitter.held and (text := _ONE_TEXT(chunk)) is not None:
-            seen.output_bytes += len(text[1])
+        if seen.started and not self._splitter.held and (said := _only_texts(chunk)) is not None:
+            seen.output_bytes += said
             return chunk
         passed, whole = self._splitter.feed(chunk)
         if not seen.started:
@@ -219,6 +219,17 @@ class Tap:
         """Only before the beginning: later, garbage is the caller's to see as the provider sent it."""
         if even_now or not self._seen.started:
             self._seen.error = errors.UpstreamBroken(f"the provider's answer {how}")
+
+
+def _only_texts(events: bytes) -> int | None:
+    """The bytes of text in whole events that bring text and nothing else; None: there is something else in them."""
+    size = place = 0
+    while place < len(events):
+        if (text := _ONE_TEXT(events, place)) is None:
+            return None
+        size += len(text[1])
+        place = text.end()
+    return size
 
 
 def _measure(body: bytes, content: list[msgspec.Raw]) -> int:

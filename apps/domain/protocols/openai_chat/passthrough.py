@@ -93,7 +93,7 @@ class Tap:
     def feed(self, chunk: bytes) -> bytes:
         if self._seen.error is not None:
             return b""
-        if not (self._half or self._splitter.held) and self._is_as_before(chunk):
+        if not (self._half or self._splitter.held) and self._are_as_before(chunk):
             return chunk
         passed, whole = self._splitter.feed(chunk)
         if self._half and whole:
@@ -131,18 +131,21 @@ class Tap:
         self._before = whole.partition(_DELTA)[0] + _DELTA
         return whole
 
-    def _is_as_before(self, chunk: bytes) -> bool:
-        """Whether it is one whole event with the surroundings of the last one; nearly all of a stream are."""
-        if not chunk.startswith(self._before):
-            return False
-        start = len(self._before)
-        end = chunk.find(b'"', start)
-        if chunk[end:] != self._after:
-            return False
-        text = chunk[start:end]
-        if b"\\" in text or b"\n" in text or b"\r" in text:
-            return False
-        self._seen.output_bytes += len(text)
+    def _are_as_before(self, chunk: bytes) -> bool:
+        """Whether it is whole events with the surroundings of the last one; nearly all of a stream are."""
+        before, after = self._before, self._after
+        size = place = 0
+        while place < len(chunk):
+            start = place + len(before)
+            end = chunk.find(b'"', start)
+            if end < 0 or not chunk.startswith(before, place) or not chunk.startswith(after, end):
+                return False
+            text = chunk[start:end]
+            if b"\\" in text or b"\n" in text or b"\r" in text:
+                return False
+            size += len(text)
+            place = end + len(after)
+        self._seen.output_bytes += size
         return True
 
     def _is_plain(self, whole: bytes) -> bool:
