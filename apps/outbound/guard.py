@@ -16,9 +16,14 @@ from urllib.parse import urlsplit
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# What no opened range may include: cloud metadata services, which hand out the machine's own credentials.
+# What no opened range may include: cloud metadata services, which hand out the machine's own credentials. Azure's wire
+# server has an address like any public one.
 _METADATA = frozenset(
-    ipaddress.ip_address(text) for text in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254")
+    ipaddress.ip_address(text)
+    for text in (
+        *("169.254.169.254", "169.254.170.2", "169.254.170.23", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"),
+    )
 )
 # Special ranges that some Python versions call global.
 _SPECIAL = tuple(
