@@ -209,7 +209,7 @@ BODIES: dict[str, dict[str, Any]] = {
             "unreachable",
             "messages.0.content.1.source.url",
             "messages.0.content.1.source.url: Unable to download the file. Please verify the URL and try again.",
-            None,
+            "url_unreachable",
         ),
         (
             "openai_chat",

@@ -8,9 +8,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
-from apps.domain.errors import InvalidRequest
+from apps.domain.chat import Fetched
+from apps.domain.errors import InvalidRequest, Unfetched
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.contract import ClientCall, Target
 from apps.simulator import anthropic_request, ask, ollama_request, openai_request, responses_request
@@ -35,10 +37,10 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "ollama_chat": ollama_request.read,
 }
 # What the model asked has not, whatever its dialect: the provider says so in its own words, which callers know.
-MISSING = ("role 'system' is not supported on this model", "Input tag 'code_execution", "Input tag 'url'")
+MISSING = ("role 'system' is not supported on this model", "Input tag 'code_execution")
 REFUSED = (
     *("'n': this model gives one choice", "Invalid 'temperature'"),
-    *("this model takes no images by URL", "this model takes no stop sequences"),
+    "this model takes no stop sequences",
 )
 PAIRS = [
     pytest.param(*case.values, upstream, id=f"{case.id}-{upstream}", marks=case.marks)
@@ -81,8 +83,13 @@ def test_a_recorded_request_reaches_every_provider_whole(recording: Recording, u
 
 
 def _asked(call: ClientCall, target: Target) -> tuple[bytes, InvalidRequest | None]:
+    """What is sent, with a picture for each URL that is to be fetched; or what is refused."""
     try:
-        return exchange.open(call, target).body, None
+        try:
+            return exchange.open(call, target).body, None
+        except Unfetched as lacking:
+            found = dict.fromkeys(lacking.urls, Fetched(b"\x89PNG\r\n\x1a\n"))
+            return exchange.open(call, msgspec.structs.replace(target, fetched=found)).body, None
     except InvalidRequest as error:
         return b"", error
 

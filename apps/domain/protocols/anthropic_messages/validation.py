@@ -96,7 +96,9 @@ def unfit(field: str, reason: str) -> InvalidRequest:
 def undownloaded(call: ClientCall, *, url: str, reason: Reason) -> InvalidRequest:
     """For what lies at a URL of the request's, or does not; in the words of Anthropic, who would have fetched it."""
     at = ".".join(map(str, attachments.place(call.body, url)))
-    return invalid(at or "messages", _NOT_DOWNLOADED[reason])
+    told = invalid(at or "messages", _NOT_DOWNLOADED[reason])
+    told.code = f"url_{reason}"  # for the log; callers get none
+    return told
 
 
 def above_cap(call: ClientCall, *, cap: int) -> InvalidRequest:
