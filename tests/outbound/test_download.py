@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from apps.domain.chat import Fetched
 from apps.outbound import download
 from apps.outbound.download import NotDownloaded
 from tests.outbound.test_resolving import Scripted
+from tests.outbound.test_tls import certificate
 from tests.outbound.upstream import Script, Visit, listening, ok
 
 LOOPBACK = ("127.0.0.1/32",)
@@ -245,3 +249,18 @@ async def test_one_that_fails_ends_the_others() -> None:
             "unreachable"
         )
         await server.gone.wait()
+
+
+async def test_whom_nobody_vouches_for_is_not_believed(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(ok(PNG))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=certificate(tmp_path, host="pictures.example"))
+    url = f"https://pictures.example:{server.sockets[0].getsockname()[1]}/a.png"
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+    async with server:
+        assert await reason(url, resolver=Scripted(["127.0.0.1"])) == "unreachable"
+        assert (await take(url, resolver=Scripted(["127.0.0.1"]), tls=trusting))[url].data == PNG

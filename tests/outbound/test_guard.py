@@ -182,6 +182,18 @@ def test_it_refuses_a_url_that_two_parsers_could_read_differently(url: str) -> N
         check_url(url, ["0.0.0.0/0", "::/0"])
 
 
+def test_a_guard_that_allows_plain_http_refuses_whatever_else_it_would() -> None:
+    guard = Guard(["10.0.0.0/8"], allows_plain=True)
+    for url in ("http://pictures.example/a", "http://93.184.215.14/a", "http://10.1.2.3/a"):
+        guard.check_url(url)
+    guard.check_address("93.184.215.14", encrypted=False)
+    for url in ("http://127.0.0.1/", "http://192.168.1.1/", "http://169.254.169.254/", "http://localhost/"):
+        with pytest.raises(AddressRefused):
+            guard.check_url(url)
+    with pytest.raises(AddressRefused):
+        guard.check_address("192.168.1.1", encrypted=True)
+
+
 def test_it_refuses_a_public_address_in_plain_http() -> None:
     with pytest.raises(AddressRefused, match="Plain http"):
         Guard(["10.0.0.0/8"]).check_address("8.8.8.8", encrypted=False)
