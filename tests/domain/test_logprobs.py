@@ -109,6 +109,20 @@ def test_those_of_text_that_waits_come_with_it():
     assert [event["logprobs"] for event in happened if event["type"] == "response.output_text.delta"] == [TOLD]
 
 
+@pytest.mark.parametrize(
+    "other", [{"reasoning_content": "Hm"}, {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]}]
+)
+def test_those_of_a_thought_or_a_call_are_not_told_of_the_text_behind_it(other):
+    asked = responses_caller(stream=True)
+    happened = frames(
+        asked.feed(chunk(delta=other, logprobs={"content": [FIRST]}))
+        + asked.feed(chunk(delta={"content": "lo"}, logprobs={"content": [SECOND]}))
+        + asked.feed(chunk(finish_reason="stop") + b"data: [DONE]\n\n")
+    )
+    told = [event["logprobs"] for event in happened if event["type"] == "response.output_text.delta"]
+    assert told == [[TOLD[1]]]
+
+
 @pytest.mark.parametrize("odd", [5, "x", {"tokens": ["a"]}, {"content": [{"token": 5}]}, {"content": {}}])
 def test_what_a_vendor_tells_in_its_own_way_does_no_harm(odd):
     choice = {"message": {"content": "Hello"}, "logprobs": odd, "finish_reason": "stop"}

@@ -9,7 +9,7 @@ import msgspec
 
 from apps.domain.chat import Likely, StopReason, Thinking
 from apps.domain.errors import UpstreamBroken, UpstreamFailed, UpstreamOverloaded
-from apps.domain.events import Event, TextDelta
+from apps.domain.events import ArgumentsDelta, Event, TextDelta, ThinkingDelta
 from apps.domain.protocols.openai_chat import messages
 
 FINISH: dict[StopReason, str] = {
@@ -82,12 +82,15 @@ def read_likely(raw: Any) -> tuple[Likely, ...]:
 
 
 def weigh(happened: list[Event], likely: tuple[Likely, ...]) -> tuple[Likely, ...]:
-    """Hangs them on the delta of text that they came with, or returns them: it is not out yet."""
-    last = happened[-1] if happened else None
-    if not isinstance(last, TextDelta):
-        return likely
-    happened[-1] = TextDelta(last.index, last.text, last.logprobs + likely)
-    return ()
+    """Hangs them on the delta of text that they came with, or returns them: it is not out yet. Those of a thought or a
+    call are nobody's."""
+    match happened[-1] if happened else None:
+        case TextDelta(index=index, text=text, logprobs=before):
+            happened[-1] = TextDelta(index, text, before + likely)
+            return ()
+        case ThinkingDelta() | ArgumentsDelta():
+            return ()
+    return likely
 
 
 def text_of(content: Any) -> str:

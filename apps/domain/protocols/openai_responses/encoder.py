@@ -54,7 +54,7 @@ class _Item:
         self.kind = self.head = self.tail = b""
         self.pieces: list[str] = []
         self.signature = ""
-        self.likely: tuple[Likely, ...] = ()
+        self.likely: list[Likely] = []
 
     @property
     def text(self) -> str:
@@ -140,7 +140,7 @@ class Encoder:
         first = b"" if item.pieces else self._begin_words(item)
         if not likely:
             return first + self._delta(item, text)
-        item.likely += likely
+        item.likely.extend(likely)
         return first + self._delta(item, text, tail=b',"logprobs":' + _json(answer.logprobs(likely)))
 
     def _argue(self, text: str) -> bytes:
