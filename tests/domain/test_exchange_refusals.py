@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 
 import pytest
 
@@ -155,6 +156,15 @@ def told(client, upstream, message, param=None):
 )
 def test_a_field_is_called_what_the_caller_calls_it(client, upstream, message, param, heard, blamed):
     assert told(client, upstream, message, param) == (heard, blamed)
+
+
+@pytest.mark.parametrize("dialects", [("openai_chat", "anthropic_messages"), ("openai_responses", "openai_chat")])
+def test_a_place_as_long_as_an_error_can_be_is_told_at_once(dialects):
+    place = "messages" + ".a" * 300_000
+    began = time.monotonic()
+    _, blamed = told(*dialects, f"{place}: no", place if "openai_chat" in dialects[1] else None)
+    assert time.monotonic() - began < 2  # two seconds are three hundred times what it takes
+    assert blamed == ("messages" if dialects[0] == "openai_chat" else "input")
 
 
 def test_a_stream_that_fails_blames_the_callers_field_too():

@@ -16,6 +16,7 @@ from apps.domain import errors
 Words = Mapping[str, tuple[str, ...]]
 _PLACE = re.compile(r"\[\d+\]|\.\d+(?=\.|$)")  # in a list, as OpenAI tells it and as Anthropic does
 _HEAD = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_]+)*): ")  # how Anthropic's messages begin
+_LONGEST = 200  # characters of a place: what is deeper lies within a field that these tell
 _QUOTED = r"(?<=['\"`])%s(?=['\"`])|^%s(?=: )"
 
 
@@ -49,9 +50,9 @@ def retell(error: errors.GatewayError, *, of: Words, to: Words, given: Collectio
     place = error.param or (found.group(1) if found else None)
     if place is None:
         return
-    field = _field_at(place, of)
+    field = _field_at(place[:_LONGEST], of)
     name = told(field, to, given=given) if field else None
-    if name is not None:
+    if name is not None and len(place) <= _LONGEST:
         quoted = re.escape(place)
         error.message = re.sub(_QUOTED % (quoted, quoted), name, error.message)
         error.args = (error.message,)
