@@ -353,6 +353,7 @@ def test_a_late_system_message_is_folded():
 @pytest.mark.parametrize(
     ("client", "asked", "told"),
     [
+        (ANTHROPIC, None, None),
         (ANTHROPIC, "auto", None),
         (ANTHROPIC, "standard_only", "default"),
         (OPENAI, "auto", None),

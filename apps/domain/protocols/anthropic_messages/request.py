@@ -124,7 +124,7 @@ def _rest(call: ClientCall) -> dict[str, Any]:
     given = call.fields
     read = {name: validation.value(bytes(given[name]), at=name) for name in words.PLAIN if name in given}
     rest = {name: value for name, value in read.items() if value is not None}
-    if tier := bytes(given.get("service_tier", b"")):
+    if (tier := bytes(given.get("service_tier", b"null"))) != b"null":
         rest["service_tier"] = msgspec.Raw(words.TIERS.get(tier, tier))
     return rest
 
