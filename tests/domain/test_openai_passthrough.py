@@ -181,10 +181,11 @@ def test_the_first_event_commits_and_comments_do_not():
     assert seen.started
 
 
-def test_comments_without_end_are_no_answer():
+@pytest.mark.parametrize("nothing", [b": PROCESSING\n\n", b'\0"}\n\n', b'"delta":{"content":"x"}\n\n'])
+def test_comments_without_end_are_no_answer(nothing):
     seen = Seen()
     tap = DIALECT.tap(seen, call(stream=True), request_id="r", cut=bytes)
-    comments = b": PROCESSING\n\n" * 5000
+    comments = nothing[:-2] + b"x" * 70_000 + b"\n\n"
     for _ in range(sse.MAX_EVENT // len(comments) + 2):
         tap.feed(comments)
     assert isinstance(seen.error, errors.UpstreamBroken)
