@@ -68,10 +68,14 @@ def test_a_whole_answer_is_relayed_and_counted():
     assert seen.finished
 
 
-def test_an_answer_without_usage_is_measured():
+def test_of_an_answer_without_usage_what_was_said_is_measured_and_not_how_likely_it_was():
     relay = opened(stream=False)
-    relay.answer(answer("completed", message("x" * 100), usage=None))
-    assert 100 <= relay.seen.output_bytes < 200
+    other = {"token": "y", "logprob": -2.0, "bytes": [121]}
+    likely = [{"token": "x", "logprob": -0.5, "bytes": [120], "top_logprobs": [other] * 5}] * 100
+    told = [{"type": "output_text", "text": "x" * 100, "logprobs": likely}]
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E" * 40}
+    relay.answer(answer("completed", thought, message("", content=told), function_call('{"a":1}'), usage=None))
+    assert relay.seen.output_bytes == 40 + 100 + len('{"a":1}')
 
 
 def test_a_failure_under_status_200_is_raised():

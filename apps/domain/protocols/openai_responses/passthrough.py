@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from apps.domain import errors, signatures, sse
-from apps.domain.chat import StopReason
+from apps.domain.chat import StopReason, size
 from apps.domain.protocols import passthrough, refusal, splice
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_responses import error, names, response, usage
@@ -66,8 +66,9 @@ class Dialect:
         seen.response_id, seen.model = read.id, read.model
         _count(seen, read)
         if seen.usage is None:
-            blocks = [block for item in read.output or () for block in response.blocks_of(item)]
-            seen.output_bytes = len(msgspec.json.encode(blocks))
+            output = read.output or ()
+            sealed = sum(len(item.encrypted_content or "") for item in output)  # about as long as what was thought
+            seen.output_bytes = size(block for item in output for block in response.blocks_of(item)) + sealed
 
 
 class Tap:
