@@ -191,6 +191,12 @@ def test_comments_without_end_are_no_answer(nothing):
     assert isinstance(seen.error, errors.UpstreamBroken)
 
 
+def test_nothing_is_read_behind_an_end_that_came_first():
+    sent, seen = relay(DONE, TEXT, b"data: {\n\n")
+    assert sent == DONE + TEXT + b"data: {\n\n"
+    assert (seen.finished, seen.error, seen.response_id) == (True, None, None)
+
+
 def test_an_error_before_anything_is_said_can_be_tried_elsewhere():
     for first in (b'data: {"error":{"message":"busy","code":503}}\n\n', b"data: <html>\n\n", b"<html></html>", b""):
         sent, seen = relay(first)

@@ -121,7 +121,7 @@ class Tap:
         return error.stream_error(failure, request_id=self._request_id)
 
     def _watch(self, whole: bytes) -> bytes:
-        if self._seen.started and (self._is_plain(whole) or self._seen.finished):
+        if (self._seen.started and self._is_plain(whole)) or self._seen.finished:
             return whole
         if whole.isspace():
             return self._skip(whole)
