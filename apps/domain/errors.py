@@ -30,6 +30,7 @@
     └── GatewayFault               ours
         ├── Unsupported            501  no provider of the model can do it
         ├── NoDeployment           529  (503 to OpenAI clients) nothing can serve the model now
+        │   └── NoPrice            529  (503 to OpenAI clients) what could serve it has no price, and a budget applies
         ├── Unavailable            503  draining, or the ledger cannot be written
         └── InternalError          500
 
@@ -273,6 +274,11 @@ class Unsupported(GatewayFault):
 class NoDeployment(GatewayFault):
     kind = "overloaded"
     status = 529
+
+
+class NoPrice(NoDeployment):
+    code = "no_price"
+    should_retry = False
 
 
 class Unavailable(GatewayFault):

@@ -45,7 +45,7 @@ _turns = Turns()
 
 
 def candidates(ctx: RequestContext) -> list[plan.Try]:
-    """In the order to try them. Raises NoDeployment."""
+    """In the order to try them. Raises NoDeployment, and NoPrice where prices alone are missing."""
     model, principal, call = ctx.model, ctx.principal, ctx.call
     assert model is not None
     assert principal is not None
@@ -66,8 +66,14 @@ def candidates(ctx: RequestContext) -> list[plan.Try]:
         priced_only=bool(ctx.budgets) and ctx.wire.operation != "count",  # which costs nothing
     )
     if not candidates:
-        raise errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
+        raise _nobody(model, unpriced=bool(usable))
     return candidates
+
+
+def _nobody(model: Model, *, unpriced: bool) -> errors.NoDeployment:
+    if unpriced:  # whatever is usable is a candidate, but for its price
+        return errors.NoPrice(f"{model.name} has no price, and a budget applies to this call; set one in the admin")
+    return errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
 
 
 def _prefers(ctx: RequestContext) -> Callable[[Deployment], bool] | None:

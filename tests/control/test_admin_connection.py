@@ -180,7 +180,7 @@ def listed(desk: Desk, provider: Provider) -> str:
 def test_ticked_models_are_made_and_deployed(desk, near, kept):
     name = listed(desk, near)
     response = desk.client.post(desk.url(ADOPT, near.pk), {"models": [name, "on-no-list"]}, follow=True)
-    assert "Models added: 1. Without a price: 1." in response.content.decode()
+    assert "Models added: 1. Without a price: 1; while a budget applies" in response.content.decode()
     assert "Not on the list any more: 1." in response.content.decode()
     deployment = Deployment.objects.get()
     assert (deployment.upstream_model, deployment.model.name, deployment.provider) == (name, name, near)

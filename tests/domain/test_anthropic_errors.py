@@ -46,6 +46,7 @@ def envelope(type_="invalid_request_error", message="why"):
         (errors.UpstreamTimeout("m"), 504, "timeout_error"),
         (errors.UpstreamBroken("m"), 502, "api_error"),
         (errors.NoDeployment("m"), 529, "overloaded_error"),
+        (errors.NoPrice("m"), 529, "overloaded_error"),
         (errors.Unavailable("m"), 529, "overloaded_error"),
         (errors.InternalError("m"), 500, "api_error"),
     ],

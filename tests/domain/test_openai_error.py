@@ -54,6 +54,7 @@ def read(status: int, body: bytes | dict = b"", **headers: str) -> errors.Upstre
         (errors.UpstreamTimeout("x"), 504, "server_error", "timeout"),
         (errors.UpstreamBroken("x"), 502, "server_error", None),
         (errors.NoDeployment("x"), 503, "server_error", "overloaded"),
+        (errors.NoPrice("x"), 503, "server_error", "no_price"),
         (errors.Unavailable("x"), 503, "server_error", "overloaded"),
         (errors.InternalError("x"), 500, "server_error", None),
     ],

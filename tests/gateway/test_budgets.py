@@ -8,12 +8,13 @@ from datetime import date
 import pytest
 from django.db import DatabaseError
 
+from apps.catalog import services as catalog
 from apps.gateway.attempt import Accounts
 from apps.quotas import leases, windows
 from apps.quotas.models import BudgetWindow
 from apps.tenants import services as tenants
 from apps.usage.models import Entry
-from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, frames, openai_error
+from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, frames, openai_error, told
 from tests.gateway.sockets import call
 from tests.servers import until
 
@@ -37,6 +38,22 @@ def test_a_stream_that_outgrows_its_reservation_is_covered_by_what_the_budget_ha
     assert entry.out_total > 1_000
     assert entry.cost_nano <= entry.reserved_nano < 2 * entry.cost_nano
     assert (window(budget).settled, window(budget).overrun, entry.overrun_nano) == (entry.cost_nano, 0, 0)
+
+
+@pytest.mark.parametrize(("path", "status"), [(ANTHROPIC, 529), (OPENAI, 503)], ids=["anthropic", "openai"])
+def test_a_model_without_a_price_serves_but_where_a_budget_applies(gateway, world, path, status):
+    priced = world.deploy("claude-free", upstream="claude-free")
+    model = world.model("claude-unpriced")
+    catalog.create_deployment(
+        actor=world.alice, model=model, provider=priced.provider, upstream_model="claude-free", priority=0
+    )
+    gateway.refresh()
+    assert ask(gateway, path, model="claude-unpriced").status_code == 200
+    world.budget(key=world.key_row, amount=10**9)
+    gateway.refresh()
+    refused = ask(gateway, path, model="claude-unpriced")
+    assert "claude-unpriced has no price, and a budget applies" in told(path, refused, status)
+    assert refused.headers["x-should-retry"] == "false"
 
 
 def test_an_overdraft_covers_a_stream_that_outgrows_its_reservation(gateway, world):

@@ -19,6 +19,7 @@ from apps.catalog.vault import SecretUnreadable
 
 TITLES = {"list": "List of models", "call": "A call", "stream": "A stream"}
 _MOST_SHOWN = 500
+_UNPRICED = " Without a price: {}; while a budget applies to a call, such a model is not used."
 _UNREADABLE = "The credential does not open any more: set its secret anew."
 _NO_MODEL = "Name a model to call."
 _NO_STREAM = "Embeddings come whole: there is nothing to try."
@@ -162,9 +163,7 @@ class Connection:
             messages.error(request, " ".join(error.messages))
             return
         unpriced = sum(1 for deployment in made if not deployment.prices.exists())
-        messages.success(
-            request, f"Models added: {len(made)}." + (f" Without a price: {unpriced}." if unpriced else "")
-        )
+        messages.success(request, f"Models added: {len(made)}." + (_UNPRICED.format(unpriced) if unpriced else ""))
         if lost := len(ticked) - len(models):
             messages.warning(request, f"Not on the list any more: {lost}.")
 

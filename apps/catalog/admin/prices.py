@@ -85,7 +85,7 @@ class PriceAdmin(Priced, AuditedAdmin):
     search_help_text = "Part of the model's name"
     autocomplete_fields = ["deployment"]
     actions_detail = ["correct"]
-    nothing_yet = "Without a price, calls are counted in tokens only and budgets do not move."
+    nothing_yet = "Without a price, calls are counted in tokens only, and none to which a budget applies is made."
     fieldsets = [
         (None, {"fields": ["deployment", "effective_from", "is_correction"]}),
         (
