@@ -207,3 +207,20 @@ def test_what_routing_needs_is_read_once():
     read = call(n=3, safety_identifier="alice", user="old")
     assert (read.protocol, read.model, read.choices, read.user) == ("openai_chat", "gpt-test", 3, "alice")
     assert call(user="old").user == "old"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [
+        ({"logprobs": "yes"}, "logprobs", "invalid_type"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
+        ({"logprobs": True, "top_logprobs": -1}, "top_logprobs", "integer_below_min_value"),
+        ({"logprobs": True, "top_logprobs": "2"}, "top_logprobs", "invalid_type"),
+        ({"top_logprobs": 2}, "top_logprobs", None),
+    ],
+)
+def test_what_openai_would_not_tell_the_likelihood_of_is_refused_whoever_answers(fields, param, code):
+    asked = call(**fields)  # read as it is: other vendors of the dialect take more
+    with pytest.raises(errors.InvalidRequest) as caught:
+        CLIENT.to_chat(asked)
+    assert (caught.value.param, caught.value.code) == (param, code)

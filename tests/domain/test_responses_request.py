@@ -233,6 +233,8 @@ def test_a_bad_field_is_named_at_once(fields, param, code):
         ({"text": {"format": {"type": "xml"}}}, "text.format.type", "invalid_value"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema", "missing_required_parameter"),
         ({"reasoning": {"effort": "heroic"}}, "reasoning.effort", "invalid_value"),
+        ({"top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
+        ({"top_logprobs": "2"}, "top_logprobs", "invalid_type"),
         ({"input": None, "prompt": {"id": "pmpt_1"}}, "prompt", "unsupported_parameter"),
     ],
 )  # fmt: skip

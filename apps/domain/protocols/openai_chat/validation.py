@@ -100,6 +100,19 @@ def check_ranges(body: Any) -> None:
             raise InvalidRequest(message, param=name, code=code)
 
 
+def check_logprobs(*, logprobs: Any, top_logprobs: Any) -> None:
+    """Raises InvalidRequest for what no model of OpenAI's would take."""
+    if top_logprobs is None and isinstance(logprobs, bool | None):
+        return
+    try:
+        likely = msgspec.convert({"logprobs": logprobs, "top_logprobs": top_logprobs}, wire.Likely)
+    except msgspec.ValidationError as error:
+        raise explained(error) from error
+    if likely.top_logprobs is not None and not likely.logprobs:
+        message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
+        raise InvalidRequest(message, param="top_logprobs")
+
+
 def check_choice(name: str | None, offered: Iterable[str], *, param: str) -> None:
     """Raises InvalidRequest for the choice of a tool that is not offered."""
     if name is not None and name not in offered:

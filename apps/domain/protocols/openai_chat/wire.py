@@ -12,6 +12,7 @@ import msgspec
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Choices = Annotated[int, msgspec.Meta(ge=1, le=128)]
+Likeliest = Annotated[int, msgspec.Meta(ge=0, le=20)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 
@@ -128,6 +129,13 @@ class StreamOptions(msgspec.Struct, gc=False):
     include_usage: bool | None = None
 
 
+class Likely(msgspec.Struct, gc=False):
+    """As OpenAI takes it."""
+
+    logprobs: bool | None = None
+    top_logprobs: Likeliest | None = None
+
+
 class Body(msgspec.Struct):
     model: Name
     messages: Annotated[list[Message], msgspec.Meta(min_length=1)]
@@ -142,6 +150,8 @@ class Body(msgspec.Struct):
     seed: int | None = None
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
+    logprobs: Any = None  # vendors of this dialect differ in it: see Likely
+    top_logprobs: Any = None
     tools: list[Tool] | None = None
     tool_choice: str | ToolChoice | None = None
     parallel_tool_calls: bool | None = None

@@ -51,6 +51,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
     if body.prompt is not None:
         raise validation.unsupported("prompt", reason="a stored prompt lies at OpenAI; send its text as 'input'.")
     validation.check_ranges(body)
+    validation.check_logprobs(logprobs=True, top_logprobs=body.top_logprobs)
     table = tools.Table(body)
     system, turns = items.read(body, table)
     offered = tools.read(body, table)

@@ -9,6 +9,7 @@ import msgspec
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat.validation import (
+    check_logprobs,
     check_ranges,
     explained,
     missing,
@@ -25,6 +26,7 @@ from apps.domain.protocols.openai_responses import wire
 __all__ = [
     "above_cap",
     "body",
+    "check_logprobs",
     "check_ranges",
     "convert",
     "missing",

@@ -113,6 +113,7 @@ class Body(msgspec.Struct):
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
     include: list[str] | None = None
+    top_logprobs: Any = None
     metadata: dict[str, str] | None = None
     user: str | None = None
     safety_identifier: str | None = None
