@@ -76,27 +76,27 @@ async def _ask(outbound: Outbound, asked: Asked, model: str, stream: bool, secon
         if answer.status != 200:
             told = asked.words(await answer.read(_LIMIT))
             raise _Failed(f"The provider answered with status {answer.status}.", status=answer.status, words=told)
-        return await (_stream(exchange, answer) if stream else _whole(exchange, answer))
+        return await (_stream if stream else _whole)(exchange, answer, model=model)
     finally:
         await answer.close()
 
 
-async def _whole(exchange: Exchange, answer: Answer) -> str:
+async def _whole(exchange: Exchange, answer: Answer, *, model: str) -> str:
     try:
         exchange.answer(await answer.read(_LIMIT))
     except errors.UpstreamError as error:
         raise _Failed("What the provider answered is not an answer.", status=200, words=error.message) from error
-    return f"{exchange.seen.model or 'The model'} answers."
+    return f"{exchange.seen.model or model} answers."
 
 
-async def _stream(exchange: Exchange, answer: Answer) -> str:
+async def _stream(exchange: Exchange, answer: Answer, *, model: str) -> str:
     """To its end: a stream that only begins well is no good."""
     while chunk := await answer.chunk():
         exchange.feed(chunk)
     exchange.close()
     if (error := exchange.seen.error) is not None:
         raise _Failed("The stream failed.", status=200, words=error.message)
-    return f"{exchange.seen.model or 'The model'} streams to the end."
+    return f"{exchange.seen.model or model} streams to the end."
 
 
 def _exchange(asked: Asked, *, model: str, stream: bool) -> Exchange:

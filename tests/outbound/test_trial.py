@@ -51,7 +51,8 @@ def test_a_model_that_answers_is_well(simulator: Simulator, protocol: str, strea
     model, cap = MODELS[protocol]
     result = ask(simulator.base_url, model=model, protocol=protocol, stream=stream)
     assert (result.ok, result.status, result.words) == (True, 200, ""), result
-    assert ("streams to the end" if stream else "answers") in result.message
+    named, _, told = result.message.partition(" ")
+    assert (named in model, told) == (True, "streams to the end." if stream else "answers."), result
     asked_for = simulator.calls()[-1]["body"][cap]
     least = {"inferenceConfig": {"maxTokens": 1}, "max_output_tokens": 16}
     if cap == "options":
