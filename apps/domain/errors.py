@@ -39,6 +39,7 @@ How an error looks in a dialect is `protocols/<name>/error.py`'s business.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 Headers = tuple[tuple[str, str], ...]
@@ -102,9 +103,10 @@ class TakesNoURL(Unfit):
 
 
 class Unfetched(InvalidRequest):
-    """`refused`, unless somebody fetches what lies at `urls`: with that the upstream can be asked."""
+    """`refused`, unless somebody fetches what lies at `urls`: with that the upstream can be asked. By URL: how often
+    it is given, and goes as bytes."""
 
-    def __init__(self, refused: InvalidRequest, *, urls: tuple[str, ...]) -> None:
+    def __init__(self, refused: InvalidRequest, *, urls: Mapping[str, int]) -> None:
         super().__init__(refused.message, param=refused.param, code=refused.code)
         self.urls = urls
 

@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
 async def fetched(ctx: RequestContext, target: Target, lacking: Unfetched) -> Target:
     """The target, with what it lacks. Raises `lacking` where URLs are not fetched, and InvalidRequest where one gives
-    nothing. All of a call's may be as large as they could have been in its body, in base64."""
+    nothing. All of a call's may be as large as they could have been in its body, in base64, each as often as it is
+    given."""
     call = ctx.call
     assert call is not None
     if not settings.WEIR_FETCH_URLS:
         raise lacking
+    room = (settings.WEIR_MAX_BODY_BYTES - len(call.body)) * 3 // 4
     if urls := [url for url in lacking.urls if url not in ctx.fetched]:
-        room = (settings.WEIR_MAX_BODY_BYTES - len(call.body)) * 3 // 4
         try:
             found = await download.download(urls, most_bytes=room, networks=settings.WEIR_FETCH_NETWORKS)
         except download.NotDownloaded as failure:
             raise exchanges.undownloaded(call, url=failure.url, reason=failure.reason) from None
         ctx.fetched = {**ctx.fetched, **found}
+    sizes = {url: len(ctx.fetched[url].data) * times for url, times in lacking.urls.items()}
+    if sum(sizes.values()) > room:
+        raise exchanges.undownloaded(call, url=max(sizes, key=sizes.__getitem__), reason="large")
     return msgspec.structs.replace(target, fetched=ctx.fetched)

@@ -53,10 +53,10 @@ def target(protocol: str) -> Target:
     return Target(protocol=protocol, model=MODELS[protocol], max_output_tokens=100)
 
 
-def lacks(call: ClientCall, protocol: str) -> tuple[str, ...]:
+def lacks(call: ClientCall, protocol: str) -> dict[str, int]:
     with pytest.raises(errors.Unfetched) as lacking:
         exchange.open(call, target(protocol))
-    return lacking.value.urls
+    return dict(lacking.value.urls)
 
 
 def sent(call: ClientCall, protocol: str, found: dict[str, Fetched] = FOUND) -> bytes:
@@ -64,12 +64,12 @@ def sent(call: ClientCall, protocol: str, found: dict[str, Fetched] = FOUND) -> 
 
 
 @pytest.mark.parametrize("protocol", ["bedrock_converse", "bedrock_invoke", "ollama_chat"])
-def test_who_fetches_nothing_lacks_each_url_once(protocol):
-    assert lacks(anthropic(document(), image(), image()), protocol) == (PAGES, PICTURE)
+def test_who_fetches_nothing_lacks_each_url_as_often_as_it_is_given(protocol):
+    assert list(lacks(anthropic(document(), image(), image()), protocol).items()) == [(PAGES, 2), (PICTURE, 4)]
 
 
 def test_of_openais_chat_only_documents_are_lacking():
-    assert lacks(anthropic(image(), document()), "openai_chat") == (PAGES,)
+    assert lacks(anthropic(image(), document()), "openai_chat") == {PAGES: 2}
 
 
 @pytest.mark.parametrize("protocol", ["anthropic_messages", "openai_responses"])
@@ -99,7 +99,7 @@ def test_what_is_relayed_to_bedrock_changes_nowhere_else():
     after = b', "title":"T","cache_control":{"type":"ephemeral"}} ]}, {"role":"user","content":"\\/"} ]'
     body = b'{"max_tokens":9,"model":"m","messages":%b{"type":"document" ,"source": %b%b}'
     call = registry.CLIENTS["anthropic_messages"].read_request(body % (before, source, after))
-    assert lacks(call, "bedrock_invoke") == (PAGES,)
+    assert lacks(call, "bedrock_invoke") == {PAGES: 1}
     data = base64.b64encode(PDF)
     placed = b'{"type":"base64","media_type":"application/pdf","data":"%b"}' % data
     messages = before + b'{"type":"document" ,"source": ' + placed + after
@@ -108,7 +108,7 @@ def test_what_is_relayed_to_bedrock_changes_nowhere_else():
 
 def test_a_picture_in_a_document_that_is_made_of_blocks_is_found_too():
     made = {"type": "document", "source": {"type": "content", "content": [image()]}}
-    assert lacks(anthropic(made), "bedrock_invoke") == (PICTURE,)
+    assert lacks(anthropic(made), "bedrock_invoke") == {PICTURE: 2}
     assert sent(anthropic(made), "bedrock_invoke").count(base64.b64encode(PNG)) == 2
 
 

@@ -23,7 +23,13 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 RESPONSES, COUNT = "/v1/responses", "/v1/messages/count_tokens"
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
-FILES = {"/a.png": PNG, "/b.pdf": b"%PDF-1.4 pages", "/c.txt": "Grüße".encode(), "/page": b"<html>secret</html>"}
+FILES = {
+    "/a.png": PNG,
+    "/big.png": PNG + bytes(2500),
+    "/b.pdf": b"%PDF-1.4 pages",
+    "/c.txt": "Grüße".encode(),
+    "/page": b"<html>secret</html>",
+}
 MODELS = {
     "titan-claude": "us.anthropic.claude-sonnet-4-6-v1:0",
     "nova-test": "amazon.nova-pro-v1:0",
@@ -186,6 +192,18 @@ def test_all_together_may_be_as_large_as_in_the_body(gateway, pictures, deployed
     settings.WEIR_MAX_BODY_BYTES = 200  # of what is fetched; the gateway's own bound was read before
     refused = ask(gateway, OPENAI, model="nova-test", change=change)
     assert openai_error(refused, 400)["code"] == "invalid_image"
+
+
+@pytest.mark.parametrize("path", CLIENTS)
+@pytest.mark.parametrize("model", ["titan-claude", "nova-test"])
+def test_one_that_is_given_often_counts_as_often(gateway, simulator, pictures, deployed, settings, path, model):
+    settings.WEIR_MAX_BODY_BYTES = 10_000
+    often, seldom = (asking(path, *[image(path, f"{pictures.url}/big.png")] * times) for times in (3, 2))
+    before = len(simulator.calls())
+    told = refusal(path, ask(gateway, path, model=model, change=often))
+    assert ("too large" if path == ANTHROPIC else "exceeds the limit") in told
+    assert len(simulator.calls()) == before
+    assert ask(gateway, path, model=model, change=seldom).status_code == 200
 
 
 @pytest.mark.parametrize("key", [None, "sk-weir-unknown"])

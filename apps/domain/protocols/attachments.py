@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
@@ -43,10 +44,10 @@ class Unusable(Exception):
         self.kind: Kind = kind
 
 
-def urls(asked: chat.ChatRequest, *, besides: frozenset[str]) -> tuple[str, ...]:
-    """Each once, in their order; not of the kinds that the upstream fetches itself."""
+def urls(asked: chat.ChatRequest, *, besides: frozenset[str]) -> Counter[str]:
+    """In their order, with how often each is given; not of the kinds that the upstream fetches itself."""
     blocks = (block for message in asked.messages for block in _within(message.content))
-    return tuple(dict.fromkeys(block.source.value for block in blocks if _is_wanted(block, besides=besides)))
+    return Counter(block.source.value for block in blocks if _is_wanted(block, besides=besides))
 
 
 def placed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 
@@ -18,6 +19,7 @@ _SOURCE = b'"source"'  # sooner looked for than what is shorter
 _URL = b'"url"'
 _KINDS: dict[bytes, Kind] = {b'"image"': "image", b'"document"': "document"}
 _text = msgspec.json.Decoder(str)
+_Lacking = list[tuple[str, Kind]]
 
 
 def placed(messages: bytes, call: ClientCall, fetched: Mapping[str, chat.Fetched]) -> bytes:
@@ -27,18 +29,18 @@ def placed(messages: bytes, call: ClientCall, fetched: Mapping[str, chat.Fetched
     """
     if _SOURCE not in messages or _URL not in messages or not messages.startswith(b"["):
         return messages
-    lacking: dict[str, Kind] = {}
+    lacking: _Lacking = []
     try:
         found = splice.edit_items(messages, partial(_holder, "content", fetched, lacking))
     except attachments.Unusable as unusable:
         raise validation.undownloaded(call, url=unusable.url, reason=unusable.kind) from None
     if lacking:
-        unfit = TakesNoURL("images" if "image" in lacking.values() else "documents")
-        raise Unfetched(validation.unfit("messages", unfit.reason), urls=tuple(lacking))
+        unfit = TakesNoURL("images" if any(kind == "image" for _, kind in lacking) else "documents")
+        raise Unfetched(validation.unfit("messages", unfit.reason), urls=Counter(url for url, _ in lacking))
     return found
 
 
-def _holder(name: str, fetched: Mapping[str, chat.Fetched], lacking: dict[str, Kind], holder: bytes) -> bytes:
+def _holder(name: str, fetched: Mapping[str, chat.Fetched], lacking: _Lacking, holder: bytes) -> bytes:
     """An object whose member `name` may be a list of blocks."""
     if _URL not in holder or not holder.startswith(b"{"):
         return holder
@@ -50,7 +52,7 @@ def _holder(name: str, fetched: Mapping[str, chat.Fetched], lacking: dict[str, K
     return holder if new == content else members.edit({name: new})
 
 
-def _block(fetched: Mapping[str, chat.Fetched], lacking: dict[str, Kind], block: bytes) -> bytes:
+def _block(fetched: Mapping[str, chat.Fetched], lacking: _Lacking, block: bytes) -> bytes:
     if _URL not in block or not block.startswith(b"{"):
         return block
     members = splice.read(block)
@@ -62,7 +64,7 @@ def _block(fetched: Mapping[str, chat.Fetched], lacking: dict[str, Kind], block:
     return block if new == given else members.edit({"source": new})
 
 
-def _source(kind: Kind, fetched: Mapping[str, chat.Fetched], lacking: dict[str, Kind], given: bytes) -> bytes:
+def _source(kind: Kind, fetched: Mapping[str, chat.Fetched], lacking: _Lacking, given: bytes) -> bytes:
     if not given.startswith(b"{"):
         return given
     members = splice.read(given)
@@ -71,6 +73,6 @@ def _source(kind: Kind, fetched: Mapping[str, chat.Fetched], lacking: dict[str, 
     raw = members.raw("url") or b""
     url = _text.decode(raw) if raw.startswith(b'"') else ""
     if url not in fetched:
-        lacking.setdefault(url, kind)
+        lacking.append((url, kind))
         return given
     return msgspec.json.encode(blocks.write_source(attachments.source(fetched[url], url=url, kind=kind)))
