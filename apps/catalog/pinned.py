@@ -57,12 +57,14 @@ class PinnedEndpoint(models.Model):
             raise ValidationError({"address": "Only a port is listened on."})
         if own := sorted(_own_hosts().intersection(self.hosts)):
             raise ValidationError({"hosts": f"“{own[0]}” is the installation's own: its admin would be gone."})
-        others = PinnedEndpoint.objects.exclude(pk=self.pk).values_list("hosts", "former_names")
-        taken = {host for hosts, _ in others for host in hosts}
+        others = PinnedEndpoint.objects.exclude(pk=self.pk).values_list("hosts", "name", "former_names")
+        taken = {host for hosts, _, _ in others for host in hosts}
         if clash := sorted(taken.intersection(self.hosts)):
             raise ValidationError({"hosts": f"“{clash[0]}” is another endpoint's."})
-        if any(self.name in names for _, names in others):
-            raise ValidationError({"name": "Another endpoint had this name, and keys may be confined to it."})
+        for _, now, names in others:
+            if self.name in names:
+                told = f"“{now}” had this name, and keys may be confined to it: choose another."
+                raise ValidationError({"name": told})
 
 
 def _own_hosts() -> set[str]:

@@ -145,6 +145,15 @@ def test_a_name_once_used_stays_the_endpoints(sonnet, model):
         services.update_endpoint(sonnet, actor=None, former_names=[])
 
 
+def test_the_page_of_a_renamed_endpoint_shows_its_former_names_which_are_told_to_who_wants_one(sonnet, model, desk):
+    assert "Former names" not in desk.text("catalog_pinnedendpoint_change", sonnet.pk)
+    services.update_endpoint(sonnet, actor=None, name="opus")
+    page = desk.text("catalog_pinnedendpoint_change", sonnet.pk)
+    assert page.index("Former names") < page.index(">sonnet<")
+    with pytest.raises(ValidationError, match="“opus” had this name"):
+        factories.endpoint(model, "sonnet")
+
+
 def test_a_key_page_calls_a_renamed_endpoint_as_it_is_called_now(sonnet, desk):
     key = factories.key(endpoints=["e/sonnet", "messages"]).key
     response = desk.send("catalog_pinnedendpoint_change", sonnet.pk, name="opus")

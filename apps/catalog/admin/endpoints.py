@@ -63,16 +63,24 @@ class PinnedEndpointAdmin(Switched):
     search_help_text = "Beginning of the name"
     autocomplete_fields = ["model"]
     actions_detail = ["clients"]
-    readonly_fields = ["listening"]
+    readonly_fields = ["listening", "former"]
     nothing_yet = "A pinned endpoint answers with one model, whatever its callers ask for."
     about = (None, {"fields": ["name", "model", "is_enabled"]})
+    renamed = (None, {"fields": ["name", "former", "model", "is_enabled"]})
     reached = ("Reached by", {"fields": ["hosts", "port", "address"]})
     callers = ("Who may call", {"fields": ["networks", "cors_origins"]})
     add_fieldsets = [about, reached, callers]
     fieldsets = [about, ("Reached by", {"fields": ["hosts", "port", "listening", "address"]}), callers]
+    renamed_fieldsets = [renamed, *fieldsets[1:]]
 
     def get_fieldsets(self, request: HttpRequest, obj: PinnedEndpoint | None = None) -> Any:
-        return self.fieldsets if obj is not None else self.add_fieldsets
+        if obj is None:
+            return self.add_fieldsets
+        return self.renamed_fieldsets if obj.former_names else self.fieldsets
+
+    @display(description="Former names")
+    def former(self, endpoint: PinnedEndpoint) -> str:
+        return cells.words(endpoint.former_names)
 
     @display(description="Host names")
     def shown_hosts(self, endpoint: PinnedEndpoint) -> str:
