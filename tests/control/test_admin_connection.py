@@ -104,7 +104,10 @@ def test_nobody_there_is_an_answer_too(desk, near, kept):
 
 def test_a_model_must_be_named_before_it_is_called(desk, near, kept, simulator):
     before = len(simulator.calls())
-    assert "Name a model" in step(desk, near, "call").json()["row"]
+    told = step(desk, near, "call").json()
+    assert "Name a model" in told["row"]
+    assert "not yet" in told["row"]
+    assert told["ok"] is None
     assert len(simulator.calls()) == before
     assert trials() == []
 

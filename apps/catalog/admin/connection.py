@@ -26,7 +26,7 @@ _NO_STREAM = "Embeddings come whole: there is nothing to try."
 
 
 class Row(NamedTuple):
-    """A step and what came of it; `ok` None: nothing yet."""
+    """A step and what came of it; `ok` None: it was not made."""
 
     step: str
     ok: bool | None = None
@@ -68,7 +68,7 @@ class Test:
 
     def _try(self, step: str) -> Row:
         if not self.model or not self.model.isprintable():
-            return Row(step, ok=False, message=_NO_MODEL)
+            return Row(step, message=_NO_MODEL)
         if step == "stream" and connection.gives_embeddings(self.provider, model=self.model):
             return Row(step, ok=True, message=_NO_STREAM)
         tried = connection.try_model(
