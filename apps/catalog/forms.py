@@ -51,7 +51,10 @@ class CredentialForm(Lasting, forms.ModelForm):
 class ModelForm(forms.ModelForm):
     aliases = WordsField(none=[], help_text="Other names that callers may use, with commas between them.")
     capabilities = SeveralField(
-        none=[], choices=CAPABILITIES, help_text="None ticked: what is known of a model of this name."
+        none=[],
+        choices=CAPABILITIES,
+        help_text="None ticked: what is known of a model of this name. Something ticked, and nothing of thinking: at "
+        "Ollama it is never asked to think.",
     )
 
     class Meta:
