@@ -66,7 +66,7 @@ def prompt_bytes(body: bytes) -> int:
     """What of a request's body counts as prompt: all of it, but an image as what it may cost at most.
 
     Only where the dialects have images are they looked for: text that looks like one is text to a model too. A document
-    counts by its bytes; one that is only named cannot be weighed.
+    counts by its bytes; one that is only named cannot be weighed before somebody has fetched it.
     """
     if b'"image' not in body and b"\\u006" not in body:  # which begins each of its letters
         return len(body)

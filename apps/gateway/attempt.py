@@ -182,6 +182,11 @@ class Attempt:
         """Raises BudgetExhausted, and Unavailable."""
         return self._money.take()
 
+    def reserve_anew(self) -> Awaitable[None]:
+        """As `reserve`, when it has turned out before it was sent that the prompt weighs more."""
+        self._money.give_back()
+        return self._money.take()
+
     async def intend(self) -> None:
         """Journals that the upstream is about to be called. Raises Unavailable when that cannot be written down."""
         first_byte_gate = self._accounts.gate

@@ -103,7 +103,11 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     try:
         exchange = _open(ctx, target, attempt)
     except errors.Unfetched as lacking:
-        exchange = _open(ctx, await fetch.fetched(ctx, target, lacking), attempt)
+        weighed = ctx.prompt_bytes
+        target = await fetch.fetched(ctx, target, lacking)
+        if ctx.prompt_bytes > weighed:
+            await attempt.reserve_anew()
+        exchange = _open(ctx, target, attempt)
         attempt.note(f"fetched: {len(lacking.urls)} by URL")
     exchange.seen.on_signed = partial(signatures.remember, way.family)
     attempt.protocol = way.target.protocol

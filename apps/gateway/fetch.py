@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from django.conf import settings
 
+from apps.domain.protocols import attachments
 from apps.domain.protocols import exchange as exchanges
 from apps.outbound import download
 
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 async def fetched(ctx: RequestContext, target: Target, lacking: Unfetched) -> Target:
-    """The target, with what it lacks. Raises `lacking` where URLs are not fetched, and InvalidRequest where one gives
-    nothing. All of a call's may be as large as they could have been in its body, in base64, each as often as it is
-    given."""
+    """The target, with what it lacks, which weighs as prompt from now on. Raises `lacking` where URLs are not fetched,
+    and InvalidRequest where one gives nothing. All of a call's may be as large as they could have been in its body, in
+    base64, each as often as it is given."""
     call = ctx.call
     assert call is not None
     if not settings.WEIR_FETCH_URLS:
@@ -31,6 +32,7 @@ async def fetched(ctx: RequestContext, target: Target, lacking: Unfetched) -> Ta
         except download.NotDownloaded as failure:
             raise exchanges.undownloaded(call, url=failure.url, reason=failure.reason) from None
         ctx.fetched = {**ctx.fetched, **found}
+        ctx.prompt_bytes += sum(attachments.prompt_bytes(found[url]) * lacking.urls[url] for url in urls)
     sizes = {url: len(ctx.fetched[url].data) * times for url, times in lacking.urls.items()}
     if sum(sizes.values()) > room:
         raise exchanges.undownloaded(call, url=max(sizes, key=sizes.__getitem__), reason="large")

@@ -93,6 +93,18 @@ def test_openais_chat_gets_the_picture_by_url_and_the_document_in_bytes():
     assert body.count(PICTURE.encode()) == 2
 
 
+@pytest.mark.parametrize(
+    ("found", "weight"),
+    [
+        (Fetched(PNG), 0),  # its URL has been weighed as one
+        (Fetched(PDF), len(base64.b64encode(PDF))),
+        (Fetched(b"pages of text", "text/plain"), len(b"pages of text")),
+    ],
+)
+def test_a_document_weighs_as_in_a_body(found, weight):
+    assert attachments.prompt_bytes(found) == weight
+
+
 def test_what_is_relayed_to_bedrock_changes_nowhere_else():
     before = b'[ {"role":"user", "content":[{"text":"\\u00e9 \\"url\\"","type":"text"},\n '
     source = b'{ "type" : "url","url":"https:\\/\\/example.com/b.pdf" }'

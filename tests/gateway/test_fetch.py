@@ -29,6 +29,7 @@ FILES = {
     "/b.pdf": b"%PDF-1.4 pages",
     "/c.txt": "Grüße".encode(),
     "/page": b"<html>secret</html>",
+    "/long.txt": b"word " * 20_000,
 }
 MODELS = {
     "titan-claude": "us.anthropic.claude-sonnet-4-6-v1:0",
@@ -220,6 +221,20 @@ def test_nobody_whose_budget_is_spent_has_anything_fetched(gateway, world, pictu
     change = asking(OPENAI, image(OPENAI, f"{pictures.url}/a.png"))
     assert ask(gateway, OPENAI, model="nova-test", change=change).status_code == 429
     assert pictures.asked == []
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_documents_length_is_reserved_before_it_is_sent(gateway, world, simulator, pictures, deployed, model):
+    world.budget(key=world.key_row, amount=50_000_000)
+    gateway.refresh()
+    before = len(simulator.calls())
+    long, short = (asking(ANTHROPIC, document(ANTHROPIC, pictures.url + name)) for name in ("/long.txt", "/c.txt"))
+    assert ask(gateway, ANTHROPIC, model=model, change=long).status_code == 429
+    assert len(simulator.calls()) == before
+    for _ in range(3):  # nothing of the refused one is held still
+        assert ask(gateway, ANTHROPIC, model=model, change=short).status_code == 200
+    gateway.settle()
+    assert [row.status for row in Entry.objects.all()] == ["ok"] * 3
 
 
 @pytest.mark.parametrize("policy", ["cancel", "drain"])

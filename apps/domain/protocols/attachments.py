@@ -73,6 +73,15 @@ def source(found: chat.Fetched, *, url: str, kind: Kind) -> chat.Source:
     return chat.Source("text", text, "text/plain")
 
 
+def prompt_bytes(found: chat.Fetched) -> int:
+    """What it weighs as prompt, as in a body: a file in base64, a text as it is. A picture is weighed by its URL."""
+    media_type = _by_magic(found.data) or _as_told(found.content_type)
+    if media_type in _IMAGES:
+        return 0
+    size = len(found.data)
+    return -(-size // 3) * 4 if media_type else size
+
+
 def place(body: bytes, url: str) -> tuple[str | int, ...]:
     """Where in a request's body the URL is given first; () where it is not found."""
     return _place(msgspec.json.decode(body), url, at=()) or ()
