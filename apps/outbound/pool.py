@@ -7,13 +7,14 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
 import certifi
 import httpx2
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
 from apps.domain.snapshot import Timeouts
@@ -143,6 +144,7 @@ class GuardedConnector(aiohttp.TCPConnector):
             socket_factory=self._make_socket,
             **lifetime,
         )
+        self._factory = partial(_Connection, loop=self._loop)
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  # aiohttp's
         made_connection.set(True)
@@ -153,6 +155,16 @@ class GuardedConnector(aiohttp.TCPConnector):
         family, kind, protocol, _, address = info
         self._guard.check_address(str(address[0]), encrypted=_encrypted.get())
         return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class _Connection(ResponseHandler):
+    """Who waits for more of a body that turns out to be framed wrong learns of it: aiohttp's own tells nobody."""
+
+    def set_exception(self, exc: Any, *cause: Any) -> None:
+        body = self._payload
+        super().set_exception(exc, *cause)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(exc, *cause)
 
 
 class GuardedResolver(AbstractResolver):

@@ -206,6 +206,23 @@ async def test_a_stream_whose_framing_is_wrong_is_not_called_a_lost_connection(o
             await fetch(post(outbound, upstream))
 
 
+async def test_who_waits_for_more_learns_at_once_that_its_framing_is_wrong(outbound: Outbound) -> None:
+    is_waited_for = asyncio.Event()
+
+    async def script(visit: Visit) -> None:
+        await visit.send(STREAM_HEAD + chunk(b"first"))
+        await is_waited_for.wait()
+        await visit.send(b"zzz\r\n")
+
+    async with listening(script) as upstream:
+        answer = await post(outbound, upstream)
+        assert await answer.chunk() == b"first"
+        asyncio.get_running_loop().call_soon(is_waited_for.set)
+        with pytest.raises(errors.UpstreamBroken, match="not valid HTTP"):
+            await answer.chunk()
+        await answer.close()
+
+
 @pytest.mark.parametrize(
     "raw",
     [
