@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.conf import settings
 
 from apps.audit.models import Record
 from apps.catalog.models import AllowedNetwork, Credential, Provider
+from apps.catalog.provider_forms import QUIRKS
 from apps.domain.providers import registry
 from tests import factories
 from tests.control.desk import Desk, errors
@@ -32,6 +36,12 @@ def test_one_begins_by_choosing_whose_it_is(desk):
         assert vendor.label in text
     assert 'name="name"' not in text
     assert "Whose service is it?" in desk.text(ADD, vendor="nobody")
+
+
+def test_the_documents_name_each_switch_as_the_form_does():
+    page = (settings.BASE_DIR / "docs/providers.md").read_text(encoding="utf-8")
+    _, _, listed = page.partition("### The switches")
+    assert re.findall(r"^- `(\w+)`: (.+)$", listed, re.MULTILINE) == QUIRKS
 
 
 def test_a_popup_stays_one(desk):
