@@ -23,7 +23,7 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
 
-from apps.audit import differences, services
+from apps.audit import cells, differences, services
 from apps.audit.forms import named, reason, refused
 from apps.audit.panels import panels
 
@@ -88,6 +88,7 @@ class Page(Chosen, ModelAdmin):
     list_filter_submit = True
     list_disable_select_all = True
     warn_unsaved_form = True
+    empty_value_display = cells.NOTHING
     change_form_outer_before_template = "admin/panels.html"
     counted = ""  # rows, as the foot of the list counts them, where the page's name is no plural
     nothing = ""  # heads an empty list, where "No … yet" would sound as if some were to come

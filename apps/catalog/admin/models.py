@@ -121,7 +121,7 @@ class DeploymentAdmin(Switched):
     @display(description="$ per 1M, in / out")
     def price(self, deployment: Any) -> str:
         if deployment.input_price is None:
-            return cells.badge("no price", "bad")
+            return cells.amount(cells.badge("no price", "bad"))
         return cells.amount(f"{money.exact(deployment.input_price)} / {money.exact(deployment.output_price)}")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Deployment | None = None) -> Any:
