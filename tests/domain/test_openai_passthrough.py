@@ -197,6 +197,14 @@ def test_nothing_is_read_behind_an_end_that_came_first():
     assert (seen.finished, seen.error, seen.response_id) == (True, None, None)
 
 
+def test_what_comes_behind_the_end_is_not_counted_however_it_comes():
+    pieces = (ROLE, TEXT, TEXT, DONE, TEXT, TEXT)
+    for sent in (pieces, (b"".join(pieces),), (*pieces[:4], TEXT + TEXT)):
+        relayed, seen = relay(*sent)
+        assert relayed == b"".join(pieces)
+        assert seen.output_bytes == len("hello" * 2)
+
+
 def test_an_error_before_anything_is_said_can_be_tried_elsewhere():
     for first in (b'data: {"error":{"message":"busy","code":503}}\n\n', b"data: <html>\n\n", b"<html></html>", b""):
         sent, seen = relay(first)

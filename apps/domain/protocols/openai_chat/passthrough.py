@@ -121,7 +121,7 @@ class Tap:
         return error.stream_error(failure, request_id=self._request_id)
 
     def _watch(self, whole: bytes) -> bytes:
-        if (self._seen.started and self._is_plain(whole)) or self._seen.finished:
+        if self._seen.finished or (self._seen.started and self._is_plain(whole)):
             return whole
         if whole.isspace():
             return self._skip(whole)
@@ -189,6 +189,7 @@ class Tap:
             return self._skip(event)
         if data.startswith(b"[DONE]"):
             seen.finished = True
+            self._after = b"\0"  # nothing is like it from now on: what comes behind the end is not counted
             return event
         try:
             chunk = _decode(data)
