@@ -23,6 +23,8 @@ from tests import factories
 from tests.money.calls import intent, outcome
 
 NOW = datetime.now(UTC)
+# In the forenoon: hours later it is the same day still.
+RECENTLY = (NOW - timedelta(days=3)).replace(hour=9, minute=30)
 RATES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 USAGE = TokenUsage(in_fresh=1_234, in_cache_read=77, in_cache_write_5m=5, in_cache_write_1h=3, out_total=321)
 AMOUNT = 10**12
@@ -31,7 +33,7 @@ AMOUNT = 10**12
 class Books:
     """A tenant with a budget, a lease of it, and a priced deployment."""
 
-    def __init__(self, *, at: datetime = NOW - timedelta(days=3)) -> None:
+    def __init__(self, *, at: datetime = RECENTLY) -> None:
         self.at = at
         self.tenant = factories.tenant()
         self.project = factories.project(self.tenant)
