@@ -25,6 +25,7 @@ def _address(settings):
         ("/chat/completions/", "/v1/chat/completions"),
         ("/v1/chat/completions/chat/completions", "/v1/chat/completions"),
         ("/openai/v1/chat/completions", "/v1/chat/completions"),
+        ("/anthropic/v1/chat/completions", "/v1/chat/completions"),
     ],
 )
 def test_an_openai_client_with_a_wrong_base_url_is_told_the_right_one(gateway, path, route):
