@@ -72,7 +72,9 @@ def candidates(ctx: RequestContext) -> list[plan.Try]:
 
 def _nobody(model: Model, *, unpriced: bool) -> errors.NoDeployment:
     if unpriced:  # whatever is usable is a candidate, but for its price
-        return errors.NoPrice(f"{model.name} has no price, and a budget applies to this call; set one in the admin")
+        return errors.NoPrice(
+            f"{model.name} has no price, and a budget applies to this call: its deployment needs a price"
+        )
     return errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
 
 
