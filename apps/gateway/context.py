@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Send = Callable[[Message], Awaitable[None]]
     Scope = dict[str, Any]
 
-_NOTHING: Mapping[str, Fetched] = MappingProxyType({})
+NOTHING_FETCHED: Mapping[str, Fetched] = MappingProxyType({})
 PINNED = "weir.pinned"  # in the scope of what came in by a pinned endpoint: that one
 # Ids must differ, not be secret; asking the kernel gives the interpreter away to other threads, every call.
 _dice = random.Random(secrets.randbits(256))  # noqa: S311
@@ -91,7 +91,7 @@ class RequestContext:
         self.call: ClientCall | None = None
         self.prompt_bytes = 0  # of the body, what counts as prompt
         self.model: Model | None = None
-        self.fetched: Mapping[str, Fetched] = _NOTHING  # by URL
+        self.fetched: Mapping[str, Fetched] = NOTHING_FETCHED  # by URL
         self.signed: Signed | None = None  # what the history carries of somebody's
         self.decision: Decision | None = None
         self.budgets: tuple[Budget, ...] = ()

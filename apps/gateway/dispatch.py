@@ -11,6 +11,7 @@ from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
 from apps.gateway import fetch, ways
+from apps.gateway.context import NOTHING_FETCHED
 from apps.gateway.cooling import cooling, heed
 from apps.gateway.signatures import signatures
 from apps.outbound import signing
@@ -64,6 +65,7 @@ async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) 
                 else:
                     if cooling:
                         cooling.succeeded(candidate, asked_at=attempt.started)
+                    ctx.fetched = NOTHING_FETCHED  # nobody else is asked: files need not wait for the answer's end
                     return answered
         if failure is None:
             failure = cooling.refusal(candidates)
