@@ -102,7 +102,7 @@ def check_ranges(body: Any) -> None:
 
 def check_logprobs(*, logprobs: Any, top_logprobs: Any) -> None:
     """Raises InvalidRequest for what no model of OpenAI's would take."""
-    if top_logprobs is None and isinstance(logprobs, bool | None):
+    if top_logprobs is None and (logprobs is None or isinstance(logprobs, bool)):
         return
     try:
         likely = msgspec.convert({"logprobs": logprobs, "top_logprobs": top_logprobs}, wire.Likely)
