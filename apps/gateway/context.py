@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 NOTHING_FETCHED: Mapping[str, Fetched] = MappingProxyType({})
 PINNED = "weir.pinned"  # in the scope of what came in by a pinned endpoint: that one
+WRITTEN = "weir.written"  # beside it, behind a pinned path: the whole path, as the caller wrote it
 # Ids must differ, not be secret; asking the kernel gives the interpreter away to other threads, every call.
 _dice = random.Random(secrets.randbits(256))  # noqa: S311
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from apps.domain import errors
 from apps.domain.protocols import registry
 from apps.gateway import answers, authenticate, catalogue, configuration, engine, pipeline
-from apps.gateway.context import PINNED, RequestContext
+from apps.gateway.context import PINNED, WRITTEN, RequestContext
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
@@ -87,10 +87,11 @@ async def wrong_method(scope: Scope, receive: Receive, send: Send, *, allowed: t
 async def unknown_path(scope: Scope, receive: Receive, send: Send, *, meant: str | None = None) -> None:
     """`meant` is the path that the caller's SDK would ask for under the right base URL."""
     dialect = _dialect({**scope, "path": meant or scope["path"]})
-    message = f"unknown path: {scope['method']} {scope['path'][:200]}"
+    written = scope.get(WRITTEN, scope["path"])
+    message = f"unknown path: {scope['method']} {written[:200]}"
     if meant is not None:
         base_url = _base_url(scope) + ("" if dialect == "anthropic_messages" else "/v1")
-        message += f"; did you mean {meant}? Set the client's base URL to {base_url}"
+        message += f"; did you mean {scope.get('root_path', '')}{meant}? Set the client's base URL to {base_url}"
     await answers.fail(_context(scope, receive, send, dialect=dialect, endpoint=""), errors.NotFound(message))
 
 

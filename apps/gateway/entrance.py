@@ -10,7 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from apps.gateway import endpoints, engine, routes
-from apps.gateway.context import PINNED
+from apps.gateway.context import PINNED, WRITTEN
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import PinnedEndpoint
@@ -52,7 +52,8 @@ def _entered(scope: Scope) -> tuple[PinnedEndpoint | None, Scope]:
     if (found := _by_host(scope)) is not None:
         return found, scope
     name, slash, rest = scope["path"][len(PREFIX) :].partition("/")
-    inner = {**scope, "path": slash + rest or "/", "root_path": f"{scope.get('root_path', '')}{PREFIX}{name}"}
+    root_path = f"{scope.get('root_path', '')}{PREFIX}{name}"
+    inner = {**scope, "path": slash + rest or "/", "root_path": root_path, WRITTEN: scope["path"]}
     return endpoints.snapshot().endpoints.by_name.get(name), inner
 
 

@@ -53,7 +53,7 @@ async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
         await endpoint(scope, receive, send)
     elif method == "OPTIONS":
         await endpoints.preflight(scope, receive, send)
-    elif is_knock(scope):
+    elif is_knock(scope) or (method == GET and scope["path"] == "/"):  # behind a pin there is no page for people
         await endpoints.reached(scope, receive, send)
     elif methods is not None:
         await endpoints.wrong_method(scope, receive, send, allowed=tuple(methods))

@@ -110,7 +110,7 @@ def test_two_endpoints_do_not_know_of_each_other(gateway, endpoint):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("path", ["/admin/", "/", "/health/live", "/metrics", "/static/weir.svg", "/settings"])
+@pytest.mark.parametrize("path", ["/admin/", "/health/live", "/metrics", "/static/weir.svg", "/settings"])
 def test_behind_a_pin_there_is_nothing_but_the_data_plane(gateway, endpoint, path):
     for prefix, headers in WAYS.values():
         response = gateway.client.get(prefix + path, headers=headers | {"accept": "text/html"})
@@ -124,6 +124,15 @@ def test_a_client_finds_somebody_behind_a_pin_and_nobody_where_there_is_none(gat
     for prefix, headers in WAYS.values():
         assert gateway.client.head(prefix + base, headers=headers).status_code == 200
     assert gateway.client.head(f"/e/nobody{base}").status_code == 404
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("accept", ["text/html,*/*;q=0.8", "*/*"])
+def test_a_person_who_opens_its_address_finds_somebody_as_a_program_does(gateway, endpoint, accept):
+    for address, headers in (("/e/sonnet", {}), ("/e/sonnet/", {}), ("/", HOST)):
+        found = gateway.client.get(address, headers=headers | {"accept": accept})
+        assert (found.status_code, found.content) == (200, b"")
+    assert gateway.client.get("/e/nobody", headers={"accept": accept}).status_code == 404
 
 
 @pytest.mark.once
@@ -150,9 +159,19 @@ def test_a_disabled_endpoint_is_as_one_that_there_never_was(gateway, endpoint):
 @pytest.mark.once
 def test_a_wrong_base_url_is_told_the_endpoints_own(gateway, endpoint, settings):
     message = anthropic_error(ask(gateway, "/e/sonnet/messages"), 404, "not_found_error")
-    assert f"{settings.WEIR_BASE_URL}/e/sonnet" in message
+    assert message == (
+        "unknown path: POST /e/sonnet/messages; did you mean /e/sonnet/v1/messages? "
+        f"Set the client's base URL to {settings.WEIR_BASE_URL}/e/sonnet"
+    )
     told = openai_error(ask(gateway, "/chat/completions", headers=HOST), 404)
     assert "http://sonnet.example:8443/v1" in told["message"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("written", ["/e/sonnet", "/e/sonnet/", "/e/sonnet/v1/batches"])
+def test_an_unknown_path_is_told_as_the_caller_wrote_it(gateway, endpoint, written):
+    message = anthropic_error(ask(gateway, written), 404, "not_found_error")
+    assert message == f"unknown path: POST {written}"
 
 
 @pytest.mark.once

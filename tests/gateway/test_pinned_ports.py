@@ -80,13 +80,14 @@ def test_a_port_opens_serves_its_model_only_and_closes_without_a_restart(gateway
     opened(sonnet, gpt)
 
 
-@pytest.mark.parametrize("path", ["/admin/", "/", "/health/live", "/e/gpt/v1/models", "/metrics"])
+@pytest.mark.parametrize("path", ["/admin/", "/health/live", "/e/gpt/v1/models", "/metrics"])
 def test_a_port_has_the_data_plane_of_its_endpoint_and_nothing_else(gateway, path):
     sonnet = gateway.pin("sonnet", "claude-test")
     gpt = gateway.pin("gpt", "gpt-test", hosts=["gpt.example"])
     opened(sonnet, gpt)
     with client(gateway, sonnet.port, accept="text/html") as caller:
         assert caller.get(path).status_code == 404
+        assert caller.get("/").content == b"", "for people there is no page"
         assert caller.head("/").status_code == 200, "Claude Code asks for it as it starts"
         listed = caller.get("/v1/models", headers={"host": "gpt.example"}).json()["data"]
         assert [found["id"] for found in listed] == ["claude-test"], "what a caller says it has asked does not matter"
