@@ -87,7 +87,7 @@ async def wrong_method(scope: Scope, receive: Receive, send: Send, *, allowed: t
 async def unknown_path(scope: Scope, receive: Receive, send: Send, *, meant: str | None = None) -> None:
     """`meant` is the path that the caller's SDK would ask for under the right base URL."""
     dialect = _dialect({**scope, "path": meant or scope["path"]})
-    written = scope.get(WRITTEN, scope["path"])
+    written = str(scope.get(WRITTEN, scope["path"]))
     message = f"unknown path: {scope['method']} {written[:200]}"
     if meant is not None:
         base_url = _base_url(scope) + ("" if dialect == "anthropic_messages" else "/v1")
