@@ -51,6 +51,7 @@ class CredentialForm(Lasting, forms.ModelForm):
 class ModelForm(forms.ModelForm):
     aliases = WordsField(none=[], help_text="Other names that callers may use, with commas between them.")
     capabilities = SeveralField(
+        label="Abilities",
         none=[],
         choices=CAPABILITIES,
         help_text="None ticked: what is known of a model of this name. Something ticked, and nothing of thinking: at "
@@ -74,6 +75,13 @@ class ModelForm(forms.ModelForm):
         super().__init__(*args, **options)
         if "capabilities" in self.fields:
             offer_also(self.fields["capabilities"], self.instance.capabilities)
+
+    def clean_capabilities(self) -> list[str]:
+        """Who gives embeddings is asked for nothing else: of a model with both, no text would ever come."""
+        ticked: list[str] = self.cleaned_data["capabilities"]
+        if {"text", "embeddings"} <= set(ticked):
+            raise forms.ValidationError("A model either answers in text or gives embeddings: tick one of the two.")
+        return ticked
 
 
 class DeploymentForm(Lasting, forms.ModelForm):

@@ -235,6 +235,7 @@ def test_saving_a_model_as_it_is_changes_nothing_and_loses_no_word(desk):
         ({"aliases": "new"}, "aliases"),
         ({"aliases": "a name"}, "aliases"),
         ({"capabilities": ["flying"]}, "capabilities"),
+        ({"capabilities": ["text", "embeddings"]}, "capabilities"),
         ({"context_tokens": "0"}, "context_tokens"),
     ],
 )

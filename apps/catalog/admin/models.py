@@ -43,7 +43,7 @@ class ModelPage(Switched):
     fieldsets = [
         (None, {"fields": ["name", "display_name", "aliases", "is_enabled", "tenants"]}),
         ("Size", {"fields": ["context_tokens", "max_output_tokens"]}),
-        ("What it can do", {"fields": ["capabilities"], "classes": ["collapse"]}),
+        ("Abilities", {"fields": ["capabilities"], "classes": ["collapse"]}),
     ]
 
     def complete(self, rows: list[Model]) -> None:
