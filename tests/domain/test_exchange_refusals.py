@@ -64,7 +64,7 @@ def test_our_bad_credential_is_not_told_as_the_callers(client, upstream, status)
 FIELDS = {
     "anthropic_messages": {"max_tokens": 9, "metadata": {"user_id": "u"}},
     "openai_chat": {"max_tokens": 9, "user": "u"},
-    "openai_responses": {"max_output_tokens": 9, "safety_identifier": "u"},
+    "openai_responses": {"max_output_tokens": 90, "safety_identifier": "u"},
 }
 HELLO = [{"role": "user", "content": "hi"}]
 

@@ -210,6 +210,39 @@ def test_what_routing_needs_is_read_once():
 
 
 @pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"n": 129}, "Invalid 'n': integer above maximum value. Expected a value <= 128, but got 129 instead."),
+        ({"max_tokens": -3}, "Invalid 'max_tokens': integer below minimum value. Expected a value >= 1, but got -3"),
+        ({"messages": []}, "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an"),
+    ],
+)
+def test_what_is_out_of_range_is_told_with_what_was_given(fields, said):
+    assert refused_fields(**fields)[2].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"verbosity": "huge"}, "Invalid value: 'huge'. Supported values are: 'low', 'medium', and 'high'."),
+        ({"service_tier": "gold"}, "Invalid value: 'gold'. Supported values are: 'auto', 'default', 'flex', "),
+        ({"service_tier": 5}, "Invalid type for 'service_tier': expected a string, but got an integer instead."),
+        ({"logprobs": True, "top_logprobs": 21}, "Invalid 'top_logprobs': integer above maximum value. Expected a "),
+    ],
+)
+def test_a_word_that_openai_does_not_know_is_refused_in_translation_only(fields, said):
+    asked = call(**fields)  # a relay leaves it to the provider
+    with pytest.raises(errors.InvalidRequest) as caught:
+        CLIENT.to_chat(asked)
+    assert caught.value.message.startswith(said)
+    assert caught.value.param == next(reversed(fields))
+
+
+def test_a_field_that_is_null_is_none():
+    assert CLIENT.to_chat(call(verbosity=None, service_tier=None)).rest == {}
+
+
+@pytest.mark.parametrize(
     ("fields", "param", "code"),
     [
         ({"logprobs": "yes"}, "logprobs", "invalid_type"),

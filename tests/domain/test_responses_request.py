@@ -233,6 +233,13 @@ def test_a_bad_field_is_named_at_once(fields, param, code):
         ({"text": {"format": {"type": "xml"}}}, "text.format.type", "invalid_value"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema", "missing_required_parameter"),
         ({"reasoning": {"effort": "heroic"}}, "reasoning.effort", "invalid_value"),
+        ({"max_output_tokens": 15}, "max_output_tokens", "integer_below_min_value"),
+        ({"input": []}, None, "missing_required_parameter"),
+        ({"input": ""}, None, "missing_required_parameter"),
+        ({"include": ["reasoning.encrypted_content", "x"]}, "include[1]", "invalid_value"),
+        ({"truncation": "maybe"}, "truncation", "invalid_value"),
+        ({"text": {"verbosity": "huge"}}, "text.verbosity", "invalid_value"),
+        ({"service_tier": "gold"}, "service_tier", "invalid_value"),
         ({"top_logprobs": 21}, "top_logprobs", "integer_above_max_value"),
         ({"top_logprobs": "2"}, "top_logprobs", "invalid_type"),
         ({"input": None, "prompt": {"id": "pmpt_1"}}, "prompt", "unsupported_parameter"),
@@ -272,3 +279,24 @@ def test_pictures_weigh_what_a_model_counts_and_not_their_bytes():
     text = {"type": "input_text", "text": '"input_image" ' * 1000}
     body = call(input=[{"role": "user", "content": [text]}]).body
     assert estimate.prompt_bytes(body) == len(body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"input": []}, "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided."),
+        (
+            {"max_output_tokens": 15},
+            "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 15 instead.",
+        ),
+        (
+            {"top_logprobs": 21},
+            "Invalid 'top_logprobs': integer above maximum value. Expected a value <= 20, but got 21 instead.",
+        ),
+        ({"truncation": "maybe"}, "Invalid value: 'maybe'. Supported values are: 'auto' and 'disabled'."),
+    ],
+)
+def test_what_openai_takes_is_told_in_its_words(fields, said):
+    with pytest.raises(errors.InvalidRequest) as refused:
+        chat(**fields)
+    assert refused.value.message == said

@@ -63,6 +63,7 @@ ROWS = (
     Bad(what="temperature -1", change={"temperature": -1}, names="temperature"),
     Bad(what="top_p 2", change={"top_p": 2}, names="top_p"),
     Bad(what="top_k -1", change={"top_k": -1}, names="top_k", at=OTHERS),
+    Bad(what="an unknown service tier", change={"service_tier": "gold"}, names="service_tier", at=OTHERS),
     Bad(what="a blank stop sequence", change={"stop_sequences": [" "]}, names="stop_sequences"),
     Bad(what="stop_sequences", change={"stop_sequences": ["a"]}, names="stop_sequences", at=("responses",)),
     Bad(what="an unknown effort", change={"output_config": {"effort": "ultra"}}, names="output_config.effort"),
@@ -98,6 +99,8 @@ ROWS = (
         at=OTHERS,
     ),
     Bad(what="two tools of one name", change={"tools": [TOOL, TOOL]}, names="tools"),
+    Bad(what="a tool with a dot", change={"tools": [TOOL | {"name": "a.b"}]}, names="tools.0.name", at=OTHERS),
+    Bad(what="a tool of 129", change={"tools": [TOOL | {"name": "a" * 129}]}, names="tools.0.name", at=OTHERS),
     Bad(what="a tool without a schema", change={"tools": [{"name": "x"}]}, names="input_schema"),
     Bad(
         what="a tool whose schema is no object's",
@@ -142,6 +145,12 @@ ROWS = (
         change=said({"type": "image", "source": {"type": "url", "url": "https://10.0.0.1/a.png"}}),
         names="messages",
         at=("invoke", "converse", "ollama"),
+    ),
+    Bad(
+        what="an image that is no URL",
+        change=said({"type": "image", "source": {"type": "url", "url": "file:///etc/passwd"}}),
+        names="messages.0.content.0.source.url",
+        at=OTHERS,
     ),
     Bad(
         what="an image by the id of its file",

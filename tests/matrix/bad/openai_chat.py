@@ -75,6 +75,9 @@ ROWS = (
     Bad(what="five stop strings", change={"stop": list("abcde")}, names="stop"),
     Bad(what="stop strings", change={"stop": "a"}, names="stop", at=("responses",)),
     Bad(what="an unknown effort", change={"reasoning_effort": "ultra"}, names="reasoning_effort"),
+    Bad(what="an unknown verbosity", change={"verbosity": "huge"}, names="verbosity", at=OTHERS),
+    Bad(what="an unknown service tier", change={"service_tier": "gold"}, names="service_tier", at=OTHERS),
+    Bad(what="too many likely tokens", change={"logprobs": True, "top_logprobs": 21}, names="top_logprobs", at=OTHERS),
     Bad(what="an unknown format", change={"response_format": {"type": "yaml"}}, names="response_format.type"),
     Bad(
         what="a format without its schema",

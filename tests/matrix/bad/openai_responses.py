@@ -62,6 +62,13 @@ ROWS = (
     Bad(what="temperature 3", change={"temperature": 3}, names="temperature"),
     Bad(what="top_p 2", change={"top_p": 2}, names="top_p"),
     Bad(what="an unknown effort", change={"reasoning": {"effort": "ultra"}}, names="reasoning.effort"),
+    Bad(what="a cap of 15", change={"max_output_tokens": 15}, names="max_output_tokens"),
+    Bad(what="nothing in the input", change={"input": []}, names="input", at=OTHERS),
+    Bad(what="a blank input", change={"input": ""}, names="input", at=OTHERS),
+    Bad(what="what nobody could include", change={"include": ["x"]}, names="include[0]"),
+    Bad(what="an unknown truncation", change={"truncation": "maybe"}, names="truncation"),
+    Bad(what="an unknown verbosity", change={"text": {"verbosity": "huge"}}, names="text.verbosity"),
+    Bad(what="an unknown service tier", change={"service_tier": "gold"}, names="service_tier", at=OTHERS),
     Bad(what="an unknown format", change={"text": {"format": {"type": "yaml"}}}, names="text.format.type"),
     Bad(
         what="a format without its schema",

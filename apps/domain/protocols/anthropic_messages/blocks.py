@@ -115,7 +115,7 @@ def _read_source(source: wire.Source, *, at: str) -> chat.Source:
             media_type = _given(source.media_type, at=f"{at}.media_type")
             return chat.Source("base64", _given(source.data, at=f"{at}.data"), media_type)
         case "url":
-            return chat.Source("url", _given(source.url, at=f"{at}.url"), source.media_type)
+            return chat.Source("url", _read_url(source.url, at=f"{at}.url"), source.media_type)
         case "text":
             return chat.Source("text", source.data, source.media_type or "text/plain")
         case "content":
@@ -124,6 +124,12 @@ def _read_source(source: wire.Source, *, at: str) -> chat.Source:
         case "file":
             raise validation.invalid(f"{at}.file_id", "a file that lies at Anthropic cannot be sent to this model")
     raise validation.invalid(f"{at}.type", f"Input tag '{source.type[:100]}' does not match any of the expected tags")
+
+
+def _read_url(url: str, *, at: str) -> str:
+    if not _given(url, at=at).lower().startswith(("https://", "http://")):
+        raise validation.invalid(at, "Only HTTPS URLs are supported.")
+    return url
 
 
 def _given(value: str, *, at: str) -> str:

@@ -125,6 +125,8 @@ def _rest(call: ClientCall) -> dict[str, Any]:
     read = {name: validation.value(bytes(given[name]), at=name) for name in words.PLAIN if name in given}
     rest = {name: value for name, value in read.items() if value is not None}
     if (tier := bytes(given.get("service_tier", b"null"))) != b"null":
+        if tier not in words.OWN_TIERS:
+            raise validation.invalid("service_tier", "Input should be 'auto' or 'standard_only'")
         rest["service_tier"] = msgspec.Raw(words.TIERS.get(tier, tier))
     return rest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from apps.domain import chat
@@ -14,6 +15,7 @@ _MODES: dict[str, Literal["auto", "any", "tool", "none"]] = {
     "tool": "tool",
     "none": "none",
 }
+_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _NOT_AT_THE_TOP = ("oneOf", "anyOf", "allOf")
 
 
@@ -79,6 +81,8 @@ def _read(raw: wire.Object, *, at: str) -> chat.Tool:
         return chat.Tool(tool.name, None, {}, raw=raw)
     if not tool.name:
         raise validation.invalid(f"{at}.name", "Field required")
+    if not _NAME.fullmatch(tool.name):
+        raise validation.invalid(f"{at}.name", f"String should match pattern '^{_NAME.pattern}$'")
     if tool.input_schema is None:
         raise validation.invalid(f"{at}.input_schema", "Field required")
     if tool.input_schema.get("type", "object") != "object":

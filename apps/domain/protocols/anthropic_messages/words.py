@@ -9,6 +9,7 @@ PLAIN = ("seed", "frequency_penalty", "presence_penalty")
 CARRIED = frozenset({*PLAIN, "service_tier"})
 TIERS = {b'"standard_only"': b'"default"'}
 """OpenAI's words for those of `service_tier` that are others there, in JSON."""
+OWN_TIERS = frozenset({b'"auto"', *TIERS})
 WORDS = {
     "model": ("model",),
     "messages": ("messages",),

@@ -63,6 +63,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
             "audio" if body.audio is not None else "modalities", reason="this model does not speak."
         )
     validation.check_ranges(body)
+    validation.check_narrow(call.fields)
     validation.check_logprobs(logprobs=body.logprobs, top_logprobs=body.top_logprobs)
     system, turns = messages.read(body.messages)
     tools = _read_tools(body)

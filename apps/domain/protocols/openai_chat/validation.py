@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -17,14 +17,17 @@ from apps.domain.protocols.openai_chat import wire
 _T = TypeVar("_T")
 
 _decode = msgspec.json.Decoder(wire.Body).decode
+_decode_narrow = msgspec.json.Decoder(wire.Narrow).decode
+_NARROW = wire.Narrow.__struct_fields__
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
 _TYPE = re.compile(r"Expected `(.+?)`, got `(.+?)`")
 _LEAST = re.compile(r"Expected `(int|float|str|array)` (?:of length )?>= (\d+)")
 _MOST = re.compile(r"Expected `(?:int|float)` <= (\d+)")
 _CHOICE = re.compile(r"Invalid enum value '(.*)'", re.DOTALL)
+_STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+_INDEX = re.compile(r"\[\d+\]")
 _PLACE = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _RANGES = {"temperature": (0, 2), "top_p": (0, 1), "frequency_penalty": (-2, 2), "presence_penalty": (-2, 2)}
-_ROLES = "'system', 'assistant', 'user', 'function', 'tool', and 'developer'"
 _NOT_DOWNLOADED: dict[Reason, tuple[str, str]] = {
     "unreachable": ("Error while downloading {url}.", "invalid_image_url"),
     "late": ("Timeout while downloading {url}.", "invalid_image_url"),
@@ -49,6 +52,19 @@ _WORDS = {
 }
 
 
+def listed(words: Iterable[str]) -> str:
+    """As OpenAI lists what it supports: `'a', 'b', and 'c'`."""
+    *others, last = (f"'{word}'" for word in words)
+    return f"{', '.join(others)}{',' if len(others) > 1 else ''} and {last}" if others else last
+
+
+SUPPORTED = {
+    "role": listed(get_args(wire.Role)),
+    "verbosity": listed(get_args(wire.Verbosity)),
+    "service_tier": listed(get_args(wire.Tier)),
+}
+
+
 def body(raw: bytes) -> wire.Body:
     """The typed reading of a body that is known to be a JSON object. Raises InvalidRequest."""
     read = typed(raw, _decode)
@@ -58,12 +74,13 @@ def body(raw: bytes) -> wire.Body:
     return read
 
 
-def typed(raw: bytes, decode: Callable[[bytes], _T]) -> _T:
-    """What `decode` makes of a body that is known to be a JSON object. Raises InvalidRequest, naming the field."""
+def typed(raw: bytes, decode: Callable[[bytes], _T], *, supported: Mapping[str, str] = SUPPORTED) -> _T:
+    """What `decode` makes of a body that is known to be a JSON object. Raises InvalidRequest, naming the field.
+    `supported`: by a field's name, the words that it takes."""
     try:
         return decode(raw)
     except msgspec.ValidationError as error:
-        raise explained(error) from error
+        raise explained(error, given=raw, supported=supported) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"We could not parse the JSON body of your request: {error}") from error
     except RecursionError as error:
@@ -100,14 +117,33 @@ def check_ranges(body: Any) -> None:
             raise InvalidRequest(message, param=name, code=code)
 
 
+def check_narrow(fields: Mapping[str, msgspec.Raw]) -> None:
+    """Raises InvalidRequest for what no model of OpenAI's would take."""
+    check_fields(fields, _NARROW, _decode_narrow, supported=SUPPORTED)
+
+
+def check_fields(
+    fields: Mapping[str, msgspec.Raw],
+    names: Iterable[str],
+    decode: Callable[[bytes], Any],
+    *,
+    supported: Mapping[str, str],
+) -> None:
+    """Has `decode` judge those of a body's fields that are called so. Raises InvalidRequest, naming the field."""
+    given = {name: fields[name] for name in names if name in fields}
+    if given:
+        typed(msgspec.json.encode(given), decode, supported=supported)
+
+
 def check_logprobs(*, logprobs: Any, top_logprobs: Any) -> None:
     """Raises InvalidRequest for what no model of OpenAI's would take."""
     if top_logprobs is None and (logprobs is None or isinstance(logprobs, bool)):
         return
+    given = {"logprobs": logprobs, "top_logprobs": top_logprobs}
     try:
-        likely = msgspec.convert({"logprobs": logprobs, "top_logprobs": top_logprobs}, wire.Likely)
+        likely = msgspec.convert(given, wire.Likely)
     except msgspec.ValidationError as error:
-        raise explained(error) from error
+        raise explained(error, given=given) from error
     if likely.top_logprobs is not None and not likely.logprobs:
         message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
         raise InvalidRequest(message, param="top_logprobs")
@@ -191,8 +227,10 @@ def _check_part(part: wire.Part, *, at: str) -> None:
         raise missing(f"{at}.file")
 
 
-def explained(error: msgspec.ValidationError, *, at: str = "") -> InvalidRequest:
-    """msgspec's sentence in OpenAI's words, on what lies `at` this place in the request."""
+def explained(
+    error: msgspec.ValidationError, *, given: Any, at: str = "", supported: Mapping[str, str] = SUPPORTED
+) -> InvalidRequest:
+    """msgspec's sentence in OpenAI's words, on what was `given` (or its JSON) `at` this place in the request."""
     reason = str(error)
     place = _PLACE.search(reason)
     within = place.group(1) if place else ""
@@ -201,26 +239,39 @@ def explained(error: msgspec.ValidationError, *, at: str = "") -> InvalidRequest
     if found := _MISSING.search(reason):
         return missing(f"{param}.{found.group(1)}" if param else found.group(1))
     if found := _CHOICE.search(reason):
-        supported = _ROLES if param and param.endswith("role") else "see the API reference"
-        return wrong_value(param or "body", value=found.group(1), supported=supported)
+        words = supported.get(_INDEX.sub("", param or "").rpartition(".")[2], "see the API reference")
+        return wrong_value(param or "body", value=found.group(1), supported=words)
     if found := _TYPE.search(reason):
         expected, got = found.groups()
         return wrong_type(param, expected=_in_words(expected), got=_in_words(got))
     if found := _LEAST.search(reason):
-        return _too_small(param, kind=found.group(1), least=found.group(2))
+        return _too_small(param, kind=found.group(1), least=found.group(2), got=_got(given, within))
     if found := _MOST.search(reason):
-        message = f"Invalid '{param}': integer above maximum value. Expected a value <= {found.group(1)}."
+        bound = f"<= {found.group(1)}{_got(given, within)}"
+        message = f"Invalid '{param}': integer above maximum value. Expected a value {bound}."
         return InvalidRequest(message, param=param, code="integer_above_max_value")
     return InvalidRequest(f"Invalid value for '{param}': {reason}", param=param, code="invalid_value")
 
 
-def _too_small(param: str | None, *, kind: str, least: str) -> InvalidRequest:
+def _got(given: Any, within: str) -> str:
+    """The end of a sentence on a number: nothing where it cannot be read again."""
+    try:
+        found = msgspec.json.decode(given) if isinstance(given, bytes) else given
+        for index, name in _STEP.findall(within):
+            found = found[int(index)] if index else found[name]
+    except (msgspec.MsgspecError, LookupError, TypeError):
+        return ""
+    return f", but got {found} instead" if isinstance(found, int) else ""
+
+
+def _too_small(param: str | None, *, kind: str, least: str, got: str) -> InvalidRequest:
     if kind == "array":
-        message = f"Invalid '{param}': empty array. Expected an array with minimum length {least}."
+        expected = f"an array with minimum length {least}, but got an empty array instead"
+        message = f"Invalid '{param}': empty array. Expected {expected}."
         return InvalidRequest(message, param=param, code="empty_array")
     if kind == "str":
         return InvalidRequest(f"Invalid '{param}': empty string.", param=param, code="empty_string")
-    message = f"Invalid '{param}': integer below minimum value. Expected a value >= {least}."
+    message = f"Invalid '{param}': integer below minimum value. Expected a value >= {least}{got}."
     return InvalidRequest(message, param=param, code="integer_below_min_value")
 
 

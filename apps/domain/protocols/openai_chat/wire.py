@@ -14,7 +14,9 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Choices = Annotated[int, msgspec.Meta(ge=1, le=128)]
 Likeliest = Annotated[int, msgspec.Meta(ge=0, le=20)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
-Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+Role = Literal["system", "assistant", "user", "function", "tool", "developer"]
+Verbosity = Literal["low", "medium", "high"]
+Tier = Literal["auto", "default", "flex", "scale", "priority", "fast", "ultrafast"]
 
 
 class ImageUrl(msgspec.Struct, gc=False):
@@ -134,6 +136,13 @@ class Likely(msgspec.Struct, gc=False):
 
     logprobs: bool | None = None
     top_logprobs: Likeliest | None = None
+
+
+class Narrow(msgspec.Struct, gc=False):
+    """What OpenAI takes of fields that other vendors of the dialect may read otherwise."""
+
+    verbosity: Verbosity | None = None
+    service_tier: Tier | None = None
 
 
 class Body(msgspec.Struct):

@@ -50,6 +50,7 @@ def to_chat(call: ClientCall) -> ChatRequest:
     body: wire.Body = call.wire.body
     if body.prompt is not None:
         raise validation.unsupported("prompt", reason="a stored prompt lies at OpenAI; send its text as 'input'.")
+    validation.check_narrow(body, call.fields)
     validation.check_ranges(body)
     validation.check_logprobs(logprobs=True, top_logprobs=body.top_logprobs)
     table = tools.Table(body)

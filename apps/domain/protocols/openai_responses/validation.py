@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat.validation import (
+    SUPPORTED,
+    check_fields,
     check_logprobs,
     check_ranges,
     explained,
+    listed,
     missing,
     no_call,
     no_result,
@@ -27,6 +31,7 @@ __all__ = [
     "above_cap",
     "body",
     "check_logprobs",
+    "check_narrow",
     "check_ranges",
     "convert",
     "missing",
@@ -43,6 +48,14 @@ __all__ = [
 T = TypeVar("T")
 
 _decode = msgspec.json.Decoder(wire.Body).decode
+_decode_narrow = msgspec.json.Decoder(wire.Narrow).decode
+_NARROW = wire.Narrow.__struct_fields__
+_SUPPORTED = {
+    **SUPPORTED,
+    "truncation": listed(get_args(wire.Truncation)),
+    "include": listed(get_args(wire.Includable)),
+}
+_NOTHING_GIVEN = "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided."
 _STATELESS = "nothing is kept between calls here; send the whole conversation as 'input'."
 
 
@@ -51,7 +64,7 @@ def body(raw: bytes) -> wire.Body:
     try:
         read = _decode(raw)
     except msgspec.ValidationError as error:
-        raise explained(error) from error
+        raise explained(error, given=raw) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"We could not parse the JSON body of your request: {error}") from error
     except RecursionError as error:
@@ -62,12 +75,19 @@ def body(raw: bytes) -> wire.Body:
     return read
 
 
+def check_narrow(body: wire.Body, fields: Mapping[str, msgspec.Raw]) -> None:
+    """Raises InvalidRequest for what no model of OpenAI's would take, in its own words."""
+    if not body.input:
+        raise InvalidRequest(_NOTHING_GIVEN, code="missing_required_parameter")
+    check_fields(fields, _NARROW, _decode_narrow, supported=_SUPPORTED)
+
+
 def convert(raw: Any, type_: type[T], *, at: str) -> T:
     """Reads a part of a body that lies at `at` ("input[0].content"). Raises InvalidRequest."""
     try:
         return msgspec.convert(raw, type_)
     except msgspec.ValidationError as error:
-        raise explained(error, at=at) from error
+        raise explained(error, given=raw, at=at) from error
 
 
 def text(raw: Any, *, at: str) -> str:

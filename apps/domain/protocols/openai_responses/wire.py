@@ -6,13 +6,27 @@ the caller whose dialect the upstream speaks has its bytes relayed.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+from apps.domain.protocols.openai_chat.wire import Tier, Verbosity
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Object = dict[str, Any]
+LeastCap = Annotated[int, msgspec.Meta(ge=16)]
+Truncation = Literal["auto", "disabled"]
+Includable = Literal[
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+]
 
 
 class Part(msgspec.Struct):
@@ -97,6 +111,20 @@ class Reasoning(msgspec.Struct):
     effort: str | None = None
     summary: str | None = None
     generate_summary: str | None = None  # its old name
+
+
+class NarrowText(msgspec.Struct, gc=False):
+    verbosity: Verbosity | None = None
+
+
+class Narrow(msgspec.Struct):
+    """What OpenAI takes of fields of which a relay is no judge."""
+
+    max_output_tokens: LeastCap | None = None
+    include: list[Includable] | None = None
+    service_tier: Tier | None = None
+    truncation: Truncation | None = None
+    text: NarrowText | None = None
 
 
 class Body(msgspec.Struct):
