@@ -57,7 +57,9 @@ def test_without_faults_the_ledger_is_the_meter(request, which, count):
     said = talk(installation.start(count), every_kind(tenant.key))
     assert {one.status for one in said} >= {200, 429, 502}
     assert settled(installation, tenant) == []
-    assert len(read_books(installation, tenant).entries) >= len(said)
+    # Whose credential rests after a 429 is asked nothing more, and has no row.
+    asked = [one for one in said if one.ask.script != "429"]
+    assert len(read_books(installation, tenant).entries) > len(asked) > 100
 
 
 @pytest.fixture(scope="module")
