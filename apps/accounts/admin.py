@@ -66,7 +66,10 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     area = Area.ACCOUNTS
     form = PersonForm
     add_form = UserCreationForm
-    list_display = ["username", "shown_name", "email", "shown_state", "shown_rights", "shown_login"]
+    list_display = [
+        *("username", "shown_name", cells.column("email", "E-mail")),
+        *("shown_state", "shown_rights", "shown_login"),
+    ]
     list_filter = [
         ("is_active", BooleanRadioFilter),
         ("is_staff", BooleanRadioFilter),

@@ -5,6 +5,7 @@ The classes are those of `static/admin/weir.css`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
+from unfold.decorators import display
 
 NOTHING = "—"
 WARN_PERCENT = 80
@@ -50,6 +52,16 @@ def stamp(moment: datetime | None) -> str:
 def badge(text: str, tone: str = "") -> SafeString:
     """A state as a coloured word. Tones: good, bad, warn, info, or none."""
     return format_html('<span class="weir-badge weir-badge-{}">{}</span>', tone or "plain", text)
+
+
+def column(field: str, label: str) -> Callable[[Any], Any]:
+    """A row's field as a column of a list. Phones write a label as it is, and a field's own begins in lower case."""
+
+    def shown(row: Any) -> Any:
+        return getattr(row, field)
+
+    shown.__name__ = field  # the cell's class
+    return display(shown, description=label, ordering=field)  # type: ignore[no-any-return]
 
 
 def number(value: int | None) -> str:

@@ -61,6 +61,16 @@ def test_the_page_follows_the_colours_of_the_system(window: BrowserContext, hous
     assert (page.evaluate(LUMINANCE) < 100) is is_dark
 
 
+@pytest.mark.parametrize("window", [PHONE], indirect=True)
+def test_a_phone_shows_labels_as_they_are_written(window: BrowserContext, house: House) -> None:
+    page = window.new_page()
+    page.goto(house.url("/admin/catalog/deployment/"))
+    shown = "cell => [cell.dataset.label, getComputedStyle(cell, '::before').textTransform]"
+    labels = dict(page.eval_on_selector_all("#result_list [data-label]", f"cells => cells.map({shown})"))
+    assert labels["$ per 1M, in / out"] == labels["Upstream model"] == "none"
+    assert labels["provider"] == "capitalize", "it begins in lower case"
+
+
 def test_the_watch_hears_complaints_and_strangers(chromium: Browser, house: House) -> None:
     context = chromium.new_context()
     watch = Watch(origin=house.gateway.base_url)

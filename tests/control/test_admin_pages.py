@@ -47,6 +47,21 @@ def test_the_list_the_row_its_history_and_the_empty_form_open(model, desk, rows)
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("name", ["llama3.2:latest", "gpt-5"])
+def test_a_name_stands_at_the_head_of_its_page_as_callers_must_write_it(name, desk):
+    model = factories.model(name)
+    heads = desk.text("catalog_model_change", model.pk).partition("</h1>")[0].partition('id="header-inner"')[2]
+    assert re.findall(r">([^<>\s]+)</a>", heads) == ["Catalog", "Models", name]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
+def test_labels_of_several_words_begin_as_phones_show_them(model, rows, desk):
+    labels = re.findall(r'data-label="([^"]+ [^"]+)"', desk.text(page(model, "changelist")))
+    assert [label for label in labels if label[0].islower()] == []
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_a_list_without_rows_says_what_the_next_step_is(model, desk):
     registered = admin.site._registry[model]

@@ -93,7 +93,10 @@ class ModelPage(Switched):
 @admin.register(Deployment)
 class DeploymentAdmin(Switched):
     form = DeploymentForm
-    list_display = ["model", "provider", "upstream_model", "shown_state", "shown_priority", "shown_weight", "price"]
+    list_display = [
+        *("model", "provider", cells.column("upstream_model", "Upstream model")),
+        *("shown_state", "shown_priority", "shown_weight", "price"),
+    ]
     list_filter = [("model", AutocompleteSelectFilter), ("provider", AutocompleteSelectFilter), IS_ENABLED]
     search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
     search_help_text = "Part of the model's name, or beginning of the provider's"

@@ -104,7 +104,10 @@ class HealthFilter(RadioFilter):
 @admin.register(Provider)
 class ProviderAdmin(Presets, Connection, Switched):
     form = ProviderForm
-    list_display = ["name", "vendor", "shown_health", "shown_state", "base_url", "deployments", "credentials"]
+    list_display = [
+        *("name", "vendor", "shown_health", "shown_state", cells.column("base_url", "Base URL")),
+        *("deployments", "credentials"),
+    ]
     list_filter = [("vendor", ChoicesDropdownFilter), IS_ENABLED, HealthFilter]
     search_fields = ["name__istartswith", "base_url__icontains"]
     search_help_text = "Beginning of the name, or part of the address"

@@ -49,8 +49,8 @@ SPOKEN = {
 @admin.register(Entry)
 class EntryAdmin(GrowingAdmin):
     list_display = [
-        *("shown_started", "shown_status", "model_name", "tenant", "shown_key", "tokens"),
-        *("shown_cost", "shown_latency", "shown_first"),
+        *("shown_started", "shown_status", cells.column("model_name", "Requested model"), "tenant"),
+        *("shown_key", "tokens", "shown_cost", "shown_latency", "shown_first"),
     ]
     list_filter = [
         SinceFilter,

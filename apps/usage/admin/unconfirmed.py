@@ -26,7 +26,10 @@ from apps.usage.services import COUNTERS
 class UnconfirmedAdmin(AuditedAdmin):
     area = Area.USAGE
     form = ResolveForm
-    list_display = ["shown_started", "shown_status", "model_name", "tenant", "shown_range", "shown_estimate"]
+    list_display = [
+        *("shown_started", "shown_status", cells.column("model_name", "Requested model"), "tenant"),
+        *("shown_range", "shown_estimate"),
+    ]
     list_filter = [(name, AutocompleteSelectFilter) for name in ("tenant", "project", "key", "model", "provider")]
     list_select_related = ["tenant"]
     list_fullwidth = True
