@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from apps.domain.protocols import exchange, registry
 from apps.domain.protocols.contract import Target
 
 HELLO = [{"role": "user", "content": "hi"}]
 
 
-def notes(client: str, upstream: str, *, capabilities=(), **fields: object) -> tuple[str, ...]:
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+OMITTED = {"type": "adaptive", "display": "omitted"}
+
+
+def notes(client: str, upstream: str, *, capabilities=(), quirks=(), model="m", **fields: object) -> tuple[str, ...]:
     asked = {"model": "m", "max_tokens": 9, "messages": HELLO, **fields}
     call = registry.CLIENTS[client].read_request(json.dumps(asked).encode())
-    target = Target(protocol=upstream, model="m", max_output_tokens=9, capabilities=frozenset(capabilities))
+    target = Target(
+        protocol=upstream,
+        model=model,
+        max_output_tokens=9,
+        capabilities=frozenset(capabilities),
+        quirks=frozenset(quirks),
+    )
     return exchange.open(call, target).notes
 
 
@@ -53,3 +65,48 @@ def test_tools_that_only_the_callers_vendor_runs_are_told():
     assert (
         notes("anthropic_messages", "openai_chat", tools=[search])[-1] == "dropped: tools that the caller's vendor runs"
     )
+
+
+@pytest.mark.parametrize(
+    ("upstream", "options", "lost"),
+    [
+        ("openai_chat", {}, ("dropped: thinking.display",)),
+        ("openai_chat", {"quirks": ["openai_fields"]}, ()),
+        ("openai_chat", {"capabilities": ["tools"]}, ("dropped: thinking",)),
+        ("openai_responses", {}, ()),
+        ("ollama_chat", {}, ("dropped: thinking.display",)),
+        ("ollama_chat", {"capabilities": ["tools"]}, ()),
+        ("bedrock_converse", {"model": "anthropic.claude-opus-4-6-v1"}, ()),
+        ("bedrock_converse", {"model": "anthropic.claude-opus-4-8"}, ()),
+    ],
+)
+def test_thinking_that_is_shown_though_it_was_not_to_be_is_named(upstream, options, lost):
+    assert notes("anthropic_messages", upstream, thinking=OMITTED, **options)[1:] == lost
+
+
+@pytest.mark.parametrize(
+    ("client", "upstream", "asked", "lost"),
+    [
+        ("openai_chat", "anthropic_messages", {"reasoning_effort": "none"}, "reasoning_effort"),
+        ("openai_chat", "bedrock_converse", {"reasoning_effort": "none"}, "reasoning_effort"),
+        ("openai_chat", "ollama_chat", {"reasoning_effort": "none"}, "reasoning_effort"),
+        ("anthropic_messages", "openai_chat", {"thinking": {"type": "disabled"}}, "thinking"),
+    ],
+)
+def test_a_model_that_thinks_nevertheless_is_named_by_the_wish(client, upstream, asked, lost):
+    always = ("adaptive_thinking", "always_thinking")
+    assert notes(client, upstream, capabilities=always, **asked)[1:] == (f"dropped: {lost}",)
+    assert notes(client, upstream, capabilities=always[:1], **asked)[1:] == ()
+
+
+@pytest.mark.parametrize("upstream", ["openai_chat", "openai_responses", "bedrock_converse", "ollama_chat"])
+def test_an_effort_beside_thinking_that_is_off_is_named(upstream):
+    asked = {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}
+    assert notes("anthropic_messages", upstream, **asked)[1:] == ("dropped: output_config.effort",)
+
+
+def test_one_call_at_a_time_is_no_loss_where_nothing_may_be_called():
+    one = {"parallel_tool_calls": False}
+    assert notes("openai_chat", "ollama_chat", **one)[1:] == ()
+    assert notes("openai_chat", "ollama_chat", **one, tools=[TOOL], tool_choice="none")[1:] == ()
+    assert notes("openai_chat", "ollama_chat", **one, tools=[TOOL])[1:] == ("dropped: parallel_tool_calls",)

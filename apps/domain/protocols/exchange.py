@@ -92,7 +92,8 @@ class Translated:
             raise client.undownloaded(call, url=found.url, reason=found.kind) from None
         self.body = msgspec.json.encode(body)
         self.headers = upstream.headers(asked)
-        self.notes = losses.steps(call, asked, client=client, upstream=upstream, sent=body | dict(self.headers))
+        sent = body | dict(self.headers)
+        self.notes = losses.steps(call, asked, client=client, upstream=upstream, target=target, sent=sent)
         self._call = msgspec.structs.replace(call, request_id=request_id)
         self._client = client
         self._upstream = upstream

@@ -14,7 +14,8 @@ import msgspec
 
 from apps.domain.chat import ChatRequest
 from apps.domain.protocols import fields
-from apps.domain.protocols.contract import ClientCall, ClientFormat, UpstreamFormat
+from apps.domain.protocols.anthropic_messages import models
+from apps.domain.protocols.contract import ClientCall, ClientFormat, Target, UpstreamFormat
 from apps.domain.protocols.fields import Words
 
 DOCUMENTED = frozenset(
@@ -55,12 +56,13 @@ def steps(
     *,
     client: ClientFormat,
     upstream: UpstreamFormat,
+    target: Target,
     sent: Mapping[str, Any],
 ) -> tuple[str, ...]:
     """`sent`: what was written of `asked` for the upstream, body and headers."""
     translated = _translated(client.name, upstream.name)
     lost = _unread(call, client)
-    for field in _unsaid(asked, sent, upstream.words):
+    for field in (*_unsaid(asked, sent, upstream.words), *_unheeded(asked, sent, upstream.words, target)):
         if name := fields.named(field, client.words, given=call.fields):
             lost.add(name)
     told = (translated, dropped(lost)) if lost else (translated,)
@@ -90,19 +92,56 @@ def _unsaid(asked: ChatRequest, sent: Mapping[str, Any], words: Words) -> Iterab
     """Canonical fields that are not found again in what was written."""
     for field in _wishes(asked):
         paths = fields.paths_of(field, words)
-        if paths is None or (paths and not any(fields.is_in(sent, path) for path in paths)):
+        if paths is None or (paths and not _is_said(paths, sent)):
             yield field
+
+
+def _is_said(paths: Iterable[str], sent: Mapping[str, Any]) -> bool:
+    return any(fields.is_in(sent, path) for path in paths)
+
+
+def _unheeded(asked: ChatRequest, sent: Mapping[str, Any], words: Words, target: Target) -> Iterable[str]:
+    """Wishes of how not to think: what the model does nevertheless, and what nobody can ask beside them."""
+    thinking, paths = asked.reasoning, words.get("reasoning", ())
+    if thinking.mode == "disabled":
+        if thinking.effort is not None:
+            yield "reasoning.effort"
+        if "always_thinking" in _capabilities(target) and not _is_said(paths, sent):
+            yield "reasoning"
+    elif thinking.display == "omitted" and (not paths or _is_said(paths, sent)) and _shows(target):
+        told = words.get("reasoning.display")
+        if told is None or (told and not _is_said(told, sent)):
+            yield "reasoning.display"
+
+
+def _shows(target: Target) -> bool:
+    """Whether what the model thinks is seen by who says nothing of that. OpenAI's own Chat never shows it."""
+    able = _capabilities(target)
+    thinks = not able or any("thinking" in word or word.startswith("effort_") for word in able)
+    return thinks and "thinking_omitted" not in able and "openai_fields" not in target.quirks
+
+
+def _capabilities(target: Target) -> frozenset[str]:
+    return models.capabilities(target.model, given=target.capabilities)
 
 
 def _wishes(asked: ChatRequest) -> list[str]:
     """The canonical fields that say more than silence does."""
     found = [field for field, silent in _SILENT.items() if getattr(asked, field) not in silent]
+    if asked.parallel_tools is False and not _calls(asked):
+        found.remove("parallel_tools")
     thinking = asked.reasoning
     if thinking.mode != "disabled" and (thinking.mode or thinking.effort or thinking.budget):
         found.append("reasoning")
     if asked.tool_choice is not None and asked.tool_choice.mode != "auto":
         found.append(f"tool_choice.{asked.tool_choice.mode}")
     return [*found, *(name for name, value in asked.rest.items() if (name, value) != _AS_EVER)]
+
+
+def _calls(asked: ChatRequest) -> bool:
+    """Whether there is anything that the model may call."""
+    may = asked.tool_choice is None or asked.tool_choice.mode != "none"
+    return may and any(tool.raw is None for tool in asked.tools)
 
 
 def dropped(lost: Iterable[str], *, documented: frozenset[str] = DOCUMENTED) -> str:

@@ -240,6 +240,20 @@ ROWS = (
         told="the choice is kept, and at Claude the thinking is not",
     ),
     Bad(
+        what="`thinking.display` of `omitted`",
+        change={"thinking": {"type": "adaptive", "display": "omitted"}},
+        names=None,
+        at=OTHERS,
+        told="kept by Claude and OpenAI; where the thinking is shown nevertheless, the ledger's entry names it",
+    ),
+    Bad(
+        what="`output_config.effort` beside `thinking` of the type `disabled`",
+        change={"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}},
+        names=None,
+        at=OTHERS,
+        told="left out, and the ledger's entry names it; so is the type by a model that always thinks",
+    ),
+    Bad(
         what="blocks of Anthropic's own tools and files (`server_tool_use`, `container_upload` and their kind)",
         change=said({"type": "container_upload", "file_id": "f"}, {"type": "text", "text": "Hello"}),
         names=None,

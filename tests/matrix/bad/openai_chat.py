@@ -221,6 +221,13 @@ ROWS = (
         told="lowered to 1, which is the most that Claude takes",
     ),
     Bad(
+        what="`reasoning_effort` of `none`, at a model that always thinks",
+        change={"reasoning_effort": "none"},
+        names=None,
+        at=OTHERS,
+        told="left out, and the ledger's entry names it",
+    ),
+    Bad(
         what="`logit_bias`, `prediction`, `store`, `moderation`, `web_search_options`",
         change={
             "logit_bias": {"50256": -100},

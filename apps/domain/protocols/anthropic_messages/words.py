@@ -24,6 +24,8 @@ WORDS = {
     "stop": ("stop_sequences",),
     "stream": ("stream",),
     "reasoning": ("thinking", "output_config.effort"),
+    "reasoning.effort": ("output_config.effort",),
+    "reasoning.display": ("thinking.display",),
     "format": ("output_config.format", "output_format"),
     "user": ("metadata.user_id",),
     "service_tier": ("service_tier",),

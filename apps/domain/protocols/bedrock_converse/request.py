@@ -40,6 +40,7 @@ WORDS: Words = {
         "additionalModelRequestFields.reasoning_effort",
         "outputConfig.effort",
     ),
+    "reasoning.display": ("additionalModelRequestFields.thinking.display",),
     "format": (),  # as a tool, or in words
     "user": ("requestMetadata.user_id",),
     "service_tier": ("serviceTier",),

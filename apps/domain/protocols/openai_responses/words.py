@@ -23,6 +23,7 @@ WORDS = {
     "top_p": ("top_p",),
     "stream": ("stream",),
     "reasoning": ("reasoning.effort", "reasoning"),
+    "reasoning.display": (),  # a summary is asked for, or is not
     "format": ("text.format",),
     "user": ("safety_identifier", "user"),
     **{name: (name,) for name in SHARED},
