@@ -184,6 +184,22 @@ def test_ids_that_bedrock_takes_stay_with_every_byte(id_):
     assert sent(body) == b'{"max_tokens":9,"messages":' + messages + b',"anthropic_version":"bedrock-2023-05-31"}'
 
 
+@pytest.mark.parametrize("key", [r"\u0069d", r"i\u0064", r"\u0069\u0064"])
+def test_an_id_whose_key_has_escapes_is_fitted_too(key):
+    messages = json.dumps(called(ODD)).replace('{"type": "tool_use", "id"', '{"type": "tool_use", "' + key + '"')
+    messages = messages.replace("tool_use_id", r"tool\u005fuse_" + key)
+    found = json.loads(sent(b'{"model":"m","max_tokens":9,"messages":' + messages.encode() + b"}"))["messages"]
+    assert found == called(found[1]["content"][0]["id"]) != called(ODD)
+
+
+def test_keys_that_are_alike_are_the_providers_to_judge_and_the_others_are_fitted():
+    messages = called(ODD)
+    messages[1]["content"][0]["ID"] = "x"
+    found = fitted(messages=messages)["messages"]
+    assert found[:2] == messages[:2]
+    assert found[2]["content"][0]["tool_use_id"] != ODD
+
+
 def test_two_ids_that_are_alike_to_bedrock_stay_two():
     images = {fitted(messages=called(id_))["messages"][1]["content"][0]["id"] for id_ in (LONG, LONG + "y", ODD, "a b")}
     assert len(images) == 4
