@@ -31,3 +31,12 @@ def origin(base_url: str) -> str:
     """Scheme, host and port of a normalized URL."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def is_private(base_url: str) -> bool:
+    """Whether calls there need a network opened, as far as the URL tells: no name is resolved."""
+    try:
+        guard.check_url(base_url, ())
+    except guard.AddressRefused:
+        return True
+    return False

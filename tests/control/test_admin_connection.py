@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from apps.audit.models import Record
-from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, Provider
+from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, Price, Provider
 from apps.usage.models import Entry
 from tests import factories
 from tests.control.desk import Desk
@@ -18,6 +18,7 @@ TEST = "catalog_provider_test_connection"
 ADOPT = "catalog_provider_add_models"
 SECRET = "sk-a-secret-of-the-provider"
 STEPS = ("list", "call", "stream")
+COUNTERS = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +211,44 @@ def test_what_ollama_says_of_a_model_by_itself_comes_with_it(desk, near, kept):
         "qwen3:8b": (["text", "adaptive_thinking"], 131_072),
         "nomic-embed-text:latest": (["embeddings"], 2048),
     }
+
+
+FREE = "They cost nothing: book them at 0"
+ADDS = ("catalog.view_provider", "catalog.change_provider", "catalog.add_model", "catalog.add_deployment")
+
+
+def test_what_costs_nothing_is_priced_at_0_if_that_is_ticked(desk, near):
+    own = factories.provider("Own", vendor="ollama", protocol="ollama_chat", base_url=near.base_url)
+    page = step(desk, own, "list").json()["models"]
+    assert FREE in page
+    assert 'name="is_free" checked' not in page
+    told = desk.client.post(desk.url(ADOPT, own.pk), {"models": ["qwen3:8b"]}, follow=True).content.decode()
+    assert "Without a price: 1" in told
+    assert not Price.objects.exists()
+    ticked = {"models": ["llama3.2:latest"], "is_free": "on"}
+    told = desk.client.post(desk.url(ADOPT, own.pk), ticked, follow=True).content.decode()
+    assert "Models added: 1." in told
+    assert "Without a price" not in told
+    price = Price.objects.get()
+    assert price.deployment.upstream_model == "llama3.2:latest"
+    assert {getattr(price, name) for name in COUNTERS} == {0}
+
+
+def test_nobody_prices_at_0_who_may_set_no_price(near, kept):
+    desk = Desk(factories.staff(*ADDS))
+    assert FREE not in step(desk, near, "list").json()["models"]
+    desk.client.post(desk.url(ADOPT, near.pk), {"models": [listed(desk, near)], "is_free": "on"})
+    assert Deployment.objects.exists()
+    assert not Price.objects.exists()
+
+
+def test_a_vendor_who_takes_money_is_not_priced_at_0(desk, near):
+    paid = factories.provider("Paid", vendor="openai", protocol="openai_chat", base_url=f"{near.base_url}/v1")
+    factories.credential(paid)
+    assert FREE not in step(desk, paid, "list").json()["models"]
+    desk.client.post(desk.url(ADOPT, paid.pk), {"models": [listed(desk, paid)], "is_free": "on"})
+    assert Deployment.objects.exists()
+    assert not Price.objects.filter(input=0).exists()
 
 
 def test_models_are_taken_up_by_those_who_may_add_models_and_deployments(near, kept):

@@ -103,3 +103,23 @@ def test_all_are_taken_up_or_none_and_the_one_that_cannot_be_is_named() -> None:
         adoption.adopt(provider, actor=None, models=[Listed(name="fine"), Listed(name="two words")], with_prices=False)
     assert not Model.objects.exists()
     assert not Deployment.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("vendor", "base_url", "expected"),
+    [
+        ("ollama", "http://localhost:11434", True),
+        ("ollama", "http://ollama.lan:11434", True),
+        ("ollama", "https://10.1.2.3", True),
+        ("ollama", "https://ollama.com", False),
+        ("vllm", "http://10.1.2.3:8000/v1", True),
+        ("openai_compatible", "http://[fd00::7]:8000/v1", True),
+        ("openai_compatible", "https://models.example/v1", False),
+        ("openai", "http://10.1.2.3/v1", False),
+    ],
+)
+def test_a_server_of_ones_own_may_be_free(vendor, base_url, expected) -> None:
+    provider = factories.provider()
+    provider.vendor, provider.base_url = vendor, base_url
+    assert adoption.may_be_free(provider) is expected

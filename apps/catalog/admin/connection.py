@@ -90,11 +90,16 @@ class Test:
             "more": max(0, len(self.listed) - _MOST_SHOWN),
             "missing": sorted(deployed - set(self.listed)) if self.listed else [],
             "can_adopt": may_adopt(self.request),
+            "may_be_free": may_price(self.request) and adoption.may_be_free(self.provider),
         }
 
 
 def may_adopt(request: HttpRequest) -> bool:
     return request.user.has_perms(["catalog.add_model", "catalog.add_deployment"])
+
+
+def may_price(request: HttpRequest) -> bool:
+    return request.user.has_perm("catalog.add_price")
 
 
 class Connection:
@@ -154,7 +159,11 @@ class Connection:
             credential = Test(request, provider).credential
             models = connection.listed_models(provider, credential=credential, names=ticked)
             made = adoption.adopt(
-                provider, actor=request.user, models=models, with_prices=request.user.has_perm("catalog.add_price")
+                provider,
+                actor=request.user,
+                models=models,
+                with_prices=may_price(request),
+                is_free="is_free" in request.POST and adoption.may_be_free(provider),
             )
         except SecretUnreadable:
             messages.error(request, _UNREADABLE)
