@@ -67,7 +67,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     form = PersonForm
     add_form = UserCreationForm
     list_display = [
-        *("username", "shown_name", cells.column("email", "E-mail")),
+        *("username", "shown_name", cells.column("email", "E-mail address")),
         *("shown_state", "shown_rights", "shown_login"),
     ]
     list_filter = [
