@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 
-from tests.browser.windows import House, Watch
+from tests.browser.windows import WIDE, House, Watch
 
-PHONE = {"viewport": {"width": 390, "height": 844}}
+PHONE: dict[str, ViewportSize] = {"viewport": {"width": 390, "height": 844}}
 DARK = {"color_scheme": "dark"}
-WAYS = {"wide and dark": DARK, "phone and light": PHONE}
+WAYS: dict[str, tuple[ViewportSize, Literal["dark", "light"]]] = {
+    "wide and dark": (WIDE, "dark"),
+    "phone and light": (PHONE["viewport"], "light"),
+}
 STICKS_OUT = """() => {
     const list = document.querySelector("#result_list");
     const boxes = [document.documentElement, ...(list ? [list.parentElement] : [])];
@@ -26,32 +30,47 @@ LUMINANCE = """() => {
 }"""
 
 
-def paths(page: Page, house: House) -> list[str]:
-    """The first page, every list of the menu, and of each list the first row and the empty form."""
+def lists(page: Page, house: House) -> list[str]:
+    """Every list of the menu."""
     page.goto(house.url("/admin/"))
     menu = page.eval_on_selector_all("nav a, aside a", "links => links.map(link => link.getAttribute('href'))")
-    lists = sorted({link for link in menu if link and re.fullmatch(r"/admin/\w+/\w+/", link)})
-    assert len(lists) > 10, menu
-    found = ["/admin/", *lists]
-    for listing in lists:
-        page.goto(house.url(listing))
-        rows = page.eval_on_selector_all("#result_list a", "links => links.map(link => link.getAttribute('href'))")
-        found += [link.partition("?")[0] for link in rows if link and "/change/" in link][:1]
-        if page.locator(f"a[href^='{listing}add/']").count():
-            found.append(f"{listing}add/")
-    assert len(found) > 30, found
+    found = sorted({link for link in menu if link and re.fullmatch(r"/admin/\w+/\w+/", link)})
+    assert len(found) > 10, menu
     return found
 
 
-@pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)
+def leads_to(page: Page, listing: str) -> list[str]:
+    """The first row of the list that is open, and the empty form."""
+    rows = page.eval_on_selector_all("#result_list a", "links => links.map(link => link.getAttribute('href'))")
+    found = [link.partition("?")[0] for link in rows if link and "/change/" in link][:1]
+    return found + ([f"{listing}add/"] if page.locator(f"a[href^='{listing}add/']").count() else [])
+
+
+def excesses(page: Page) -> dict[str, int]:
+    """By how many pixels the page that is open sticks out, where it does."""
+    found = {}
+    for way, (size, colours) in WAYS.items():
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=colours)
+        if excess := page.evaluate(STICKS_OUT):
+            found[way] = excess
+    return found
+
+
 def test_no_page_sticks_out_of_the_screen(window: BrowserContext, house: House) -> None:
     page = window.new_page()
-    wrong = {}
-    for path in paths(page, house):
+    waiting = ["/admin/", *lists(page, house)]
+    wrong, seen = {}, 0
+    while waiting:
+        path = waiting.pop()
         page.goto(house.url(path), wait_until="load")
-        if excess := page.evaluate(STICKS_OUT):
-            wrong[path] = excess
+        if found := excesses(page):
+            wrong[path] = found
+        if re.fullmatch(r"/admin/\w+/\w+/", path):
+            waiting += leads_to(page, path)
+        seen += 1
     assert wrong == {}
+    assert seen > 30
 
 
 @pytest.mark.parametrize(("window", "is_dark"), [({}, False), (DARK, True)], ids=["light", "dark"], indirect=["window"])
