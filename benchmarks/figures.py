@@ -183,12 +183,13 @@ def targets(rows: Sequence[Row], *, connections: int) -> list[Target]:
     replicated = find(rows, "weir-pg", "call", connections)
     alone, with_services = (find(rows, name, "call", 1) for name in BOOKED)
     idle = find(rows, "weir", "idle")
+    relayed = _relayed(everything, ratio, connections=connections)
     translated = _translated(everything, connections=connections)
     many = [row for row in rows if row["connections"] == connections]
     return [
         _target(f"at least 60 % of the bare relay's calls/s{by}", calls, ratio, least=0.60, unit="%"),
         _target(f"the same with PostgreSQL and Redis: at least 50 %{by}", replicated, ratio, least=0.50, unit="%"),
-        _target(f"at least 75 % of the bare relay's streams/s{by}", streams, ratio, least=0.75, unit="%"),
+        _target(f"at least 75 % of the bare relay's streams/s{by}", relayed, ratio, least=0.75, unit="%"),
         _target(f"translated streams: at least 45 %{by}", translated, ratio, least=0.45, unit="%"),
         _target(PACED_WORDS, _latest(everything), "added_p99_ms", most=10, unit="ms"),
         _target("accounting: at most 0.3 ms at the median of a call", alone, "books_p50_ms", most=0.3, unit="ms"),
@@ -197,6 +198,18 @@ def targets(rows: Sequence[Row], *, connections: int) -> list[Target]:
         _target("at most 160 MB resident after the run", calls, "rss_mb", most=160, unit="MB"),
         _target("at most 40 KB for an idle stream", idle, "kb_per_stream", most=40, unit="KB"),
     ]
+
+
+def _relayed(rows: Sequence[Row], ratio: str, *, connections: int) -> Row | None:
+    """Of the dialects whose streams are relayed the one that keeps least of the bare relay's."""
+    found = [
+        row
+        for row in rows
+        if (row["name"], row["mode"], row["connections"]) == ("weir", "stream", connections)
+        and not is_translated(row)
+        and row.get(ratio) is not None
+    ]
+    return min(found, key=lambda row: float(row[ratio]), default=None)
 
 
 def _translated(rows: Sequence[Row], *, connections: int) -> Row | None:

@@ -24,7 +24,7 @@ async def test_every_event_of_every_stream_is_timed(tmp_path):
     assert all(late >= 0 for late in result.latencies)
 
 
-def test_a_translation_is_held_to_the_bare_relay_and_lateness_to_the_provider():
+def test_the_worst_relayed_dialect_and_translation_are_held_to_the_bare_relay_and_lateness_to_the_provider():
     def row(name, mode, pair, *, rate, late):
         return figures.row(Cell(name, mode, 32, pair), [Sample(rate, [late])], rss_mb=100.0)
 
@@ -32,12 +32,14 @@ def test_a_translation_is_held_to_the_bare_relay_and_lateness_to_the_provider():
         row("bare", "stream", "anthropic→anthropic", rate=1000.0, late=1.0),
         row("weir", "stream", "anthropic→anthropic", rate=800.0, late=1.0),
         row("weir", "stream", "anthropic→openai", rate=440.0, late=1.0),
+        row("bare", "stream", "openai→openai", rate=2000.0, late=1.0),
+        row("weir", "stream", "openai→openai", rate=1400.0, late=1.0),
         row("direct", "paced", "anthropic→anthropic", rate=1.0, late=2.0),
         row("weir", "paced", "anthropic→anthropic", rate=1.0, late=5.0),
         row("weir", "paced", "anthropic→openai", rate=1.0, late=12.5),
     ]
     figures.compare(rows)
     found = {target.words: (target.value, target.reached) for target in figures.targets(rows, connections=32)}
-    assert found["at least 75 % of the bare relay's streams/s"] == (0.8, True)
+    assert found["at least 75 % of the bare relay's streams/s"] == (0.7, False)
     assert found["translated streams: at least 45 %"] == (0.44, False)
     assert found[figures.PACED_WORDS] == (10.5, False)
