@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 
-import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.test_looks import STICKS_OUT, WAYS
+from tests.browser.test_looks import excesses
 from tests.browser.windows import House
 
 PATH = "/admin/catalog/pinnedendpoint/1/clients/"
 
 
-@pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)
-def test_the_callers_page_does_not_stick_out_of_the_screen(window: BrowserContext, house: House) -> None:
-    page = window.new_page()
+def test_the_callers_page_does_not_stick_out_of_the_screen(page: Page, house: House) -> None:
     page.goto(house.url(PATH), wait_until="load")
-    assert page.evaluate(STICKS_OUT) == 0
+    assert excesses(page) == {}
 
 
 def test_what_is_on_the_page_is_copied_and_kept_as_a_file(page: Page, house: House) -> None:
