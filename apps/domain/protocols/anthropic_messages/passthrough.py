@@ -9,16 +9,17 @@ import msgspec
 
 from apps.domain import errors, signatures, sse
 from apps.domain.protocols import passthrough, refusal, splice
+from apps.domain.protocols.alike import TEXT
 from apps.domain.protocols.anthropic_messages import error, names, response, stops, usage, wire
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 
 _OURS = b'"' + names.OUR_SIGNATURE.encode()
 # What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
-_TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"')
+_TEXT = re.compile(rb'_delta"[, ]+"(?:text|thinking|partial_json)"[: ]+"(' + TEXT + rb')"')
 # One event, whole, that brings some text and nothing else, as nearly all do: nothing is to be looked for in it.
 _ONE_TEXT = re.compile(
     rb'event: content_block_delta\ndata: \{"type":"content_block_delta","index":[0-9]+,"delta":'
-    rb'\{"type":"[a-z_]+_delta","(?:text|thinking|partial_json)":"([^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+)"\} *\}\n\n'
+    rb'\{"type":"[a-z_]+_delta","(?:text|thinking|partial_json)":"(' + TEXT + rb')"\} *\}\n\n'
 ).match
 _TWO_DELTAS = 200  # bytes: what is shorter and holds a text holds no signature besides
 _THINKING = ("thinking", "redacted_thinking")

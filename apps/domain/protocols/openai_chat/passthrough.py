@@ -14,14 +14,12 @@ import msgspec
 from apps.domain import sse
 from apps.domain.errors import GatewayError, UpstreamBroken, UpstreamError
 from apps.domain.protocols import refusal, splice
+from apps.domain.protocols.alike import TEXT, Alike, heard
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_chat import answer, error, usage
 from apps.domain.protocols.passthrough import Rewritten
 
-_DELTA = b'"delta":{"content":"'
-_SPOKEN = re.compile(
-    rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"'
-)
+_SPOKEN = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"(' + TEXT + rb')"')
 
 
 class _Choice(msgspec.Struct):
@@ -86,15 +84,22 @@ class Tap:
         self._splitter = sse.Splitter()
         self._choices = call.choices
         self._stops = 0
-        self._before = self._after = b"\0"  # what surrounded the text of the last event, and did not matter
+        self._alike = Alike()
         self._half = False  # the hidden chunk ended in CR, and its LF is still to come
         self._silence = 0  # bytes of comments before the first event
 
     def feed(self, chunk: bytes) -> bytes:
         if self._seen.error is not None:
             return b""
-        if not (self._half or self._splitter.held) and self._are_as_before(chunk):
+        if self._half or self._splitter.held:
+            return self._feed(chunk)
+        like, said = self._alike.run(chunk)
+        self._seen.output_bytes += said
+        if like == len(chunk):
             return chunk
+        return chunk[:like] + self._feed(chunk[like:])
+
+    def _feed(self, chunk: bytes) -> bytes:
         passed, whole = self._splitter.feed(chunk)
         if self._half and whole:
             whole, self._half = whole.removeprefix(b"\n"), False
@@ -121,65 +126,30 @@ class Tap:
         return error.stream_error(failure, request_id=self._request_id)
 
     def _watch(self, whole: bytes) -> bytes:
-        if self._seen.finished or (self._seen.started and self._is_plain(whole)):
-            return whole
-        if whole.isspace():
-            return self._skip(whole)
-        if not self._seen.started or _matters(whole):
-            return self._read(whole)
-        self._seen.output_bytes += spoken(whole)
-        self._before = whole.partition(_DELTA)[0] + _DELTA
-        return whole
-
-    def _are_as_before(self, chunk: bytes) -> bool:
-        """Whether it is whole events with the surroundings of the last one; nearly all of a stream are."""
-        before, after = self._before, self._after
-        size = place = 0
-        while place < len(chunk):
-            start = place + len(before)
-            end = chunk.find(b'"', start)
-            if end < 0 or not chunk.startswith(before, place) or not chunk.startswith(after, end):
-                return False
-            text = chunk[start:end]
-            if b"\\" in text or b"\n" in text or b"\r" in text:
-                return False
-            size += len(text)
-            place = end + len(after)
-        self._seen.output_bytes += size
-        return True
-
-    def _is_plain(self, whole: bytes) -> bool:
-        """Whether it is one event that differs from one before in its text and in what follows that.
-
-        What surrounds the text is compared, or searched when it is new, which is cheaper than reading the JSON.
-        """
-        if not whole.startswith(self._before):
-            return False
-        start = len(self._before)
-        end = whole.find(b'"', start)
-        text = whole[start:end]
-        if end < 0 or b"\\" in text or b"\n" in text or b"\r" in text:
-            return False
-        after = whole[end:]
-        if after != self._after:
-            if not after.startswith(b'"}') or b'"delta"' in after or _matters(after):
-                return False
-            self._after = after
-        self._seen.output_bytes += len(text)
-        return True
-
-    def _read(self, whole: bytes) -> bytes:
         """The events one by one; without the one that brings the usage, if that has to be hidden."""
         kept = []
         size = 0
         for event in sse.events(whole):
-            kept.append(self._event(event))
+            if self._seen.finished:
+                break
+            kept.append(event if self._seen.started and self._is_text(event) else self._event(event))
             size += len(event)
             if self._seen.error is not None:
                 return b"".join(kept)
-            if self._seen.finished:
-                break
         return b"".join(kept) + whole[size:]  # it may end in more line ends than it needs
+
+    def _is_text(self, event: bytes) -> bool:
+        """Whether it brings text and nothing that matters; what is searched then is cheaper than reading the JSON."""
+        like, said = self._alike.run(event)
+        if like != len(event):
+            if _matters(event):
+                return False
+            texts = [text for text in _SPOKEN.finditer(event) if text[1]]
+            said = sum(heard(text[1]) for text in texts)
+            if len(texts) == 1:
+                self._alike.learn(event, *texts[0].span(1))
+        self._seen.output_bytes += said
+        return True
 
     def _event(self, event: bytes) -> bytes:
         seen = self._seen
@@ -189,7 +159,7 @@ class Tap:
             return self._skip(event)
         if data.startswith(b"[DONE]"):
             seen.finished = True
-            self._after = b"\0"  # nothing is like it from now on: what comes behind the end is not counted
+            self._alike.forget()  # what comes behind the end is not counted
             return event
         try:
             chunk = _decode(data)
@@ -258,12 +228,7 @@ def _matters(data: bytes) -> bool:
 
 def spoken(data: bytes) -> int:
     """Roughly the bytes of text, thinking and arguments in some JSON."""
-    size = 0
-    for value in _SPOKEN.findall(data):
-        size += len(value)
-        if b"\\" in value:
-            size -= value.count(b"\\") + 3 * value.count(b"\\u")
-    return size
+    return sum(map(heard, _SPOKEN.findall(data)))
 
 
 def _note(seen: Seen, chunk: _Chunk) -> None:

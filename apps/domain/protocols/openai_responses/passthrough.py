@@ -14,12 +14,13 @@ import msgspec
 from apps.domain import errors, signatures, sse
 from apps.domain.chat import StopReason, size
 from apps.domain.protocols import passthrough, refusal, splice
+from apps.domain.protocols.alike import TEXT
 from apps.domain.protocols.contract import ClientCall, Cut, Seen, Target
 from apps.domain.protocols.openai_responses import error, names, response, usage
 
 _OURS = b'"' + names.OURS.encode()
 # What a delta brings. Never crosses a line end, so that it finds the same however the lines come.
-_DELTA = re.compile(rb'"delta"[ ]?:[ ]?"([^"\\\r\n]*+(?:\\.[^"\\\r\n]*+)*+)"')
+_DELTA = re.compile(rb'"delta"[ ]?:[ ]?"(' + TEXT + rb')"')
 _NUMBER = re.compile(rb'"sequence_number"[ ]?:[ ]?(\d{1,9})')
 _FAILURES = ("response.failed", "response.cancelled")
 
