@@ -80,6 +80,7 @@ def row(cell: Cell, samples: Sequence[Sample], *, rss_mb: float | None) -> Row:
         "busy": _median([sample.busy for sample in samples], digits=3),
         "processor_ms": _median([_processor_ms(sample) for sample in samples], digits=4),
         "rps_rounds": [round(rate, 1) for rate in rates],
+        "processor_ms_rounds": [_processor_ms(sample) for sample in samples],
         "calls": sum(len(sample.latencies) for sample in samples),
         "errors": dict(errors),
         "valid": not errors and all(rates),
@@ -112,7 +113,8 @@ def compare(rows: Sequence[Row]) -> None:
     """Adds, where both sides were measured, `ratio_to_bare` (calls/s), `core_ratio_to_bare` and `added_ms`.
 
     The second is what the first would be if nothing else ran on the machine: calls a second of the gateway's own
-    processor time. `added_ms` is the median latency above direct. Of an edition that keeps books, `books_p50_ms`,
+    processor time. Both are medians of what the rounds say: a machine that is slow for a while is so for neighbours in
+    time, which a ratio of medians would not see. `added_ms` is the median latency above direct. Of an edition that keeps books, `books_p50_ms`,
     `books_p99_ms` and `books_core_ms` are what it has above the one that keeps none.
     """
     for row in rows:
@@ -123,10 +125,8 @@ def compare(rows: Sequence[Row]) -> None:
         if row["mode"] == "paced":
             _add_lateness(row, find(rows, "direct", "paced"))
             continue
-        if bare and bare["rps"] and row["rps"]:
-            row["ratio_to_bare"] = round(row["rps"] / bare["rps"], 3)
-        if bare and bare["processor_ms"] and row["processor_ms"]:
-            row["core_ratio_to_bare"] = round(bare["processor_ms"] / row["processor_ms"], 3)
+        if bare:
+            row |= _ratios(row, bare)
         if direct and direct["p50_ms"] is not None and row["p50_ms"] is not None:
             row["added_ms"] = round(row["p50_ms"] - direct["p50_ms"], 3)
         off = find(alike, "off", row["mode"])
@@ -134,6 +134,19 @@ def compare(rows: Sequence[Row]) -> None:
             for difference, figure in BOOKS.items():
                 if off[figure] is not None and row[figure] is not None:
                     row[difference] = round(row[figure] - off[figure], 4)
+
+
+def _ratios(row: Row, bare: Row) -> Row:
+    """Those that are known. By core time less is more."""
+    rates = _paired(row["rps_rounds"], bare["rps_rounds"])
+    times = _paired(bare["processor_ms_rounds"], row["processor_ms_rounds"])
+    known = {"ratio_to_bare": _median(rates, digits=3), "core_ratio_to_bare": _median(times, digits=3)}
+    return {name: ratio for name, ratio in known.items() if ratio is not None}
+
+
+def _paired(above: Sequence[float | None], below: Sequence[float | None]) -> list[float | None]:
+    """Round by round; one that was cut short has no fellow."""
+    return [one / other if one and other else None for one, other in zip(above, below, strict=False)]
 
 
 def _add_lateness(row: Row, direct: Row | None) -> None:
@@ -223,12 +236,7 @@ def _translated(rows: Sequence[Row], *, connections: int) -> Row | None:
         if (row["name"], row["mode"], row["connections"]) == ("weir", "stream", connections) and is_translated(row)
     ]
     slowest = min(found, key=lambda row: row["rps"] or 0, default=None)
-    if slowest is None or bare is None or not bare["rps"] or not slowest["rps"]:
-        return slowest
-    ratios = {"ratio_to_bare": round(slowest["rps"] / bare["rps"], 3)}
-    if bare["processor_ms"] and slowest["processor_ms"]:
-        ratios["core_ratio_to_bare"] = round(bare["processor_ms"] / slowest["processor_ms"], 3)
-    return slowest | ratios
+    return slowest if slowest is None or bare is None else slowest | _ratios(slowest, bare)
 
 
 def is_translated(row: Row) -> bool:
