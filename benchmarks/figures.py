@@ -114,8 +114,8 @@ def compare(rows: Sequence[Row]) -> None:
 
     The second is what the first would be if nothing else ran on the machine: calls a second of the gateway's own
     processor time. Both are medians of what the rounds say: a machine that is slow for a while is so for neighbours in
-    time, which a ratio of medians would not see. `added_ms` is the median latency above direct. Of an edition that keeps books, `books_p50_ms`,
-    `books_p99_ms` and `books_core_ms` are what it has above the one that keeps none.
+    time, which a ratio of medians would not see. `added_ms` is the median latency above direct. Of an edition that
+    keeps books, `books_p50_ms`, `books_p99_ms` and `books_core_ms` are what it has above the one that keeps none.
     """
     for row in rows:
         alike = [other for other in rows if _likeness(other) == _likeness(row)]

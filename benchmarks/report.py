@@ -186,8 +186,9 @@ def _preamble(outcome: Outcome) -> Iterator[str]:
         "`synchronous_commit` on) while Valkey saves nothing, both beside the provider; *off*: *weir* without leases, "
         "journal and ledger, which no setting of the product gives. "
         "*litellm*: master key, no database. *portkey*: no keys, no ledger. *added* is the median above direct; *core "
-        "busy* is how much of its core the gateway used, *by core time* compares calls a second of that time; shares of "
-        "bare are medians of what the rounds say, so not the quotients of the medians beside them; *resident* is after all rounds."
+        "busy* is how much of its core the gateway used, *by core time* compares calls a second of that time; shares "
+        "of bare are medians of what the rounds say, so not the quotients of the medians beside them; *resident* is "
+        "after all rounds."
     )
     yield ""
     if not outcome.quiet:
