@@ -52,6 +52,12 @@ def events(whole: bytes) -> list[bytes]:
     return found
 
 
+def first(whole: bytes) -> bytes:
+    """The first of the events of bytes that end with one, where line ends are of one kind."""
+    blank = _BLANK_LINE.search(whole)
+    return whole if blank is None else whole[: blank.end()]
+
+
 def parse(event: bytes) -> tuple[str, bytes]:
     """Name and data of one event."""
     if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and _CR not in event:

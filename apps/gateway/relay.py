@@ -20,9 +20,6 @@ KEEPALIVE_SECONDS = 15.0
 # A checkpoint after so long, or so many bytes (256 tokens). Looked at ten times a second, so no chunk pays for it.
 CHECKPOINT_SECONDS = 2.0
 CHECKPOINT_BYTES = 1024
-# So many turns of the loop are left to an upstream that sends faster than it is relayed: what comes in them is taken,
-# read and sent at once, which is a sixth cheaper. They pass in microseconds unless the loop is busy with others.
-GATHERING_TURNS = 2
 # Who was told that there is no more money is not told so again at once.
 GROW_AGAIN_SECONDS = 0.5
 
@@ -59,16 +56,14 @@ async def _begin(ctx: RequestContext, first: bytes) -> None:
 async def _pump(ctx: RequestContext, answered: Answered, pulse: _Pulse) -> None:
     exchange, send, next_chunk = answered.exchange, ctx.send, answered.answer.chunk
     feed, seen = exchange.feed, exchange.seen
-    while chunk := await next_chunk():
+    chunk = b""
+    while chunk := await next_chunk(gathering=chunk.count(b"\n\n") > 1):
         if frames := feed(chunk):
             pulse.last = frames  # before it is sent: while a slow client takes it, a beat waits in line behind it
             await send({"type": "http.response.body", "body": frames, "more_body": True})
         pulse.has_moved = True
         if seen.error is not None:
             break
-        if frames.count(b"\n\n") > 1:
-            for _ in range(GATHERING_TURNS):
-                await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": exchange.close()})
 
 

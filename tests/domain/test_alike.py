@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.domain import sse
 from apps.domain.protocols.alike import Alike
 from apps.domain.protocols.contract import Seen
-from apps.domain.protocols.openai_chat.passthrough import DIALECT
+from apps.domain.protocols.openai_chat.passthrough import DIALECT, spoken
 from tests.domain.openai_calls import DONE, call
 
 HEAD = b'data: {"id":"c-1","object":"chat.completion.chunk","model":"m%b","choices":[{"index":%d,"delta":{'
@@ -27,7 +29,10 @@ TEXTS = [
     b"data: ",
     b"error",
 ]
-BROKEN = [b"\\", b'x\\"', b"a\nb", b"a\rb", b'"', b"\n\ndata: [DONE]\n\n", b'"}}]}\n\n']
+BROKEN = [
+    b"\\", b'x\\"', b"a\nb", b"a\rb", b'"', b"\n\n", b"\\u0041",
+    b"\n\ndata: [DONE]\n\n", b"\r\rdata: [DONE]\r\r", b'"}}]}\n\n',
+]  # fmt: skip
 
 
 def event(
@@ -45,6 +50,7 @@ EVENTS = st.one_of(
     st.builds(event, st.sampled_from(TEXTS), index=st.integers(0, 1), model=st.sampled_from([b"", b"\\u0041"])),
     st.builds(event, st.sampled_from(BROKEN)),
     st.builds(event, st.sampled_from(TEXTS), pad=st.sampled_from(BROKEN)),
+    st.builds(lambda text: event(text, pad=b"open")[:-4] + b"\n\n", st.sampled_from(TEXTS)),
     st.sampled_from([
         event(b"end").replace(b'"finish_reason":null', b'"finish_reason":"stop"'),
         event(b"").replace(b'"usage":null', b'"usage":{"prompt_tokens":3,"completion_tokens":4}'),
@@ -72,6 +78,20 @@ def test_it_is_the_same_however_it_is_read(rows, cuts):
     places = sorted({0, *(cut for cut in cuts if cut < len(whole)), len(whole)})
     split = relayed([whole[start:end] for start, end in itertools.pairwise(places)])
     assert split == relayed([whole]) == relayed([whole[at : at + 1] for at in range(len(whole))])
+    assert split[1].output_bytes == said(whole)
+
+
+def said(whole: bytes) -> int:
+    """By reading every event, up to the end or an error."""
+    size = 0
+    for one in sse.events(whole):
+        data = sse.parse(one)[1]
+        if data.startswith(b"[DONE]"):
+            break
+        size += spoken(one)
+        if data.startswith(b'{"error"'):
+            break
+    return size
 
 
 def learned(example: bytes, text: bytes) -> Alike:
@@ -95,12 +115,38 @@ def test_padding_may_be_of_any_length_and_hides_no_event():
     row = event(b"one", pad=b"abc") + event(b"two", pad=b"")
     assert alike.run(row) == (len(row), 6)
     assert alike.run(row + event(b"one")) == (len(row), 6)
-    assert alike.run(row + event(b"x", pad=b"\n\ndata: [DONE]\n\n")) == (0, 0)
+    for pad in (b"\n\ndata: [DONE]\n\n", b"\r\rdata: [DONE]\r\r", b"\\u0041"):
+        assert alike.run(row + event(b"x", pad=pad)) == (len(row), 6)
 
 
-def test_nothing_is_learned_from_frames_that_cannot_be_told_from_their_texts():
-    for example in (event(b"first", model=b"\\u0041"), event(b"first").replace(b"\n", b"\r\n")):
-        assert learned(example, b"first").run(example) == (0, 0)
+@pytest.mark.parametrize(
+    "example",
+    [
+        event(b"first", model=b"\\u0041"),
+        event(b"first", pad=b"\\u0041"),
+        event(b"first", pad=b"a\n\nb"),
+        event(b"first").replace(b"\n", b"\r"),
+        event(b"first", pad=b"z")[:-4] + b"\n\n",
+    ],
+)
+def test_nothing_is_learned_from_an_event_that_may_be_mistaken(example):
+    assert learned(example, b"first").run(example * 2) == (0, 0)
+
+
+def test_lines_may_end_as_in_windows():
+    row = event(b"first").replace(b"\n", b"\r\n") * 3
+    assert learned(row[: len(row) // 3], b"first").run(row + event(b"first")) == (len(row), 15)
+
+
+def test_who_learned_often_in_vain_stops():
+    alike = Alike()
+    for index in range(100):
+        if not alike.is_curious:
+            break
+        one = event(b"text", index=index)
+        assert alike.run(one) == (0, 0)
+        alike.learn(one, at := one.index(b"text"), at + 4)
+    assert 1 < index < 10
 
 
 def test_what_is_forgotten_is_like_nothing():

@@ -22,6 +22,9 @@ from apps.domain.protocols.passthrough import Rewritten
 _SPOKEN = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"(' + TEXT + rb')"')
 
 
+_INTRODUCTIONS = 2  # events that are read for who answers: the first says it, of Azure's the second
+
+
 class _Choice(msgspec.Struct):
     finish_reason: Any = None
 
@@ -85,6 +88,7 @@ class Tap:
         self._choices = call.choices
         self._stops = 0
         self._alike = Alike()
+        self._introductions = _INTRODUCTIONS
         self._half = False  # the hidden chunk ended in CR, and its LF is still to come
         self._silence = 0  # bytes of comments before the first event
 
@@ -94,10 +98,10 @@ class Tap:
         if self._half or self._splitter.held:
             return self._feed(chunk)
         like, said = self._alike.run(chunk)
+        if not like:
+            return self._feed(chunk)
         self._seen.output_bytes += said
-        if like == len(chunk):
-            return chunk
-        return chunk[:like] + self._feed(chunk[like:])
+        return chunk if like == len(chunk) else chunk[:like] + self._feed(chunk[like:])
 
     def _feed(self, chunk: bytes) -> bytes:
         passed, whole = self._splitter.feed(chunk)
@@ -126,30 +130,38 @@ class Tap:
         return error.stream_error(failure, request_id=self._request_id)
 
     def _watch(self, whole: bytes) -> bytes:
+        if self._seen.finished:
+            return whole
+        if self._introductions or _matters(whole):
+            return self._read(whole)
+        self._measure(whole)
+        return whole
+
+    def _measure(self, whole: bytes) -> None:
+        """What brings texts and nothing that matters is searched for them, which is cheaper than reading the JSON."""
+        self._seen.output_bytes += spoken(whole)
+        if self._alike.is_curious:
+            event = sse.first(whole)
+            texts = [text.span(1) for text in _SPOKEN.finditer(event) if text[1]]
+            if len(texts) == 1:
+                self._alike.learn(event, *texts[0])
+
+    def _read(self, whole: bytes) -> bytes:
         """The events one by one; without the one that brings the usage, if that has to be hidden."""
         kept = []
         size = 0
         for event in sse.events(whole):
             if self._seen.finished:
                 break
-            kept.append(event if self._seen.started and self._is_text(event) else self._event(event))
+            if self._introductions or _matters(event):
+                kept.append(self._event(event))
+            else:
+                self._measure(event)
+                kept.append(event)
             size += len(event)
             if self._seen.error is not None:
                 return b"".join(kept)
         return b"".join(kept) + whole[size:]  # it may end in more line ends than it needs
-
-    def _is_text(self, event: bytes) -> bool:
-        """Whether it brings text and nothing that matters; what is searched then is cheaper than reading the JSON."""
-        like, said = self._alike.run(event)
-        if like != len(event):
-            if _matters(event):
-                return False
-            texts = [text for text in _SPOKEN.finditer(event) if text[1]]
-            said = sum(heard(text[1]) for text in texts)
-            if len(texts) == 1:
-                self._alike.learn(event, *texts[0].span(1))
-        self._seen.output_bytes += said
-        return True
 
     def _event(self, event: bytes) -> bytes:
         seen = self._seen
@@ -175,6 +187,7 @@ class Tap:
         if fault:
             return self._refuse(error.read_stream_error(fault), event)
         seen.started = True
+        self._introductions = max(0, self._introductions - 1)
         self._stops += sum(1 for choice in chunk.choices or () if choice.finish_reason)
         if self._hide and chunk.usage and not chunk.choices:
             self._half = event.endswith(b"\r")
