@@ -53,7 +53,7 @@ def events(whole: bytes) -> list[bytes]:
 
 
 def first(whole: bytes) -> bytes:
-    """The first of the events of bytes that end with one, where line ends are of one kind."""
+    """The first of the events of bytes that end with one."""
     blank = _BLANK_LINE.search(whole)
     return whole if blank is None else whole[: blank.end()]
 

@@ -24,7 +24,8 @@ from apps.runtime.ticker import Ticker
 # A kept-alive connection that is lost so soon after a request was written had been closed before it, as good as always.
 # Later than that the provider has most likely worked on the request.
 _STALE_WINDOW = 1.0
-# What comes in these is taken, read and sent at once, which is cheaper: docs/decisions/0017.
+# What comes in these is taken, read and sent at once, which is cheaper: docs/decisions/0017. An end that follows within
+# them is not late, but a fault would be told before what came just before it: more of them would lose more.
 _GATHERING_TURNS = 2
 
 

@@ -72,12 +72,19 @@ def relayed(pieces: list[bytes]) -> tuple[bytes, Seen, str]:
     return out, seen, repr(error)
 
 
-@given(st.lists(st.tuples(EVENTS, st.integers(1, 4)), max_size=12), st.lists(st.integers(0, 4000), max_size=12))
+@given(
+    st.lists(st.tuples(EVENTS, st.integers(1, 4)), max_size=12),
+    st.lists(st.tuples(st.integers(0, 50), st.sampled_from([-2, -1, 0, 0, 0, 0, 1, 40])), max_size=12),
+)
 def test_it_is_the_same_however_it_is_read(rows, cuts):
+    """Cut at an event's end or near it."""
     whole = event(b"begin") + b"".join(one * times for one, times in rows) + DONE
-    places = sorted({0, *(cut for cut in cuts if cut < len(whole)), len(whole)})
+    events = sse.events(whole)
+    ends = list(itertools.accumulate(map(len, events)))
+    wanted = (ends[number % len(ends)] + aside for number, aside in cuts)
+    places = sorted({0, *(place for place in wanted if 0 < place < len(whole)), len(whole)})
     split = relayed([whole[start:end] for start, end in itertools.pairwise(places)])
-    assert split == relayed([whole]) == relayed([whole[at : at + 1] for at in range(len(whole))])
+    assert split == relayed([whole]) == relayed(events) == relayed([whole[at : at + 1] for at in range(len(whole))])
     assert split[1].output_bytes == said(whole)
 
 
@@ -138,15 +145,52 @@ def test_lines_may_end_as_in_windows():
     assert learned(row[: len(row) // 3], b"first").run(row + event(b"first")) == (len(row), 15)
 
 
-def test_who_learned_often_in_vain_stops():
+def test_who_learned_often_in_vain_stops_and_keeps_what_was_learned_last():
     alike = Alike()
     for index in range(100):
+        one = event(b"text", index=index)
+        assert alike.run(one) == (0, 0)
         if not alike.is_curious:
             break
+        alike.learn(one, at := one.index(b"text"), at + 4)
+    assert 1 < index < 10
+    assert alike.run(event(b"other", index=index - 1))[1] == 5
+    assert not alike.is_curious
+
+
+def test_a_lesson_that_served_is_none_in_vain():
+    alike = Alike()
+    for index in range(100):
         one = event(b"text", index=index)
         assert alike.run(one) == (0, 0)
         alike.learn(one, at := one.index(b"text"), at + 4)
-    assert 1 < index < 10
+        assert alike.run(one * 2) == (2 * len(one), 8)
+    assert alike.is_curious
+
+
+def test_what_stands_between_text_and_padding_is_compared():
+    row = [event(b"text", pad=b"xyz")] * 4
+    stop = event(b"text", pad=b"xyz").replace(b'"finish_reason":null', b'"finish_reason":"length"')
+    for pieces in ([*row, stop], [b"".join(row) + stop], [*row, row[0] + stop]):
+        assert relayed([*pieces, DONE])[1].stop_reason == "max_tokens"
+
+
+def test_who_answers_may_be_said_by_the_second_event():
+    """Azure's first brings what its filters found in the prompt, and blanks."""
+    first = b'data: {"id":"","model":"","choices":[],"prompt_filter_results":[]}\n\n'
+    for pieces in ([first, event(b"text"), event(b"more")], [first + event(b"text") + event(b"more")]):
+        _, seen, error = relayed(pieces)
+        assert (seen.response_id, seen.model, "UpstreamBroken" in error) == ("c-1", "m", True)
+
+
+def test_one_read_of_many_events_is_one_lesson():
+    seen = Seen()
+    tap = DIALECT.tap(seen, call(stream=True), request_id="req_1", cut=bytes)
+    for row in (b"reasoning", b"content", b"arguments"):
+        tap.feed(event(b"text", name=row) * 9)
+        tap.feed((event(b"text", name=row) + event(b"error", name=row)) * 9)  # what may matter is read one by one
+        assert tap._alike.is_curious
+    assert seen.output_bytes == 3 * 9 * (4 + 4 + 5)
 
 
 def test_what_is_forgotten_is_like_nothing():

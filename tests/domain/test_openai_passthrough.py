@@ -197,6 +197,14 @@ def test_nothing_is_read_behind_an_end_that_came_first():
     assert (seen.finished, seen.error, seen.response_id) == (True, None, None)
 
 
+@pytest.mark.parametrize("late", [b'data: {"error":{"message":"late"}}', b"data: {", TEXT[:-1], b"\n"])
+def test_half_an_event_behind_the_end_changes_nothing(late):
+    for pieces in ([ROLE, TEXT, DONE, late], [ROLE + TEXT + DONE + late]):
+        sent, seen = relay(*pieces)
+        assert sent == ROLE + TEXT + DONE + late
+        assert (seen.finished, seen.error, seen.output_bytes) == (True, None, 5)
+
+
 def test_what_comes_behind_the_end_is_not_counted_however_it_comes():
     pieces = (ROLE, TEXT, TEXT, DONE, TEXT, TEXT)
     for sent in (pieces, (b"".join(pieces),), (*pieces[:4], TEXT + TEXT)):

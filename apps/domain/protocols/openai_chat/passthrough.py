@@ -20,8 +20,6 @@ from apps.domain.protocols.openai_chat import answer, error, usage
 from apps.domain.protocols.passthrough import Rewritten
 
 _SPOKEN = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|refusal)"[ ]?:[ ]?"(' + TEXT + rb')"')
-
-
 _INTRODUCTIONS = 2  # events that are read for who answers: the first says it, of Azure's the second
 
 
@@ -97,10 +95,7 @@ class Tap:
             return b""
         if self._half or self._splitter.held:
             return self._feed(chunk)
-        like, said = self._alike.run(chunk)
-        if not like:
-            return self._feed(chunk)
-        self._seen.output_bytes += said
+        like = self._pass_alike(chunk)
         return chunk if like == len(chunk) else chunk[:like] + self._feed(chunk[like:])
 
     def _feed(self, chunk: bytes) -> bytes:
@@ -118,7 +113,7 @@ class Tap:
         rest = self._splitter.rest()
         if self._half:
             rest = rest.removeprefix(b"\n")
-        last = rest if self._splitter.passing else self._last(rest)
+        last = rest if self._splitter.passing or self._seen.finished else self._last(rest)
         if self._seen.error is not None or self._seen.finished:
             return last
         if self._stops >= self._choices and self._seen.started:
@@ -128,6 +123,12 @@ class Tap:
 
     def fail(self, failure: GatewayError) -> bytes:
         return error.stream_error(failure, request_id=self._request_id)
+
+    def _pass_alike(self, events: bytes) -> int:
+        """How many bytes at their beginning are whole events like the last, whose text is counted with that."""
+        like, said = self._alike.run(events)
+        self._seen.output_bytes += said
+        return like
 
     def _watch(self, whole: bytes) -> bytes:
         if self._seen.finished:
@@ -139,9 +140,10 @@ class Tap:
 
     def _measure(self, whole: bytes) -> None:
         """What brings texts and nothing that matters is searched for them, which is cheaper than reading the JSON."""
-        self._seen.output_bytes += spoken(whole)
-        if self._alike.is_curious:
-            event = sse.first(whole)
+        rest = whole[self._pass_alike(whole) :]
+        self._seen.output_bytes += spoken(rest)
+        if rest and self._alike.is_curious:
+            event = sse.first(rest)
             texts = [text.span(1) for text in _SPOKEN.finditer(event) if text[1]]
             if len(texts) == 1:
                 self._alike.learn(event, *texts[0])
