@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -80,29 +79,6 @@ async def test_chunks_are_delivered_as_they_arrive(outbound: Outbound) -> None:
             seen.append(piece)
             delivered.set()
         assert seen == [b"one", b"two", b"three"]
-
-
-@pytest.mark.parametrize(("gathering", "taken"), [(False, b"one"), (True, b"onetwo")])
-async def test_what_comes_in_the_next_turns_can_be_taken_with_what_is_there(
-    outbound: Outbound, gathering: bool, taken: bytes
-) -> None:
-    opened = asyncio.Event()
-
-    async def script(visit: Visit) -> None:
-        await visit.send(STREAM_HEAD)
-        opened.set()
-        await visit.reader.readexactly(1)
-
-    async with listening(script) as upstream:
-        answer = await outbound.open("POST", upstream.url, headers=[], body=b"{}", timeouts=Timeouts())
-        await opened.wait()
-        pipe = upstream.visits[0].writer.get_extra_info("socket").fileno()
-        os.write(pipe, chunk(b"one"))
-        while answer.received < len(b"one"):
-            await asyncio.sleep(0)
-        os.write(pipe, chunk(b"two"))
-        assert await answer.chunk(gathering=gathering) == taken
-        await answer.close()
 
 
 async def test_a_redirect_is_an_answer_and_is_not_followed(outbound: Outbound) -> None:
