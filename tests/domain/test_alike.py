@@ -57,6 +57,7 @@ EVENTS = st.one_of(
         event(b"x").replace(b"\n", b"\r\n"),
         event(b"x").replace(b"\n", b"\r"),
         b": comment\n\n",
+        b": of the next event\n",
         b'data: {"error":{"message":"no","code":500}}\n\n',
         DONE,
     ]),
@@ -132,6 +133,7 @@ def test_padding_may_be_of_any_length_and_hides_no_event():
         event(b"first", model=b"\\u0041"),
         event(b"first", pad=b"\\u0041"),
         event(b"first", pad=b"a\n\nb"),
+        event(b"first", pad=b"z").replace(b"null}]", b'"\\\\"}]'),
         event(b"first").replace(b"\n", b"\r"),
         event(b"first", pad=b"z")[:-4] + b"\n\n",
     ],
@@ -173,6 +175,21 @@ def test_what_stands_between_text_and_padding_is_compared():
     stop = event(b"text", pad=b"xyz").replace(b'"finish_reason":null', b'"finish_reason":"length"')
     for pieces in ([*row, stop], [b"".join(row) + stop], [*row, row[0] + stop]):
         assert relayed([*pieces, DONE])[1].stop_reason == "max_tokens"
+
+
+def test_as_long_is_not_alike():
+    alike = learned(event(b"first", pad=b"zz"), b"first")
+    for kind in (b'"no"', b"true"):
+        assert alike.run(event(b"first", pad=b"zz").replace(b"null}]", kind + b"}]")) == (0, 0)
+
+
+@pytest.mark.parametrize("one", [event(b"text"), event(b"text").replace(b'"text"', b'"","reasoning":"text"')])
+def test_a_stream_is_known_by_its_first_text(one):
+    for pieces in ([event(b""), one, one], [event(b"") + one + one], [event(b""), one, one * 3]):
+        tap = DIALECT.tap(Seen(), call(stream=True), request_id="req_1", cut=bytes)
+        for piece in pieces:
+            tap.feed(piece)
+        assert tap._alike.run(one * 2) == (2 * len(one), 8)
 
 
 def test_who_answers_may_be_said_by_the_second_event():

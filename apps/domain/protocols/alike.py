@@ -37,8 +37,7 @@ class Alike:
         return self._in_vain < _PATIENCE
 
     def learn(self, event: bytes, start: int, end: int) -> None:
-        """Its text goes from `start` to `end`."""
-        self.forget()
+        """Its text goes from `start` to `end`. What cannot be told safely by its bytes is not learned."""
         before, after = event[:start], event[end:]
         head, padding, rest = after.partition(_PADDING)
         pad = head + padding if padding else b""
