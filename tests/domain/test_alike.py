@@ -192,6 +192,11 @@ def test_a_stream_is_known_by_its_first_text(one):
         assert tap._alike.run(one * 2) == (2 * len(one), 8)
 
 
+def test_what_is_held_goes_out_before_what_is_alike():
+    pieces = [event(b""), event(b"text"), event(b"text"), b": of the next event\n", event(b"text"), event(b"text")]
+    assert relayed([*pieces, DONE]) == relayed([b"".join(pieces) + DONE])
+
+
 def test_who_answers_may_be_said_by_the_second_event():
     """Azure's first brings what its filters found in the prompt, and blanks."""
     first = b'data: {"id":"","model":"","choices":[],"prompt_filter_results":[]}\n\n'
