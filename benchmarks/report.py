@@ -173,7 +173,8 @@ def _preamble(outcome: Outcome) -> Iterator[str]:
         f"Written by `make bench`. {facts['cores']} cores, {pinned}, load generator and simulated provider share the "
         f"rest; {facts['system']} on {facts['architecture']}, Python {facts['python']}. "
         f"Median of {options['rounds']} interleaved rounds of {options['seconds']:g} s a cell, warm-up discarded, "
-        "everything on loopback. A call carries about 1 KB; each event of a stream leaves the provider in "
+        f"everything on loopback; streams of one dialect, *bare* and *weir*, {options['duels']} windows more a round. "
+        "A call carries about 1 KB; each event of a stream leaves the provider in "
         f"{'a packet of its own' if outcome.burst == 1 else f'packets of {outcome.burst}'}."
     )
     yield ""

@@ -1,10 +1,11 @@
 """`make bench`. Reads top to bottom: start everybody, measure in rounds, stop everybody, report.
 
-    python -m benchmarks.run [--rounds N] [--seconds S] [--settling S] [--streams N] [--paced N]
+    python -m benchmarks.run [--rounds N] [--seconds S] [--duels N] [--settling S] [--streams N] [--paced N]
                              [--output FOLDER] [--results FILE]
 
-Five rounds; within each, every contender has its turn at every kind of call, and who goes first rotates. The gateway
-has one core, the load generator and the simulated provider the others. A figure is the median of its rounds.
+Five rounds; within each, every contender has its turn at every kind of call, and who goes first rotates. Then Weir and
+the bare relay alone take turns at streams of one dialect, of which a single window says least. The gateway has one
+core, the load generator and the simulated provider the others. A figure is the median of its windows.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ MODES: tuple[Mode, ...] = ("call", "stream")
 VARIANTS = ("stock", "straight")  # of the bare relay, for many connections only
 LONG_STREAMS = ("weir", "off")  # what an event costs shows by streams of two lengths
 PACED = ("direct", "bare", "weir")
+DUEL = ("bare", "weir")
 IDLE_ROUNDS = 3  # memory hardly differs from one to the next
 BURST = 1  # each event of the provider in a packet of its own, as in life
 
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.2, help="a window of measurement")
+    parser.add_argument("--duels", type=int, default=4, help="windows a round of streams, the bare relay's and Weir's")
     parser.add_argument("--settling", type=float, default=5.0, help="the longest wait for a process to rest after one")
     parser.add_argument("--streams", type=int, default=500, help="held open to see what each costs")
     parser.add_argument("--paced", type=int, default=200, help="streams at once at 50 events a second; 0: none")
@@ -72,6 +75,8 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
             for number in range(options.rounds):
                 print(f"round {number + 1} of {options.rounds}", flush=True)
                 await one_round(session, racing, turn=number)
+            for number in range(options.rounds * options.duels):
+                await duel(session, [each for each in racing if each.name in DUEL], turn=number)
             memory = await session.memory()
             for number in range(min(options.rounds, IDLE_ROUNDS) if options.paced else 0):
                 print(f"paced streams, round {number + 1}", flush=True)
@@ -114,6 +119,13 @@ async def one_round(session: Session, racing: list[Contender], *, turn: int) -> 
                     await session.load(Cell(contender.name, mode, connections, pair))
     for contender in rotated([each for each in racing if each.name in LONG_STREAMS], turn=turn):
         await session.load(Cell(contender.name, "long", MANY))
+
+
+async def duel(session: Session, racing: list[Contender], *, turn: int) -> None:
+    """Streams of one dialect once more. Behind the rounds, so that the first windows of all stay fellows."""
+    for pair in contenders.SAME_DIALECT:
+        for contender in rotated(racing, turn=turn):
+            await session.load(Cell(contender.name, "stream", MANY, pair))
 
 
 async def paced_round(session: Session, racing: list[Contender], *, streams: int, turn: int) -> None:

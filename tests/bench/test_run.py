@@ -24,6 +24,8 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         "1",
         "--seconds",
         "0.1",
+        "--duels",
+        "2",
         "--settling",
         "0",
         "--streams",
@@ -53,6 +55,12 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         ("off", "anthropic→anthropic"),
         ("weir-pg", "anthropic→anthropic"),
     }
+    windows = {
+        row["name"]: len(row["rps_rounds"])
+        for row in document["runs"]
+        if (row["mode"], row["connections"]) == ("stream", 32)
+    }
+    assert windows == {"direct": 1, "bare": 3, "weir": 3}
     assert [row for row in document["others"] if not row["valid"]] == []
     assert document["missing"] == {"litellm": "not installed", "portkey": "not installed"}
     assert document["ledger"]["answered"] == document["ledger"]["ok"] > 0
