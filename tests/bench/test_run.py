@@ -13,7 +13,6 @@ import pytest
 from benchmarks import figures
 from benchmarks.servers import ROOT
 
-
 TINY = "--rounds 1 --seconds 0.1 --duels 2 --settling 0 --streams 5 --paced 0"
 
 
