@@ -98,8 +98,12 @@ class Simulator:
         return until(lambda: next((r for r in self.readings()[-1:] if r.outcome != "open"), None))
 
     def calls(self) -> list[dict]:
-        """The requests it has seen, the oldest first, credentials masked to their last four characters."""
+        """The last thousand requests, the oldest first, credentials masked to their last four characters."""
         return httpx2.get(f"{self.base_url}/simulator/calls").json()
+
+    def seen(self) -> int:
+        """How many requests there have been since it started."""
+        return int(httpx2.get(f"{self.base_url}/simulator/calls").headers["x-simulator-seen"])
 
     def stop(self) -> None:
         assert self.process.stop() == 0, self.process.output()

@@ -22,11 +22,15 @@ CREDENTIAL_HEADERS = {b"authorization", b"x-api-key", b"api-key", b"cookie", b"x
 
 
 class Simulator:
-    """One provider. GET /simulator/calls tells the last calls with their credentials masked."""
+    """One provider. GET /simulator/calls tells the last calls with their credentials masked.
+
+    It remembers the last `REMEMBERED`; its header `x-simulator-seen` says how many there have been.
+    """
 
     def __init__(self, *, meter: Meter, pace: Pace, burst: int = 1) -> None:
         self.desk = Desk(meter=meter, pace=pace, burst=burst)
         self.calls: deque[tuple[float, str, Request]] = deque(maxlen=REMEMBERED)
+        self.seen = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         wire = Wire(scope, receive, send)
@@ -44,7 +48,9 @@ class Simulator:
                 body=await wire.body(),
             )
             if path == "/simulator/calls":
-                return await _send_json(wire, 200, [self._told(*call) for call in self.calls], headers=[])
+                seen = (b"x-simulator-seen", b"%d" % self.seen)
+                return await _send_json(wire, 200, [self._told(*call) for call in self.calls], headers=[seen])
+            self.seen += 1
             self.calls.append((time.time(), request_id, request))
             key = dialect.authenticate(request)
             call = Call(wire=wire, dialect=dialect, request=request, key=key, request_id=request_id)

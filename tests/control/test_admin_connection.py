@@ -48,12 +48,12 @@ def trials() -> list[dict]:
 
 
 def test_a_visit_asks_nobody_and_says_what_a_test_costs(desk, near, kept, simulator):
-    before = len(simulator.calls())
+    before = simulator.seen()
     text = desk.text(TEST, near.pk)
     for shown in ("Test now", "one token", "not yet", "main •••", "/static/admin/connection.js"):
         assert shown in text, shown
     assert "data-begins" not in text
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
 
 
 def test_every_step_tells_what_came_of_it(desk, near, kept, simulator):
@@ -104,12 +104,12 @@ def test_nobody_there_is_an_answer_too(desk, near, kept):
 
 
 def test_a_model_must_be_named_before_it_is_called(desk, near, kept, simulator):
-    before = len(simulator.calls())
+    before = simulator.seen()
     told = step(desk, near, "call").json()
     assert "Name a model" in told["row"]
     assert "not yet" in told["row"]
     assert told["ok"] is None
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
     assert trials() == []
 
 
@@ -137,11 +137,11 @@ def test_an_embedding_model_is_asked_for_embeddings_and_not_for_a_stream(
     called = step(desk, row, "call", model=model).json()
     assert called["ok"] is True, called["row"]
     assert simulator.calls()[-1]["path"] == path
-    before = len(simulator.calls())
+    before = simulator.seen()
     streamed = step(desk, row, "stream", model=model).json()
     assert streamed["ok"] is True
     assert "come whole" in streamed["row"]
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
 
 
 def test_a_tenants_own_credential_is_not_offered(desk, near, acme):
@@ -167,11 +167,11 @@ def test_a_provider_that_is_not_there_cannot_be_tested(desk):
 
 def test_testing_is_for_those_who_may_change_providers(near, kept, simulator):
     desk = Desk(factories.staff("catalog.view_provider", "catalog.add_provider"))
-    before = len(simulator.calls())
+    before = simulator.seen()
     assert desk.get(TEST, near.pk).status_code == 403
     assert step(desk, near, "call", model="claude-test").status_code == 403
     assert desk.client.post(desk.url(ADOPT, near.pk), {"models": ["claude-test"]}).status_code == 403
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
 
 
 # --- taking up models --------------------------------------------------------------------------------------------

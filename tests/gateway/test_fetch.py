@@ -200,10 +200,10 @@ def test_all_together_may_be_as_large_as_in_the_body(gateway, pictures, deployed
 def test_one_that_is_given_often_counts_as_often(gateway, simulator, pictures, deployed, settings, path, model):
     settings.WEIR_MAX_BODY_BYTES = 10_000
     often, seldom = (asking(path, *[image(path, f"{pictures.url}/big.png")] * times) for times in (3, 2))
-    before = len(simulator.calls())
+    before = simulator.seen()
     told = refusal(path, ask(gateway, path, model=model, change=often))
     assert ("too large" if path == ANTHROPIC else "exceeds the limit") in told
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
     assert ask(gateway, path, model=model, change=seldom).status_code == 200
 
 
@@ -227,10 +227,10 @@ def test_nobody_whose_budget_is_spent_has_anything_fetched(gateway, world, pictu
 def test_a_documents_length_is_reserved_before_it_is_sent(gateway, world, simulator, pictures, deployed, model):
     world.budget(key=world.key_row, amount=50_000_000)
     gateway.refresh()
-    before = len(simulator.calls())
+    before = simulator.seen()
     long, short = (asking(ANTHROPIC, document(ANTHROPIC, pictures.url + name)) for name in ("/long.txt", "/c.txt"))
     assert ask(gateway, ANTHROPIC, model=model, change=long).status_code == 429
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
     for _ in range(3):  # nothing of the refused one is held still
         assert ask(gateway, ANTHROPIC, model=model, change=short).status_code == 200
     gateway.settle()
@@ -241,14 +241,14 @@ def test_a_documents_length_is_reserved_before_it_is_sent(gateway, world, simula
 def test_a_caller_who_leaves_takes_the_download_along(gateway, world, simulator, pictures, policy):
     world.deploy("nova-left", upstream=MODELS["nova-test"], on_disconnect=policy)
     gateway.refresh()
-    before = len(simulator.calls())
+    before = simulator.seen()
     change = asking(OPENAI, image(OPENAI, f"{pictures.url}/hangs"))
     raw: socket.socket = call(gateway, OPENAI, model="nova-left", **change)
     until(lambda: pictures.paths() == ["/hangs"])
     leave(raw, "rst")
     assert pictures.gone.wait(8)  # sooner than the time that a download has
     gateway.settle()
-    assert len(simulator.calls()) == before
+    assert simulator.seen() == before
     assert not Entry.objects.exists()
 
 

@@ -17,6 +17,7 @@ from apps.domain import errors
 from apps.usage import gate
 from apps.usage.models import Entry, OpenAttempt
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, told
+from tests.gateway.sockets import call, leave
 from tests.money.calls import intent
 from tests.servers import until
 
@@ -94,12 +95,12 @@ def test_many_calls_leave_nothing_open(gateway):
 
 @pytest.mark.parametrize("is_stream", [False, True])
 def test_the_first_byte_waits_for_the_database_and_the_upstream_does_not(gateway, simulator, is_stream):
-    before = len(simulator.calls())
+    before = simulator.seen()
     answers = []
     with closed_ledger():
         caller = threading.Thread(target=lambda: answers.append(ask(gateway, ANTHROPIC, change={"stream": is_stream})))
         caller.start()
-        until(lambda: len(simulator.calls()) == before + 1)
+        until(lambda: simulator.seen() == before + 1)
         caller.join(0.3)
         assert caller.is_alive()
         assert answers == []
@@ -113,24 +114,15 @@ def test_the_first_byte_waits_for_the_database_and_the_upstream_does_not(gateway
 def test_a_client_that_leaves_at_the_gate_leaves_nothing_open(gateway, world, simulator):
     world.scripted("stall-after-5")
     gateway.refresh()
-    before = len(simulator.calls())
+    before = len(simulator.readings())
     with closed_ledger():
-        caller = threading.Thread(target=impatient, args=(gateway,))
-        caller.start()
-        until(lambda: len(simulator.calls()) == before + 1)
-        caller.join(30)
-        until(lambda: simulator.readings()[-1].outcome != "open")
+        raw = call(gateway, ANTHROPIC, model="claude-stall-after-5", stream=True)
+        until(lambda: len(simulator.readings()) == before + 1)
+        leave(raw, "fin")
+        until(lambda: simulator.readings()[before].outcome != "open")
     gateway.settle()
     assert Entry.objects.get().status == "client_gone"
     until(lambda: not OpenAttempt.objects.exists())
-
-
-def impatient(gateway) -> None:
-    import httpx2
-
-    with contextlib.suppress(httpx2.TimeoutException):
-        body = body_of(ANTHROPIC, model="claude-stall-after-5", change={"stream": True})
-        httpx2.post(f"{gateway.url}{ANTHROPIC}", content=body, headers={"x-api-key": gateway.world.key}, timeout=0.5)
 
 
 @pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
@@ -145,9 +137,9 @@ def test_without_the_database_a_call_fails_before_its_first_byte_and_its_upstrea
         assert told(path, refused, 529 if path == ANTHROPIC else 503) == "the ledger cannot be reached"
         assert refused.headers["retry-after"] == "1"
         until(lambda: simulator.readings()[-1].outcome != "open")
-        calls = len(simulator.calls())
+        calls = simulator.seen()
         assert told(path, ask(gateway, path, model="claude-test"), 529 if path == ANTHROPIC else 503)
-        assert len(simulator.calls()) == calls
+        assert simulator.seen() == calls
     gateway.settle()
     entry = Entry.objects.get()
     assert (entry.state, entry.status, entry.error_code) == ("settled", "gateway_error", "ledger_unavailable")
@@ -182,9 +174,9 @@ def test_a_slow_model_hides_the_gate(gateway, world):
     world.scripted("slow-200")
     gateway.refresh()
     with ThreadPoolExecutor(1) as others, closed_ledger():
-        call = others.submit(ask, gateway, ANTHROPIC, model="claude-slow-200", change={"stream": True})
+        answer = others.submit(ask, gateway, ANTHROPIC, model="claude-slow-200", change={"stream": True})
         time.sleep(0.1)
-    assert call.result().status_code == 200
+    assert answer.result().status_code == 200
 
 
 def test_a_process_without_a_gate_writes_no_attempts(settings, world):

@@ -91,14 +91,14 @@ def test_a_full_disk_refuses_what_is_new_and_books_what_runs(gateway, disk, prov
         assert caller.begun.wait(30)
     place.fill(gateway)
     until(lambda: call(gateway, "/v1/messages", "claude-test").status_code != 200)
-    seen = len(provider.calls())
+    seen = provider.seen()
     answer = call(gateway, "/v1/messages", "claude-test")
     assert "storage_full" in anthropic_error(answer, 529, "overloaded_error")
     assert answer.headers["retry-after"] == "5"
     answer = call(gateway, "/v1/chat/completions", "gpt-test")
     openai_error(answer, 503, "storage_full")
     assert answer.headers["retry-after"] == "5"
-    assert len(provider.calls()) == seen
+    assert provider.seen() == seen
     until(lambda: httpx2.get(f"{gateway.base_url}/health/ready").status_code == 503)
     assert httpx2.get(f"{gateway.base_url}/health").json()["checks"]["storage"] == "failed"
     assert gauge(gateway) == 1

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import httpx2
 
+from apps.simulator.complete import REMEMBERED
 from tests.sdk import worlds
 from tests.servers import start_simulator, until
 
@@ -45,6 +46,15 @@ def test_it_remembers_calls_without_their_credentials(provider):
     assert call["body"] == BODY
     assert call["headers"]["x-api-key"] == "…abcd"
     assert "sk-secret" not in json.dumps(provider.calls())
+
+
+def test_it_counts_on_when_it_begins_to_forget(provider):
+    before = provider.seen()
+    with httpx2.Client(headers=HEADERS) as caller:
+        for _ in range(REMEMBERED + 1):
+            caller.get(f"{provider.base_url}/v1/models")
+    assert provider.seen() == before + REMEMBERED + 1
+    assert len(provider.calls()) == REMEMBERED
 
 
 def test_the_limits_and_the_request_id_are_in_the_headers(provider, http):
