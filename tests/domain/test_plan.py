@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.domain.routing import plan
+from apps.domain.routing.facts import UNMEASURED, Calm
+from apps.domain.routing.options import options as options_of
 from apps.domain.routing.turns import Turns
 from apps.domain.snapshot import Credential, Deployment, Model, PriceCard, Provider, Secret
 
@@ -33,10 +35,47 @@ def deployment(number, *, credentials=None, healthy=True, priority=0, weight=1, 
     return Deployment(id=number, provider=provider, upstream_model="m", prices=prices, priority=priority, weight=weight)
 
 
-def tries(*deployments, tenant_id=1, now=200, priced_only=False, dice=random.random, turns=None, **wishes):
-    model = Model(id=1, name="m", display_name="m", deployments=deployments, max_output_tokens=1, context_tokens=1)
-    usable = plan.usable(model, tenant_id=tenant_id)
-    return plan.tries(usable, now=now, dice=dice, turns=turns or Turns(), priced_only=priced_only, **wishes)
+class Moment(Calm):
+    """`rests` of a deployment and a credential, as seconds; `full` and `open_` of deployments, by id."""
+
+    def __init__(self, rests=None, *, full=(), open_=None, measured=None):
+        self._rests, self._full, self._open, self._measured = rests, full, open_ or {}, measured or {}
+
+    def rests(self, deployment, credential):
+        return self._rests(deployment, credential) if self._rests else 0.0
+
+    def is_full(self, deployment):
+        return deployment.id in self._full
+
+    def open_for(self, deployment):
+        return self._open.get(deployment.id, 0.0)
+
+    def measured(self, deployment):
+        return self._measured.get(deployment.id, UNMEASURED)
+
+
+def options(*deployments, tenant_id=1, strategy="priority", capabilities=frozenset()):
+    model = Model(
+        id=1, name="m", display_name="m", deployments=deployments, max_output_tokens=1000, context_tokens=1000,
+        strategy=strategy, capabilities=frozenset(capabilities),
+    )  # fmt: skip
+    return options_of(model, tenant_id=tenant_id, client="here", speaks=lambda _: "there")
+
+
+def decided(*deployments, now=200, dice=random.random, turns=None, facts=None, is_whole=False, about=None, **wishes):
+    return plan.decide(
+        options(*deployments, **(about or {})),
+        now=now,
+        dice=dice,
+        turns=turns or Turns(),
+        facts=facts,
+        wishes=plan.Wishes(**wishes),
+        is_whole=is_whole,
+    )
+
+
+def tries(*deployments, rests=None, **how):
+    return decided(*deployments, facts=Moment(rests), **how).tries
 
 
 def ids(*deployments, **how):
@@ -68,18 +107,10 @@ def test_a_deployment_without_a_usable_credential_is_left_out():
 
 
 def test_a_tenant_that_brought_its_own_key_uses_only_that():
-    both = (credential(1), credential(2, tenant_id=1))
-    model = Model(
-        id=1,
-        name="m",
-        display_name="m",
-        deployments=(deployment(1, credentials=both),),
-        max_output_tokens=1,
-        context_tokens=1,
-    )
-    mine, theirs = (plan.usable(model, tenant_id=tenant_id) for tenant_id in (1, 2))
-    assert [one.id for _, credentials in mine for one in credentials] == [2]
-    assert [one.id for _, credentials in theirs for one in credentials] == [1]
+    one = deployment(1, credentials=(credential(1), credential(2, tenant_id=1)))
+    mine, theirs = (options(one, tenant_id=tenant_id).ways for tenant_id in (1, 2))
+    assert [it.id for it in mine[0].credentials] == [2]
+    assert [it.id for it in theirs[0].credentials] == [1]
 
 
 def test_what_has_no_price_in_force_is_not_charged_to_a_budget():

@@ -1,0 +1,67 @@
+"""Which conversation a call belongs to, by what stays the same while it grows: its instructions and its first message.
+
+By their texts alone: clients set marks of prompt caches anew with every turn, and write a text as a string now and as
+a part then.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apps.domain.protocols.contract import ClientCall
+
+_TEXT = re.compile(rb'"text"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')  # it never goes back
+_OWN = b"x-anthropic-billing-header"  # Claude Code's, another one every call
+
+
+class _Turn(msgspec.Struct):
+    role: str = "user"
+    content: msgspec.Raw = msgspec.Raw()
+
+
+_turns = msgspec.json.Decoder(list[_Turn])
+
+
+def of(call: ClientCall, *, key_id: int) -> int | None:
+    """A number of this process's; None: it says nothing to tell it by. Two conversations of one key that begin alike
+    are one."""
+    fields = call.fields
+    said = fields.get("messages") or fields.get("input")
+    if said is None:
+        return None
+    raw = bytes(said)
+    first = _first(raw) if raw.startswith(b"[") else (raw,)
+    if not first:
+        return None
+    return hash((key_id, *_texts(fields, "system"), *_texts(fields, "instructions"), *first))
+
+
+def _first(turns: bytes) -> tuple[bytes, ...]:
+    """The texts up to the first of a user's: what is before it are instructions in some dialects."""
+    texts: list[bytes] = []
+    try:
+        for turn in _turns.decode(turns):
+            texts += _said(bytes(turn.content))
+            if turn.role == "user":
+                break
+    except msgspec.DecodeError:
+        return ()
+    return tuple(texts)
+
+
+def _texts(fields: Mapping[str, msgspec.Raw], name: str) -> list[bytes]:
+    raw = fields.get(name)
+    return [] if raw is None else _said(bytes(raw))
+
+
+def _said(content: bytes) -> list[bytes]:
+    """A string or parts, as they were written."""
+    if content.startswith(b'"'):
+        return [content[1:-1]]
+    return [text for text in _TEXT.findall(content) if not text.startswith(_OWN)]
