@@ -6,9 +6,11 @@
     │   │   ├── Unfit              400  this model's provider cannot be asked that
     │   │   │   └── TakesNoURL     400  it wants the bytes
     │   │   ├── Unfetched          400  the same to a caller, who has said where the bytes are
+    │   │   ├── LacksAbility       400  no deployment of the model can do what the call needs
     │   │   └── ContextOverflow    400  the prompt does not fit the model's window
     │   ├── AuthenticationFailed   401  no key, malformed, unknown, expired, revoked: told alike
     │   ├── PermissionDenied       403  the key may not do this here
+    │   │   └── PolicyForbids      403  a data policy leaves no deployment that may answer
     │   ├── NotFound               404  no such path
     │   │   └── ModelNotFound      404  no such model, or none that the key may use
     │   ├── MethodNotAllowed       405
@@ -18,6 +20,7 @@
     │   ├── BudgetExhausted        429  a budget is spent, or has not so much left
     │   │   └── BudgetHeld         429  it is not spent, but promised to calls in flight
     │   └── ClientGone             499  nobody is left to answer; never rendered
+    │       └── Outpaced           499  another deployment answered the same call first; never a call's own end
     ├── UpstreamError              the provider's doing
     │   ├── UpstreamRefused        4xx  our translation or the caller's content; not retried
     │   ├── UpstreamAuth           502  the provider refused our credential
@@ -111,6 +114,10 @@ class Unfetched(InvalidRequest):
         self.urls = urls
 
 
+class LacksAbility(InvalidRequest):
+    code = "unsupported_ability"
+
+
 class ContextOverflow(InvalidRequest):
     code = "context_length_exceeded"
 
@@ -124,6 +131,11 @@ class AuthenticationFailed(ClientError):
 class PermissionDenied(ClientError):
     kind = "permission"
     status = 403
+
+
+class PolicyForbids(PermissionDenied):
+    code = "policy_forbids"
+    should_retry = False
 
 
 class NotFound(ClientError):
@@ -177,6 +189,10 @@ class BudgetHeld(BudgetExhausted):
 class ClientGone(ClientError):
     kind = "client_gone"
     status = 499
+
+
+class Outpaced(ClientGone):
+    code = "hedge_lost"
 
 
 class UpstreamError(GatewayError):

@@ -15,6 +15,9 @@ import msgspec
 Scope = Literal["tenant", "project", "user", "key", "model", "endpoint"]
 Period = Literal["day", "week", "month", "fixed"]
 Outage = Literal["lease", "open", "closed"]
+Strategy = Literal["priority", "weighted", "cheapest", "fastest", "balanced"]
+OnRequest = Literal["flag", "block", "route", "mask"]
+OnResponse = Literal["flag", "stop"]
 
 _CUT = b"[removed]"
 _TELLING = 8  # characters from which a secret is no word
@@ -114,25 +117,65 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str] = {}  # what the vendor must be told besides: see `providers.vendor`
     quirks: frozenset[str] | None = None  # None: its vendor's
     tags: frozenset[str] = frozenset()
+    region: str = ""
     healthy: bool = True
 
 
+class Breaker(msgspec.Struct, frozen=True, kw_only=True):
+    """When a deployment is left alone, in the words of resilience4j: `size` counts calls or seconds, rates are percent
+    of the calls in the window. https://resilience4j.readme.io/docs/circuitbreaker"""
+
+    window: Literal["count", "time"] = "time"
+    size: int = 30
+    minimum_calls: int = 20
+    failure_rate: int = 50
+    slow_rate: int = 100
+    slow_seconds: float = 30.0
+    open_seconds: float = 60.0
+    half_open_calls: int = 10
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """Where calls wait for a deployment that is full or cools down; `places` 0: nowhere."""
+
+    places: int = 0
+    seconds: float = 10.0
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one provider. Lower `priority` goes first; `weight` shares within a priority. `protocol`: the only
-    one that it is spoken to in; "": see `providers.speech`."""
+    """One model at one provider. A lower `tier` goes first: 0 is the model's own, others are its fallbacks'; within it
+    a lower `priority`; within that the model's strategy chooses. `model_name`: of the fallback whose it is; "": the
+    model's own. `protocol`: the only one that it is spoken to in; "": see `providers.speech`. `capabilities` None,
+    sizes None: as its model has them. `defaults`: the abilities for which it goes first. `tenant_ids` None: every
+    tenant may be served by it. `timeouts` None: its provider's. `hedge_after`: seconds without an answer after which
+    somebody else is asked too; None: never."""
 
     id: int
     provider: Provider
     upstream_model: str
+    model_name: str = ""
     protocol: str = ""
     prices: tuple[PriceCard, ...] = ()
     priority: int = 0
     weight: int = 1
+    tier: int = 0
+    capabilities: frozenset[str] | None = None
+    defaults: frozenset[str] = frozenset()
+    context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    tenant_ids: frozenset[int] | None = None
+    max_concurrency: int | None = None
+    queue: Queue = Queue()
+    breaker: Breaker = Breaker()
+    timeouts: Timeouts | None = None
+    hedge_after: float | None = None
+    version: float = 0.0
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """`tenant_ids` None: every tenant may use it. `max_output_tokens` is injected where a caller sends no cap,
-    and none may ask for more."""
+    and none may ask for more. `deployments` are its own and then those of its fallbacks. `sticky`: a conversation stays
+    where it was answered. `networks` None: its callers may be anywhere."""
 
     id: int
     name: str
@@ -144,6 +187,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     created: int = 0
     owned_by: str = "weir"
     tenant_ids: frozenset[int] | None = None
+    networks: tuple[str, ...] | None = None
+    strategy: Strategy = "priority"
+    sticky: bool = True
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,8 +227,62 @@ class Rules(msgspec.Struct, frozen=True):
 UNRESTRAINED = Rules()
 
 
+class DataPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """Where somebody's calls may go, and what becomes of what must not go everywhere. `regions` None: anywhere.
+    `on_request` and `on_response` are by kind of finding (`guardrails`); a finding that is to be routed goes to
+    providers with `route_tag` only."""
+
+    id: int
+    name: str
+    required_tags: frozenset[str] = frozenset()
+    forbidden_tags: frozenset[str] = frozenset()
+    regions: frozenset[str] | None = None
+    route_tag: str = ""
+    on_request: dict[str, OnRequest] = {}
+    on_response: dict[str, OnResponse] = {}
+
+
+class Policies(msgspec.Struct, frozen=True):
+    """Who is under which data policies, by id; all that apply hold at once. `everyone`: the installation's own."""
+
+    everyone: tuple[DataPolicy, ...] = ()
+    tenants: dict[int, tuple[DataPolicy, ...]] = {}
+    projects: dict[int, tuple[DataPolicy, ...]] = {}
+    keys: dict[int, tuple[DataPolicy, ...]] = {}
+
+
+class Semantic(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers to questions that mean the same: as near as `threshold` (cosine), by the vectors of `model`."""
+
+    model: str
+    threshold: float
+
+
+class Caching(msgspec.Struct, frozen=True, kw_only=True):
+    """How answers are kept to be given again. `max_bytes` of one answer. `always`: for every call, else for those that
+    ask by `x-weir-cache: use`. `forced`: also where the call's settings leave its answer to chance. What was kept under
+    another `generation` is not found any more."""
+
+    ttl: float
+    max_bytes: int = 1_000_000
+    always: bool = True
+    forced: bool = False
+    semantic: Semantic | None = None
+    generation: int = 0
+
+
+class Cachings(msgspec.Struct, frozen=True):
+    """By id; a key's goes before its model's. `generations`: of tenants whose answers were thrown away, as in
+    Caching."""
+
+    models: dict[int, Caching] = {}
+    keys: dict[int, Caching] = {}
+    generations: dict[int, int] = {}
+
+
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `models`, `endpoints`, `networks`: what the key is confined to; None: not confined."""
+    """Who asks. `models`, `endpoints`, `networks`: what the key is confined to; None: not confined. A higher `priority`
+    goes before others in a queue."""
 
     key_id: int
     public_id: str
@@ -194,6 +294,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     models: frozenset[str] | None = None
     endpoints: frozenset[str] | None = None
     networks: tuple[str, ...] | None = None
+    priority: int = 0
     key_rules: Rules = UNRESTRAINED
     user_rules: Rules = UNRESTRAINED
 
@@ -244,5 +345,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: PinnedEndpoints = PinnedEndpoints()
     endpoint_rules: dict[int, Rules] = {}
     on_outage: dict[int, Outage] = {}
+    policies: Policies = Policies()
+    cachings: Cachings = Cachings()
     private_networks: tuple[str, ...] = ()  # CIDRs an admin opened to provider addresses
     cors_origins: frozenset[str] = frozenset()

@@ -19,6 +19,15 @@ class Allowance(msgspec.Struct, frozen=True):
     reset: float
 
 
+class Stand(msgspec.Struct, frozen=True):
+    """What is left of a limit at a moment, of each kind that it limits. A place's `reset` nobody knows: it is 0."""
+
+    limit: Limit
+    requests: Allowance | None = None
+    tokens: Allowance | None = None
+    places: Allowance | None = None
+
+
 class Charge(msgspec.Struct, frozen=True):
     """What was taken from one limit's minute of tokens: `amount` of them, after which the meter stood at `mark`."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from apps.domain.limits.decision import FREE, Allowance, Charge, Decision, Kind
+from apps.domain.limits.decision import FREE, Allowance, Charge, Decision, Kind, Stand
 from apps.domain.snapshot import Limit
 
 MINUTE = 60_000_000
@@ -59,6 +59,15 @@ class RateTable:
             self._sweep(now)
         pairs = self._pairs(limits)
         return _take(limits, pairs, tokens=tokens, now=now) or _refusal(pairs, tokens=tokens, now=now)
+
+    def stands(self, limits: Sequence[Limit], *, now: int) -> list[Stand]:
+        """What is left of each. Takes nothing, and makes no meter where there is none."""
+        idle = Meter()
+        meters = [(limit, self._meters.get(limit.key, idle)) for limit in limits]
+        return [
+            stand_of(limit, requests=meter.requests, tokens=meter.tokens, in_flight=meter.in_flight, now=now)
+            for limit, meter in meters
+        ]
 
     def release(self, decision: Decision, *, tokens_used: int | None, now: int) -> None:
         """Frees the call's place; moves the meters of tokens from what was asked to what was used."""
@@ -107,6 +116,17 @@ class RateTable:
         self._known.clear()
         self._meters = {name: meter for name, meter in self._meters.items() if not meter.is_idle(now)}
         self._sweep_at = max(_SWEEP_AT_LEAST, 2 * len(self._meters))
+
+
+def stand_of(limit: Limit, *, requests: int, tokens: int, in_flight: int, now: int) -> Stand:
+    """By where its meters stand, in microseconds."""
+    places = limit.concurrency
+    return Stand(
+        limit,
+        tightest_of([(limit, requests, tokens)], now=now)[0],
+        tightest_of([(limit, requests, tokens)], now=now)[1],
+        None if places is None else Allowance(places, max(0, places - in_flight), 0.0),
+    )
 
 
 def corrected(stands: int, charge: Charge, *, tokens_used: int, now: int) -> int:

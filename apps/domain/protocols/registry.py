@@ -58,3 +58,14 @@ COUNTERS: dict[str, Counter] = {
     "bedrock_invoke": bedrock_counting.COUNTER,
 }
 COUNTING: ClientFormat = anthropic_messages.COUNTING  # the callers' one way to ask
+
+# What callers of each endpoint speak, by its name.
+ENDPOINTS: dict[str, AnyClient] = {
+    "messages": anthropic_messages.CLIENT,
+    "count_tokens": COUNTING,
+    "chat_completions": openai_chat.CLIENT,
+    "completions": openai_completions.CLIENT,
+    "embeddings": openai_embeddings.CLIENT,
+    "chat": prompt.CLIENT,
+    "responses": openai_responses.CLIENT,
+}
