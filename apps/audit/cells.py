@@ -98,7 +98,7 @@ def steps(values: list[Any]) -> str:
     if not values:
         return NOTHING
     return format_html(
-        '<ol class="weir-steps">{}</ol>', format_html_join("", "<li>{}</li>", ((str(v),) for v in values))
+        '<ol class="weir-steps">{}</ol>', format_html_join("", "<li>{}</li>", ((value,) for value in values))
     )
 
 

@@ -14,6 +14,7 @@ class Area(models.TextChoices):
     CATALOG = "catalog", "Catalog"
     KEYS = "keys", "Keys"
     QUOTAS = "quotas", "Quotas"
+    POLICIES = "policies", "Policies"
     USAGE = "usage", "Usage"
 
 

@@ -12,12 +12,12 @@ from django.utils import timezone
 
 from apps.audit import services as audit
 from apps.audit.models import Area
-from apps.catalog import health, known, vault
-from apps.catalog.models import AllowedNetwork, Credential, Provider
-from apps.catalog.places import place_of
-from apps.domain.providers import registry, speech
+from apps.catalog import health, known
+from apps.catalog.models import AllowedNetwork, CheckKind, Credential, Provider
+from apps.catalog.questions import REFUSED, Question, ask, asked_of, open_secret, protocol_for
+from apps.domain.providers import registry
 from apps.outbound import details
-from apps.outbound.asking import Asked, asked
+from apps.outbound.asking import Asked
 from apps.outbound.listing import Listed
 from apps.outbound.probe import ProbeResult
 from apps.outbound.trial import TrialResult, trial
@@ -32,8 +32,22 @@ def credentials_of(provider: Provider) -> list[Credential]:
 
 
 def ask_list(provider: Provider, *, credential: Credential | None) -> ProbeResult:
-    """Costs nothing. Raises SecretUnreadable."""
-    return health.check_provider(provider, secret=_secret(credential) if credential is not None else None)
+    """Costs nothing. Where this is what its checks ask, it is one of them. Raises SecretUnreadable.
+
+    That one credential is refused says nothing of the provider.
+    """
+    began = timezone.now()
+    asked = Question(
+        provider,
+        kind=CheckKind.MODELS,
+        secrets=(open_secret(credential),) if credential is not None else (),
+        networks=AllowedNetwork.objects.cidrs(),
+    )
+    found = ask(asked)
+    is_refused = credential is not None and found.result.status in REFUSED
+    if provider.check_kind == CheckKind.MODELS and not is_refused:
+        health.remember(provider, found=found, began=began)
+    return found.result
 
 
 def listed_models(provider: Provider, *, credential: Credential | None, names: set[str]) -> list[Listed]:
@@ -69,21 +83,6 @@ def try_model(
     return result
 
 
-def protocol_for(provider: Provider, *, model: str) -> str:
-    """In which a model is called there: the deployment's, the model's own, or the provider's."""
-    vendor = registry.vendor(provider.vendor)
-    if gives_embeddings(provider, model=model) and (embeds := speech.embeds_in(vendor, provider.protocol)):
-        return embeds
-    own = provider.deployments.filter(upstream_model=model).exclude(protocol="").values_list("protocol", flat=True)
-    return own.first() or vendor.protocol_of(model) or provider.protocol
-
-
-def gives_embeddings(provider: Provider, *, model: str) -> bool:
-    """Whether it cannot be chatted with: as the catalog says of what is deployed, else by its name."""
-    deployed = provider.deployments.filter(upstream_model=model).values_list("model__capabilities", flat=True).first()
-    return known.gives_embeddings(model) if deployed is None else "embeddings" in deployed
-
-
 def suggested(provider: Provider, *, listed: tuple[str, ...]) -> str:
     """The model to try: one that is deployed, or the cheapest of the list; empty: nobody knows one."""
     deployed = provider.deployments.filter(is_enabled=True).order_by("pk").values_list("upstream_model", flat=True)
@@ -93,16 +92,5 @@ def suggested(provider: Provider, *, listed: tuple[str, ...]) -> str:
 
 
 def _asked(provider: Provider, *, credential: Credential | None, protocol: str) -> Asked:
-    return asked(
-        vendor=provider.vendor,
-        protocol=protocol,
-        base_url=provider.base_url,
-        secret=_secret(credential),
-        private_networks=AllowedNetwork.objects.cidrs(),
-        options=provider.options,
-        quirks=None if provider.quirks is None else frozenset(provider.quirks),
-    )
-
-
-def _secret(credential: Credential | None) -> str:
-    return "" if credential is None else vault.open_one(credential.ciphertext, place=place_of(credential))
+    networks = AllowedNetwork.objects.cidrs()
+    return asked_of(provider, secret=open_secret(credential), protocol=protocol, networks=networks)

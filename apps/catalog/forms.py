@@ -10,6 +10,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 from apps.audit.fields import DollarsField, SeveralField, WordsField, offer_also
 from apps.audit.forms import Lasting
 from apps.catalog.models import Credential, Deployment, Model, Price
+from apps.catalog.provider_forms import TIMEOUTS
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 CAPABILITIES = [
@@ -22,9 +23,21 @@ CAPABILITIES = [
     ("vision", "Sees images"),
     ("documents", "Reads PDF files"),
     ("no_sampling", "Refuses temperature and top_p"),
+    ("no_tools", "Refuses tools"),
+    ("no_streaming", "Does not stream"),
     ("embeddings", "Gives embeddings, and nothing else"),
     *((f"effort_{level}", f"Knows the effort “{level}”") for level in EFFORTS),
 ]
+
+
+ROUTING = ("priority", "weight", "defaults")
+ABILITIES = ("capabilities", "context_tokens")
+ROOM = ("max_concurrency", "queue_places", "queue_seconds")
+PATIENCE = (*TIMEOUTS, "hedge_after")
+BREAKER = (
+    *("breaker_window", "breaker_size", "breaker_minimum_calls", "breaker_failure_rate", "breaker_slow_rate"),
+    *("breaker_slow_seconds", "breaker_open_seconds", "breaker_half_open_calls"),
+)
 
 
 class CredentialForm(Lasting, forms.ModelForm):
@@ -58,17 +71,29 @@ class ModelForm(forms.ModelForm):
         "Ollama it is never asked to think.",
     )
 
+    networks = WordsField(
+        label="Allowed networks",
+        help_text="Ranges that its calls may come from, such as 192.0.2.0/24. Empty: anywhere.",
+    )
+
     class Meta:
         model = Model
         fields = [
             *("name", "display_name", "aliases", "is_enabled"),
-            *("context_tokens", "max_output_tokens", "capabilities", "tenants"),
+            *("context_tokens", "max_output_tokens", "capabilities", "tenants", "networks", "strategy", "is_sticky"),
         ]
-        labels = {"context_tokens": "Context, tokens", "max_output_tokens": "Longest answer, tokens"}
+        labels = {
+            "context_tokens": "Context, tokens",
+            "max_output_tokens": "Longest answer, tokens",
+            "strategy": "Chosen",
+            "is_sticky": "Conversations stay",
+        }
         help_texts = {
             "name": "What callers write in “model”.",
             "tenants": "Who may use it. Nobody named: everyone.",
             "is_enabled": "A disabled model is unknown to callers.",
+            "strategy": "Which of its deployments is asked first. A lower priority goes first, but by weight alone.",
+            "is_sticky": "Where it was answered before, as long as that can: prompt caches and signed thinking hold.",
         }
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -86,16 +111,52 @@ class ModelForm(forms.ModelForm):
 
 class DeploymentForm(Lasting, forms.ModelForm):
     lasting = ("model", "provider")
+    capabilities = SeveralField(label="Abilities", choices=CAPABILITIES, help_text="None ticked: as its model.")
+    defaults = SeveralField(
+        label="First choice for",
+        none=[],
+        choices=[("thinking", "Thinking"), ("vision", "Images"), ("documents", "Documents"), ("tools", "Tools")],
+        help_text="Calls that need one of these come here before they go anywhere else.",
+    )
 
     class Meta:
         model = Deployment
-        fields = ["model", "provider", "upstream_model", "protocol", "priority", "weight", "is_enabled"]
+        fields = [
+            *("model", "provider", "upstream_model", "protocol", "is_enabled"),
+            *ROUTING,
+            *ABILITIES,
+            *ROOM,
+            *PATIENCE,
+            *BREAKER,
+        ]
+        labels = {
+            "context_tokens": "Context, tokens",
+            "max_concurrency": "Calls at once",
+            "queue_places": "Places in its queue",
+            "queue_seconds": "Wait at most, seconds",
+            "hedge_after": "Ask somebody else too after, seconds",
+            **{name: label for name, (label, _) in TIMEOUTS.items()},
+            "breaker_window": "Its window holds",
+            "breaker_size": "So many seconds or calls",
+            "breaker_minimum_calls": "Calls before it judges",
+            "breaker_failure_rate": "Opens at failures, %",
+            "breaker_slow_rate": "Opens at slow calls, %",
+            "breaker_slow_seconds": "Slow is a first byte after, seconds",
+            "breaker_open_seconds": "Stays open, seconds",
+            "breaker_half_open_calls": "Calls that try it again",
+        }
         help_texts = {
             "upstream_model": "What the provider calls the model. At Bedrock its id, or the id or ARN of a profile.",
             "protocol": "Empty: the one that suits the caller and the model. At Bedrock Claude is invoked, others "
             "converse.",
             "priority": "Lower goes first; others are tried when it fails.",
             "weight": "Its share within a priority.",
+            "context_tokens": "Empty: as its model.",
+            "max_concurrency": "Empty: as many as come.",
+            "queue_places": "Where calls wait while it is full or cools down, fairly between tenants. 0: none waits.",
+            "hedge_after": "Whoever answers first is heard, and both are paid. Calls that do not stream only. "
+            "Empty: never.",
+            **dict.fromkeys(TIMEOUTS, "Empty: as its provider."),
         }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import ipaddress
 import uuid
 
@@ -11,26 +12,24 @@ from django.db import models
 from django.utils import timezone
 
 from apps.catalog import addresses, validators
+from apps.catalog.deployment import Deployment as Deployment
+from apps.catalog.deployment import Protocol as Protocol
+from apps.catalog.deployment import weight_field
+from apps.catalog.fallback import Fallback as Fallback
+from apps.catalog.health_check import CheckKind as CheckKind
+from apps.catalog.health_check import HealthCheck as HealthCheck
 from apps.catalog.keyrings.ring import Keyring, KeyringRefused, KeyringUnavailable
 from apps.catalog.pinned import PinnedEndpoint as PinnedEndpoint
 from apps.domain.providers import registry
 from apps.outbound import guard
 from apps.tenants.models import Tenant
 
+LEAST_CALL_INTERVAL = 60  # seconds
+OVERDUE_GRACE = datetime.timedelta(minutes=2)
+
 
 def vendor_choices() -> list[tuple[str, str]]:
     return [(slug, vendor.label) for slug, vendor in registry.VENDORS.items()]
-
-
-class Protocol(models.TextChoices):
-    """The wire formats that a provider may be spoken to in."""
-
-    ANTHROPIC_MESSAGES = "anthropic_messages", "Anthropic Messages"
-    OPENAI_CHAT = "openai_chat", "OpenAI Chat Completions"
-    OPENAI_RESPONSES = "openai_responses", "OpenAI Responses"
-    BEDROCK_INVOKE = "bedrock_invoke", "Bedrock InvokeModel"
-    BEDROCK_CONVERSE = "bedrock_converse", "Bedrock Converse"
-    OLLAMA_CHAT = "ollama_chat", "Ollama"
 
 
 class OnDisconnect(models.TextChoices):
@@ -40,12 +39,24 @@ class OnDisconnect(models.TextChoices):
     DRAIN = "drain", "Read it to the end"
 
 
+class Strategy(models.TextChoices):
+    """How a model's deployments are chosen among."""
+
+    PRIORITY = "priority", "By priority, then by weight"
+    WEIGHTED = "weighted", "By weight alone"
+    CHEAPEST = "cheapest", "The cheapest for this call"
+    FASTEST = "fastest", "The fastest of late"
+    BALANCED = "balanced", "Balanced: speed, success and cost"
+
+
 class Health(models.TextChoices):
-    """How a provider fares, as the checks found it. Failing: not yet so often that it counts as down."""
+    """How a provider fares, as the checks found it. Failing: not yet so often that it counts as down. Recovering: it
+    answers again, not yet so long that it counts as up."""
 
     UNKNOWN = "unknown", "Not checked yet"
     UP = "healthy", "Up"
     FAILING = "failing", "Failing"
+    RECOVERING = "recovering", "Recovering"
     DOWN = "unhealthy", "Down"
 
 
@@ -53,14 +64,11 @@ def _seconds(default: float) -> models.FloatField[float, float]:
     return models.FloatField(default=default, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)])
 
 
-def _weight() -> models.PositiveIntegerField[int, int]:
-    return models.PositiveIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(10_000)])
-
-
 class Provider(models.Model):
     """A vendor's service at one address. Durations are seconds. Health is written by the health check only.
 
     `options` are what the vendor must be told besides (`domain.providers.vendor`). `quirks` null: its vendor's.
+    `check_model` empty: the cheapest deployed. `check_calls`, `check_cost_nano`: all that checks ever called and cost.
     """
 
     name = models.CharField(max_length=100, unique=True)
@@ -74,15 +82,24 @@ class Provider(models.Model):
     idle_timeout = _seconds(60.0)
     total_timeout = _seconds(1800.0)
     tags = models.JSONField(default=list, blank=True, validators=[validators.validate_words])
+    region = models.CharField(max_length=40, blank=True, default="", db_default="")
     options = models.JSONField(default=dict, blank=True, db_default={}, validators=[validators.validate_options])
     quirks = models.JSONField(null=True, blank=True, validators=[validators.validate_words])
     check_interval_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(5)])
     max_failures = models.PositiveIntegerField(default=3, validators=[MinValueValidator(1)])
+    recovery_seconds = models.PositiveIntegerField(default=30, db_default=30, validators=[MaxValueValidator(86_400)])
+    check_kind = models.CharField(
+        max_length=6, choices=CheckKind, default=CheckKind.MODELS, db_default=CheckKind.MODELS.value
+    )
+    check_model = models.CharField(max_length=200, blank=True, default="", db_default="")
     is_healthy = models.BooleanField("healthy", default=True, editable=False)
     last_checked_at = models.DateTimeField(null=True, editable=False)
     last_check_ms = models.PositiveIntegerField(null=True, editable=False)
     last_check_message = models.CharField(max_length=300, blank=True, editable=False)
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
+    answering_since = models.DateTimeField(null=True, editable=False)
+    check_calls = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
+    check_cost_nano = models.PositiveBigIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -106,6 +123,7 @@ class Provider(models.Model):
         vendor = registry.VENDORS.get(self.vendor)
         if vendor is not None and self.protocol not in vendor.protocols:
             raise ValidationError({"protocol": f"{vendor.label} does not speak {self.get_protocol_display()}."})
+        self._check_checks()
         if not self.base_url:  # its field tells
             return
         try:
@@ -114,6 +132,18 @@ class Provider(models.Model):
                 self._check_address()
         except ValueError as error:
             raise ValidationError({"base_url": str(error)}) from None
+
+    def _check_checks(self) -> None:
+        """What costs something is asked for once a minute at most, of a model that is deployed here."""
+        if self.check_kind != CheckKind.CALL:
+            return
+        if self.check_interval_seconds is not None and self.check_interval_seconds < LEAST_CALL_INTERVAL:
+            told = f"Calls cost something: let at least {LEAST_CALL_INTERVAL} seconds lie between them."
+            raise ValidationError({"check_interval_seconds": told})
+        if self.check_model and not (
+            self.pk is not None and self.deployments.filter(upstream_model=self.check_model).exists()
+        ):
+            raise ValidationError({"check_model": f"“{self.check_model}” is not deployed here."})
 
     def _check_address(self) -> None:
         """A provider that has its address already can be edited after the network was closed to it again.
@@ -127,10 +157,15 @@ class Provider(models.Model):
     def health(self) -> Health:
         """`last_check_ms` is null until the first check has ended; `last_checked_at` is written when it begins."""
         if not self.is_healthy:
-            return Health.DOWN
+            return Health.DOWN if self.answering_since is None else Health.RECOVERING
         if self.last_check_ms is None:
             return Health.UNKNOWN
         return Health.FAILING if self.consecutive_failures else Health.UP
+
+    def is_overdue(self, now: datetime.datetime) -> bool:
+        """No check for so long that the worker, or its schedule, must be away."""
+        patience = datetime.timedelta(seconds=3 * self.check_interval_seconds) + OVERDUE_GRACE
+        return self.is_enabled and (self.last_checked_at or self.created_at) + patience < now
 
     @property
     def host(self) -> str:
@@ -152,7 +187,7 @@ class Credential(models.Model):
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="credentials")
     alias = models.CharField(max_length=60)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="credentials")
-    weight = _weight()
+    weight = weight_field()
     is_enabled = models.BooleanField("enabled", default=True)
     ciphertext = models.TextField(blank=True, editable=False)
     last_four = models.CharField(max_length=4, blank=True, editable=False)
@@ -174,7 +209,8 @@ class Credential(models.Model):
 
 
 class Model(models.Model):
-    """A name that callers ask for. `tenants` empty: every tenant may use it."""
+    """A name that callers ask for. `tenants` empty: every tenant may use it. `networks` null: callers may be
+    anywhere."""
 
     name = models.CharField(max_length=120, unique=True, validators=[validators.validate_model_name])
     display_name = models.CharField(max_length=120, blank=True)
@@ -184,6 +220,11 @@ class Model(models.Model):
     context_tokens = models.PositiveIntegerField(default=200_000, validators=[MinValueValidator(1)])
     capabilities = models.JSONField(default=list, blank=True, validators=[validators.validate_words])
     tenants = models.ManyToManyField(Tenant, blank=True, related_name="models")
+    networks = models.JSONField(null=True, blank=True, validators=[validators.validate_networks])
+    strategy = models.CharField(
+        max_length=8, choices=Strategy, default=Strategy.PRIORITY, db_default=Strategy.PRIORITY.value
+    )
+    is_sticky = models.BooleanField("sticky", default=True, db_default=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -208,34 +249,6 @@ class Model(models.Model):
             raise ValidationError({"name": f"“{self.name}” is another model's name or alias."})
         if clash := sorted(taken.intersection(self.aliases)):
             raise ValidationError({"aliases": f"“{clash[0]}” is another model's name or alias."})
-
-
-class Deployment(models.Model):
-    """A model at a provider. Lower `priority` goes first; `weight` shares within a priority. `protocol` empty: the one
-    that suits the caller and the model."""
-
-    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="deployments")
-    provider = models.ForeignKey(Provider, on_delete=models.PROTECT, related_name="deployments")
-    upstream_model = models.CharField(max_length=200)
-    protocol = models.CharField(max_length=32, choices=Protocol, blank=True, default="", db_default="")
-    priority = models.PositiveIntegerField(default=0)
-    weight = _weight()
-    is_enabled = models.BooleanField("enabled", default=True)
-
-    class Meta:
-        ordering = ["model", "priority", "id"]
-        constraints = [
-            models.UniqueConstraint(fields=["model", "provider", "upstream_model"], name="deployment_unique"),
-            models.CheckConstraint(condition=models.Q(weight__gte=1), name="deployment_weight_positive"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.model} at {self.provider}"
-
-    def clean(self) -> None:
-        vendor = registry.VENDORS.get(self.provider.vendor) if self.provider_id is not None else None
-        if vendor is not None and self.protocol and self.protocol not in vendor.protocols:
-            raise ValidationError({"protocol": f"{vendor.label} does not speak {self.get_protocol_display()}."})
 
 
 PRICES = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")

@@ -23,6 +23,11 @@ TIMEOUTS = {
     "idle_timeout": ("Silence, seconds", "The longest pause within an answer."),
     "total_timeout": ("In all, seconds", "The longest that the provider may take with a whole answer."),
 }
+CHECKS = ["check_kind", "check_model", "check_interval_seconds", "max_failures", "recovery_seconds"]
+CALL = (
+    "A call costs what a token costs: no budget pays for it and the ledger does not show it; what all came to stands "
+    "at the provider's health. The list costs nothing. A connection tells of the network and the certificate alone."
+)
 # As `domain.protocols.openai_chat` heeds them.
 QUIRKS = [
     ("max_completion_tokens", "The cap of tokens is max_completion_tokens, not max_tokens"),
@@ -65,23 +70,32 @@ class ProviderForm(forms.ModelForm):
         widget=UnfoldAdminSelectWidget,
         help_text="Decides how requests are signed, and fills in protocol and address.",
     )
-    tags = WordsField(none=[], help_text="Words with commas between them, to find it by.")
+    tags = WordsField(
+        none=[], help_text="Words with commas between them, such as private or hipaa; policies ask for them."
+    )
     preset = registry.VENDORS["anthropic"]  # the vendor that the form begins with
 
     class Meta:
         model = Provider
         fields = [
-            *("name", "vendor", "protocol", "base_url", "is_enabled", "tags", "on_disconnect"),
-            *(*TIMEOUTS, "check_interval_seconds", "max_failures"),
+            *("name", "vendor", "protocol", "base_url", "is_enabled", "tags", "region", "on_disconnect"),
+            *(*TIMEOUTS, *CHECKS),
         ]
         labels = {
             "on_disconnect": "When the caller leaves",
             "check_interval_seconds": "Check every, seconds",
             "max_failures": "Failures until it counts as down",
+            "recovery_seconds": "Answering until it counts as up, seconds",
+            "check_kind": "What is asked",
+            "check_model": "Model called",
             **{name: label for name, (label, _) in TIMEOUTS.items()},
         }
         help_texts = {
+            "region": "Where it computes, such as eu or us-east-1; policies ask for it.",
             "is_enabled": "No calls go to a disabled provider.",
+            "recovery_seconds": "Once it was down. 0: its first answer is enough.",
+            "check_kind": CALL,
+            "check_model": "Its name at the provider. Empty: the cheapest that is deployed here.",
             "on_disconnect": "Read to the end, its tokens are known exactly; cancelled, they are estimated.",
             **{name: help_text for name, (_, help_text) in TIMEOUTS.items()},
         }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Collection
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.utils import timezone
+from msgspec import structs
 
-from apps.catalog import vault
+from apps.catalog import resolution, vault
 from apps.catalog.models import PRICES, AllowedNetwork, Credential, Deployment, Model, PinnedEndpoint, Price
 from apps.catalog.models import Provider as ProviderRow
 from apps.catalog.places import place_of
@@ -19,6 +21,7 @@ from apps.domain.providers import registry as vendors
 
 log = structlog.get_logger(__name__)
 
+_strategies: dict[str, snapshot.Strategy] = {name: name for name in get_args(snapshot.Strategy)}
 NO_KEY = "no key"  # on the row of a call to who needs none
 
 
@@ -27,19 +30,34 @@ def private_networks() -> tuple[str, ...]:
     return AllowedNetwork.objects.cidrs()
 
 
-def snapshot_models(now: int) -> dict[str, snapshot.Model]:
-    """Every enabled model under its name and its aliases, with secrets opened; six queries whatever the size.
+def snapshot_models(now: int, *, opens: bool = True) -> dict[str, snapshot.Model]:
+    """Every enabled model under its name and its aliases, with secrets opened; seven queries whatever the size. Where
+    `opens` is False secrets stay sealed, and nobody can be asked with what stands for them.
 
     `now` (unix seconds) decides which prices have passed. A credential that does not open is left out and logged.
     """
-    deployments = _deployments(_providers(), _price_cards(now))
+    deployments = _deployments(_providers(opens=opens), _price_cards(now))
     tenants = _tenants()
+    rows = list(Model.objects.filter(is_enabled=True).order_by("pk"))
+    models = {row.pk: _model(row, deployments.get(row.pk, []), tenants.get(row.pk)) for row in rows}
+    fallbacks = resolution.fallbacks()
     found: dict[str, snapshot.Model] = {}
-    for row in Model.objects.filter(is_enabled=True).order_by("pk"):
-        model = _model(row, deployments.get(row.pk, []), tenants.get(row.pk))
+    for row in rows:
+        model = resolution.resolved(models[row.pk], models, fallbacks)
         for name in (row.name, *row.aliases):
             found.setdefault(name, model)
     return found
+
+
+def stand_ins(model: Model) -> list[Deployment]:
+    """Its enabled deployments and then those of its fallbacks, in the order of their `tier`, which each is given. Two
+    queries."""
+    tiers = {model.pk: 0} | {target: tier for tier, target in resolution.tiers(model.pk, resolution.fallbacks())}
+    rows = Deployment.objects.filter(model__in=tiers, is_enabled=True, provider__is_enabled=True)
+    found = list(rows.select_related("model", "provider"))
+    for row in found:
+        row.tier = tiers[row.model_id]
+    return sorted(found, key=lambda row: (row.tier, row.priority, row.pk))
 
 
 def snapshot_endpoints() -> snapshot.PinnedEndpoints:
@@ -82,6 +100,7 @@ def models_of_tenant(tenant_id: int) -> QuerySet[Model]:
 def providers_overview() -> list[dict[str, Any]]:
     """Every provider with its health and how many usable credentials and deployments it has, by name. One query."""
     usable = Q(credentials__is_enabled=True) & ~Q(credentials__ciphertext="")
+    now = timezone.now()
     rows = ProviderRow.objects.order_by("name").annotate(
         usable_credentials=Count("credentials", filter=usable, distinct=True),
         enabled_deployments=Count("deployments", filter=Q(deployments__is_enabled=True), distinct=True),
@@ -98,6 +117,9 @@ def providers_overview() -> list[dict[str, Any]]:
             "last_check_ms": row.last_check_ms,
             "last_check_message": row.last_check_message,
             "consecutive_failures": row.consecutive_failures,
+            "check_kind": row.check_kind,
+            "answering_since": row.answering_since,
+            "overdue": row.is_overdue(now),
             "credentials": row.usable_credentials,
             "deployments": row.enabled_deployments,
         }
@@ -155,6 +177,9 @@ def _model(row: Model, deployments: list[snapshot.Deployment], tenants: frozense
         capabilities=frozenset(row.capabilities),
         created=int(row.created_at.timestamp()),
         tenant_ids=tenants,
+        networks=None if row.networks is None else tuple(row.networks),
+        strategy=_strategies.get(row.strategy, "priority"),
+        sticky=row.is_sticky,
     )
 
 
@@ -166,22 +191,58 @@ def _deployments(
     rows = Deployment.objects.filter(is_enabled=True, model__is_enabled=True, provider__is_enabled=True)
     for row in rows.order_by("priority", "pk"):
         if row.provider_id in providers:  # one that was enabled between the queries comes with the next snapshot
-            found[row.model_id].append(
-                snapshot.Deployment(
-                    id=row.pk,
-                    provider=providers[row.provider_id],
-                    upstream_model=row.upstream_model,
-                    protocol=row.protocol,
-                    prices=tuple(cards.get(row.pk, ())),
-                    priority=row.priority,
-                    weight=row.weight,
-                )
-            )
+            found[row.model_id].append(_deployment(row, providers[row.provider_id], tuple(cards.get(row.pk, ()))))
     return found
 
 
-def _providers() -> dict[int, snapshot.Provider]:
-    credentials = _credentials()
+def _deployment(
+    row: Deployment, provider: snapshot.Provider, prices: tuple[snapshot.PriceCard, ...]
+) -> snapshot.Deployment:
+    return snapshot.Deployment(
+        id=row.pk,
+        provider=provider,
+        upstream_model=row.upstream_model,
+        protocol=row.protocol,
+        prices=prices,
+        priority=row.priority,
+        weight=row.weight,
+        capabilities=None if row.capabilities is None else frozenset(row.capabilities),
+        defaults=frozenset(row.defaults),
+        context_tokens=row.context_tokens,
+        max_concurrency=row.max_concurrency,
+        queue=snapshot.Queue(places=row.queue_places, seconds=row.queue_seconds),
+        breaker=_breaker(row),
+        timeouts=_timeouts(row, provider.timeouts),
+        hedge_after=row.hedge_after,
+        version=row.breaker_reset_at.timestamp() if row.breaker_reset_at is not None else 0.0,
+    )
+
+
+def _breaker(row: Deployment) -> snapshot.Breaker:
+    return snapshot.Breaker(
+        window="count" if row.breaker_window == "count" else "time",
+        size=row.breaker_size,
+        minimum_calls=row.breaker_minimum_calls,
+        failure_rate=row.breaker_failure_rate,
+        slow_rate=row.breaker_slow_rate,
+        slow_seconds=row.breaker_slow_seconds,
+        open_seconds=row.breaker_open_seconds,
+        half_open_calls=row.breaker_half_open_calls,
+    )
+
+
+def _timeouts(row: Deployment, provider: snapshot.Timeouts) -> snapshot.Timeouts | None:
+    """Its own where it has one, else its provider's; None: it has none of its own."""
+    own = {
+        phase: seconds
+        for phase in ("connect", "first_byte", "idle", "total")
+        if (seconds := getattr(row, f"{phase}_timeout")) is not None
+    }
+    return structs.replace(provider, **own) if own else None
+
+
+def _providers(*, opens: bool) -> dict[int, snapshot.Provider]:
+    credentials = _credentials() if opens else _sealed()
     everybodys = Credential.objects.filter(provider=OuterRef("pk"), tenant=None)
     rows = ProviderRow.objects.filter(is_enabled=True).annotate(is_keyed=Exists(everybodys))
     return {
@@ -198,6 +259,7 @@ def _providers() -> dict[int, snapshot.Provider]:
             options=row.options,
             quirks=None if row.quirks is None else frozenset(row.quirks),
             tags=frozenset(row.tags),
+            region=row.region,
             healthy=row.is_healthy,
         )
         for row in rows
@@ -224,17 +286,28 @@ def _credentials() -> dict[int, list[snapshot.Credential]]:
         if plaintext is None:
             log.error("catalog.credential_unreadable", credential=row.pk, provider=row.provider.name)
             continue
-        found[row.provider_id].append(
-            snapshot.Credential(
-                id=row.pk,
-                alias=row.alias,
-                secret=snapshot.Secret(plaintext, host=row.provider.host),
-                weight=row.weight,
-                tenant_id=row.tenant_id,
-                version=row.rotated_at.timestamp() if row.rotated_at is not None else 0.0,
-            )
-        )
+        found[row.provider_id].append(_credential(row, snapshot.Secret(plaintext, host=row.provider.host)))
     return found
+
+
+def _sealed() -> dict[int, list[snapshot.Credential]]:
+    """By provider, whether they would open or not."""
+    found: dict[int, list[snapshot.Credential]] = defaultdict(list)
+    usable = Credential.objects.filter(is_enabled=True, provider__is_enabled=True).exclude(ciphertext="")
+    for row in usable.order_by("pk"):
+        found[row.provider_id].append(_credential(row, snapshot.Secret("", host="")))
+    return found
+
+
+def _credential(row: Credential, secret: snapshot.Secret) -> snapshot.Credential:
+    return snapshot.Credential(
+        id=row.pk,
+        alias=row.alias,
+        secret=secret,
+        weight=row.weight,
+        tenant_id=row.tenant_id,
+        version=row.rotated_at.timestamp() if row.rotated_at is not None else 0.0,
+    )
 
 
 def _keyless(row: ProviderRow) -> tuple[snapshot.Credential, ...]:

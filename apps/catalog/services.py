@@ -17,7 +17,17 @@ from django.utils import timezone
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.catalog import vault
-from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, PinnedEndpoint, Price, Provider
+from apps.catalog.models import (
+    AllowedNetwork,
+    Credential,
+    Deployment,
+    Fallback,
+    HealthCheck,
+    Model,
+    PinnedEndpoint,
+    Price,
+    Provider,
+)
 from apps.catalog.places import place_of
 from apps.tenants.models import Tenant
 
@@ -30,17 +40,26 @@ _PROVIDER_FIELDS = frozenset(
         "is_enabled",
         "on_disconnect",
         "tags",
+        "region",
         "max_failures",
         "options",
         "quirks",
     }
     | {"connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "check_interval_seconds"}
+    | {"recovery_seconds", "check_kind", "check_model"}
 )
 _CREDENTIAL_FIELDS = frozenset({"alias", "weight", "is_enabled"})
 _MODEL_FIELDS = frozenset(
     {"name", "display_name", "aliases", "is_enabled", "max_output_tokens", "context_tokens", "capabilities"}
+    | {"strategy", "is_sticky", "networks"}
 )
-_DEPLOYMENT_FIELDS = frozenset({"upstream_model", "protocol", "priority", "weight", "is_enabled"})
+_DEPLOYMENT_FIELDS = frozenset(
+    {"upstream_model", "protocol", "priority", "weight", "is_enabled", "capabilities", "defaults", "context_tokens"}
+    | {"max_concurrency", "queue_places", "queue_seconds", "hedge_after"}
+    | {"connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout"}
+    | {"breaker_window", "breaker_size", "breaker_minimum_calls", "breaker_failure_rate", "breaker_slow_rate"}
+    | {"breaker_slow_seconds", "breaker_open_seconds", "breaker_half_open_calls"}
+)
 _ENDPOINT_FIELDS = frozenset({"name", "model", "is_enabled", "hosts", "port", "address", "networks", "cors_origins"})
 _CLOCK_GRACE = datetime.timedelta(minutes=1)  # forms know whole minutes
 _ERASED = {"ciphertext": "", "last_four": "", "fingerprint": "", "host": ""}
@@ -50,6 +69,7 @@ _UNCHECKED = {
     "last_checked_at": None,
     "last_check_ms": None,
     "last_check_message": "",
+    "answering_since": None,
 }
 _SHOWN_FROM_LENGTH = 12  # of a shorter secret four characters would give too much away
 
@@ -83,6 +103,7 @@ def update_provider(provider: Provider, *, actor: Any, **changes: Any) -> Provid
             for name, value in _UNCHECKED.items():
                 setattr(provider, name, value)
             provider.save(update_fields=_UNCHECKED)
+            HealthCheck.objects.filter(provider=provider).delete()
             for credential in provider.credentials.exclude(ciphertext="").select_for_update():
                 _amend_credential(credential, actor=actor, action="credential.erased", changes=_ERASED)
     return provider
@@ -200,18 +221,9 @@ def create_deployment(
     actor: Any,
     provider: Provider,
     upstream_model: str,
-    priority: int = 0,
-    weight: int = 1,
-    protocol: str = "",
+    **fields: Any,
 ) -> Deployment:
-    deployment = Deployment(
-        model=model,
-        provider=provider,
-        upstream_model=upstream_model,
-        protocol=protocol,
-        priority=priority,
-        weight=weight,
-    )
+    deployment = Deployment(model=model, provider=provider, upstream_model=upstream_model, **fields)
     audit.add(deployment, actor=actor, action="deployment.created", area=Area.CATALOG)
     return deployment
 
@@ -229,9 +241,37 @@ def update_deployment(deployment: Deployment, *, actor: Any, **changes: Any) -> 
     return deployment
 
 
+def reset_breaker(deployment: Deployment, *, actor: Any) -> None:
+    """Every gateway process forgets within a second what it has learned of the deployment, and asks it again."""
+    audit.amend(
+        deployment,
+        actor=actor,
+        action="deployment.breaker_reset",
+        area=Area.CATALOG,
+        changes={"breaker_reset_at": timezone.now()},
+        allowed=frozenset({"breaker_reset_at"}),
+    )
+
+
 def delete_deployment(deployment: Deployment, *, actor: Any) -> None:
     """Only one that never had a price. Raises ProtectedError for others: disable them."""
     audit.remove(deployment, actor=actor, action="deployment.deleted", area=Area.CATALOG)
+
+
+def add_fallback(model: Model, *, actor: Any, target: Model, position: int = 1) -> Fallback:
+    """Of several with one position the model's strategy chooses."""
+    fallback = Fallback(model=model, target=target, position=position)
+    audit.add(fallback, actor=actor, action="fallback.created", area=Area.CATALOG)
+    return fallback
+
+
+def move_fallback(fallback: Fallback, *, actor: Any, position: int) -> Fallback:
+    audit.amend(fallback, actor=actor, action="fallback.updated", area=Area.CATALOG, changes={"position": position})
+    return fallback
+
+
+def remove_fallback(fallback: Fallback, *, actor: Any) -> None:
+    audit.remove(fallback, actor=actor, action="fallback.deleted", area=Area.CATALOG)
 
 
 # --- endpoints that force a model ------------------------------------------------------------------------------

@@ -93,11 +93,11 @@ class KeyAdmin(AuditedAdmin):
     actions = ["revoke_selected"]
     actions_detail = ["rotate", "revoke"]
     nothing_yet = "A key is what a person or a program calls with. It is shown once, when it is issued."
-    confined = ("Confined to", {"fields": ["models", "endpoints", "networks"], "classes": ["collapse"]})
+    confined = ("Confined to", {"fields": ["models", "endpoints", "networks", "priority"], "classes": ["collapse"]})
     add_fieldsets = [(None, {"fields": ["name", "project", "user", "lifetime", "expires_at"]}), confined]
     fieldsets = [
         (None, {"fields": ["standing", "name", "tenant", "project", "user", "expires_at"]}),
-        ("Confined to", {"fields": ["models", "endpoints", "networks"]}),
+        ("Confined to", {"fields": ["models", "endpoints", "networks", "priority"]}),
         ("Uses and secrets", {"fields": ["shown_key", "used", "issued", "secrets"]}),
     ]
     readonly_fields = ["standing", "tenant", "user", "shown_key", "used", "issued", "secrets"]

@@ -15,6 +15,7 @@ from apps.keys import services
 from apps.keys.models import Endpoint, Key
 
 LIFETIMES = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "1 year", "": "For ever", "other": "Until …"}
+QUEUEING = "Where calls queue for a full deployment, a higher one goes first. Usual: 0."
 OVERLAPS = {"0": "Now", "1": "In 1 hour", "24": "In 24 hours", "168": "In 7 days"}
 
 
@@ -35,9 +36,9 @@ class KeyForm(forms.ModelForm):
 
     class Meta:
         model = Key
-        fields = ["name", "project", "expires_at", "models", "endpoints", "networks"]
+        fields = ["name", "project", "expires_at", "models", "endpoints", "networks", "priority"]
         labels = {"expires_at": "Expires (UTC)"}
-        help_texts = {"expires_at": "Empty: never."}
+        help_texts = {"expires_at": "Empty: never.", "priority": QUEUEING}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -76,13 +77,14 @@ class IssueForm(KeyForm):
     )
 
     class Meta(KeyForm.Meta):
-        fields = ["name", "project", "user", "expires_at", "models", "endpoints", "networks"]
+        fields = ["name", "project", "user", "expires_at", "models", "endpoints", "networks", "priority"]
         labels = {"expires_at": "Until (UTC)"}
         help_texts = {
             "name": "What it is for, so that whoever finds it here knows.",
             "project": "Whose spend it is.",
             "user": "The member whose key it is; it stops when they leave. Empty: a machine's.",
             "expires_at": "With “Until …” only.",
+            "priority": QUEUEING,
         }
 
     def clean(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models as orm  # `models` is a field of Key
 from django.utils import timezone
 
@@ -41,8 +42,8 @@ def validate_endpoints(value: Any) -> None:
 class Key(orm.Model):
     """The identity that limits, budgets and usage hang on; it stays when its secret is rotated.
 
-    `models`, `endpoints`, `networks` null: not confined. `public_id` and `last_four` are those of the newest secret.
-    `revision` is the number that the audit gave the last change.
+    `models`, `endpoints`, `networks` null: not confined. A higher `priority` goes before others in a queue. `public_id`
+    and `last_four` are those of the newest secret. `revision` is the number that the audit gave the last change.
     """
 
     tenant = orm.ForeignKey(Tenant, on_delete=orm.PROTECT, related_name="keys")
@@ -55,6 +56,9 @@ class Key(orm.Model):
     models = orm.JSONField(null=True, blank=True, validators=[validate_words])
     endpoints = orm.JSONField(null=True, blank=True, validators=[validate_endpoints])
     networks = orm.JSONField(null=True, blank=True, validators=[validate_networks])
+    priority = orm.SmallIntegerField(
+        default=0, db_default=0, validators=[MinValueValidator(-100), MaxValueValidator(100)]
+    )
     expires_at = orm.DateTimeField(null=True, blank=True)
     expiry_recorded_at = orm.DateTimeField(null=True, editable=False)
     revoked_at = orm.DateTimeField(null=True, editable=False)

@@ -6,7 +6,7 @@ import datetime
 import hmac
 from collections.abc import Callable, Sequence
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from apps.catalog import data_keys
 from apps.catalog.keyrings.ring import KeyringUnavailable
@@ -44,6 +44,18 @@ def principal(
             if missed is not None:
                 missed(public_id)
     return _principal(secret, secret.key)
+
+
+def principal_of(key_id: int) -> Principal | None:
+    """Who calls with this key, by its newest secret; None where it is nobody's any more. One query."""
+    found = _usable().filter(key=key_id, public_id=F("key__public_id")).select_related("key").first()
+    return None if found is None else _principal(found, found.key)
+
+
+def beginning(public_id: str) -> list[int]:
+    """The ids of keys of which any secret's public part begins so, two of them at most."""
+    found = KeySecret.objects.filter(public_id__startswith=public_id).order_by().values_list("key", flat=True)
+    return list(found.distinct()[:2])
 
 
 def _outdated(secret: KeySecret, key: str) -> peppers.Outdated:
@@ -89,6 +101,7 @@ def _principal(secret: KeySecret, key: Key) -> Principal:
         models=None if key.models is None else frozenset(key.models),
         endpoints=None if key.endpoints is None else frozenset(key.endpoints),
         networks=None if key.networks is None else tuple(key.networks),
+        priority=key.priority,
     )
 
 

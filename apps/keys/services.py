@@ -25,7 +25,7 @@ from apps.tenants.models import Project, Tenant
 
 EXPIRED = "This key has expired and stays that; issue another."
 MAXIMUM_OVERLAP = datetime.timedelta(days=30)
-_CHANGEABLE = frozenset({"name", "project", "models", "endpoints", "networks", "expires_at"})
+_CHANGEABLE = frozenset({"name", "project", "models", "endpoints", "networks", "priority", "expires_at"})
 _GRAIN = datetime.timedelta(minutes=1)
 _PUBLIC_IDS = 62**format_of_keys.PUBLIC_LENGTH
 _SECRETS = 62**format_of_keys.SECRET_LENGTH
@@ -51,6 +51,7 @@ def issue(
     models: Sequence[str] | None = None,
     endpoints: Sequence[str] | None = None,
     networks: Sequence[str] | None = None,
+    priority: int = 0,
     expires_at: datetime.datetime | None = None,
 ) -> Issued:
     """A new key. `models`, `endpoints`, `networks` None: not confined. `user`: the member whose key it is."""
@@ -65,6 +66,7 @@ def issue(
         models=_listed(models),
         endpoints=_listed(endpoints),
         networks=_listed(networks),
+        priority=priority,
         expires_at=expires_at,
         created_by=actor if isinstance(actor, User) else None,
     )
@@ -98,7 +100,8 @@ def rotate(key: Key, *, actor: Any, overlap: datetime.timedelta = datetime.timed
 
 
 def update(key: Key, *, actor: Any, **changes: Any) -> Key:
-    """`name`, `project`, `models`, `endpoints`, `networks`, `expires_at`; the last not of a key that has expired."""
+    """`name`, `project`, `models`, `endpoints`, `networks`, `priority`, `expires_at`; the last not of a key
+    that has expired."""
     for name in {"models", "endpoints", "networks"} & changes.keys():
         changes[name] = _listed(changes[name])
     with transaction.atomic():

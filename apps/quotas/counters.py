@@ -7,7 +7,7 @@ from typing import Protocol
 
 from django.conf import settings
 
-from apps.domain.limits.decision import Decision
+from apps.domain.limits.decision import Decision, Stand
 from apps.domain.snapshot import Limit, Outage
 from apps.quotas.local_counters import LocalLimiter
 
@@ -22,6 +22,9 @@ class Limiter(Protocol):
         `on_outage` says what is wanted while shared counters are away: this process's share ("lease"), no limits
         ("open"), or Unavailable, the only error that this raises ("closed").
         """
+
+    async def stands(self, limits: Sequence[Limit]) -> list[Stand] | None:
+        """What is left of each limit, without taking any; None: it cannot be asked now."""
 
     def release(self, decision: Decision, *, tokens_used: int | None = None) -> None:
         """The call is over: frees its place and corrects its tokens (None: leave them as they were asked).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from apps.domain.limits.decision import Decision
+from apps.domain.limits.decision import Decision, Stand
 from apps.domain.limits.rate import RateTable
 from apps.domain.snapshot import Limit, Outage
 
@@ -24,6 +24,9 @@ class LocalLimiter:
     async def acquire(self, limits: Sequence[Limit], *, tokens: int, on_outage: Outage = "lease") -> Decision:
         """There is nothing that could be away."""
         return self._table.admit(limits, tokens=tokens, now=self._clock())
+
+    async def stands(self, limits: Sequence[Limit]) -> list[Stand] | None:
+        return self._table.stands(limits, now=self._clock())
 
     def release(self, decision: Decision, *, tokens_used: int | None = None) -> None:
         if decision.held:

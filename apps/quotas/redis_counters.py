@@ -14,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from apps.domain import errors
 from apps.domain.limits import rate
-from apps.domain.limits.decision import FREE, Charge, Decision, Kind
+from apps.domain.limits.decision import FREE, Charge, Decision, Kind, Stand
 from apps.domain.snapshot import Limit, Outage
 from apps.quotas import replicas
 from apps.quotas.local_counters import LocalLimiter
-from apps.quotas.redis_line import ACQUIRE, DEADLINE_SECONDS, RELEASE, RENEW, Line, Trip
+from apps.quotas.redis_line import ACQUIRE, DEADLINE_SECONDS, RELEASE, RENEW, STANDS, Line, Trip
 from apps.runtime.state import state
 
 # A place is kept for so long after its process was last heard of.
@@ -82,6 +83,24 @@ class RedisLimiter:
         if decision.allowed:
             self._hold(limits, ticket)
         return decision
+
+    async def stands(self, limits: Sequence[Limit]) -> list[Stand] | None:
+        """As the server has it."""
+        if not self._line.has_started:
+            await self.start()
+        if not self._line.is_up:
+            return None
+        trip = Trip(STANDS, [key for limit in limits for key in _keys(limit)], [])
+        trip.answer = asyncio.get_running_loop().create_future()
+        self._line.send(trip)
+        try:
+            now, *told = await trip.answer
+        except (RedisError, OSError, TimeoutError):
+            return None
+        return [
+            rate.stand_of(limit, requests=requests, tokens=tokens, in_flight=in_flight, now=now)
+            for limit, requests, tokens, in_flight in zip(limits, told[::3], told[1::3], told[2::3], strict=True)
+        ]
 
     def release(self, decision: Decision, *, tokens_used: int | None = None) -> None:
         if not decision.held:

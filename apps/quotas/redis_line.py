@@ -45,6 +45,7 @@ class Script:
 
 
 ACQUIRE, RELEASE, RENEW = Script("limits.lua"), Script("release.lua"), Script("renew.lua")
+STANDS = Script("stands.lua")
 
 
 class Trip(msgspec.Struct):
@@ -178,7 +179,7 @@ class Line:
         return unknown
 
     async def _load(self) -> None:
-        for script in (ACQUIRE, RELEASE, RENEW):
+        for script in (ACQUIRE, RELEASE, RENEW, STANDS):
             await self._redis.script_load(script.text)
 
     # --- out of order ------------------------------------------------------------------------------------------

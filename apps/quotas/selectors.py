@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db.models import F, OuterRef, Q, Subquery
@@ -69,6 +69,20 @@ def most_used(now: datetime, count: int) -> list[tuple[BudgetWindow, str]]:
         share.desc(nulls_first=True)
     )
     return [(row, f"{row.budget.scope} {row.budget.subject}") for row in rows[:count]]
+
+
+class Left(NamedTuple):
+    """Of a budget's present period, in nano-USD: what is spent for sure, and what is promised to processes."""
+
+    spent: int
+    promised: int
+
+
+def left(budgets: Iterable[snapshot.Budget], now: float) -> dict[int, Left]:
+    """By budget; one of which nothing has been used has no entry. One query."""
+    moment = datetime.fromtimestamp(now, UTC)
+    windows = BudgetWindow.objects.filter(budget__in=[one.id for one in budgets], starts__lte=moment, ends__gt=moment)
+    return {row.budget_id: Left(row.settled, row.held + row.credit) for row in windows}
 
 
 def dearest_answer() -> tuple[str, int] | None:

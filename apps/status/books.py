@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC
 
-from django.db import DatabaseError, InterfaceError
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from apps.usage import figures
-
-# Several scrapers of one process share a look at the database, and an outage is waited for no more often than this.
-FRESH_SECONDS = 15.0
 
 _GAUGES = {
     figures.UNCONFIRMED: ("weir_usage_unconfirmed", "Calls whose cost nobody knows yet."),
@@ -22,30 +16,8 @@ _GAUGES = {
 }
 
 
-class BooksCollector(Collector):
-    """Nothing while the database is away."""
-
-    def __init__(self, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._read_at = float("-inf")
-        self._told: list[Metric] = []
-
-    def collect(self) -> Iterator[Metric]:
-        if self._now() - self._read_at > FRESH_SECONDS:
-            self._read_at = self._now()
-            self._told = _read()
-        yield from self._told
-
-    def describe(self) -> list[Metric]:
-        return []
-
-
-def _read() -> list[Metric]:
-    try:
-        told, checks = figures.read(), figures.last_checks()
-    except (DatabaseError, InterfaceError):
-        return []
-    return [*_figures(told), *_checks(checks)]
+def read() -> list[Metric]:
+    return [*_figures(figures.read()), *_checks(figures.last_checks())]
 
 
 def _figures(told: list[figures.Told]) -> Iterator[Metric]:

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 from django.conf import settings
 from django.db import connection
 
+from apps.runtime import standings
 from apps.runtime.redact import redact
 from apps.runtime.state import state
 
-if TYPE_CHECKING:
-    from redis import Redis
-
 STALE_SECONDS = 600.0
-_REDIS_SECONDS = 0.5
 
 Status = Literal["healthy", "degraded", "draining", "unhealthy"]
 
@@ -97,14 +93,7 @@ def database() -> Check:
 
 
 def redis_server() -> Check:
-    return _timed("redis", lambda: redis_client(settings.REDIS_URL).ping())
-
-
-@lru_cache(maxsize=1)
-def redis_client(url: str) -> Redis:
-    from redis import Redis  # 15 MB that a process without a Redis need not hold
-
-    return Redis.from_url(url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS)
+    return _timed("redis", lambda: standings.client(settings.REDIS_URL).ping())
 
 
 def _ask_database() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -13,15 +14,17 @@ from prometheus_client.registry import Collector
 
 from apps.runtime import clock
 from apps.runtime.state import state
-from apps.status.books import BooksCollector
+from apps.status import books, providers, rooms
+from apps.status.remembered import Remembered
 
-_books = BooksCollector()
+_books = Remembered(books.read)
+_providers = Remembered(providers.read)
 
 
 class RuntimeCollector(Collector):
     """The gauges of `runtime.state`, read when asked for."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> Iterator[rooms.Family]:
         for name, value, meaning in (
             ("weir_draining", float(state.draining), "1 while the process is leaving."),
             ("weir_draining_calls", state.draining_calls, "Calls heard out after their client has left."),
@@ -39,6 +42,7 @@ class RuntimeCollector(Collector):
             ("weir_clock_ahead_seconds", clock.ahead(), "How far this machine's clock is ahead of the database's."),
             ("weir_loop_lag_seconds", state.loop_lag, "How late the event loop ran its last tick."),
             ("weir_limiter_shared", state.limiter_shared, "1 while limits are counted with all other processes."),
+            ("weir_standing_shared", state.standing_shared, "1 while breakers are shared with all other processes."),
         ):
             if value is not None:
                 family = GaugeMetricFamily(name, meaning, labels=["replica"])
@@ -56,9 +60,47 @@ class RuntimeCollector(Collector):
         for labels, count in tuple(state.cool_downs.items()):
             asides.add_metric([state.replica, *labels], count)
         yield asides
+        yield from _deployments()
+        yield from rooms.families()
 
     def describe(self) -> list[GaugeMetricFamily]:
         return []
+
+
+_PHASES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+def _deployments() -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+    """Of those that this process has asked of late."""
+    gauges = {
+        name: GaugeMetricFamily(name, meaning, labels=["replica", "provider", "model"])
+        for name, meaning in (
+            ("weir_breaker_state", "0 closed, 1 half open, 2 open, by provider and upstream model."),
+            ("weir_deployment_first_token_seconds", "Time to the first token of late, by this process's streams."),
+            ("weir_deployment_tokens_per_second", "Tokens a second of late, by this process's streams."),
+            ("weir_deployment_success", "Share of calls of late that were answered, by this process."),
+        )
+    }
+    for one in state.deployments:
+        measured = (_PHASES[one.breaker], one.first_token, one.tokens_per_second, one.success)
+        for gauge, value in zip(gauges.values(), measured, strict=True):
+            if value is not None:
+                gauge.add_metric([state.replica, one.provider, one.model], value)
+    yield from gauges.values()
+    labelled = (
+        ("weir_breaker_changes", "Breakers' changes of state.", ("provider", "model", "state"), state.breaker_changes),
+        ("weir_retries", "Upstream requests beyond a call's first.", ("model",), _by_model(state.retries)),
+        ("weir_retries_unpaid", "Retries that the budget forbade.", ("model",), _by_model(state.retries_unpaid)),
+    )
+    for name, meaning, labels, counts in labelled:
+        family = CounterMetricFamily(name, meaning, labels=["replica", *labels])
+        for values, count in tuple(counts.items()):
+            family.add_metric([state.replica, *values], count)
+        yield family
+
+
+def _by_model(counts: Counter[str]) -> dict[tuple[str, ...], int]:
+    return {(model,): count for model, count in tuple(counts.items())}
 
 
 def render(accept: str) -> tuple[bytes, str]:
@@ -75,6 +117,7 @@ def _registry() -> CollectorRegistry:
         registry.register(_Everything())
     registry.register(RuntimeCollector())
     registry.register(_books)
+    registry.register(_providers)
     return registry
 
 

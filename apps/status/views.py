@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.catalog import selectors as catalog
+from apps.runtime import standings
 from apps.runtime.redact import redact
 from apps.runtime.state import state
 from apps.status import checks, exposition
@@ -57,10 +58,12 @@ class Detailed(OperatorView):
 
 
 class Providers(OperatorView):
-    """The providers, and which of their credentials this process has set aside: see `gateway.cooling`."""
+    """The providers, which of their credentials this process has set aside (see `gateway.cooling`), and how deployments
+    fare by the word of all processes (see `gateway.standing`)."""
 
     def get(self, request: Request) -> Response:
-        return Response({"providers": catalog.providers_overview(), "resting": resting()})
+        told = {"resting": resting(), "deployments": deployments()}
+        return Response({"providers": catalog.providers_overview(), **told})
 
 
 class Config(OperatorView):
@@ -106,7 +109,7 @@ class RedisTest(OperatorView):
         key = f"weir:test:{state.replica}"
         started = time.perf_counter()
         try:
-            client = checks.redis_client(settings.REDIS_URL)
+            client = standings.client(settings.REDIS_URL)
             client.set(key, "written", ex=10)
             same = client.get(key) == b"written"
             client.delete(key)
@@ -135,6 +138,13 @@ def resting() -> list[dict[str, Any]]:
     ]
 
 
+def deployments() -> list[dict[str, Any]]:
+    return [
+        {**one._asdict(), "until": None if one.until is None else datetime.fromtimestamp(one.until, UTC)}
+        for _, one in sorted(standings.by_deployment().items())
+    ]
+
+
 def process() -> dict[str, Any]:
     return {
         "replica": state.replica,
@@ -146,5 +156,6 @@ def process() -> dict[str, Any]:
         "snapshot_age_seconds": state.snapshot_age,
         "journal_lag_seconds": state.journal_lag,
         "loop_lag_seconds": state.loop_lag,
+        "standing_shared": state.standing_shared,
         "ports": {str(port): why or "open" for port, why in sorted(state.ports.items())},
     }

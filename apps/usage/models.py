@@ -37,6 +37,13 @@ class Source(models.TextChoices):
     NONE = "none", "None"
 
 
+class Cached(models.IntegerChoices):
+    """How an answer was found that had been given before."""
+
+    EXACT = 1, "Exact"
+    SEMANTIC = 2, "Semantic"
+
+
 class Status(models.TextChoices):
     """How an attempt ended."""
 
@@ -71,6 +78,11 @@ def _names(to: str, label: str | None = None, *, null: bool = False) -> models.F
 
 def _amount() -> models.BigIntegerField:
     return models.BigIntegerField(default=0)
+
+
+def _later_amount() -> models.BigIntegerField:
+    """One that older processes do not write."""
+    return models.BigIntegerField(default=0, db_default=0)
 
 
 class Entry(models.Model):
@@ -125,6 +137,11 @@ class Entry(models.Model):
     provider_request_id = models.CharField(max_length=100)
     client_address = models.CharField(max_length=45)
     user_agent = models.CharField(max_length=200)
+    cached = models.SmallIntegerField("from the cache", null=True, choices=Cached)
+    saved_nano = models.BigIntegerField(
+        "saved", null=True, help_text="what the answer had cost when it was given first"
+    )
+    saved_tokens = models.BigIntegerField(null=True)
     windows = models.JSONField(default=list)  # ids of the budget windows that were charged
     trail = models.JSONField(default=list)
     started_at = models.DateTimeField()
@@ -146,6 +163,7 @@ class Entry(models.Model):
             models.Index(fields=["id"], condition=Q(kind=Kind.CORRECTION.value), name="entry_correction"),
             models.Index(fields=["id"], condition=IS_ERROR, name="entry_failed"),
             models.Index(fields=["id"], condition=Q(price_version=None), name="entry_unpriced"),
+            models.Index(fields=["id"], condition=Q(cached__isnull=False), name="entry_cached"),
         ]
 
     def __str__(self) -> str:
@@ -189,6 +207,9 @@ class Sums(models.Model):
     low_nano = _amount()
     high_nano = _amount()
     latency_ms = _amount()
+    hits = _later_amount()
+    saved_nano = _later_amount()
+    saved_tokens = _later_amount()
 
     class Meta:
         abstract = True

@@ -23,6 +23,7 @@ Status = Literal[
 ]
 State = Literal["settled", "unconfirmed", "void"]
 Source = Literal["provider", "estimated", "none"]
+Cached = Literal["exact", "semantic"]
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,7 +76,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How an attempt ended. `cost` is nano-USD; `low` and `high` bound it and are the same unless given.
 
-    Durations are milliseconds; `trail` is what the router did, in a few words a step.
+    Durations are milliseconds; `trail` is what the router did, in a few words a step. `cached`: how an answer was found
+    that had been given before; `saved` is what that one had cost, in nano-USD, and `saved_tokens` what it had used.
     """
 
     intent: Intent
@@ -92,4 +94,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: int = 0
     ttft_ms: int | None = None
     provider_request_id: str = ""
+    cached: Cached | None = None
+    saved: int = 0
+    saved_tokens: int = 0
     trail: tuple[str, ...] = ()

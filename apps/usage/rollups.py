@@ -53,6 +53,8 @@ SUMS = {
     ),
     **{name: f"SUM({name})" for name in COUNTERS},
     "latency_ms": f"SUM(CASE WHEN {_IS_CALL} THEN latency_ms ELSE 0 END)",
+    "hits": _count("cached IS NOT NULL"),
+    **{name: f"SUM(COALESCE({name}, 0))" for name in ("saved_nano", "saved_tokens")},
 }
 _ROLL_UP = """
 INSERT INTO usage_hourlyrollup (hour, {group}, {names})

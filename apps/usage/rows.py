@@ -12,7 +12,7 @@ import msgspec
 from django.db import connection
 
 from apps.domain import ids
-from apps.usage.models import Entry, Kind
+from apps.usage.models import Cached, Entry, Kind
 from apps.usage.records import Outcome
 
 Row = tuple[Any, ...]
@@ -24,7 +24,7 @@ COLUMNS = (
     "in_cache_write_1h", "out_total", "out_reasoning", "cost_nano", "low_nano", "high_nano", "reserved_nano",
     "overrun_nano", "price_version", "usage_source", "status", "http_status", "error_code", "stop_reason",
     "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent",
-    "windows", "trail", "started_at",
+    "cached", "saved_nano", "saved_tokens", "windows", "trail", "started_at",
 )  # fmt: skip
 # In a correction and in a repricing these are differences.
 SUMMED = (
@@ -32,6 +32,8 @@ SUMMED = (
     "low_nano", "high_nano", "reserved_nano", "overrun_nano",
 )  # fmt: skip
 _KINDS: dict[str, int] = {"settled": Kind.POST.value, "void": Kind.POST.value, "unconfirmed": Kind.UNCONFIRMED.value}
+_CACHED: dict[str | None, int] = {"exact": Cached.EXACT.value, "semantic": Cached.SEMANTIC.value}
+_UNCACHED = (None, None, None)
 _NAMES = ", ".join(COLUMNS)
 # Constants and placeholders only.
 _INSERT_POSTGRESQL = f"""INSERT INTO usage_entry ({_NAMES})
@@ -101,6 +103,7 @@ def of_outcome(entry: UUID, outcome: Outcome) -> Row:
         _text(outcome.provider_request_id, 100),
         _text(intent.client_address, 45),
         _text(intent.user_agent, 200),
+        *(_UNCACHED if outcome.cached is None else (_CACHED[outcome.cached], outcome.saved, outcome.saved_tokens)),
         intent.windows,
         outcome.trail,
         datetime.fromtimestamp(intent.started_at, UTC),

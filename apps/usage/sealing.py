@@ -34,6 +34,8 @@ ID_BYTES = 16
 # Sooner than so long after its request no row is sealed, so younger ones need not be looked for.
 YOUNG = timedelta(days=27)
 _HASHED = ("id", "kind", "cost_nano", "low_nano", "high_nano")
+# As columns that came later: rows that have none are told as they were before.
+_HASHED_IF_ANY = ("cached", "saved_nano", "saved_tokens")
 _LOCK = 0x5345414C
 # Less than PostgreSQL waits before it takes a wait for a deadlock: who must give way is this one, not the traffic.
 _LOCK_MILLISECONDS = 500
@@ -123,8 +125,10 @@ def ids_in(hour: SealedHour) -> set[bytes]:
 def digest_of(hour: datetime) -> Hour:
     """Of the ledger's rows, in the order of their ids."""
     digest, packed = hashlib.sha256(), bytearray()
-    for entry, *amounts in entries(hour, hour + rollups.HOUR).values_list(*_HASHED).iterator(chunk_size=5000):
+    rows = entries(hour, hour + rollups.HOUR).values_list(*_HASHED, *_HASHED_IF_ANY)
+    for entry, *told in rows.iterator(chunk_size=5000):
         packed += entry.bytes
+        amounts = [amount for amount in told if amount is not None]
         digest.update(f"{entry.hex} {' '.join(map(str, amounts))}\n".encode())
     return Hour(len(packed) // ID_BYTES, bytes(packed), digest.digest())
 

@@ -15,6 +15,7 @@ from unfold.decorators import action
 from apps.catalog import adoption, connection
 from apps.catalog.admin.presets import JUST_ADDED
 from apps.catalog.models import Credential, Provider
+from apps.catalog.questions import gives_embeddings
 from apps.catalog.vault import SecretUnreadable
 
 TITLES = {"list": "List of models", "call": "A call", "stream": "A stream"}
@@ -69,7 +70,7 @@ class Test:
     def _try(self, step: str) -> Row:
         if not self.model or not self.model.isprintable():
             return Row(step, message=_NO_MODEL)
-        if step == "stream" and connection.gives_embeddings(self.provider, model=self.model):
+        if step == "stream" and gives_embeddings(self.provider, model=self.model):
             return Row(step, ok=True, message=_NO_STREAM)
         tried = connection.try_model(
             self.provider,

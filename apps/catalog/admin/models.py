@@ -9,16 +9,19 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
-from apps.catalog import services
+from apps.audit.pages import Inline
+from apps.catalog import forms, selectors, services
 from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.prices import PriceInline
+from apps.catalog.admin.standing import Standing
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import DeploymentForm, ModelForm
-from apps.catalog.models import Deployment, Model, Price
+from apps.catalog.models import Deployment, Fallback, Model, Price
 from apps.domain import money
 
 
@@ -30,6 +33,18 @@ class DeploymentOfModel(DeploymentInline):
         return 1 if obj is None else 0
 
 
+class FallbackOfModel(Inline):
+    model = Fallback
+    fk_name = "model"
+    fields = ["target", "position"]
+    autocomplete_fields = ["target"]
+    verbose_name_plural = "fallbacks"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Fallback]:
+        rows: QuerySet[Fallback] = super().get_queryset(request)
+        return rows.select_related("model", "target")
+
+
 @admin.register(Model)
 class ModelPage(Switched):
     form = ModelForm
@@ -38,11 +53,14 @@ class ModelPage(Switched):
     search_fields = ["name__icontains", "display_name__icontains"]
     search_help_text = "Part of the name"
     autocomplete_fields = ["tenants"]
-    inlines = [DeploymentOfModel]
+    inlines = [DeploymentOfModel, FallbackOfModel]
+    readonly_fields = ["comes_to"]
     nothing_yet = "A model is a name that callers ask for; its deployments say which provider answers."
     fieldsets = [
-        (None, {"fields": ["name", "display_name", "aliases", "is_enabled", "tenants"]}),
+        (None, {"fields": ["name", "display_name", "aliases", "is_enabled"]}),
+        ("Who may call", {"fields": ["tenants", "networks"]}),
         ("Size", {"fields": ["context_tokens", "max_output_tokens"]}),
+        ("Routing", {"fields": ["strategy", "is_sticky", "comes_to"]}),
         ("Abilities", {"fields": ["capabilities"], "classes": ["collapse"]}),
     ]
 
@@ -70,9 +88,20 @@ class ModelPage(Switched):
     def context(self, model: Model) -> str:
         return cells.number(model.context_tokens)
 
+    @display(description="Comes to")
+    def comes_to(self, model: Model) -> SafeString | str:
+        """Where its calls go, fallbacks and all."""
+        found = selectors.stand_ins(model) if model.pk is not None else []
+        if not found:
+            return cells.NOTHING
+        rows = [(cells.number(row.tier), row.model.name, row.provider.name, row.upstream_model) for row in found]
+        return cells.table(("Tier", "Model", "Provider", "Upstream model"), rows)
+
     def kept(self, obj: Model) -> str:
         if obj.deployments.exists():
             return "It has deployments, and the ledger names it: disable it instead."
+        if obj.stands_in_for.exists():
+            return "It is a fallback of other models: take it from them first."
         return ""
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
@@ -91,18 +120,27 @@ class ModelPage(Switched):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(Switched):
+class DeploymentAdmin(Standing, Switched):
     form = DeploymentForm
     list_display = [
-        *("model", "provider", cells.column("upstream_model", "Upstream model")),
-        *("shown_state", "shown_priority", "shown_weight", "price"),
+        *("model", "shown_provider", "shown_state"),
+        *("shown_breaker", "shown_measures", "shown_room", "shown_priority", "price"),
     ]
     list_filter = [("model", AutocompleteSelectFilter), ("provider", AutocompleteSelectFilter), IS_ENABLED]
     search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
     search_help_text = "Part of the model's name, or beginning of the provider's"
     autocomplete_fields = ["model", "provider"]
     inlines = [PriceInline]
-    actions_detail = ["add_price"]
+    actions = [*Switched.actions, "reset_breakers"]
+    actions_detail = ["add_price", "reset_breaker"]
+    fieldsets = [
+        (None, {"fields": ["model", "provider", "upstream_model", "protocol", "is_enabled"]}),
+        ("Routing", {"fields": forms.ROUTING, "classes": ["tab"]}),
+        ("Abilities", {"fields": forms.ABILITIES, "classes": ["tab"]}),
+        ("Room", {"fields": forms.ROOM, "classes": ["tab"]}),
+        ("Patience", {"fields": forms.PATIENCE, "classes": ["tab"]}),
+        ("Circuit breaker", {"fields": forms.BREAKER, "classes": ["tab"]}),
+    ]
     nothing_yet = "A deployment says that a model is served by a provider, and under which name."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Deployment]:
@@ -113,13 +151,16 @@ class DeploymentAdmin(Switched):
             input_price=Subquery(newest.values("input")[:1]), output_price=Subquery(newest.values("output")[:1])
         )
 
+    @display(description="Provider", ordering="provider")
+    def shown_provider(self, deployment: Deployment) -> str:
+        """And what it calls the model, where that is not its name."""
+        called = deployment.upstream_model
+        names = [deployment.provider, *([called] if called != deployment.model.name else [])]
+        return cells.lines(names)
+
     @display(description="Priority", ordering="priority")
     def shown_priority(self, deployment: Deployment) -> str:
         return cells.number(deployment.priority)
-
-    @display(description="Weight", ordering="weight")
-    def shown_weight(self, deployment: Deployment) -> str:
-        return cells.number(deployment.weight)
 
     @display(description="$ per 1M, in / out")
     def price(self, deployment: Any) -> str:
@@ -129,7 +170,12 @@ class DeploymentAdmin(Switched):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Deployment | None = None) -> Any:
         """Another model or provider is another deployment."""
-        return ["model", "provider"] if obj is not None else []
+        return ["model", "provider", "shown_standing"] if obj is not None else []
+
+    def get_fieldsets(self, request: HttpRequest, obj: Deployment | None = None) -> Any:
+        (name, first), *others = self.fieldsets
+        told = [*first["fields"], "shown_standing"]
+        return self.fieldsets if obj is None else [(name, {"fields": told}), *others]
 
     def kept(self, obj: Deployment) -> str:
         return "The ledger names it: disable it instead."

@@ -8,21 +8,23 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RadioFilter
+from django.utils import timezone
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.forms import named
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
-from apps.catalog import services
+from apps.catalog import history, services
+from apps.catalog.admin.checks import Checks, HealthFilter
 from apps.catalog.admin.connection import Connection
 from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.presets import Presets, chosen, with_options
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import CredentialForm
-from apps.catalog.models import AllowedNetwork, Credential, Deployment, Health, Provider
-from apps.catalog.provider_forms import ProviderForm, option_names
+from apps.catalog.models import AllowedNetwork, Credential, Deployment, Provider
+from apps.catalog.provider_forms import CHECKS, ProviderForm, option_names
 from apps.domain.providers import registry
 
 
@@ -78,50 +80,29 @@ def _save_credential(form: Any, *, actor: Any) -> None:
         services.set_secret(row, actor=actor, secret=secret)
 
 
-class HealthFilter(RadioFilter):
-    """By what `Provider.health` says."""
-
-    title = "health"
-    parameter_name = "health"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(state.value, str(state.label)) for state in Health]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Provider]) -> QuerySet[Provider]:
-        checked = queryset.filter(is_healthy=True, last_check_ms__isnull=False)
-        match self.value():
-            case Health.UNKNOWN:
-                return queryset.filter(is_healthy=True, last_check_ms=None)
-            case Health.UP:
-                return checked.filter(consecutive_failures=0)
-            case Health.FAILING:
-                return checked.exclude(consecutive_failures=0)
-            case Health.DOWN:
-                return queryset.filter(is_healthy=False)
-        return queryset
-
-
 @admin.register(Provider)
-class ProviderAdmin(Presets, Connection, Switched):
+class ProviderAdmin(Presets, Checks, Connection, Switched):
     form = ProviderForm
     list_display = [
-        *("name", "vendor", "shown_health", "shown_state", cells.column("base_url", "Base URL")),
+        *("name", "vendor", "shown_health", "shown_day", "shown_state", cells.column("base_url", "Base URL")),
         *("deployments", "credentials"),
     ]
     list_filter = [("vendor", ChoicesDropdownFilter), IS_ENABLED, HealthFilter]
     search_fields = ["name__istartswith", "base_url__icontains"]
     search_help_text = "Beginning of the name, or part of the address"
     inlines = [CredentialInline, DeploymentOfProvider]
-    actions_detail = ["test_connection"]
-    readonly_fields = ["shown_health", "shown_checked", "last_check_message"]
+    actions = ["check_chosen", *Switched.actions]
+    actions_detail = ["test_connection", "check_now"]
+    health = ["shown_health", "shown_checked", "last_check_message", "shown_history", "shown_calls"]
+    readonly_fields = health
     nothing_yet = "A provider is where models are called: Anthropic, OpenAI, or anyone who speaks as they do."
     about = ["name", "vendor", "protocol", "base_url"]
     patience = ["connect_timeout", "first_byte_timeout", "idle_timeout", "total_timeout", "on_disconnect"]
     fieldsets = [
-        (None, {"fields": [*about, "is_enabled", "tags"]}),
-        ("Health", {"fields": ["shown_health", "shown_checked", "last_check_message"], "classes": ["tab"]}),
+        (None, {"fields": [*about, "is_enabled", "tags", "region"]}),
+        ("Health", {"fields": health, "classes": ["tab"]}),
         ("Patience", {"fields": patience, "classes": ["tab"]}),
-        ("Checks", {"fields": ["check_interval_seconds", "max_failures"], "classes": ["tab"]}),
+        ("Checks", {"fields": CHECKS, "classes": ["tab"]}),
     ]
 
     class Media:
@@ -135,7 +116,7 @@ class ProviderAdmin(Presets, Connection, Switched):
         vendor = registry.VENDORS[obj.vendor]
         may_change = self.has_change_permission(request, obj)
         named = option_names(vendor) if may_change else ["options"] if vendor.options else []
-        told = [(None, {"fields": [*self.about, *named, "is_enabled", "tags"]}), *self.fieldsets[1:]]
+        told = [(None, {"fields": [*self.about, *named, "is_enabled", "tags", "region"]}), *self.fieldsets[1:]]
         if "openai_chat" in vendor.protocols:
             told.append(("Dialect", {"fields": ["quirks"], "classes": ["tab"]}))
         return told
@@ -144,10 +125,12 @@ class ProviderAdmin(Presets, Connection, Switched):
         return self.inlines if obj is not None else []
 
     def complete(self, rows: list[Provider]) -> None:
-        """Two queries for the whole page."""
+        """Three queries for the whole page."""
         deployments = counts(Deployment.objects, rows, by="provider")
         usable = counts(Credential.objects.filter(is_enabled=True).exclude(ciphertext=""), rows, by="provider")
+        days = history.day([row.pk for row in rows], now=timezone.now())
         for row in rows:
+            row.day = days[row.pk]  # type: ignore[attr-defined]
             row.counted = (deployments.get(row.pk, 0), usable.get(row.pk, 0))  # type: ignore[attr-defined]
 
     @display(description="Deployments")
@@ -157,22 +140,6 @@ class ProviderAdmin(Presets, Connection, Switched):
     @display(description="Usable credentials")
     def credentials(self, provider: Any) -> str:
         return cells.number(provider.counted[1])
-
-    @display(description="Health", ordering="is_healthy")
-    def shown_health(self, provider: Provider) -> str:
-        """Of a failure no milliseconds: how soon nobody answered tells nothing."""
-        match provider.health:
-            case Health.UP:
-                return cells.badge(f"up · {provider.last_check_ms:,} ms", "good")
-            case Health.FAILING:
-                return cells.badge(f"failing {provider.consecutive_failures} of {provider.max_failures}", "warn")
-            case Health.DOWN:
-                return cells.badge("down", "bad")
-        return cells.badge("not checked yet")
-
-    @display(description="Last check")
-    def shown_checked(self, provider: Provider) -> str:
-        return cells.ago(provider.last_checked_at, never="never")
 
     def kept(self, obj: Provider) -> str:
         if obj.deployments.exists():

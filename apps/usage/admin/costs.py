@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from apps.audit import cells
 from apps.catalog.models import Price
 from apps.domain import money
@@ -32,6 +34,20 @@ def breakdown(entry: Entry) -> str:
     if entry.out_reasoning:
         rows.append(("of the output, reasoning", cells.number(entry.out_reasoning), "", ""))
     return cells.table(("", "Tokens", "$ per 1M", "Amount"), rows)
+
+
+def shown(entry: Entry, *, write: Callable[[int], str] = money.text) -> str:
+    """A difference with its sign, a range where the truth is not known, and of an answer that had been given before
+    what it had cost then."""
+    if entry.cached is not None:
+        return f"cache hit, saved {write(entry.saved_nano or 0)}"
+    if entry.is_difference:
+        return f"{'+' if entry.cost_nano >= 0 else ''}{write(entry.cost_nano)}"
+    if entry.is_unpriced:
+        return "unpriced"
+    if entry.low_nano != entry.high_nano:
+        return f"{write(entry.low_nano)} to {write(entry.high_nano)}"
+    return write(entry.cost_nano)
 
 
 def _guessed(entry: Entry, price: Price) -> tuple[str, str, str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -18,22 +17,10 @@ from apps.catalog.models import Deployment, Protocol
 from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
 from apps.usage import selectors
-from apps.usage.admin import costs
+from apps.usage.admin import attempts, costs
 from apps.usage.admin.filters import NAMED, OutcomeFilter, SinceFilter, request_of
 from apps.usage.models import Entry, Kind
 from apps.usage.rollups import UNPRICED
-
-TONES = {
-    "ok": "good",
-    "client_gone": "info",
-    "client_error": "warn",
-    "refused": "warn",
-    "upstream_error": "bad",
-    "upstream_broken": "bad",
-    "timeout": "bad",
-    "gateway_error": "bad",
-    "interrupted": "bad",
-}
 
 # Beside what a provider may be set up for: what only callers speak, and what only embeddings are asked in.
 SPOKEN = {
@@ -74,7 +61,7 @@ class EntryAdmin(GrowingAdmin):
                 ]
             },
         ),
-        ("Where it went", {"fields": ["provider", "shown_deployment", "upstream_model", "credential", "attempts"]}),
+        ("Where it went", {"fields": ["provider", "shown_deployment", "upstream_model", "credential", "tried"]}),
         ("Money", {"fields": ["exact_cost", "shown_budget", "windows_charged", "version"]}),
         ("Tokens", {"fields": ["breakdown", "usage_source"]}),
         ("Time", {"fields": ["shown_first", "shown_latency", "shown_queue", "speed", "shown_settled"]}),
@@ -90,7 +77,7 @@ class EntryAdmin(GrowingAdmin):
     ]
     readonly_fields = [
         *("shown_started", "shown_status", "shown_answer", "shown_model", "shown_dialects", "shown_deployment"),
-        *("attempts", "exact_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
+        *("tried", "exact_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
         *("shown_latency", "shown_queue", "speed", "shown_settled", "shown_request", "entry_id", "shown_trail"),
     ]
 
@@ -119,9 +106,9 @@ class EntryAdmin(GrowingAdmin):
     @display(description="Outcome")
     def shown_status(self, entry: Any) -> str:
         if entry.kind == Kind.POST:
-            return cells.badge(str(entry.get_status_display()), TONES.get(entry.status, ""))
+            return cells.badge(str(entry.get_status_display()), attempts.tone(entry))
         if entry.kind == Kind.UNCONFIRMED:
-            return cells.badge("was unconfirmed" if entry.is_corrected else "unconfirmed", TONES.get(entry.status, ""))
+            return cells.badge("was unconfirmed" if entry.is_corrected else "unconfirmed", attempts.tone(entry))
         return cells.badge(str(entry.get_kind_display()).lower(), "info")
 
     @display(description="Key")
@@ -160,21 +147,12 @@ class EntryAdmin(GrowingAdmin):
         return cells.link(reverse("admin:catalog_deployment_change", args=[found.pk]), found)
 
     @display(description="Attempts of this request")
-    def attempts(self, entry: Entry) -> str:
-        rows = [
-            (
-                row.attempt,
-                "this one" if row.pk == entry.pk else cells.link(_page(row), row.get_kind_display()),
-                row.get_status_display(),
-                _cost(row, write=money.exact),
-            )
-            for row in _of_request(entry)[:50]
-        ]
-        return cells.table(("Attempt", "Entry", "Outcome", "Cost"), rows)
+    def tried(self, entry: Entry) -> str:
+        return attempts.picture(entry)
 
     @display(description="Steps")
     def shown_trail(self, entry: Entry) -> str:
-        return cells.steps(entry.trail)
+        return attempts.steps(entry.trail)
 
     # --- what it cost ------------------------------------------------------------------------------------------
 
@@ -185,23 +163,23 @@ class EntryAdmin(GrowingAdmin):
 
     @display(description="Cost")
     def shown_cost(self, entry: Entry) -> str:
-        return cells.amount(_cost(entry))
+        return cells.amount(costs.shown(entry))
 
     @display(description="Cost")
     def exact_cost(self, entry: Entry) -> str:
         """And what its attempt comes to, where that is more than this row."""
-        parts = [row for row in _of_request(entry) if row.attempt == entry.attempt]
+        parts = [row for row in attempts.of_request(entry) if row.attempt == entry.attempt]
         if len(parts) == 1 and entry.kind == Kind.UNCONFIRMED:
             resolve = reverse("admin:usage_unconfirmed_change", args=[entry.pk])
-            return cells.lines([_cost(entry, write=money.exact), cells.link(resolve, "Say what it did cost")])
+            return cells.lines([costs.shown(entry, write=money.exact), cells.link(resolve, "Say what it did cost")])
         if len(parts) == 1:
-            return _cost(entry, write=money.exact)
+            return costs.shown(entry, write=money.exact)
         summed = ("in_fresh", "in_cache_read", "out_total", "cost_nano", "low_nano", "high_nano")
         total = Entry(
             price_version=parts[-1].price_version,
             **{name: sum(getattr(row, name) for row in parts) for name in summed},
         )
-        return f"{_cost(entry, write=money.exact)}; the attempt in all {_cost(total, write=money.exact)}"
+        return f"{costs.shown(entry, write=money.exact)}; the attempt in all {costs.shown(total, write=money.exact)}"
 
     @display(description="Charged to budgets")
     def shown_budget(self, entry: Entry) -> str:
@@ -260,28 +238,8 @@ class EntryAdmin(GrowingAdmin):
         return cells.code(entry.pk)
 
 
-def _page(entry: Entry) -> str:
-    return reverse("admin:usage_entry_change", args=[entry.pk])
-
-
 def _budget(window: BudgetWindow) -> str:
     return reverse("admin:quotas_budget_change", args=[window.budget_id])
-
-
-def _of_request(entry: Entry) -> QuerySet[Entry]:
-    """By attempt, what was said first before what was said of it later."""
-    rows = Entry.objects.filter(id__range=ids.entries_of(entry.request_id), request_id=entry.request_id)
-    return rows.order_by("id")
-
-
-def _cost(entry: Entry, *, write: Callable[[int], str] = money.text) -> str:
-    if entry.is_difference:
-        return f"{'+' if entry.cost_nano >= 0 else ''}{write(entry.cost_nano)}"
-    if entry.is_unpriced:
-        return "unpriced"
-    if entry.low_nano != entry.high_nano:
-        return f"{write(entry.low_nano)} to {write(entry.high_nano)}"
-    return write(entry.cost_nano)
 
 
 def _milliseconds(value: int | None) -> str:

@@ -72,7 +72,10 @@ class OutcomeFilter(DropdownFilter):
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        special = [("errors", "Any error"), ("unconfirmed", "Cost not confirmed"), ("unpriced", "Without a price")]
+        special = [
+            *(("errors", "Any error"), ("unconfirmed", "Cost not confirmed"), ("unpriced", "Without a price")),
+            ("cached", "From the cache"),
+        ]
         return [*special, *((status.value, str(status.label)) for status in Status)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -83,6 +86,8 @@ class OutcomeFilter(DropdownFilter):
                 return queryset.filter(selectors.is_open())
             case "unpriced":
                 return queryset.filter(selectors.is_unpriced())
+            case "cached":
+                return queryset.filter(cached__isnull=False)
             case status if status in NOT_ERRORS:
                 return queryset.filter(status=status)
             case status if status in Status.values:

@@ -42,11 +42,11 @@ class HourlyRollupAdmin(GrowingAdmin):
         (None, {"fields": ["shown_hour", "tenant", "project", "user", "key", "model", "provider", "pinned"]}),
         ("Calls", {"fields": ["shown_calls", "shown_errors", "latency"]}),
         ("Tokens", {"fields": ["fresh", "read", "written", "out", "reasoning"]}),
-        ("Money", {"fields": ["exact_cost", "doubt", "unpriced"]}),
+        ("Money", {"fields": ["exact_cost", "saved", "doubt", "unpriced"]}),
     ]
     readonly_fields = [
         *("shown_hour", "shown_calls", "shown_errors", "latency", "fresh", "read", "written", "out", "reasoning"),
-        *("exact_cost", "doubt"),
+        *("exact_cost", "saved", "doubt"),
     ]
     fresh = _count("in_fresh", "Input")
     read = _count("in_cache_read", "Input from cache")
@@ -88,6 +88,12 @@ class HourlyRollupAdmin(GrowingAdmin):
     @display(description="Cost")
     def exact_cost(self, rollup: HourlyRollup) -> str:
         return money.exact(rollup.cost_nano)
+
+    @display(description="Saved by the cache")
+    def saved(self, rollup: HourlyRollup) -> str:
+        if not rollup.hits:
+            return "nothing"
+        return f"{money.exact(rollup.saved_nano)}: {rollup.hits:,} calls, {rollup.saved_tokens:,} tokens"
 
     @display(description="Not confirmed")
     def doubt(self, rollup: HourlyRollup) -> str:

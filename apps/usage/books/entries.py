@@ -30,6 +30,7 @@ PRICES = {
     "out_total": "output",
 }
 _FIRST = f"kind IN ({Kind.POST.value}, {Kind.UNCONFIRMED.value})"
+_TOKENS = " + ".join(COUNTERS)
 _LEAST = " AND ".join(f"{name} >= 0" for name in COUNTERS)
 
 
@@ -116,7 +117,7 @@ _WHOLE = " + ".join(f"e.{counter} * (p.{price} / 1000000)" for counter, price in
 _REST = " + ".join(f"e.{counter} * (p.{price} %% 1000000)" for counter, price in PRICES.items())
 _ROWS = f"""SELECT e.id, e.request_id, e.attempt, e.kind, e.state, e.usage_source, e.price_version,
     {", ".join(f"e.{name}" for name in COUNTERS)},
-    e.cost_nano, e.low_nano, e.high_nano, e.reserved_nano, e.overrun_nano,
+    e.cost_nano, e.low_nano, e.high_nano, e.reserved_nano, e.overrun_nano, e.cached, e.saved_nano, e.saved_tokens,
     {_WHOLE} + ({_REST} + 500000) / 1000000 AS priced
     FROM usage_entry e LEFT JOIN catalog_price p ON p.id = e.price_version WHERE {{where}}"""  # noqa: S608
 _SUMS = ", ".join(f"SUM(e.{name}) AS {name}" for name in (*COUNTERS, "cost_nano", "low_nano", "high_nano"))
@@ -183,6 +184,15 @@ def _amount_checks() -> list[Check]:
             wrong="cost_nano <> 0 OR high_nano <> 0",
             expected="0",
             found="high_nano",
+        ),
+        Check(
+            "I3.cached",
+            "An answer that had been given before costs nothing and saves what it had cost; no other saves anything.",
+            wrong=f"""CASE WHEN cached IS NULL THEN COALESCE(saved_nano, 0) <> 0 OR COALESCE(saved_tokens, 0) <> 0
+                ELSE cost_nano <> 0 OR high_nano <> 0 OR {_TOKENS} <> 0 OR saved_nano IS NULL OR saved_nano < 0
+                    OR saved_tokens IS NULL OR saved_tokens < 0 OR kind <> {Kind.POST.value} END""",
+            expected="0",
+            found="CASE WHEN cached IS NULL THEN saved_nano ELSE cost_nano END",
         ),
         Check(
             "I3.overrun",

@@ -1,0 +1,115 @@
+"""Cache policies: of whom answers are kept, how long, and who compares questions."""
+
+from __future__ import annotations
+
+import functools
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.timesince import timesince
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
+from unfold.decorators import display
+
+from apps.audit import cells
+from apps.audit.models import Area
+from apps.audit.pages import AuditedAdmin
+from apps.policies import services
+from apps.policies.admin.questions import Questions
+from apps.policies.forms import CacheForm
+from apps.policies.models import CachePolicy
+
+
+def lasting(seconds: int) -> str:
+    """`2 hours, 5 minutes`."""
+    if seconds < 60:
+        return f"{seconds} s"
+    now = timezone.now()
+    return timesince(now - timedelta(seconds=seconds), now)
+
+
+@admin.register(CachePolicy)
+class CachePolicyAdmin(Questions, AuditedAdmin):
+    area = Area.POLICIES
+    form = CacheForm
+    list_display = ["shown_subject", "shown_scope", "shown_state", "shown_ttl", "shown_when", "shown_semantic"]
+    list_filter = [
+        *((name, AutocompleteSelectFilter) for name in ("model", "key")),
+        ("is_enabled", BooleanRadioFilter),
+    ]
+    list_select_related = ["model", "key", "semantic_model"]
+    search_fields = ["model__name__icontains", "key__name__startswith"]
+    search_help_text = "Part of the model's name, or beginning of the key's"
+    autocomplete_fields = ["model", "key", "semantic_model"]
+    conditional_fields = {"model": "$data.model || !$data.key", "key": "$data.key || !$data.model"}
+    actions = ["enable", "disable", "forget"]
+    nothing_yet = "A cache policy keeps the answers of a model, or to a key, and gives them again to equal questions."
+    kept_how = ("Answers", {"fields": ["ttl_seconds", "max_bytes", "is_always", "is_forced", "is_enabled"]})
+    semantic = (
+        "Questions that mean the same",
+        {"fields": ["semantic_model", "semantic_threshold"], "classes": ["collapse"]},
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: CachePolicy | None = None) -> Any:
+        """Of one that is there, the one subject that it has."""
+        if obj is not None:
+            return [(None, {"fields": [obj.scope]}), self.kept_how, self.semantic]
+        whose = {"fields": ["model", "key"], "description": "Choose one."}
+        return [("Of a model or a key", whose), self.kept_how, self.semantic]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CachePolicy | None = None) -> Any:
+        """Another model or key is another policy."""
+        return ["model", "key"] if obj is not None else []
+
+    @display(description="Of")
+    def shown_scope(self, cache: CachePolicy) -> str:
+        return cells.badge(cache.scope)
+
+    @display(description="Subject")
+    def shown_subject(self, cache: CachePolicy) -> str:
+        return (
+            cells.lines([cache.key.name, cells.code(cache.key.prefix)]) if cache.key is not None else str(cache.model)
+        )
+
+    @display(description="State", ordering="is_enabled")
+    def shown_state(self, cache: CachePolicy) -> str:
+        return cells.badge("enabled", "good") if cache.is_enabled else cells.badge("disabled", "bad")
+
+    @display(description="Kept for", ordering="ttl_seconds")
+    def shown_ttl(self, cache: CachePolicy) -> str:
+        return lasting(cache.ttl_seconds)
+
+    @display(description="Used")
+    def shown_when(self, cache: CachePolicy) -> str:
+        when = "for every call" if cache.is_always else "when asked for"
+        return cells.lines([when, *(["chance or not"] if cache.is_forced else [])])
+
+    @display(description="Compared by")
+    def shown_semantic(self, cache: CachePolicy) -> str:
+        if cache.semantic_model is None:
+            return "equal requests only"
+        return cells.lines([str(cache.semantic_model), f"alike at {cache.semantic_threshold:g}"])
+
+    def save_model(self, request: HttpRequest, obj: CachePolicy, form: Any, change: bool) -> None:
+        if change:
+            services.update_cache(obj, actor=request.user, **self.changes(obj, form.changed_data))
+        else:
+            super().save_model(request, obj, form, change)
+
+    @admin.action(description="Enable", permissions=["change"])
+    def enable(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
+        switch = functools.partial(services.update_cache, actor=request.user, is_enabled=True)
+        self.each(request, queryset, switch, done="Enabled")
+
+    @admin.action(description="Throw away what is kept", permissions=["change"])
+    def forget(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
+        forget = functools.partial(services.forget_answers, actor=request.user)
+        self.each(request, queryset, forget, done="Thrown away")
+
+    @admin.action(description="Disable: answers are not kept any more", permissions=["change"])
+    def disable(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
+        switch = functools.partial(services.update_cache, actor=request.user, is_enabled=False)
+        self.each(request, queryset, switch, done="Disabled")
