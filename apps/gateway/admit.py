@@ -12,12 +12,12 @@ from apps.domain.snapshot import UNRESTRAINED
 from apps.gateway.known import Known
 
 if TYPE_CHECKING:
-    from apps.domain.limits.decision import Decision
+    from apps.domain.limits.decision import Decision, Kind
     from apps.domain.snapshot import Budget, Limit, Model, Outage, Principal, Rules, Snapshot
     from apps.gateway.context import RequestContext
     from apps.quotas.counters import Limiter
 
-_SAID = {
+_SAID: dict[Kind, str] = {
     "requests": "requests per minute",
     "tokens": "tokens per minute",
     "concurrency": "concurrent requests",
@@ -27,15 +27,20 @@ _SAID = {
 async def admit(ctx: RequestContext, limiter: Limiter) -> None:
     """Sets `decision` and `budgets`. Raises RateLimited; Unavailable where limits cannot be counted and the tenant then
     wants no calls."""
-    limits, ctx.budgets, on_outage = _restraints(ctx)
+    limits, ctx.budgets, on_outage = restraints(ctx)
     if not limits:
         return
-    assert ctx.call is not None
-    is_counted = ctx.wire.operation == "count"  # nothing is used up
-    tokens = 0 if is_counted else estimate.rate_tokens(ctx.prompt_bytes, max_tokens=ctx.call.max_tokens)
-    ctx.decision = await limiter.acquire(limits, tokens=tokens, on_outage=on_outage)
+    ctx.decision = await limiter.acquire(limits, tokens=tokens_of(ctx), on_outage=on_outage)
     if not ctx.decision.allowed:
         raise _refusal(ctx.decision, limits)
+
+
+def tokens_of(ctx: RequestContext) -> int:
+    """What the call takes from a minute's tokens. Whoever only counts them uses nothing up."""
+    assert ctx.call is not None
+    if ctx.wire.operation == "count":
+        return 0
+    return estimate.rate_tokens(ctx.prompt_bytes, max_tokens=ctx.call.max_tokens)
 
 
 class Restraints(NamedTuple):
@@ -49,7 +54,8 @@ class Restraints(NamedTuple):
 _restrained: Known[tuple[int, int, int], tuple[Principal, Restraints]] = Known()  # by key, model and endpoint
 
 
-def _restraints(ctx: RequestContext) -> Restraints:
+def restraints(ctx: RequestContext) -> Restraints:
+    """All that applies to the call."""
     principal, model = ctx.principal, ctx.model
     assert principal is not None
     assert model is not None
@@ -86,9 +92,18 @@ def _refusal(decision: Decision, limits: tuple[Limit, ...]) -> errors.RateLimite
     refused, kind = decision.limit, decision.kind
     assert refused is not None
     assert kind is not None
-    name = "concurrency" if kind == "concurrency" else f"{kind}_per_minute"
     limit = next(limit for limit in limits if limit.key == refused.key)
-    message = f"rate limit reached: {getattr(limit, name)} {_SAID[kind]} for this {limit.scope}"
+    message = reached(limit, kind)
     if limit != refused:
-        message += f" ({getattr(refused, name)} of them here, while what all gateways count is out of reach)"
+        message += f" ({allowed(refused, kind)} of them here, while what all gateways count is out of reach)"
     return errors.RateLimited(message, retry_after=decision.retry_after)
+
+
+def allowed(limit: Limit, kind: Kind) -> int | None:
+    """None: it does not limit that."""
+    found: int | None = getattr(limit, "concurrency" if kind == "concurrency" else f"{kind}_per_minute")
+    return found
+
+
+def reached(limit: Limit, kind: Kind) -> str:
+    return f"rate limit reached: {allowed(limit, kind)} {_SAID[kind]} for this {limit.scope}"

@@ -21,12 +21,15 @@ JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 # Proxies in between must neither hold a stream back nor change it.
 UNBUFFERED = ((b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no"))
-_EXPOSED = b"request-id, x-request-id, retry-after, x-should-retry"
+_EXPOSED = (
+    b"request-id, x-request-id, retry-after, x-should-retry, "
+    b"x-weir-cache, x-weir-cache-kind, x-weir-cache-similarity, age"
+)
 _ALLOWED = (
     b"authorization, x-api-key, content-type, anthropic-version, anthropic-beta, "
     b"anthropic-dangerous-direct-browser-access, openai-organization, openai-project, x-stainless-arch, "
     b"x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, "
-    b"x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout"
+    b"x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, x-weir-cache"
 )
 
 
@@ -35,6 +38,8 @@ def headers_for(ctx: RequestContext) -> HeaderList:
     headers: HeaderList = [(ctx.wire.request_id_header.encode(), ctx.public_request_id.encode())]
     if ctx.decision is not None:
         headers += limit_headers(ctx.decision, dialect=ctx.wire.name, now=time.time())
+    if ctx.look is not None:
+        headers += ctx.look.headers
     if b"origin" in ctx.headers:
         headers += cors(ctx.headers[b"origin"], ctx.cors_origins)
     return headers

@@ -19,7 +19,9 @@ from apps.domain.density import Density
 from apps.domain.limits.learned import Outputs
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
+from apps.gateway import records
 from apps.gateway.reservation import Reservation
+from apps.gateway.waiting import FREE
 from apps.outbound import signing
 from apps.quotas.leases import LeaseBook
 from apps.runtime.database import DatabaseThread
@@ -27,13 +29,14 @@ from apps.runtime.failpoints import failpoint
 from apps.usage import gate, lengths, recovery
 from apps.usage.forwarder import Forwarder
 from apps.usage.journal import Journal
-from apps.usage.records import Intent, Outcome, Status
+from apps.usage.records import Intent, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from apps.domain.protocols.contract import Exchange
     from apps.domain.routing.plan import Try
+    from apps.gateway.breakers import Turn
     from apps.gateway.context import RequestContext
     from apps.outbound.client import Answer
 
@@ -117,8 +120,11 @@ class Attempt:
         "first_byte_seconds",
         "number",
         "passage",
+        "place",
         "protocol",
+        "queued",
         "started",
+        "turn",
         "upstream_status",
         "usage",
     )
@@ -137,11 +143,14 @@ class Attempt:
         self.exchange: Exchange | None = None
         self.answer: Answer | None = None
         self.passage: gate.Passage | None = None  # to be open before its client gets a byte
+        self.place = FREE  # at its deployment, until it is settled
+        self.queued = 0.0  # seconds that the call has waited for its place
         self.protocol = ""  # in which the upstream is asked
         self.cost = 0
         self.usage: TokenUsage | None = None
         self.upstream_status: int | None = None
         self.first_byte_seconds: float | None = None
+        self.turn: Turn | None = None  # from when it is answered
         self.started = time.monotonic()
 
     @property
@@ -162,6 +171,11 @@ class Attempt:
     def received(self) -> int:
         """Bytes of the upstream's answer so far."""
         return self.answer.received if self.answer is not None else 0
+
+    @property
+    def is_open(self) -> bool:
+        """The upstream is being asked, or answers."""
+        return self._intent is not None and not self._closed
 
     @property
     def is_journalled(self) -> bool:
@@ -267,6 +281,7 @@ class Attempt:
         if self._closed:
             return
         self._closed = True
+        self.place.leave()
         if self._intent is None:  # nothing was journalled, so nothing was sent
             self._money.give_back()
             return
@@ -314,39 +329,22 @@ class Attempt:
         )
 
     def _record(self) -> Intent:
-        ctx, deployment = self._ctx, self.deployment
-        principal, model, call, client = ctx.principal, ctx.model, ctx.call, ctx.scope.get("client")
-        assert principal is not None
-        assert model is not None
-        assert call is not None
-        return Intent(
-            request_id=ctx.request_id,
+        deployment = self.deployment
+        return records.intent(
+            self._ctx,
             attempt=self.number,
-            started_at=ctx.started_at,
-            tenant_id=principal.tenant_id,
-            project_id=principal.project_id,
-            user_id=principal.user_id,
-            key_id=principal.key_id,
-            model_id=model.id,
             provider_id=deployment.provider.id,
             deployment_id=deployment.id,
             credential=self.credential.alias,
-            model_name=model.name,
             upstream_model=deployment.upstream_model,
-            client_protocol=call.protocol,
             upstream_protocol=self.protocol,
-            endpoint=ctx.endpoint,
-            pinned_id=ctx.pinned.id if ctx.pinned is not None else None,
-            stream=call.stream,
             card=self.card,
-            input_tokens=estimate.input_tokens(ctx.prompt_bytes),
+            input_tokens=estimate.input_tokens(self._ctx.prompt_bytes),
             reserved=self._money.amount,
             windows=self._money.windows,
             leases=self._money.leases,
             gated=self._accounts.gate is not None,
-            trace_id=ctx.trace_id,
-            client_address=client[0] if client else "",
-            user_agent=ctx.headers.get(b"user-agent", b"")[:200].decode("latin-1"),
+            queue_ms=round(self.queued * 1000),
         )
 
     def _outcome(self, verdict: settlement.Verdict, failure: errors.GatewayError | None) -> Outcome:
@@ -356,7 +354,7 @@ class Attempt:
             intent = msgspec.structs.replace(intent, reserved=self._money.amount)
         return Outcome(
             intent=intent,
-            status=_status(failure, gone=self._ctx.gone),
+            status=records.status(failure, gone=self._ctx.gone),
             state=verdict.state,
             usage=verdict.usage,
             usage_source=verdict.source,
@@ -371,17 +369,3 @@ class Attempt:
             provider_request_id=self._provider_request_id or seen.response_id or "",
             trail=self.trail,
         )
-
-
-def _status(failure: errors.GatewayError | None, *, gone: bool) -> Status:
-    if gone or isinstance(failure, errors.ClientGone):
-        return "client_gone"
-    if failure is None:
-        return "ok"
-    if isinstance(failure, errors.UpstreamTimeout):
-        return "timeout"
-    if isinstance(failure, errors.UpstreamBroken):
-        return "upstream_broken"
-    if isinstance(failure, errors.UpstreamError):
-        return "upstream_error"
-    return "client_error" if isinstance(failure, errors.ClientError) else "gateway_error"

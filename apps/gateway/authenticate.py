@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from apps.domain import errors
+from apps.gateway import networks
 from apps.runtime import clock
 
 if TYPE_CHECKING:
@@ -23,38 +23,54 @@ async def authenticate(ctx: RequestContext, configuration: Configuration) -> Non
     Raises AuthenticationFailed (no key, malformed, unknown, expired, revoked, inactive tenant or project) or
     PermissionDenied (a network that the pinned endpoint is not for; endpoint or network outside the key's scope).
     """
+    principal = await _found(ctx, configuration)
+    may_use(ctx, principal)
+    _enter(ctx, principal, configuration)
+
+
+async def identify(ctx: RequestContext, configuration: Configuration) -> None:
+    """As `authenticate`, whichever endpoint the key is for."""
+    _enter(ctx, await _found(ctx, configuration), configuration)
+
+
+async def _found(ctx: RequestContext, configuration: Configuration) -> Principal:
     pinned = ctx.pinned
     if (
         pinned is not None
         and pinned.networks is not None
-        and not _in_networks(ctx.scope.get("client"), pinned.networks)
+        and not networks.hold(ctx.scope.get("client"), pinned.networks)
     ):
         raise errors.PermissionDenied("this endpoint may not be used from this address")
     key = ctx.presented_key()
     if not key:
         raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
     principal = configuration.known(key) or await configuration.look_up(key)
-    snapshot = configuration.snapshot
-    if principal is None or principal.ends_at <= clock.now() or _suspended(principal, snapshot):
+    if principal is None or not works(principal, configuration.snapshot):
         raise errors.AuthenticationFailed(_REFUSED)
-    _within_scope(ctx, principal)
+    if principal.networks is not None and not networks.hold(ctx.scope.get("client"), principal.networks):
+        raise errors.PermissionDenied("this key may not be used from this address")
+    return principal
+
+
+def _enter(ctx: RequestContext, principal: Principal, configuration: Configuration) -> None:
     ctx.principal = principal
-    ctx.snapshot = snapshot
+    ctx.snapshot = configuration.snapshot
     address = ctx.scope["client"][0] if ctx.scope.get("client") else ""
     configuration.uses.note(
         principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b"")
     )
 
 
-def _suspended(principal: Principal, snapshot: Snapshot) -> bool:
-    return principal.tenant_id not in snapshot.tenants or principal.project_id not in snapshot.projects
+def works(principal: Principal, snapshot: Snapshot) -> bool:
+    """Now, as far as the key itself and its tenant and project go."""
+    is_active = principal.tenant_id in snapshot.tenants and principal.project_id in snapshot.projects
+    return is_active and principal.ends_at > clock.now()
 
 
-def _within_scope(ctx: RequestContext, principal: Principal) -> None:
+def may_use(ctx: RequestContext, principal: Principal) -> None:
+    """Raises PermissionDenied for an endpoint that the key is not for."""
     if principal.endpoints is not None and principal.endpoints.isdisjoint(_names(ctx)):
         raise errors.PermissionDenied(f"this key may not use the endpoint {' at '.join(_names(ctx)[:2])}")
-    if principal.networks is not None and not _in_networks(ctx.scope.get("client"), principal.networks):
-        raise errors.PermissionDenied("this key may not be used from this address")
 
 
 def _names(ctx: RequestContext) -> tuple[str, ...]:
@@ -62,15 +78,3 @@ def _names(ctx: RequestContext) -> tuple[str, ...]:
     if ctx.pinned is None:
         return (ctx.endpoint,)
     return (ctx.endpoint, *(f"e/{name}" for name in (ctx.pinned.name, *ctx.pinned.former_names)))
-
-
-def _in_networks(client: tuple[str, int] | None, networks: tuple[str, ...]) -> bool:
-    if client is None:
-        return False
-    try:
-        address = ipaddress.ip_address(client[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address):  # a socket for both families tells IPv4's so
-        address = address.ipv4_mapped or address
-    return any(address in ipaddress.ip_network(network) for network in networks)

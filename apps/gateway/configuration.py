@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from apps.audit import selectors as audit
@@ -28,6 +29,8 @@ from apps.gateway.underway import Underway
 from apps.keys import peppers, uses
 from apps.keys import selectors as key_selectors
 from apps.outbound import signing
+from apps.policies import selectors as policies
+from apps.policies.findings import Findings
 from apps.quotas import selectors as quotas
 from apps.runtime import clock
 from apps.runtime.database import LONG_PATIENCE_SECONDS, DatabaseThread
@@ -35,7 +38,9 @@ from apps.runtime.state import state
 from apps.tenants import selectors as tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from apps.domain.snapshot import Budget
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +63,7 @@ class Configuration:
         self._revisions: dict[str, int] = {}  # of the snapshot
         self._keys_revisions: dict[str, int] = {}  # of what is warm; a snapshot that fails does not hold it back
         self.uses = uses.Uses()
+        self.findings = Findings()
         self._uses_flushed = time.monotonic()
         self._changes = DatabaseThread("changes")  # a revocation waits for nobody: none of the others is as quick
         self._compiler = DatabaseThread("snapshot", patience_seconds=LONG_PATIENCE_SECONDS)
@@ -83,7 +89,7 @@ class Configuration:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         # A database that says nothing holds up the end of a process once, not once for each of its threads.
-        noted = asyncio.create_task(self._noting.ask(self.uses.flush))
+        noted = asyncio.create_task(self._noting.ask(self._flush))
         threads = (self._noting, self._changes, self._compiler, self._look_ups)
         await asyncio.gather(*(thread.close() for thread in threads))
         await noted
@@ -109,6 +115,21 @@ class Configuration:
         digest.update(key.encode())
         return digest.digest()
 
+    async def left(self, budgets: Sequence[Budget], now: float) -> Mapping[int, quotas.Left] | None:
+        """What has been used of budgets; None: nobody can say now. For who only wants to look."""
+        try:
+            return await self._look_ups.ask(quotas.left, budgets, now)
+        except Exception:
+            log.exception("configuration.look_up_failed")
+            return None
+
+    def _flush(self) -> None:
+        """What calls have left to be written: when keys were used, and what policies found."""
+        try:
+            self.uses.flush()
+        finally:
+            self.findings.flush()
+
     # --- snapshot --------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
@@ -127,7 +148,7 @@ class Configuration:
             self._begin("configuration.refresh_failed", self._take_up, current)
             if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
                 self._uses_flushed = time.monotonic()
-                self._begin("configuration.uses_not_written", self._noting.ask, self.uses.flush)
+                self._begin("configuration.uses_not_written", self._noting.ask, self._flush)
 
     async def refresh(self) -> None:
         """Take up what has changed since the last time."""
@@ -200,12 +221,38 @@ def _principal(key: str, seen: uses.Uses) -> Principal | None:
     return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
 
 
-def _compile(revision: int) -> Snapshot:
+def outline() -> Snapshot:
+    """All that calls depend on, as it is at this moment, for who only wants to look: no secret is opened."""
+    return _compile(sum(audit.revisions().values()), opens=False)
+
+
+def principal_of(key_id: int) -> Principal | None:
+    """Who calls with a key, and what restrains them, for who only wants to look."""
+    principal = key_selectors.principal_of(key_id)
+    if principal is None:
+        return None
+    key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
+    return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
+
+
+def keys_beginning(public_id: str) -> list[int]:
+    """Those whose public part begins so; of many, some."""
+    return key_selectors.beginning(public_id)
+
+
+async def left_elsewhere(budgets: Sequence[Budget], now: float) -> Mapping[int, quotas.Left]:
+    """As `Configuration.left`, for a process that is no gateway."""
+    return await sync_to_async(quotas.left)(budgets, now)
+
+
+def _compile(revision: int, *, opens: bool = True) -> Snapshot:
     now = int(clock.now())
     book = quotas.rule_book()
     active_tenants, active_projects = tenants.active_tenants(), tenants.active_projects()
-    models = catalog.snapshot_models(now)
-    if any(way.provider.protocol.startswith("bedrock") for model in models.values() for way in model.deployments):
+    models = catalog.snapshot_models(now, opens=opens)
+    if opens and any(
+        way.provider.protocol.startswith("bedrock") for model in models.values() for way in model.deployments
+    ):
         signing.warm()
     return Snapshot(
         revision=revision,
@@ -216,6 +263,8 @@ def _compile(revision: int) -> Snapshot:
         model_rules=book.models,
         endpoints=catalog.snapshot_endpoints(),
         endpoint_rules=book.endpoints,
+        policies=policies.snapshot_policies(),
+        cachings=policies.snapshot_cachings(),
         on_outage={tenant: policy for tenant, policy in active_tenants.items() if policy != "lease"},
         private_networks=(*catalog.private_networks(), *settings.WEIR_PRIVATE_NETWORKS),
         cors_origins=frozenset(settings.WEIR_CORS_ORIGINS),

@@ -14,14 +14,17 @@ from apps.domain import ids
 from apps.domain.errors import ClientError, GatewayError
 from apps.domain.limits.decision import Decision
 from apps.domain.protocols.contract import AnyClient, ClientCall
-from apps.domain.snapshot import Budget, Model, PinnedEndpoint, Principal, Snapshot
+from apps.domain.snapshot import Budget, DataPolicy, Model, PinnedEndpoint, Principal, Snapshot
 from apps.runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from apps.domain.chat import Fetched
+    from apps.domain.routing.plan import Plan
     from apps.gateway.attempt import Attempt
+    from apps.gateway.cache import Look
+    from apps.gateway.policy import Inspector
     from apps.gateway.signatures import Signed
 
     Message = dict[str, Any]
@@ -44,16 +47,23 @@ class RequestContext:
         "budgets",
         "call",
         "committed",
+        "conversation",
         "decision",
         "ended",
         "endpoint",
         "fetched",
         "gone",
         "headers",
+        "inspector",
+        "is_masked",
+        "look",
         "midway",
         "model",
+        "notes",
         "parts",
         "pinned",
+        "plan",
+        "policy",
         "principal",
         "prompt_bytes",
         "public_request_id",
@@ -94,8 +104,15 @@ class RequestContext:
         self.model: Model | None = None
         self.fetched: Mapping[str, Fetched] = NOTHING_FETCHED  # by URL
         self.signed: Signed | None = None  # what the history carries of somebody's
+        self.policy: DataPolicy | None = None  # all that the call is under, as one
+        self.inspector: Inspector | None = None  # looks into the answer
+        self.is_masked = False  # some of its text was taken out, so nobody may be sent it as it was written
+        self.notes: list[str] = []  # for the ledger, with those of the first attempt
+        self.plan: Plan | None = None  # where it may go, and why
+        self.conversation: int | None = None  # whose turn it is, where that decides where it goes
         self.decision: Decision | None = None
         self.budgets: tuple[Budget, ...] = ()
+        self.look: Look | None = None  # what the cache has to do with it
         self.attempts: list[Attempt] = []
         self.committed = False  # the status line is out
         self.parts = 0  # of the body, that have come in

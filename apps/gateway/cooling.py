@@ -15,7 +15,7 @@ import math
 import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -43,26 +43,47 @@ _FORBIDDEN = 403
 class _Rest:
     """Times are monotonic. `strikes`: refusals in a row, without those of calls that were under way already."""
 
-    __slots__ = ("asked_at", "credential", "is_limit", "model", "provider", "reason", "since", "strikes", "until")
+    __slots__ = (
+        *("alias", "asked_at", "id", "is_limit", "model", "provider", "reason", "since", "strikes", "until"),
+        "version",
+    )
 
-    def __init__(self, candidate: Try, *, model: str, is_limit: bool) -> None:
-        self.credential = candidate.credential
-        self.provider = candidate.deployment.provider.name
+    def __init__(self, *, id: int, version: float, alias: str, provider: str, model: str, is_limit: bool) -> None:
+        self.id, self.version, self.alias = id, version, alias  # of the credential
+        self.provider = provider
         self.model = model
         self.is_limit = is_limit
         self.reason = ""
         self.since = self.until = self.asked_at = -math.inf
         self.strikes = 0
 
+    def aside(self, seconds: float) -> Aside:
+        told = (self.alias, self.provider, self.model, self.is_limit)
+        return Aside(self.id, self.version, *told, self.reason, self.strikes, seconds)
+
     def ready_at(self) -> float:
         return self.until if self.is_limit else max(self.until, self.asked_at + PROBE_SECONDS)
 
     def is_forgotten(self, credential: Credential, now: float) -> bool:
         """A limit is over with its time; a refusal is remembered until somebody has asked again, within reason."""
-        return self.credential.version != credential.version or self.is_over(now)
+        return self.version != credential.version or self.is_over(now)
 
     def is_over(self, now: float) -> bool:
         return now >= self.until + (0.0 if self.is_limit else MAX_REFUSED_SECONDS)
+
+
+class Aside(NamedTuple):
+    """A credential that is set aside for so many `seconds` from when it is told; 0: no more."""
+
+    credential_id: int
+    version: float
+    alias: str
+    provider: str
+    model: str
+    is_limit: bool
+    reason: str
+    strikes: int
+    seconds: float
 
 
 class Cooling:
@@ -72,6 +93,7 @@ class Cooling:
         self._now = now
         self._rests: dict[tuple[int, str], _Rest] = {}
         self._sweep_at = -math.inf
+        self.on_change: Callable[[Aside], None] | None = None
 
     def __bool__(self) -> bool:
         """Whether anything may rest: nothing has to be asked while nothing does."""
@@ -121,16 +143,44 @@ class Cooling:
             if not rest.is_limit and asked_at >= rest.since
         ]
         for rest in ended:
-            del self._rests[rest.credential.id, rest.model]
-            log.info("credential.recovered", provider=rest.provider, credential=rest.credential.alias)
+            del self._rests[rest.id, rest.model]
+            log.info("credential.recovered", provider=rest.provider, credential=rest.alias)
+            self._tell(rest, 0.0)
         if ended:
             self._publish()
+
+    def adopt(self, told: Aside, *, age: float) -> None:
+        """What another process has found, `age` seconds ago."""
+        key, now = (told.credential_id, told.model), self._now()
+        if told.seconds <= age:
+            rest = self._rests.get(key)
+            if rest is not None and rest.version == told.version and not rest.is_limit:
+                del self._rests[key]
+                self._publish()
+            return
+        rest = self._rests[key] = _Rest(
+            id=told.credential_id,
+            version=told.version,
+            alias=told.alias,
+            provider=told.provider,
+            model=told.model,
+            is_limit=told.is_limit,
+        )
+        rest.reason, rest.strikes = told.reason, told.strikes
+        rest.since = rest.asked_at = now - age
+        rest.until = now + told.seconds - age
+        self._publish()
+
+    def asides(self) -> list[Aside]:
+        """All that rest now."""
+        now = self._now()
+        return [rest.aside(rest.until - now) for rest in self._rests.values() if now < rest.until]
 
     def resting(self, candidates: Iterable[Try]) -> list[str]:
         """Of those that rest, why and how long, in a few words each."""
         now = self._now()
         return [
-            f"credential {rest.credential.alias}: {rest.reason}, {math.ceil(rest.until - now)} s to go"
+            f"credential {rest.alias}: {rest.reason}, {math.ceil(rest.until - now)} s to go"
             for deployment, credential, _ in candidates
             for rest in self._of(deployment, credential)
             if now < rest.until
@@ -162,7 +212,15 @@ class Cooling:
         key = (candidate.credential.id, model)
         rest = self._rests.get(key)
         if rest is None or rest.is_limit != is_limit or rest.is_forgotten(candidate.credential, self._now()):
-            rest = self._rests[key] = _Rest(candidate, model=model, is_limit=is_limit)
+            credential = candidate.credential
+            rest = self._rests[key] = _Rest(
+                id=credential.id,
+                version=credential.version,
+                alias=credential.alias,
+                provider=candidate.deployment.provider.name,
+                model=model,
+                is_limit=is_limit,
+            )
         return rest
 
     def _set_aside(self, rest: _Rest, told: str, seconds: float, *, asked_at: float) -> float:
@@ -176,11 +234,16 @@ class Cooling:
         rest.strikes += 1
         refused = REFUSED_SECONDS * 2 ** min(rest.strikes - 1, 16)
         rest.until = now + (seconds if rest.is_limit else min(refused, MAX_REFUSED_SECONDS))
-        names = {"provider": rest.provider, "credential": rest.credential.alias, "reason": told}
+        names = {"provider": rest.provider, "credential": rest.alias, "reason": told}
         log.warning("credential.cooling", **names, model=rest.model, seconds=round(rest.until - now, 1))
-        state.cool_downs[rest.provider, rest.credential.alias, told] += 1
+        state.cool_downs[rest.provider, rest.alias, told] += 1
         self._publish()
+        self._tell(rest, rest.until - now)
         return rest.until - now
+
+    def _tell(self, rest: _Rest, seconds: float) -> None:
+        if self.on_change is not None:
+            self.on_change(rest.aside(seconds))
 
     def _sweep(self) -> None:
         """Now and then, what is over: of a credential that there is no more, nobody asks."""
@@ -194,7 +257,7 @@ class Cooling:
     def _publish(self) -> None:
         offset = time.time() - self._now()
         state.resting = tuple(
-            Resting(rest.provider, rest.credential.alias, rest.model, rest.reason, rest.until + offset)
+            Resting(rest.provider, rest.alias, rest.model, rest.reason, rest.until + offset)
             for rest in self._rests.values()
         )
 

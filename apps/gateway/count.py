@@ -99,7 +99,8 @@ async def _ask_once(
     headers = ways.headers(ctx, candidate, way, number=1)
     if way.vendor.signer:
         headers = await ways.signed(headers, candidate, way, url=url, body=body)
-    answer = await outbound.open("POST", url, headers=headers, body=body, timeouts=provider.timeouts, fresh=fresh)
+    timeouts = candidate.deployment.timeouts or provider.timeouts
+    answer = await outbound.open("POST", url, headers=headers, body=body, timeouts=timeouts, fresh=fresh)
     try:
         told = await answer.read(_MAX_ANSWER_BYTES)
     finally:

@@ -85,7 +85,7 @@ class Watch:
 
     def _may_drain(self) -> bool:
         attempts = self._ctx.attempts
-        is_asked = bool(attempts) and attempts[-1].is_journalled
+        is_asked = bool(attempts) and attempts[-1].is_open
         wants = is_asked and attempts[-1].deployment.provider.on_disconnect == "drain"
         return wants and state.draining_calls < MAX_DRAINS
 

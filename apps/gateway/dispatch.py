@@ -10,10 +10,10 @@ import msgspec
 from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols.contract import Exchange
-from apps.gateway import fetch, ways
+from apps.gateway import fetch, hedge, ways
 from apps.gateway.context import NOTHING_FETCHED
-from apps.gateway.cooling import cooling, heed
 from apps.gateway.signatures import signatures
+from apps.gateway.tries import Tries
 from apps.outbound import signing
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apps.domain.routing.plan import Try
     from apps.gateway.attempt import Accounts, Attempt
     from apps.gateway.context import RequestContext
+    from apps.gateway.tries import Leave
     from apps.outbound.client import Answer, Outbound
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -38,60 +39,75 @@ class Answered(NamedTuple):
 
 
 async def dispatch(ctx: RequestContext, outbound: Outbound, accounts: Accounts) -> Answered:
-    """Raises BudgetExhausted, NoDeployment, Unavailable, and the last UpstreamError when none answers."""
-    failure: errors.UpstreamError | None = None
+    """Waits where everybody who could serve it is full or rests. Raises BudgetExhausted, NoDeployment, Unavailable, and
+    the last UpstreamError when none answers."""
     assert ctx.call is not None
     ctx.signed = signatures.of(ctx.call.body)
-    candidates = ways.candidates(ctx)
+    tries = Tries(ctx, ways.candidates(ctx, expected=accounts.outputs.expected))
     try:
-        for candidate in candidates:
-            if cooling and not cooling.admits(candidate, is_last_resort=failure is not None):
-                continue
-            for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
-                attempt = await accounts.open(ctx, candidate)
-                _explain(ctx, attempt, candidates, fresh=fresh)
-                try:
-                    answered = await _ask(ctx, candidate, attempt, outbound, fresh=fresh)
-                    if attempt.passage is not None:
-                        await attempt.passage.open()
-                except errors.UpstreamError as error:
-                    _learn(candidate, attempt, error)
-                    await attempt.abandon(error)
-                    if not error.retryable or ctx.gone:  # nobody is left to try another for
-                        raise
-                    failure = error
-                    if not isinstance(error, errors.ConnectionStale):
-                        break
-                else:
-                    if cooling:
-                        cooling.succeeded(candidate, asked_at=attempt.started)
-                    ctx.fetched = NOTHING_FETCHED  # nobody else is asked: files need not wait for the answer's end
-                    return answered
-        if failure is None:
-            failure = cooling.refusal(candidates)
-        raise failure
+        while (leave := await tries.next()) is not None:
+            seconds = leave.candidate.deployment.hedge_after
+            if seconds is None or ctx.call.stream:
+                answered = await _serve(ctx, tries, outbound, accounts, leave)
+            else:
+                serve = partial(_serve, ctx, tries, outbound, accounts)
+                answered = await hedge.race(ctx, tries, leave, seconds=seconds, accounts=accounts, serve=serve)
+            if answered is not None:
+                ways.answered(ctx, answered.attempt.deployment)
+                ctx.fetched = NOTHING_FETCHED  # nobody else is asked: files need not wait for the answer's end
+                return answered
+        raise tries.refusal()
     finally:
-        del failure  # its traceback holds this frame
+        tries.end()
 
 
-def _explain(ctx: RequestContext, attempt: Attempt, candidates: list[Try], *, fresh: bool) -> None:
+async def _serve(
+    ctx: RequestContext,
+    tries: Tries,
+    outbound: Outbound,
+    accounts: Accounts,
+    leave: Leave,
+    opened: Attempt | None = None,
+) -> Answered | None:
+    """One candidate, to its first event; it may have been `opened`. None: it failed, and another may be asked. Raises
+    UpstreamError where none may be. The leave goes with the answer, and is given back without one."""
+    try:
+        for fresh in (False, True):  # a second time only if the kept-alive connection had been closed
+            attempt = opened or await accounts.open(ctx, leave.candidate)
+            opened = None
+            attempt.queued = leave.place.waited
+            _explain(ctx, attempt, tries, fresh=fresh)
+            try:
+                answered = await _ask(ctx, leave.candidate, attempt, outbound, fresh=fresh)
+                if attempt.passage is not None:
+                    await attempt.passage.open()
+            except errors.UpstreamError as error:
+                if isinstance(error, errors.ConnectionStale) and not fresh and tries.may_repeat:
+                    await attempt.abandon(error)
+                    continue
+                tries.failed(leave, attempt, error)
+                await attempt.abandon(error)
+                if not error.retryable or ctx.gone:  # nobody is left to try another for
+                    raise
+                return None
+            tries.answered(leave, attempt)
+            return answered
+        return None
+    finally:
+        leave.give_back()
+
+
+def _explain(ctx: RequestContext, attempt: Attempt, tries: Tries, *, fresh: bool) -> None:
     """Why it is this try's turn, where that is not plain."""
     if fresh:
         attempt.note("connection stale: asked again")
-    if cooling and attempt.number == 1:
-        for step in cooling.resting(candidates):
+    if attempt.number == 1:
+        for step in ctx.notes:
             attempt.note(step)
+    tries.explain(attempt)
     if ctx.signed is not None:
         for step in ctx.signed.notes(attempt.deployment.provider, is_first=attempt.number == 1):
             attempt.note(step)
-
-
-def _learn(candidate: Try, attempt: Attempt, error: errors.UpstreamError) -> None:
-    """What a failure says of the credential."""
-    if attempt.answer is not None:
-        heed(error, attempt.answer.headers)
-    if step := cooling.refused(candidate, error, asked_at=attempt.started):
-        attempt.note(step)
 
 
 async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: Outbound, *, fresh: bool) -> Answered:
@@ -120,7 +136,12 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
         headers = await ways.signed(headers, candidate, way, url=way.url, body=exchange.body)
     await attempt.intend()
     answer = attempt.answer = await outbound.open(
-        "POST", way.url, headers=headers, body=exchange.body, timeouts=provider.timeouts, fresh=fresh
+        "POST",
+        way.url,
+        headers=headers,
+        body=exchange.body,
+        timeouts=attempt.deployment.timeouts or provider.timeouts,
+        fresh=fresh,
     )
     attempt.answered(answer)
     if answer.status != 200:
@@ -141,6 +162,8 @@ def _open(ctx: RequestContext, target: Target, attempt: Attempt) -> Exchange:
         created=int(ctx.started_at),
         cut=partial(signing.cut_from, attempt.credential.secret),
     )
+    if ctx.inspector is not None:
+        attempt.exchange = exchange = ctx.inspector.watching(exchange, note=attempt.note)
     return exchange
 
 

@@ -11,11 +11,11 @@ from django.conf import settings
 from apps.domain import errors
 from apps.domain.protocols import registry
 from apps.gateway import answers, authenticate, catalogue, configuration, engine, pipeline
+from apps.gateway import explain as explaining
 from apps.gateway.context import PINNED, WRITTEN, RequestContext
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
-    from apps.domain.protocols.contract import AnyClient
     from apps.domain.snapshot import Snapshot
     from apps.gateway.context import Receive, Scope, Send
 
@@ -24,7 +24,9 @@ log = structlog.get_logger(__name__)
 Endpoint = Callable[..., Awaitable[None]]
 
 
-def _completion(wire: AnyClient, *, endpoint: str) -> Endpoint:
+def _completion(endpoint: str) -> Endpoint:
+    wire = registry.ENDPOINTS[endpoint]
+
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         running = engine.current or await started(scope, receive, send, dialect=wire.name)
         if running is None:
@@ -41,19 +43,19 @@ def _completion(wire: AnyClient, *, endpoint: str) -> Endpoint:
 
 
 # Anthropic Messages: `POST /v1/messages`, `POST /anthropic/v1/messages`.
-messages = _completion(registry.CLIENTS["anthropic_messages"], endpoint="messages")
+messages = _completion("messages")
 # `POST /v1/messages/count_tokens`, likewise.
-count_tokens = _completion(registry.COUNTING, endpoint="count_tokens")
+count_tokens = _completion("count_tokens")
 # OpenAI Chat Completions: `POST /v1/chat/completions`.
-chat_completions = _completion(registry.CLIENTS["openai_chat"], endpoint="chat_completions")
+chat_completions = _completion("chat_completions")
 # OpenAI's legacy completions: `POST /v1/completions`.
-completions = _completion(registry.CLIENTS["openai_completions"], endpoint="completions")
+completions = _completion("completions")
 # OpenAI's embeddings: `POST /v1/embeddings`.
-embeddings = _completion(registry.CLIENTS["openai_embeddings"], endpoint="embeddings")
+embeddings = _completion("embeddings")
 # Weir's own: `POST /chat`.
-chat = _completion(registry.CLIENTS["prompt"], endpoint="chat")
+chat = _completion("chat")
 # OpenAI Responses: `POST /v1/responses`.
-responses = _completion(registry.CLIENTS["openai_responses"], endpoint="responses")
+responses = _completion("responses")
 
 
 async def models(scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +68,18 @@ async def models(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await authenticate.authenticate(ctx, running.configuration)
         await answers.json(ctx, catalogue.render(ctx))
+    except errors.GatewayError as error:
+        await answers.fail(ctx, error)
+
+
+async def explain(scope: Scope, receive: Receive, send: Send) -> None:
+    """`POST /v1/explain`: what would become of a call, and why. Nothing is sent, booked or taken."""
+    running = await started(scope, receive, send)
+    if running is None:
+        return
+    ctx = _context(scope, receive, send, dialect=_dialect(scope), endpoint="explain")
+    try:
+        await answers.json(ctx, await explaining.answer(ctx, running))
     except errors.GatewayError as error:
         await answers.fail(ctx, error)
 
@@ -144,6 +158,8 @@ def _dialect(scope: dict[str, Any]) -> str:
         return "anthropic_messages"
     if path.rstrip("/").endswith(("/completions", "/embeddings", "/chat")):
         return "openai_chat"
+    if path.rstrip("/").endswith("/explain"):
+        return "prompt"
     if path.rstrip("/").endswith("/responses"):
         return "openai_responses"
     names = {name for name, _ in scope["headers"]}

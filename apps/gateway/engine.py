@@ -17,13 +17,23 @@ from django.conf import settings
 from apps.gateway import metrics
 from apps.gateway.attempt import Accounts
 from apps.gateway.configuration import Configuration
+from apps.gateway.kept import make_store
+from apps.gateway.names import Names
+from apps.gateway.semantic import Semantic
+from apps.gateway.shelf import Shelf
+from apps.gateway.standing import standing
+from apps.gateway.waiting import waiting
 from apps.outbound.client import Outbound
+from apps.quotas import replicas
 from apps.quotas.counters import make_limiter
 from apps.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import IO
 
+    from apps.domain.limits.decision import Stand
+    from apps.domain.snapshot import Limit
     from apps.gateway.context import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
@@ -37,25 +47,39 @@ class Engine:
         self.configuration = Configuration(on_change=self._configured)
         self.ticker = Ticker()
         self.outbound = Outbound(ticker=self.ticker)
+        self.names = Names(
+            self.outbound,
+            url=settings.WEIR_PRESIDIO_URL,
+            seconds=settings.WEIR_PRESIDIO_SECONDS,
+            language=settings.WEIR_PRESIDIO_LANGUAGE,
+            fails_open=settings.WEIR_PRESIDIO_FAILURE == "open",
+        )
         self.limiter = make_limiter()
         self.accounts = Accounts()
+        self.shelf = Shelf(make_store())
+        self.semantic = Semantic()
+        waiting.live = replicas.count
+        self.loop: asyncio.AbstractEventLoop | None = None  # on which all of it lives
         self._lock: IO[str] | None = None
 
     async def start(self) -> None:
         """Raises RuntimeError when another gateway process serves this embedded installation, and what
         `canary.verify` raises under a wrong keyring."""
+        self.loop = asyncio.get_running_loop()
         self._lock = _embedded_lock()
         await self.configuration.verify()
         await self.accounts.start()
         await self.configuration.start()
         await self.limiter.start()
+        standing.start()
+        self.shelf.start()
         await self.outbound.warm()
         log.info("gateway.started", revision=self.configuration.snapshot.revision)
 
     async def close(self) -> None:
         """After the last call: settle, forward, give leases back. The parts do not wait for each other: each may have
         a store that does not answer."""
-        parts = (self.configuration, self.accounts, self.limiter, self.outbound)
+        parts = (self.configuration, self.accounts, self.limiter, standing, self.outbound, self.shelf, self.semantic)
         faults = await asyncio.gather(*(part.close() for part in parts), return_exceptions=True)
         for part, fault in zip(parts, faults, strict=True):
             if fault is not None:
@@ -67,6 +91,20 @@ class Engine:
 
     def _configured(self) -> None:
         self.outbound.set_private_networks(self.configuration.snapshot.private_networks)
+        waiting.configure(self.configuration.snapshot)
+        self.semantic.configure(self.configuration.snapshot)
+
+
+async def stands_elsewhere(limits: Sequence[Limit]) -> list[Stand] | None:
+    """What is left of limits by the counters that gateways share, for a process that is none; None: they do not share
+    any, or those are out of reach."""
+    if not settings.REDIS_URL:
+        return None
+    limiter = make_limiter()
+    try:
+        return await limiter.stands(limits)
+    finally:
+        await limiter.close()
 
 
 current: Engine | None = None

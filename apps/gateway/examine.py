@@ -9,6 +9,7 @@ import msgspec
 from apps.domain import errors, estimate
 from apps.domain.protocols import splice
 from apps.domain.providers import speech
+from apps.gateway import networks
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Model, PinnedEndpoint, Principal
@@ -21,19 +22,22 @@ _NAMED = 20  # models, to who has to choose
 async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
     """Sets `call`, `prompt_bytes` and `model`.
 
-    Raises BodyTooLarge, InvalidRequest, ModelNotFound, ClientGone. That the body comes in time is `departure`'s affair.
+    Raises BodyTooLarge, InvalidRequest, ModelNotFound, PermissionDenied (a network that the model is not for) or
+    ClientGone. That the body comes in time is `departure`'s affair.
     """
-    body = await _body(ctx, max_bytes)
+    content = await body(ctx, max_bytes)
     if ctx.pinned is not None:
-        body = _for(ctx.pinned, body)
-    ctx.call = ctx.wire.read_request(body)
+        content = _for(ctx.pinned, content)
+    ctx.call = ctx.wire.read_request(content)
     ctx.call.headers = ctx.headers
-    ctx.prompt_bytes = estimate.prompt_bytes(body)
+    ctx.prompt_bytes = estimate.prompt_bytes(content)
     assert ctx.principal is not None
     ctx.call.model = ctx.call.model or _only(ctx)
     model = ctx.snapshot.models.get(ctx.call.model)
     if model is None or not usable(model, ctx.principal):
         raise errors.ModelNotFound(f"model: {ctx.call.model[:200]}", param="model")
+    if not _is_near(model, ctx):
+        raise errors.PermissionDenied(f"the model {model.name} may not be used from this address")
     if (ctx.call.max_tokens or 0) > model.max_output_tokens and _speaks(model, ctx.call.protocol):
         raise ctx.wire.above_cap(ctx.call, cap=model.max_output_tokens)
     _check_kind(model, ctx)
@@ -86,10 +90,15 @@ def visible(ctx: RequestContext) -> list[Model]:
 
 def is_visible(model: Model, ctx: RequestContext) -> bool:
     assert ctx.principal is not None
-    return (ctx.pinned is None or ctx.pinned.model == model.name) and usable(model, ctx.principal)
+    is_here = ctx.pinned is None or ctx.pinned.model == model.name
+    return is_here and usable(model, ctx.principal) and _is_near(model, ctx)
 
 
-async def _body(ctx: RequestContext, max_bytes: int) -> bytes:
+def _is_near(model: Model, ctx: RequestContext) -> bool:
+    return model.networks is None or networks.hold(ctx.scope.get("client"), model.networks)
+
+
+async def body(ctx: RequestContext, max_bytes: int) -> bytes:
     """The whole body. What exceeds the limit is refused by its declared length, or as soon as it has come in."""
     declared = ctx.headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > max_bytes:
@@ -98,11 +107,11 @@ async def _body(ctx: RequestContext, max_bytes: int) -> bytes:
     if encoding.lower() != b"identity":  # a small body could become a large one
         raise errors.InvalidRequest("The request body must be sent plain: content-encoding is not supported.")
     message = await _part(ctx)
-    body: bytes = message.get("body", b"")
+    first: bytes = message.get("body", b"")
     if not message.get("more_body"):
-        return _bounded(body, max_bytes)
-    parts = [body]
-    size = len(body)
+        return _bounded(first, max_bytes)
+    parts = [first]
+    size = len(first)
     while message.get("more_body"):
         message = await _part(ctx)
         parts.append(message.get("body", b""))

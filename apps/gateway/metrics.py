@@ -73,6 +73,11 @@ FIRST_BYTE = Histogram(
 )
 TOKENS = Counter("weir_tokens", "Tokens by model and direction.", ("model", "direction"))
 COST = Counter("weir_cost_usd", "Cost in US dollars by model; the exact figure is in the ledger.", ("model",))
+FINDINGS = Counter(
+    "weir_policy_findings", "What policies found, by kind, what was done, and where.", ("kind", "action", "in")
+)
+CACHE = Counter("weir_cache_lookups", "Calls under a cache policy, by model and what came of it.", ("model", "result"))
+SAVED = Counter("weir_cache_saved_usd", "What answers had cost that were given again.", ("model",))
 IN_FLIGHT = Gauge("weir_calls_in_flight", "Calls being answered.", multiprocess_mode="livesum")
 IN_FLIGHT.set_function(lambda: state.in_flight)
 
@@ -88,6 +93,14 @@ def observe(ctx: RequestContext, failure: GatewayError | None) -> None:
             [(attempt.first_byte_seconds, attempt.usage, attempt.cost) for attempt in ctx.attempts],
         )
     )
+
+
+def looked_up(ctx: RequestContext, result: str, *, saved: int) -> None:
+    """Counts a call that the cache has to do with; `saved` in nano-USD."""
+    model = ctx.model.name if ctx.model is not None else ""
+    _cache(model, result).inc()
+    if saved:
+        _saved(model).inc(saved / 1e9)
 
 
 def _count(call: _Told, sums: dict[Counter, float]) -> None:
@@ -111,3 +124,5 @@ _duration = lru_cache(maxsize=64)(DURATION.labels)
 _first_byte = lru_cache(maxsize=64)(FIRST_BYTE.labels)
 _tokens = lru_cache(maxsize=4096)(TOKENS.labels)
 _cost = lru_cache(maxsize=4096)(COST.labels)
+_cache = lru_cache(maxsize=4096)(CACHE.labels)
+_saved = lru_cache(maxsize=4096)(SAVED.labels)

@@ -6,16 +6,31 @@ The rooms do not know one another; their order lives here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
 
 import structlog
 
 from apps.domain import errors
-from apps.gateway import admit, answers, authenticate, count, departure, dispatch, examine, relay, settle
+from apps.gateway import (
+    admit,
+    answers,
+    aside,
+    authenticate,
+    cache,
+    count,
+    departure,
+    dispatch,
+    examine,
+    guard,
+    relay,
+    settle,
+)
 
 if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
     from apps.gateway.engine import Engine
+    from apps.gateway.semantic import Vector
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +45,13 @@ async def serve(ctx: RequestContext, engine: Engine) -> None:
         await examine.examine(ctx, max_bytes=engine.max_body_bytes)  # what is in it -> ctx.call, ctx.model
         watch.arm()
         await admit.admit(ctx, engine.limiter)  # may they      -> ctx.decision, ctx.budgets
+        findings = engine.configuration.findings
+        await guard.guard(ctx, findings, engine.names)  # may it go     -> ctx.policy; without what is masked
         if ctx.wire.operation == "count":
             await count.count(ctx, engine.outbound)  # of the prompt's tokens; no more is asked
-        else:
+        elif not await cache.answer(  # has it been answered before
+            ctx, engine.shelf, engine.semantic, functools.partial(_embed, ctx, engine)
+        ):
             answered = await dispatch.dispatch(ctx, engine.outbound, engine.accounts)  # first event in hand
             await relay.relay(ctx, answered, engine.ticker)  # upstream bytes -> client bytes
     except errors.GatewayError as error:
@@ -46,10 +65,18 @@ async def serve(ctx: RequestContext, engine: Engine) -> None:
     finally:
         watch.disarm()
         underway.leave(ctx)
-        await settle.settle(ctx, failure, engine.limiter)  # true usage     -> price, limits, journal
+        try:
+            await settle.settle(ctx, failure, engine.limiter)  # true usage     -> price, limits, journal
+        finally:
+            cache.close(ctx, failure, engine.shelf, engine.semantic, engine.accounts)  # what may be given again
     try:
         if failure is not None:
             await answers.fail(ctx, failure)
     finally:
         ctx.forget()
         del failure  # its traceback holds this frame
+
+
+async def _embed(ctx: RequestContext, engine: Engine, model: str, words: str) -> Vector:
+    """By a call of its own, through the same rooms."""
+    return await aside.vector(ctx, model=model, words=words, serve=functools.partial(serve, engine=engine))

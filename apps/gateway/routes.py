@@ -16,6 +16,8 @@ POST = "POST"
 GET = "GET"
 HEAD = "HEAD"
 
+EXPLAIN = "/v1/explain"
+
 ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/messages": {POST: endpoints.messages},
     "/anthropic/v1/messages": {POST: endpoints.messages},
@@ -26,6 +28,7 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/responses": {POST: endpoints.responses},
     "/v1/embeddings": {POST: endpoints.embeddings},
     "/chat": {POST: endpoints.chat},
+    EXPLAIN: {POST: endpoints.explain},
     "/v1/models": {GET: endpoints.models},
     "/anthropic/v1/models": {GET: endpoints.models},
 }
@@ -35,7 +38,7 @@ COMPLETIONS = {path: methods[POST] for path, methods in ROUTES.items() if POST i
 # What clients are given as their base URL, without the slash at its end.
 BASES = frozenset({"", "/v1", "/anthropic", "/anthropic/v1"})
 # SDKs put these after the base URL they were given, right or wrong.
-TAILS = {path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/")}
+TAILS = {path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/") and path != EXPLAIN}
 
 
 def completion(scope: Scope) -> endpoints.Endpoint | None:

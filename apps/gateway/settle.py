@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apps.gateway import metrics
+from apps.gateway.standing import standing
 
 if TYPE_CHECKING:
     from apps.domain.errors import GatewayError
@@ -21,6 +22,8 @@ async def settle(ctx: RequestContext, failure: GatewayError | None, limiter: Lim
     try:
         for attempt in ctx.attempts:
             attempt.settle(failure)
+            if attempt.turn is not None:
+                standing.ended(attempt, failure)
             used += attempt.tokens
     finally:
         if ctx.decision is not None and ctx.decision.allowed:

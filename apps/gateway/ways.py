@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from apps.domain import errors
 from apps.domain.protocols import registry
 from apps.domain.protocols.contract import Target
 from apps.domain.providers import families, speech
 from apps.domain.providers import registry as providers
-from apps.domain.routing import plan
+from apps.domain.routing import conversation, needs, reasons
+from apps.domain.routing import plan as plans
+from apps.domain.routing.options import options as options_of
 from apps.domain.routing.turns import Turns
-from apps.gateway.cooling import cooling
+from apps.gateway import policy
+from apps.gateway.conversations import conversations
 from apps.gateway.known import Known
+from apps.gateway.standing import standing
 from apps.outbound import signing
 
 if TYPE_CHECKING:
@@ -21,8 +25,13 @@ if TYPE_CHECKING:
 
     from apps.domain.protocols.contract import ClientCall
     from apps.domain.providers.vendor import Vendor
+    from apps.domain.routing.facts import Facts
+    from apps.domain.routing.options import Options
+    from apps.domain.routing.plan import Try
     from apps.domain.snapshot import Deployment, Model
     from apps.gateway.context import RequestContext
+
+    Expected = Callable[[int, int], int | None]
 
 _JSON = ("content-type", "application/json")
 _ANY = ("accept", "application/json")
@@ -38,44 +47,91 @@ class Way(NamedTuple):
     family: str  # whose signatures its answers carry
 
 
-_usable: Known[tuple[int, int, str], list[plan.Usable]] = Known()  # by model, tenant and the caller's protocol
+# By model, tenant, the caller's protocol, and whether something was masked.
+_options: Known[tuple[int, int, str, bool], Options] = Known()
 _ways: Known[tuple[int, int, str, bool], Way] = Known()  # by model, deployment, caller's protocol, streaming
 
 _turns = Turns()
 
 
-def candidates(ctx: RequestContext) -> list[plan.Try]:
-    """In the order to try them. Raises NoDeployment, and NoPrice where prices alone are missing."""
+def candidates(ctx: RequestContext, *, expected: Expected | None = None) -> list[Try]:
+    """In the order to try them; sets `plan`, and notes its reasons. Raises what `reasons.refusal` says. `expected`:
+    tokens of an answer, by experience with a model and a key."""
+    plan = ctx.plan = planned(ctx, expected=expected)
+    if not plan.tries:
+        raise reasons.refusal(plan)
+    if plan.skips or len(plan.options.ways) > 1:
+        ctx.notes += reasons.steps(plan)
+    return plan.tries
+
+
+def planned(
+    ctx: RequestContext,
+    *,
+    expected: Expected | None = None,
+    is_whole: bool = False,
+    facts: Facts | None = standing,
+) -> plans.Plan:
+    """Without any effect if it `is_whole`: then it is only looked at, and nobody has had a turn."""
     model, principal, call = ctx.model, ctx.principal, ctx.call
     assert model is not None
     assert principal is not None
     assert call is not None
-    known = _usable.under(ctx.snapshot)
-    key = (model.id, principal.tenant_id, call.protocol)
-    usable = known.get(key)
-    if usable is None:
-        found = plan.usable(model, tenant_id=principal.tenant_id)
-        usable = known[key] = [way for way in found if speech.protocol_of(way[0], client=call.protocol)]
-    candidates = plan.tries(
-        usable,
+    known = _options.under(ctx.snapshot)
+    key = (model.id, principal.tenant_id, call.protocol, ctx.is_masked)
+    options = known.get(key)
+    if options is None:
+        speaks = partial(_spoken, client=call.protocol, is_masked=ctx.is_masked)
+        options = known[key] = options_of(model, tenant_id=principal.tenant_id, client=call.protocol, speaks=speaks)
+    return plans.decide(
+        options,
         now=int(ctx.started_at),
         dice=random.random,
-        turns=_turns,
-        rests=cooling.seconds if cooling else None,
-        prefers=_prefers(ctx),
-        priced_only=bool(ctx.budgets) and ctx.wire.operation != "count",  # which costs nothing
+        turns=Turns() if is_whole else _turns,
+        facts=facts,
+        wishes=_wishes(ctx, options, expected),
+        is_whole=is_whole,
     )
-    if not candidates:
-        raise _nobody(model, unpriced=bool(usable))
-    return candidates
 
 
-def _nobody(model: Model, *, unpriced: bool) -> errors.NoDeployment:
-    if unpriced:  # whatever is usable is a candidate, but for its price
-        return errors.NoPrice(
-            f"{model.name} has no price, and a budget applies to this call: its deployment needs a price"
-        )
-    return errors.NoDeployment(f"no deployment can serve {model.name} right now", retry_after=5)
+def _spoken(deployment: Deployment, *, client: str, is_masked: bool) -> str | None:
+    """What is masked goes to none who would get the caller's very bytes."""
+    if is_masked and policy.relays(deployment, client=client):
+        return None
+    return speech.protocol_of(deployment, client=client)
+
+
+def _wishes(ctx: RequestContext, options: Options, expected: Expected | None) -> plans.Wishes:
+    """Only what can make a difference is found out."""
+    model, principal, call = ctx.model, ctx.principal, ctx.call
+    assert model is not None
+    assert principal is not None
+    assert call is not None
+    priced_only = bool(ctx.budgets) and ctx.wire.operation != "count"  # which costs nothing
+    if not options.is_choosy and len(options.ways) < 2 and ctx.policy is None:
+        return _PRICED if priced_only else plans.NO_WISHES
+    stays = None
+    if model.sticky and len(options.ways) > 1 and ctx.wire.operation == "generate":
+        ctx.conversation = conversation.of(call, key_id=principal.key_id)
+        if ctx.conversation is not None:
+            stays = conversations.place(model.id, ctx.conversation)
+    return plans.Wishes(
+        needs=needs.of(call, prompt_bytes=ctx.prompt_bytes) if options.is_choosy else None,
+        policy=ctx.policy,
+        prefers=_prefers(ctx),
+        stays=stays,
+        priced_only=priced_only,
+        expected=expected(model.id, principal.key_id) if expected is not None and options.weighs else None,
+    )
+
+
+_PRICED = plans.Wishes(priced_only=True)
+
+
+def answered(ctx: RequestContext, deployment: Deployment) -> None:
+    """Its conversation stays there, as far as it can."""
+    if ctx.conversation is not None and ctx.model is not None:
+        conversations.remember(ctx.model.id, ctx.conversation, deployment_id=deployment.id)
 
 
 def _prefers(ctx: RequestContext) -> Callable[[Deployment], bool] | None:
@@ -109,16 +165,16 @@ def _find_way(model: Model, deployment: Deployment, call: ClientCall) -> Way:
     target = Target(
         protocol=protocol,
         model=deployment.upstream_model,
-        max_output_tokens=model.max_output_tokens,
-        context_tokens=model.context_tokens,
-        capabilities=model.capabilities,
+        max_output_tokens=deployment.max_output_tokens or model.max_output_tokens,
+        context_tokens=deployment.context_tokens or model.context_tokens,
+        capabilities=model.capabilities if deployment.capabilities is None else deployment.capabilities,
         quirks=vendor.quirks if provider.quirks is None else provider.quirks,
     )
     url = vendor.url(provider.base_url, protocol, model=target.model, stream=call.stream, options=provider.options)
     return Way(vendor, url, target, ("accept", registry.UPSTREAMS[protocol].accept), families.family(provider))
 
 
-def headers(ctx: RequestContext, candidate: plan.Try, way: Way, *, number: int) -> list[tuple[str, str]]:
+def headers(ctx: RequestContext, candidate: Try, way: Way, *, number: int) -> list[tuple[str, str]]:
     """Made anew, never copied: what the provider needs, the caller's open list of vendor headers, our trace."""
     provider = candidate.deployment.provider
     vendor = way.vendor
@@ -130,7 +186,7 @@ def headers(ctx: RequestContext, candidate: plan.Try, way: Way, *, number: int) 
 
 
 async def signed(
-    headers: list[tuple[str, str]], candidate: plan.Try, way: Way, *, url: str, body: bytes
+    headers: list[tuple[str, str]], candidate: Try, way: Way, *, url: str, body: bytes
 ) -> list[tuple[str, str]]:
     """The headers of a request to a vendor with a `signer`: it is signed whole, as far as the credential does that.
     Raises UpstreamAuth."""

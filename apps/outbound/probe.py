@@ -74,7 +74,7 @@ async def _probe(asked: Asked, seconds: float) -> ProbeResult:
     ok, message = _judged(status, has_list=url is not None)
     listed = listing.read(body) if ok and url is not None and 200 <= status < 300 else ()
     if ok and not message:
-        message = f"The provider answers and lists {len(listed)} models."
+        ok, message = _read(body, count=len(listed))
     words = "" if ok else asked.words(body)
     return ProbeResult(ok=ok, status=status, milliseconds=milliseconds, message=message, words=words, listed=listed)
 
@@ -96,6 +96,18 @@ async def _ask(outbound: Outbound, asked: Asked, url: str, seconds: float) -> tu
         return answer.status, await answer.read(_LIMIT)
     finally:
         await answer.close()
+
+
+def _read(body: bytes, *, count: int) -> tuple[bool, str]:
+    """Under status 200, a page for people or half an answer is somebody else's, or no answer: it is not up."""
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+        is_json = body.lstrip()[:1] in (b"{", b"[")
+    except (msgspec.MsgspecError, RecursionError):
+        is_json = False
+    if not is_json:
+        return False, "What the provider answered is not a list of models."
+    return True, f"The provider answers and lists {count} models."
 
 
 def _judged(status: int, *, has_list: bool) -> tuple[bool, str]:

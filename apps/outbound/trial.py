@@ -11,6 +11,7 @@ from apps.domain import errors
 from apps.domain.protocols import exchange as exchanges
 from apps.domain.protocols import registry
 from apps.domain.protocols.contract import ClientCall, EmbeddingUpstream, Exchange, Target
+from apps.domain.tokens import TokenUsage
 from apps.outbound import asking
 from apps.outbound.asking import Asked
 from apps.outbound.client import Answer, Outbound
@@ -25,13 +26,16 @@ _OUT_OF_ROOM = "model output limit was reached"
 
 
 class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
-    """`status` 0: no answer. `message` is ours, `words` are the provider's own of a failure, without the secret."""
+    """`status` 0: no answer. `message` is ours, `words` are the provider's own of a failure, without the secret.
+    `usage` as the provider counted it; None: it told none. `is_in_doubt`: it may have worked without an answer."""
 
     ok: bool
     status: int
     milliseconds: int
     message: str
     words: str = ""
+    usage: TokenUsage | None = None
+    is_in_doubt: bool = False
 
 
 class _Failed(Exception):
@@ -49,23 +53,32 @@ def trial(asked: Asked, *, model: str, stream: bool, seconds: float = 60.0) -> T
 async def _trial(asked: Asked, model: str, stream: bool, seconds: float) -> TrialResult:
     started = time.monotonic()
     outbound = Outbound(private_networks=asked.private_networks)
-    status, ok, words = 0, False, ""
+    status, ok, words, exchange, is_in_doubt = 0, False, "", None, False
     try:
-        message = await _ask(outbound, asked, model, stream, seconds)
+        exchange = _exchange(asked, model=model, stream=stream)
+        message = await _ask(outbound, asked, exchange, model=model, stream=stream, seconds=seconds)
         status, ok = 200, True
     except _Failed as failure:
         status, message, words = failure.status, str(failure), failure.words
         ok = status == 400 and _OUT_OF_ROOM in words
     except errors.GatewayError as error:
-        message = error.message
+        message, is_in_doubt = error.message, isinstance(error, errors.UpstreamError) and error.reached
     finally:
         await outbound.close()
-    milliseconds = round((time.monotonic() - started) * 1000)
-    return TrialResult(ok=ok, status=status, milliseconds=milliseconds, message=message, words=words)
+    return TrialResult(
+        ok=ok,
+        status=status,
+        milliseconds=round((time.monotonic() - started) * 1000),
+        message=message,
+        words=words,
+        usage=None if exchange is None else exchange.seen.usage,
+        is_in_doubt=is_in_doubt,
+    )
 
 
-async def _ask(outbound: Outbound, asked: Asked, model: str, stream: bool, seconds: float) -> str:
-    exchange = _exchange(asked, model=model, stream=stream)
+async def _ask(
+    outbound: Outbound, asked: Asked, exchange: Exchange, *, model: str, stream: bool, seconds: float
+) -> str:
     vendor = asked.vendor
     url = vendor.url(asked.base_url, asked.protocol, model=model, stream=stream, options=asked.options)
     accept = registry.UPSTREAMS[asked.protocol].accept if stream else "application/json"

@@ -19,6 +19,26 @@ class Resting(NamedTuple):
     until: float
 
 
+class DeploymentStanding(NamedTuple):
+    """How a deployment fares in one process. `until` in unix seconds, None unless its breaker is open. `reason`: why it
+    last opened. Measured of late, None: nobody knows; `first_token` in seconds. `calls`: the weight of what was.
+    `in_flight` None: nothing is counted just now; `most`: the process's share of its room."""
+
+    deployment: int
+    provider: str
+    model: str
+    breaker: str  # "closed", "open", "half_open"
+    until: float | None
+    reason: str
+    first_token: float | None
+    tokens_per_second: float | None
+    success: float | None
+    calls: float
+    in_flight: int | None = None
+    most: int | None = None
+    waiting: int = 0
+
+
 class ProcessState:
     """Gauges of one process. `…_at` are unix seconds, lags and ages seconds; `snapshot_revision` None: none yet."""
 
@@ -40,6 +60,11 @@ class ProcessState:
         self.limits_decided_alone = 0  # that should have been shared
         self.resting: tuple[Resting, ...] = ()  # some of them perhaps no more; replaced whole
         self.cool_downs: Counter[tuple[str, str, str]] = Counter()  # by provider, credential and reason
+        self.deployments: tuple[DeploymentStanding, ...] = ()  # that were asked of late; replaced whole
+        self.breaker_changes: Counter[tuple[str, str, str]] = Counter()  # by provider, upstream model and new phase
+        self.retries: Counter[str] = Counter()  # by model: requests beyond a call's first
+        self.retries_unpaid: Counter[str] = Counter()  # by model: what the budget had nothing left for
+        self.standing_shared: bool | None = None  # None: what is known of deployments is this process's own
 
     def begin_drain(self) -> None:
         """Readiness turns false at once; what runs may finish. Safe in a signal handler."""

@@ -1,0 +1,260 @@
+"""Answers that may be given again, by the key of their question: in this process, or in Redis for all of them.
+
+In Redis they are sealed (AES-256-GCM) under a key of this installation's, by names from which no question can be told.
+Nobody waits for it: while it does not answer at once nothing is kept and nothing is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+
+from apps.domain.snapshot import PriceCard
+from apps.domain.tokens import TokenUsage
+from apps.runtime import clock
+
+log = logging.getLogger(__name__)
+
+DEADLINE_SECONDS = 0.01  # which a call may lose to a slow server, once
+CONNECT_SECONDS = 2.0
+PROBE_SECONDS = (0.2, 1.0, 5.0)
+MOST_WRITES = 64  # under way at a time
+_SMALL = 512  # bytes that are not worth packing
+_LARGE = 256 * 1024  # and that are packed in 2 ms; more wait for a thread
+_NONCE = 12
+_PREFIX = "weir:{kept}:"
+_BOOKS = tuple(_PREFIX + name for name in ("by expiry", "sizes", "sum"))
+_SCRIPT = Path(__file__).with_name("keep.lua").read_text(encoding="utf-8")
+
+
+class Origin(msgspec.Struct, frozen=True, array_like=True):
+    """Of the call that paid: who answered it, and what that cost in nano-USD."""
+
+    request_id: str
+    provider_id: int
+    deployment_id: int
+    upstream_model: str
+    upstream_protocol: str
+    stop_reason: str
+    usage: TokenUsage
+    cost: int
+    card: PriceCard | None
+
+
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """What its client got, as it got it. `kept_at` in unix seconds; `tells_usage`: the stream's last frame does."""
+
+    origin: Origin
+    kept_at: float
+    is_stream: bool
+    tells_usage: bool
+    body: bytes
+    is_packed: bool
+
+    @property
+    def age(self) -> float:
+        return max(0.0, clock.now() - self.kept_at)
+
+    def text(self) -> bytes:
+        return zlib.decompress(self.body) if self.is_packed else self.body
+
+
+def answer(text: bytes, *, origin: Origin, is_stream: bool, tells_usage: bool) -> Answer:
+    """A large one still to be `packed`."""
+    is_packed = _SMALL < len(text) <= _LARGE
+    body = zlib.compress(text, 1) if is_packed else text
+    return Answer(origin, clock.now(), is_stream, tells_usage, body, is_packed)
+
+
+async def packed(kept: Answer) -> Answer:
+    if kept.is_packed or len(kept.body) <= _SMALL:
+        return kept
+    body = await asyncio.to_thread(zlib.compress, kept.body, 1)
+    return msgspec.structs.replace(kept, body=body, is_packed=True)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Answer).decode
+
+
+class Store(Protocol):
+    @property
+    def is_up(self) -> bool:
+        """Whether it keeps anything now."""
+
+    def start(self) -> None: ...
+
+    async def get(self, key: bytes) -> Answer | None: ...
+
+    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> None:
+        """Nothing is raised: what is not kept is asked for again."""
+
+    async def close(self) -> None: ...
+
+
+def make_store() -> Store:
+    most = settings.WEIR_CACHE_MB * 1024 * 1024
+    return Shared(settings.REDIS_URL, secret=settings.SECRET_KEY, most=most) if settings.REDIS_URL else Local(most=most)
+
+
+class Local:
+    """In this process; what was asked for longest ago goes first. `most` bytes."""
+
+    def __init__(self, *, most: int) -> None:
+        self._most = most
+        self._size = 0
+        self._answers: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+        self.is_up = True
+
+    def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self._answers.clear()
+        self._size = 0
+
+    async def get(self, key: bytes) -> Answer | None:
+        found = self._answers.get(key)
+        if found is None:
+            return None
+        written, expires = found
+        if clock.now() >= expires:
+            self._drop(key)
+            return None
+        self._answers.move_to_end(key)
+        return _decode(written)
+
+    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> None:
+        written = _encode(kept)
+        self._drop(key)
+        if len(written) > self._most:
+            return
+        self._answers[key] = (written, clock.now() + ttl)
+        self._size += len(written)
+        while self._size > self._most:
+            self._drop(next(iter(self._answers)))
+
+    def _drop(self, key: bytes) -> None:
+        if (gone := self._answers.pop(key, None)) is not None:
+            self._size -= len(gone[0])
+
+
+class Shared:
+    """In Redis. `most` bytes of all processes together; `secret` seals."""
+
+    def __init__(self, url: str, *, secret: str, most: int, deadline: float | None = None) -> None:
+        import redis.asyncio as redis  # 15 MB that a process without a Redis need not hold
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+
+        self._faults = (RedisError, OSError, TimeoutError)
+        self._redis = redis.Redis.from_url(
+            url,
+            protocol=2,
+            socket_timeout=CONNECT_SECONDS,
+            socket_connect_timeout=CONNECT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=64,
+        )
+        self._keep = self._redis.register_script(_SCRIPT)
+        self._most = most
+        self._deadline = deadline or DEADLINE_SECONDS
+        self._naming = _derived(secret, purpose="names of kept answers")
+        self._seal = AESGCM(_derived(secret, purpose="kept answers"))
+        self._writes = 0
+        self._probing: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self.is_up = False
+
+    def start(self) -> None:
+        self._probing = asyncio.create_task(self._probe())
+
+    async def close(self) -> None:
+        self._is_closing = True
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+        await self._redis.aclose()
+
+    async def get(self, key: bytes) -> Answer | None:
+        if not self.is_up:
+            return None
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._deadline
+        name = self._name(key)
+        try:
+            async with asyncio.timeout_at(due):
+                sealed = await self._redis.get(name)
+        except TimeoutError as error:
+            if loop.time() - due < self._deadline:  # else it was the loop that was late
+                self._go_down(error)
+            return None
+        except self._faults as error:
+            self._go_down(error)
+            return None
+        return self._opened(sealed, name=name) if isinstance(sealed, bytes) else None
+
+    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> None:
+        if not self.is_up or self._writes >= MOST_WRITES:
+            return
+        name, nonce = self._name(key), os.urandom(_NONCE)
+        sealed = nonce + self._seal.encrypt(nonce, _encode(kept), name.encode())
+        if len(sealed) > self._most:
+            return
+        self._writes += 1
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._keep(keys=[name, *_BOOKS], args=[sealed, max(1, int(ttl * 1000)), len(sealed), self._most])
+        except self._faults as error:
+            self._go_down(error)
+        finally:
+            self._writes -= 1
+
+    def _name(self, key: bytes) -> str:
+        return _PREFIX + hashlib.blake2b(key, key=self._naming, digest_size=32).hexdigest()
+
+    def _opened(self, sealed: bytes, *, name: str) -> Answer | None:
+        """None for what somebody else has put there, or another version."""
+        try:
+            return _decode(self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()))
+        except (InvalidTag, ValueError, msgspec.MsgspecError):
+            return None
+
+    def _go_down(self, error: Exception) -> None:
+        self.is_up = False
+        if (self._probing is None or self._probing.done()) and not self._is_closing:
+            log.warning("no answers are kept: %s", str(error) or type(error).__name__)
+            self._probing = asyncio.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        """Has time to connect; then the server must be quick."""
+        tries = 0
+        while not (self.is_up or self._is_closing):  # the client can swallow a cancel
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._redis.ping()
+                async with asyncio.timeout(self._deadline):
+                    await self._redis.ping()
+                self.is_up = True
+            except self._faults:
+                if self._is_closing:
+                    return
+                await asyncio.sleep(PROBE_SECONDS[min(tries, len(PROBE_SECONDS) - 1)])
+                tries += 1
+
+
+def _derived(secret: str, *, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), purpose.encode(), hashlib.sha256)

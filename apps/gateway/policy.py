@@ -1,0 +1,169 @@
+"""The data policies that a call is under, and what they make of its answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from apps.domain import errors, policies
+from apps.domain.guardrails import reading
+from apps.domain.guardrails.stream import Watch
+from apps.domain.protocols import registry
+from apps.domain.protocols.contract import NO_HEADERS
+from apps.domain.providers import speech
+from apps.gateway.known import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apps.domain.policies import Ending, Merged
+    from apps.domain.protocols.contract import Exchange
+    from apps.domain.snapshot import Deployment
+    from apps.gateway.context import RequestContext
+
+    Note = Callable[[str], None]  # a step of an attempt's trail
+
+_merged: Known[tuple[int, int, int], Merged | None] = Known()  # by tenant, project and key
+
+
+def of(ctx: RequestContext) -> Merged | None:
+    principal = ctx.principal
+    assert principal is not None
+    known = _merged.under(ctx.snapshot)
+    who = (principal.tenant_id, principal.project_id, principal.key_id)
+    try:
+        return known[who]
+    except KeyError:
+        found = policies.applying(
+            ctx.snapshot.policies,
+            tenant_id=principal.tenant_id,
+            project_id=principal.project_id,
+            key_id=principal.key_id,
+        )
+        merged = known[who] = policies.merged(found)
+        return merged
+
+
+def relays(deployment: Deployment, *, client: str) -> bool:
+    """Whether it is sent the caller's very bytes, as who speaks the caller's protocol is. Nothing is masked in those:
+    prompt caches and signatures hang on them."""
+    protocol = speech.protocol_of(deployment, client=client)
+    return protocol is not None and (client, protocol) in registry.DIALECTS
+
+
+def refusal(what: str, *, code: str = "policy_blocked") -> errors.PermissionDenied:
+    return errors.PermissionDenied(what, code=code)
+
+
+class Told(Protocol):
+    """Who counts findings."""
+
+    def __call__(
+        self, kind: str, *, action: str, policies: Mapping[int, str], count: int = 1, is_answer: bool = False
+    ) -> None: ...
+
+
+class Inspector:
+    """Looks into the answers of one call."""
+
+    def __init__(self, ctx: RequestContext, endings: Mapping[str, Ending], told: Told) -> None:
+        self._ctx = ctx
+        self._endings = endings
+        self._told = told
+        self.stopping = frozenset(kind for kind, ending in endings.items() if ending.is_stopped)
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        return frozenset(self._endings)
+
+    def watching(self, exchange: Exchange, *, note: Note) -> Exchange:
+        return Watched(exchange, self, note=note)
+
+    def check(self, body: bytes, *, note: Note) -> None:
+        """An answer that came whole. Raises PermissionDenied."""
+        try:
+            found = reading.count(body, self.kinds)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            found = Counter()
+            if self.stopping:
+                raise refusal("the answer cannot be looked into, as a policy demands", code="policy_stopped") from None
+        self.note(found, note=note)
+        for kind in found:
+            if kind in self.stopping:
+                raise self.stop(kind)
+
+    def note(self, found: Mapping[str, int], *, note: Note) -> None:
+        """For the figures and the ledger's row of that attempt: what was found besides, each time it is."""
+        for kind, count in found.items():
+            ending = self._endings[kind]
+            self._told(kind, action=ending.action, policies=ending.policies, count=count, is_answer=True)
+            step = f"stopped by {ending.by}" if ending.is_stopped else "let pass"
+            note(f"found in the answer: {kind}, {step}")
+
+    def plain_end(self, error: errors.GatewayError) -> bytes:
+        frames: bytes = self._ctx.wire.stream_error(error, request_id=self._ctx.public_request_id)
+        return frames
+
+    def stop(self, kind: str) -> errors.PermissionDenied:
+        ending = self._endings.get(kind)
+        if ending is None:  # no kind, but what could not be looked into
+            return refusal(f"the answer was stopped by policy: {kind}", code="policy_stopped")
+        return refusal(f"the answer was stopped: it has {kind} in it, by policy {ending.by}", code="policy_stopped")
+
+
+class Watched:
+    """An `Exchange` whose answer is looked into on its way. What is not stopped is not changed."""
+
+    def __init__(self, exchange: Exchange, inspector: Inspector, *, note: Note) -> None:
+        self._exchange = exchange
+        self._inspector = inspector
+        self._note = note
+        self._watch = Watch(inspector.kinds, stopping=inspector.stopping)
+        self._noted: Counter[str] = Counter()
+        self.body, self.headers = exchange.body, exchange.headers
+        self.seen, self.notes = exchange.seen, exchange.notes
+
+    def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> errors.UpstreamError:
+        return self._exchange.refuse(status, headers, body)
+
+    def fail(self, error: errors.GatewayError) -> bytes:
+        """Some dialects end with all that was said, which may be what nobody was to have."""
+        frames = self._exchange.fail(error)
+        stopping = self._inspector.stopping
+        again = Watch(stopping, stopping=stopping)
+        again.feed(frames)
+        again.close()
+        return frames if again.stopped is None else self._inspector.plain_end(error)
+
+    def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
+        answer = self._exchange.answer(body, headers)
+        self._inspector.check(answer, note=self._note)
+        return answer
+
+    def feed(self, chunk: bytes) -> bytes:
+        if self._watch.stopped is not None:
+            return b""
+        frames = self._exchange.feed(chunk)
+        out = self._watch.feed(frames)
+        if self.seen.error is not None:  # nothing follows that could tell more of what is held
+            out += self._watch.close()
+        return self._ended(out)
+
+    def close(self) -> bytes:
+        if self._watch.stopped is not None:
+            return b""
+        out = self._watch.feed(self._exchange.close())
+        return self._ended(out + self._watch.close())
+
+    def _ended(self, out: bytes) -> bytes:
+        """What goes out, and the error behind it where a policy stops the answer."""
+        watch = self._watch
+        if watch.found != self._noted:
+            self._inspector.note(watch.found - self._noted, note=self._note)
+            self._noted = watch.found.copy()
+        if watch.stopped is None:
+            return out
+        self.seen.error = stopped = self._inspector.stop(watch.stopped)
+        return out + self.fail(stopped)

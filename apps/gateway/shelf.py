@@ -1,0 +1,121 @@
+"""Kept answers, and the calls that are fetching one: whoever asks the same meanwhile waits for the first.
+
+In this process only: replicas share what is kept, not what is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from apps.gateway.kept import MOST_WRITES, Answer, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apps.gateway.kept import Store
+
+# Longer than most answers take. Who has waited so long asks for itself.
+PATIENCE_SECONDS = 60.0
+
+
+class Fate(Enum):
+    """Of a call that brought no answer to share. AGAIN: another may have one. ALONE: everybody would fare the same."""
+
+    AGAIN = "again"
+    ALONE = "alone"
+
+
+class Alike(NamedTuple):
+    """What was given to other words that mean the same, as near as `likeness` (cosine)."""
+
+    answer: Answer
+    likeness: float
+
+
+Flight = asyncio.Future[Answer | Alike | Fate]
+
+
+class Found(NamedTuple):
+    """`flight`: there is no answer, and whoever asked is the one to fetch it, and to `keep` or `land` it."""
+
+    answer: Answer | None = None
+    flight: Flight | None = None
+    has_waited: bool = False
+    likeness: float | None = None  # of an answer to other words
+
+
+class Shelf:
+    """Of one event loop."""
+
+    def __init__(self, store: Store, *, patience: float = PATIENCE_SECONDS) -> None:
+        self._store = store
+        self._patience = patience
+        self._flights: dict[bytes, Flight] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_up(self) -> bool:
+        return self._store.is_up
+
+    def start(self) -> None:
+        self._store.start()
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._writes, return_exceptions=True)
+        await self._store.close()
+
+    async def find(self, key: bytes, *, is_fresh: Callable[[Answer], bool]) -> Found:
+        """Waits for a call that is fetching the answer. If that fails, the first who notices takes its place."""
+        loop = asyncio.get_running_loop()
+        due, has_waited = loop.time() + self._patience, False
+        while (flight := self._flights.get(key)) is not None:
+            has_waited = has_waited or not flight.done()
+            await asyncio.wait({flight}, timeout=due - loop.time())
+            landed = flight.result() if flight.done() else Fate.ALONE
+            likeness = None
+            if isinstance(landed, Alike):
+                landed, likeness = landed
+            if isinstance(landed, Answer) and is_fresh(landed):
+                return Found(landed, has_waited=has_waited, likeness=likeness)
+            if landed is not Fate.AGAIN:
+                return Found(has_waited=has_waited)
+        flight = self._flights[key] = loop.create_future()
+        try:
+            kept = await self._store.get(key)
+        except BaseException:
+            self.land(key, flight, Fate.AGAIN)
+            raise
+        if kept is None or not is_fresh(kept):
+            return Found(flight=flight, has_waited=has_waited)
+        self.land(key, flight, kept)
+        return Found(kept, has_waited=has_waited)
+
+    def keep(self, key: bytes, flight: Flight | None, kept: Answer, *, ttl: float) -> None:
+        """Who waits has it at once; who comes before it is stored has it from the flight."""
+        if flight is not None:
+            flight.set_result(kept)
+        task = asyncio.create_task(self._put(key, flight, kept, ttl=ttl))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _put(self, key: bytes, flight: Flight | None, kept: Answer, *, ttl: float) -> None:
+        try:
+            if self._store.is_up and len(self._writes) <= MOST_WRITES:
+                await self._store.put(key, await packed(kept), ttl=ttl)
+        finally:
+            self._forget(key, flight)
+
+    async def peek(self, key: bytes) -> Answer | None:
+        """Without waiting for anybody."""
+        return await self._store.get(key)
+
+    def land(self, key: bytes, flight: Flight, landed: Answer | Alike | Fate) -> None:
+        self._forget(key, flight)
+        if not flight.done():
+            flight.set_result(landed)
+
+    def _forget(self, key: bytes, flight: Flight | None) -> None:
+        if flight is not None and self._flights.get(key) is flight:
+            del self._flights[key]
