@@ -10,7 +10,7 @@ from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
 
@@ -35,6 +35,11 @@ class WeirAdminSite(UnfoldAdminSite):
     site_title = "Weir"
     site_header = "Weir"
     index_title = "Overview"
+
+    def get_urls(self) -> list[Any]:
+        from gateway_site import explaining  # the site is made before the apps are
+
+        return [path("explain/", self.admin_view(explaining.page), name="explain"), *super().get_urls()]
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         return Autocomplete.as_view(admin_site=self)(request)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import DatabaseError
 
+from apps.outbound.vectors import is_installed
+from apps.policies import selectors as policies
 from gateway_site import env
 
 _MOUNTS = Path("/proc/self/mounts")
+_NO_QDRANT = "there is no qdrant-client: pip install --requirement requirements/semantic.txt."
 _IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
 
 def register() -> None:
-    for check in (profile, allowed_hosts, secret_files, durability, proxies):
+    for check in (profile, allowed_hosts, secret_files, durability, proxies, qdrant_key):
         checks.register(check, checks.Tags.security, deploy=True)
+    checks.register(qdrant)
+    checks.register(questions, checks.Tags.database)
 
 
 def profile(**_: Any) -> list[checks.CheckMessage]:
@@ -60,6 +67,34 @@ def proxies(**_: Any) -> list[checks.CheckMessage]:
         return []
     told = "WEIR_TRUSTED_PROXIES is empty: networks of keys and the audit log see the balancer's address."
     return [checks.Warning(told, id="weir.W014")]
+
+
+def qdrant_key(**_: Any) -> list[checks.CheckMessage]:
+    if not settings.WEIR_QDRANT_API_KEY or not settings.WEIR_QDRANT_URL.startswith("http://"):
+        return []
+    told = "WEIR_QDRANT_API_KEY is sent in the clear: WEIR_QDRANT_URL should be https."
+    return [checks.Warning(told, id="weir.W015")]
+
+
+def qdrant(**_: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = []
+    if settings.WEIR_QDRANT_URL and not is_installed():
+        found.append(checks.Error(f"WEIR_QDRANT_URL is set, and {_NO_QDRANT}", id="weir.E016"))
+    if settings.WEIR_QDRANT_URL and not settings.WEIR_QDRANT_URL.startswith(("http://", "https://")):
+        found.append(checks.Error("WEIR_QDRANT_URL must begin with http:// or https://.", id="weir.E017"))
+    return found
+
+
+def questions(*, databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """With `--database`: whether policies ask for what is not installed."""
+    if not databases or is_installed():
+        return []
+    try:
+        is_wanted = policies.compares_questions()
+    except DatabaseError:  # not migrated yet
+        return []
+    told = f"A cache policy compares questions, and {_NO_QDRANT} Its calls go on, uncompared."
+    return [checks.Warning(told, id="weir.W018")] if is_wanted else []
 
 
 def file_system(folder: Path, *, mounts: Path) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from gateway_site import explainers
+
 
 def _item(title: str, icon: str, model: str) -> dict[str, Any]:
     """A link to the list of `app.model`, for those who may see it."""
@@ -63,6 +65,17 @@ MENU = [
         _item("Pinned endpoints", "push_pin", "catalog.pinnedendpoint"),
         _item("Prices", "sell", "catalog.price"),
         _item("Allowed networks", "lan", "catalog.allowednetwork"),
+        {
+            "title": "Explain a call",
+            "icon": "alt_route",
+            "link": reverse_lazy("admin:explain"),
+            "permission": lambda request: explainers.may_ask(request.user),
+        },
+    ),
+    _group(
+        "Policies",
+        _item("Data policies", "policy", "policies.datapolicy"),
+        _item("Cache policies", "cached", "policies.cachepolicy"),
     ),
     _group(
         "Operations",

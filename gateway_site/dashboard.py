@@ -24,7 +24,7 @@ BAR_WIDTH = 100 / 24
 LATEST = 10
 MOST_USED = 6
 MANY_ERRORS_PERCENT = 5
-PROVIDER_TROUBLES = {Health.DOWN: "down", Health.FAILING: "failing"}
+PROVIDER_TROUBLES = {Health.DOWN: "down", Health.RECOVERING: "recovering", Health.FAILING: "failing"}
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -105,13 +105,17 @@ def _books_card() -> dict[str, Any]:
 def _provider_card(*, may_add: bool) -> dict[str, Any]:
     """Disabled ones are nobody's worry."""
     names: dict[str, list[str]] = defaultdict(list)
+    late: list[str] = []
     for provider in catalog.providers_overview():
         if provider["enabled"]:
             names[provider["health"]].append(provider["name"])
+            late += [provider["name"]] if provider["overdue"] else []
     count = sum(map(len, names.values()))
     parts = [f"{word}: {', '.join(names[state])}" for state, word in PROVIDER_TROUBLES.items() if state in names]
     if Health.UNKNOWN in names:
         parts.append(f"not checked yet: {len(names[Health.UNKNOWN])}")
+    if late:
+        parts.append(f"no check lately: {', '.join(late)}")
     note = "; ".join(parts) or ("all answer" if count else "add one" if may_add else "none yet")
     link = reverse("admin:catalog_provider_changelist" if count or not may_add else "admin:catalog_provider_add")
     return _card("Providers", f"{len(names[Health.UP])} of {count} up", note, link, bad=Health.DOWN in names)

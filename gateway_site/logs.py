@@ -38,7 +38,18 @@ _TRACES = frozenset({"exception", "stack"})
 
 _ROUTED = ("django", "uvicorn", "uvicorn.error", "daphne", "celery", "celery.task")
 # Weir tells of calls itself; these would tell of each a second time, some with the query in the path.
-_QUIET = ("daphne.http", "django.server", "aiohttp.access", "httpx2", "httpcore2", "asyncio", "kombu", "twisted")
+_QUIET = (
+    "daphne.http",
+    "django.server",
+    "aiohttp.access",
+    "httpx",
+    "httpcore",
+    "httpx2",
+    "httpcore2",
+    "asyncio",
+    "kombu",
+    "twisted",
+)
 
 
 def configure(*, console: bool, level: str) -> dict[str, Any]:

@@ -52,8 +52,10 @@ INSTALLED_APPS = [
     "apps.catalog",
     "apps.keys",
     "apps.quotas",
+    "apps.policies",
     "apps.usage",
     "apps.status",
+    "apps.gateway",
 ]
 
 MIDDLEWARE = [
@@ -210,13 +212,22 @@ WEIR_STALL_SECONDS = env.number("WEIR_STALL_SECONDS", 60.0)
 WEIR_REFRESH_SECONDS = env.number("WEIR_REFRESH_SECONDS", 1.0)
 WEIR_JOURNAL_DIR = env.text("WEIR_JOURNAL_DIR", str(VAR_DIR / "journal"))
 WEIR_RETENTION_MONTHS = env.integer("WEIR_RETENTION_MONTHS", 0)
+WEIR_HEALTH_DAYS = env.integer("WEIR_HEALTH_DAYS", 7)
 WEIR_BALLAST_MB = env.integer("WEIR_BALLAST_MB", 16)
+WEIR_CACHE_MB = env.integer("WEIR_CACHE_MB", 64)
+WEIR_QDRANT_URL = env.text("WEIR_QDRANT_URL", "")
+WEIR_QDRANT_API_KEY = env.secret("WEIR_QDRANT_API_KEY", required=False)
+WEIR_QDRANT_ENTRIES = env.integer("WEIR_QDRANT_ENTRIES", 20_000 if WEIR_QDRANT_URL else 1_000, least=1)
 WEIR_FIRST_BYTE_GATE = env.choice("WEIR_FIRST_BYTE_GATE", "journal", "database")
 WEIR_TRUSTED_PROXIES = env.words("WEIR_TRUSTED_PROXIES", [])
 WEIR_REPLICA = env.text("WEIR_REPLICA", "")
 WEIR_PRIVATE_NETWORKS = env.words("WEIR_PRIVATE_NETWORKS", [])
 WEIR_FETCH_URLS = env.flag("WEIR_FETCH_URLS", True)
 WEIR_FETCH_NETWORKS = env.networks("WEIR_FETCH_NETWORKS")
+WEIR_PRESIDIO_URL = env.text("WEIR_PRESIDIO_URL", "")
+WEIR_PRESIDIO_SECONDS = env.number("WEIR_PRESIDIO_SECONDS", 2.0)
+WEIR_PRESIDIO_LANGUAGE = env.text("WEIR_PRESIDIO_LANGUAGE", "en")
+WEIR_PRESIDIO_FAILURE = env.choice("WEIR_PRESIDIO_FAILURE", "closed", "open")
 TESTING = "pytest" in sys.modules
 WEIR_FAILPOINT = env.text("WEIR_FAILPOINT", "")
 env.refuse_faults(WEIR_FAILPOINT, meant=env.flag("WEIR_FAULTS", False))

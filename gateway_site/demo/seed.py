@@ -13,18 +13,20 @@ from django.utils import timezone
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.catalog import selectors as catalog
+from apps.catalog.models import Model
 from apps.domain import money
 from apps.domain.limits.budget import span
 from apps.domain.snapshot import UNRESTRAINED, Budget
 from apps.keys import services as keys
 from apps.keys.models import Key
+from apps.policies import services as policies
 from apps.quotas import selectors as budgets
 from apps.quotas import services as quotas
 from apps.quotas import windows
 from apps.tenants import services as tenants
 from apps.tenants.models import Project, Role, Tenant
 from apps.usage import ledger, rollups
-from gateway_site.demo import catalogue, past
+from gateway_site.demo import catalogue, checks, past
 
 SLUG = "acme"
 ADMIN, DEVELOPER = "admin", "developer"
@@ -33,6 +35,7 @@ PRICED_FOR = datetime.timedelta(days=60)
 LETTERS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # of passwords: none looks like another
 MONTHLY_BUDGET, PROJECT_BUDGET = Decimal(100), Decimal(25)
 REPLICA = "demo"
+KEPT_MODEL = "fast"
 
 
 def ensure(*, card: dict[str, str] | None, simulator: str) -> dict[str, str]:
@@ -53,6 +56,7 @@ def _seed(simulator: str) -> dict[str, str]:
     support = tenants.create_project(acme, actor=admin, name="Customer support")
     now = timezone.now()
     catalogue.build(actor=admin, simulator=simulator, priced_from=now - PRICED_FOR)
+    checks.look_back(now)
     laptop = keys.issue(actor=admin, tenant=acme, project=coding, name=KEY, user=developer)
     bots = {
         name: keys.issue(actor=admin, tenant=acme, project=project, name=title).key
@@ -63,6 +67,7 @@ def _seed(simulator: str) -> dict[str, str]:
         )
     }
     _restrain(acme, support, laptop.key, actor=admin)
+    _rule(acme, actor=admin)
     _look_back(past.habits(laptop=laptop.key, **bots), now=now)
     return {
         "api_key": laptop.plaintext,
@@ -100,6 +105,21 @@ def _restrain(tenant: Tenant, project: Project, laptop: Key, *, actor: User) -> 
     quotas.create_limit(actor=actor, key=laptop, requests_per_minute=300, concurrency=50)
     quotas.create_budget(actor=actor, tenant=tenant, amount=money.nano(MONTHLY_BUDGET), period="month")
     quotas.create_budget(actor=actor, project=project, amount=money.nano(PROJECT_BUDGET), period="month")
+
+
+def _rule(tenant: Tenant, *, actor: User) -> None:
+    """A project whose calls stay on a machine of our own, and a model whose answers are kept."""
+    records = tenants.create_project(tenant, actor=actor, name="Patient records")
+    keys.issue(actor=actor, tenant=tenant, project=records, name="Records desk")
+    private = policies.create_policy(
+        actor=actor,
+        name="private-only",
+        required_tags=["private"],
+        rules={"card": ("block", "stop"), "secret": ("block", ""), "email": ("flag", "")},
+        note="Whatever is said of patients stays in the house",
+    )
+    policies.assign(private, actor=actor, project=records)
+    policies.create_cache(actor=actor, model=Model.objects.get(name=KEPT_MODEL))
 
 
 def _look_back(habits: list[past.Habit], *, now: datetime.datetime) -> None:
