@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from django.db import connection
 from tests.longest import LONGEST
 
 TESTS = Path(__file__).parent
+# Objects. Twelve thousand collected tests are much to look through at every seven hundred.
+COLLECT_AFTER = 10_000
 PASSES = {
     "postgresql": "needs PostgreSQL",
     "sqlite": "needs SQLite",
@@ -44,6 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in PASSES.items():
             if item.get_closest_marker(marker) and not present[marker]:
                 item.add_marker(pytest.mark.skip(reason=reason))
+    gc.set_threshold(COLLECT_AFTER)
     ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 

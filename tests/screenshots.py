@@ -30,7 +30,9 @@ PAGES = {
     "vendors": "/admin/catalog/provider/add/",
     "provider": "/admin/catalog/provider/1/change/",
     "budgets": "/admin/quotas/budget/",
+    "deployments": "/admin/catalog/deployment/",
 }
+LETTER = "Please send Mrs. Jones, jones@example.com, her bill: her card is 4111 1111 1111 1111."
 
 
 def main(target: Path) -> None:
@@ -67,7 +69,12 @@ def demo() -> Iterator[dict[str, str]]:
 def use(card: dict[str, str]) -> None:
     """A few calls, so that today is not empty either."""
     for model in ("claude-sonnet-4-6", "claude-haiku-4-5", "gpt-5-mini"):
-        body = {"model": model, "max_tokens": 300, "messages": [{"role": "user", "content": "What is a weir?"}]}
+        body = {
+            "model": model,
+            "max_tokens": 300,
+            "stream": True,
+            "messages": [{"role": "user", "content": "What is a weir?"}],
+        }
         headers = {"x-api-key": card["api_key"], "content-type": "application/json"}
         request = urllib.request.Request(card["base_url"] + "/v1/messages", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -88,9 +95,39 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
     for name, path in PAGES.items():
         page.goto(card["base_url"] + path, wait_until="networkidle")
         page.screenshot(path=target / f"{name}-{colours}.png")
+    check(page, card)
+    page.screenshot(path=target / f"checks-{colours}.png")
+    explain(page, card)
+    page.screenshot(path=target / f"explain-{colours}.png", full_page=True)
+    try_policies(page, card)
+    page.screenshot(path=target / f"policies-{colours}.png", full_page=True)
     issue(page, card)
     page.screenshot(path=target / f"key-issued-{colours}.png")
     context.close()
+
+
+def check(page: Page, card: dict[str, str]) -> None:
+    """The last day of a provider that was away for some of it."""
+    page.goto(card["base_url"] + "/admin/catalog/provider/2/change/", wait_until="networkidle")
+    page.locator("text=Last 24 hours").first.scroll_into_view_if_needed()
+
+
+def explain(page: Page, card: dict[str, str]) -> None:
+    """A call that a policy keeps from most."""
+    page.goto(card["base_url"] + "/admin/explain/")
+    page.fill("#id_key", "Records desk")
+    page.fill("#id_model", "fast")
+    page.click("button:has-text('Explain')")
+    page.wait_for_load_state("networkidle")
+
+
+def try_policies(page: Page, card: dict[str, str]) -> None:
+    page.goto(card["base_url"] + "/admin/policies/datapolicy/trial/")
+    page.fill("#id_text", LETTER)
+    page.fill("#id_key", "Records desk")
+    page.fill("#id_model", "fast")
+    page.click("button.weir-primary:has-text('Try')")
+    page.wait_for_load_state("networkidle")
 
 
 def issue(page: Page, card: dict[str, str]) -> None:

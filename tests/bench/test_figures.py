@@ -92,6 +92,13 @@ def test_a_target_is_reached_missed_or_not_measured():
     assert enough[0].reached is True
 
 
+def test_kept_answers_are_compared_with_weir_where_nothing_is_kept():
+    for rate, is_enough in ((740.0, False), (750.0, True)):
+        found = figures.targets(rows(bare=900.0, weir=500.0, cached=rate), connections=32)
+        (hits,) = [target for target in found if target.words.startswith("kept answers")]
+        assert (hits.value, hits.reached) == (rate / 500.0, is_enough)
+
+
 def test_on_a_machine_that_is_not_quiet_a_target_is_judged_by_core_time():
     bare, weir = rows(busy=0.3, bare=500.0, weir=500.0)
     weir["processor_ms_rounds"] = [4 * each for each in weir["processor_ms_rounds"]]

@@ -24,6 +24,8 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads((tmp_path / "latest.json").read_text(encoding="utf-8"))
+    assert all(step["median"] > 0 for step in document["steps"])
+    assert "guardrails, 50 KB of prose" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     runs = {(run["name"], run["mode"], run["connections"]): run for run in document["runs"]}
     assert len(runs) == len(document["runs"])
     gateways = {(name, "idle", 5) for name in ("bare", "weir")}
@@ -39,6 +41,7 @@ def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
         ("stock", "anthropic→anthropic"),
         ("straight", "anthropic→anthropic"),
         ("off", "anthropic→anthropic"),
+        ("cached", "anthropic→anthropic"),
         ("weir-pg", "anthropic→anthropic"),
     }
     windows = {

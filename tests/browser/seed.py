@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import sys
+import time
 
 import django
 
@@ -24,6 +25,8 @@ if __name__ == "__main__":
     from apps.accounts.models import User
     from apps.catalog import services as catalog
     from apps.catalog.models import Model
+    from apps.policies import services as policies
+    from apps.policies.findings import Findings
     from apps.tenants import services as tenants
     from apps.tenants.models import Tenant
 
@@ -34,4 +37,13 @@ if __name__ == "__main__":
     for number in range(MEMBERS):
         tenants.add_member(acme, actor=None, user=accounts.create_user(actor=None, username=f"member-{number:02}"))
     catalog.create_endpoint(actor=None, name="sonnet", model=Model.objects.get(name="claude-test"), hosts=["s.example"])
+    rules = {"card": ("block", "stop"), "email": ("mask", ""), "secret": ("route", "")}
+    careful = policies.create_policy(actor=None, name="careful", route_tag="private", rules=rules)
+    policies.assign(careful, actor=None, tenant=acme)
+    found = Findings()
+    for day in range(6):
+        at = time.time() - 86_400 * day
+        found.note(careful.pk, "card", action="block", tenant_id=acme.pk, at=at, count=3 * day + 1)
+        found.note(careful.pk, "email", action="mask", tenant_id=acme.pk, at=at, count=20 - day)
+    found.flush()
     print(json.dumps({**card, "user": "alice", "password": password}))

@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.test_looks import DARK, PHONE, STICKS_OUT
+from tests.browser.test_looks import PHONE, STICKS_OUT
 from tests.browser.windows import House
 from tests.servers import Simulator
 
-WAYS = {"wide and light": {}, "wide and dark": DARK, "phone and light": PHONE, "phone and dark": {**PHONE, **DARK}}
+WAYS = {"wide": {}, "phone": PHONE}
+COLOURS: tuple[Literal["light", "dark"], ...] = ("dark", "light")
 
 
 def seen(page: Page, name: str) -> None:
-    """Nothing sticks out; WEIR_PICTURES names a folder for pictures of the pages."""
-    assert page.evaluate(STICKS_OUT) == 0, name
-    if folder := os.environ.get("WEIR_PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    """Nothing sticks out in either colours; WEIR_PICTURES names a folder for pictures of the pages."""
+    for colours in COLOURS:
+        page.emulate_media(color_scheme=colours)
+        assert page.evaluate(STICKS_OUT) == 0, (name, colours)
+        if folder := os.environ.get("WEIR_PICTURES"):
+            page.screenshot(path=Path(folder) / f"{name}-{colours}.png", full_page=True)
 
 
 @pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)

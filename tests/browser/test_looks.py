@@ -59,7 +59,8 @@ def excesses(page: Page) -> dict[str, int]:
 
 def test_no_page_sticks_out_of_the_screen(window: BrowserContext, house: House) -> None:
     page = window.new_page()
-    waiting = ["/admin/", *lists(page, house)]
+    others = ["/admin/explain/?model=claude-test", "/admin/policies/cachepolicy/questions/"]
+    waiting = ["/admin/", *others, *lists(page, house)]
     wrong, seen = {}, 0
     while waiting:
         path = waiting.pop()
@@ -71,6 +72,15 @@ def test_no_page_sticks_out_of_the_screen(window: BrowserContext, house: House) 
         seen += 1
     assert wrong == {}
     assert seen > 30
+
+
+def test_an_explanation_sticks_out_nowhere(window: BrowserContext, house: House) -> None:
+    page = window.new_page()
+    page.goto(house.url("/admin/explain/?model=claude-test"))
+    page.locator("button:has-text('Explain')").click()
+    page.wait_for_selector(".weir-ladder")
+    assert page.locator(".weir-badge").first.inner_text().lower() == "served"
+    assert excesses(page) == {}
 
 
 @pytest.mark.parametrize(("window", "is_dark"), [({}, False), (DARK, True)], ids=["light", "dark"], indirect=["window"])
@@ -86,8 +96,8 @@ def test_a_phone_shows_labels_as_they_are_written(window: BrowserContext, house:
     page.goto(house.url("/admin/catalog/deployment/"))
     shown = "cell => [cell.dataset.label, getComputedStyle(cell, '::before').textTransform]"
     labels = dict(page.eval_on_selector_all("#result_list [data-label]", f"cells => cells.map({shown})"))
-    assert labels["$ per 1M, in / out"] == labels["Upstream model"] == "none"
-    assert labels["provider"] == "capitalize", "it begins in lower case"
+    assert labels["$ per 1M, in / out"] == labels["Calls, queue"] == "none"
+    assert labels["model"] == "capitalize", "it begins in lower case"
 
 
 def test_the_watch_hears_complaints_and_strangers(chromium: Browser, house: House) -> None:

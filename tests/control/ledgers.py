@@ -20,7 +20,7 @@ from apps.usage import append_only, ledger, rollups
 from apps.usage.models import Entry
 from apps.usage.records import Outcome
 from tests import factories
-from tests.money.calls import intent, outcome
+from tests.money.calls import hit, intent, outcome
 
 NOW = datetime.now(UTC)
 # In the forenoon: hours later it is the same day still.
@@ -68,6 +68,11 @@ class Books:
         """A call that nobody knows the cost of."""
         unknown = {"state": "unconfirmed", "status": "interrupted", "usage": TokenUsage(), "usage_source": "none"}
         return self.call(**unknown | {"cost": 700, "low": 0, "high": 5_000} | fields)
+
+    def hit(self, **fields: Any) -> Outcome:
+        """A call whose answer had been given before."""
+        asked = replace(self.call().intent, reserved=0, windows=(), leases=())
+        return hit(asked, **{"saved": pricing.cost(USAGE, self.card), "saved_tokens": USAGE.total} | fields)
 
     def again(self, first: Outcome, **fields: Any) -> Outcome:
         """Another attempt of the same request."""

@@ -15,7 +15,7 @@ from apps.domain.protocols import registry
 from apps.domain.tokens import TokenUsage
 from apps.usage import ledger, repricing, rollups, services
 from apps.usage.admin.entries import SPOKEN
-from apps.usage.models import Entry, Kind
+from apps.usage.models import Entry, HourlyRollup, Kind
 from tests import factories
 from tests.control.desk import Desk
 from tests.money.calls import CARD, intent, outcome
@@ -278,3 +278,50 @@ def test_every_dialect_has_a_name_for_people():
 def test_the_page_names_both_dialects(desk, call):
     made = call(client_protocol="prompt", upstream_protocol="ollama_chat")
     assert "POST /chat, Ollama upstream" in desk.text("usage_entry_change", made.pk)
+
+
+def test_any_attempt_shows_in_order_who_was_asked_why_and_what_came_of_it(desk, subject):
+    model = factories.model("claude")
+    first, second = (
+        factories.deployment(model, factories.provider(name), upstream_model="m") for name in ("far", "near")
+    )
+    trail = ("skipped mine: no vision", "chose far: cheapest", "tools renamed: 1")
+    one = intent(at=time.time() - HOUR, deployment_id=first.pk, **subject)
+    two = replace(one, attempt=2, deployment_id=second.pk)
+    ledger.post(
+        [
+            outcome(one, status="upstream_error", http_status=429, latency_ms=300, trail=trail),
+            outcome(two, cost=2_000_000, latency_ms=700),
+        ]
+    )
+    for number in (1, 2):
+        text = desk.text("usage_entry_change", Entry.objects.get(attempt=number).pk)
+        table = text[text.index("Attempts of this request") : text.index("Charged to budgets")]
+        told = [
+            "claude at far",
+            "cheapest",
+            "Upstream error",
+            "300 ms",
+            "claude at near",
+            "after HTTP 429",
+            "OK",
+            "700 ms",
+        ]
+        places = [table.index(word) for word in told]
+        assert places == sorted(places)
+        assert 'x="30" width="70"' in table
+    text = desk.text("usage_entry_change", Entry.objects.get(attempt=1).pk)
+    for colour, step in (("warn", trail[0]), ("good", trail[1])):
+        assert f'<span class="weir-step weir-step-{colour}">{step}</span>' in text
+    assert f"<li>{trail[2]}</li>" in text
+
+
+def test_what_the_cache_saved_is_shown_and_found(desk, call):
+    fields = {"usage": TokenUsage(), "usage_source": "none", "cached": "exact", "saved": 1_234_000, "saved_tokens": 15}
+    paid, hit = call(cost=1_234_000), call(fields=fields)
+    assert "cache hit, saved $0.001234" in desk.text("usage_entry_change", hit.pk)
+    assert "cache hit" not in desk.text("usage_entry_change", paid.pk)
+    assert listed(desk, outcome="cached") == [hit]
+    rollups.roll_up()
+    told = desk.text("usage_hourlyrollup_change", HourlyRollup.objects.get().pk)
+    assert "$0.001234: 1 calls, 15 tokens" in told

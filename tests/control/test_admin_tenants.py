@@ -145,7 +145,8 @@ def test_the_tenants_page_says_what_it_has_and_spends(desk, website, alice):
     acme = website.tenant
     empty = desk.get("tenants_tenant_change", acme.pk).context["panels"]
     assert [(panel.title, panel.figure) for panel in empty] == [
-        *(("Keys", "none"), ("Budget", "none"), ("Limits", "none"), ("Spend, 30 days", "$0.00")),
+        *(("Keys", "none"), ("Budget", "none"), ("Limits", "none"), ("Data policies", "none")),
+        ("Spend, 30 days", "$0.00"),
     ]
     factories.key(website)
     budget = quotas.create_budget(actor=None, tenant=acme, amount=100_000_000_000, period="month")
@@ -157,6 +158,7 @@ def test_the_tenants_page_says_what_it_has_and_spends(desk, website, alice):
         ("Keys", "1", "not revoked"),
         ("Monthly budget", "0 %", "$0.00 of $100.00"),
         ("Limits", "600 rpm", "9 at once"),
+        ("Data policies", "none", "Its calls go wherever its models are"),
         ("Spend, 30 days", "$1.25", "1 call"),
     ]
     quotas.disable(budget, actor=None)

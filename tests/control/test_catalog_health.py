@@ -16,6 +16,7 @@ from apps.audit import selectors as audit
 from apps.audit.models import Record
 from apps.catalog import health, services, tasks
 from apps.catalog.models import Health, Provider
+from apps.catalog.questions import Found
 from apps.outbound.probe import ProbeResult
 from tests import factories
 
@@ -62,13 +63,18 @@ def vendor():
 def provider(vendor):
     services.allow_network(actor=None, cidr="127.0.0.1/32")
     return factories.provider(
-        vendor="openai_compatible", protocol="openai_chat", base_url=vendor.url, max_failures=2, name="Local"
+        vendor="openai_compatible",
+        protocol="openai_chat",
+        base_url=vendor.url,
+        max_failures=2,
+        recovery_seconds=0,
+        name="Local",
     )
 
 
 def test_a_provider_that_answers_is_well(provider, vendor):
     factories.credential(provider, secret="the-secret-of-local")
-    result = health.check_provider(provider)
+    result = health.check_now(provider, actor=None).result
     assert result.ok
     assert vendor.seen == ["the-secret-of-local"]
     stored = Provider.objects.get()
@@ -83,7 +89,7 @@ def test_a_provider_falls_ill_after_its_failures_in_a_row_and_recovers_at_once(p
 
     def check(status):
         vendor.status = status
-        health.check_provider(provider)
+        health.check_now(provider, actor=None)
         told.append((Provider.objects.get().is_healthy, audit.revisions()["catalog"]))
 
     check(200)
@@ -111,7 +117,7 @@ def test_what_was_asked_of_an_old_address_says_nothing_of_the_new_one(provider, 
     asked = Provider.objects.get()
     services.update_provider(provider, actor=None, base_url=vendor.url.replace("127.0.0.1", "localhost"))
     failed = ProbeResult(ok=False, status=0, milliseconds=3, message="The provider refused the connection.")
-    health.remember(asked, result=failed)
+    health.remember(asked, found=Found("models", failed), began=timezone.now())
     stored = Provider.objects.get()
     assert (stored.is_healthy, stored.health) == (True, Health.UNKNOWN)
 
@@ -119,10 +125,10 @@ def test_what_was_asked_of_an_old_address_says_nothing_of_the_new_one(provider, 
 def test_one_that_never_answered_is_ill_at_its_first_failure(provider, vendor):
     assert provider.health == Health.UNKNOWN
     vendor.status = 500
-    health.check_provider(provider)
+    health.check_now(provider, actor=None)
     assert Provider.objects.get().health == provider.health == Health.DOWN
     vendor.status = 200
-    health.check_provider(provider)
+    health.check_now(provider, actor=None)
     assert Provider.objects.get().health == Health.UP
 
 
@@ -133,17 +139,17 @@ def test_the_scheduled_check_is_no_kinder_to_one_that_never_answered(provider, v
 
 
 def test_one_that_answered_before_is_failing_until_it_is_down(provider, vendor):
-    health.check_provider(provider)
+    health.check_now(provider, actor=None)
     vendor.status, found = 500, []
     for _ in range(2):
-        health.check_provider(provider)
+        health.check_now(provider, actor=None)
         found.append(Provider.objects.get().health)
     assert found == [Health.FAILING, Health.DOWN]
 
 
 def test_at_another_address_nothing_is_known_of_a_provider(provider, vendor):
     vendor.status = 500
-    health.check_provider(provider)
+    health.check_now(provider, actor=None)
     services.update_provider(provider, actor=None, base_url="https://api.example.com/v1")
     stored = Provider.objects.get()
     assert (stored.health, stored.last_checked_at, stored.last_check_message) == (Health.UNKNOWN, None, "")
@@ -152,14 +158,14 @@ def test_at_another_address_nothing_is_known_of_a_provider(provider, vendor):
 def test_a_provider_that_nobody_runs_is_a_failure(provider, vendor):
     vendor.server.shutdown()
     vendor.server.server_close()
-    result = health.check_provider(provider)
+    result = health.check_now(provider, actor=None).result
     assert (result.ok, result.status) == (False, 0)
     assert Provider.objects.get().consecutive_failures == 1
 
 
 def test_a_private_provider_is_not_asked_once_its_network_is_closed(provider, vendor):
     services.forbid_network(services.AllowedNetwork.objects.get(), actor=None)
-    assert not health.check_provider(provider).ok
+    assert not health.check_now(provider, actor=None).result.ok
     assert vendor.seen == []
 
 
@@ -167,20 +173,20 @@ def test_one_refused_credential_does_not_make_a_provider_ill(provider, vendor):
     factories.credential(provider, alias="a", secret="a-revoked-secret")
     factories.credential(provider, alias="b", secret="a-working-secret")
     vendor.refused = {"a-revoked-secret"}
-    assert health.check_provider(provider).ok
+    assert health.check_now(provider, actor=None).result.ok
     assert vendor.seen == ["a-revoked-secret", "a-working-secret"]
     vendor.refused.add("a-working-secret")
-    assert not health.check_provider(provider).ok
+    assert not health.check_now(provider, actor=None).result.ok
 
 
 def test_without_a_credential_a_refusal_is_an_answer(provider, vendor):
     vendor.refused = {""}
-    assert health.check_provider(provider).ok
+    assert health.check_now(provider, actor=None).result.ok
 
 
 def test_a_tenants_own_credential_is_not_spent_on_checks(provider, vendor, acme):
     factories.credential(provider, secret="the-secret-of-acme", tenant=acme)
-    health.check_provider(provider)
+    health.check_now(provider, actor=None)
     assert vendor.seen == [""]
 
 

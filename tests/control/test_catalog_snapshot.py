@@ -195,11 +195,11 @@ def populate(count):
 
 def test_the_number_of_queries_does_not_grow_with_the_catalog(django_assert_max_num_queries):
     populate(1)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         assert len(compiled()) == 2
     populate(12)
     vault.forget()
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         assert len(compiled()) == 26
 
 
@@ -207,3 +207,18 @@ def test_the_networks_cost_one_query(django_assert_num_queries):
     services.allow_network(actor=None, cidr="10.0.0.0/8")
     with django_assert_num_queries(1):
         assert selectors.private_networks() == ("10.0.0.0/8",)
+
+
+def test_who_only_looks_sees_everything_but_secrets_without_the_keyring(acme, settings):
+    provider = factories.provider()
+    factories.credential(provider, alias="theirs", tenant=acme, weight=3)
+    factories.deployment(factories.model("m"), provider)
+    opened = selectors.snapshot_models(int(time.time()))["m"].deployments[0].provider.credentials
+    vault.forget()
+    settings.WEIR_KEYRING = "1:another-value-altogether"
+    (sealed,) = selectors.snapshot_models(int(time.time()), opens=False)["m"].deployments[0].provider.credentials
+    assert [(one.id, one.alias, one.tenant_id, one.weight) for one in (sealed, *opened)] == [
+        (opened[0].id, "theirs", acme.pk, 3)
+    ] * 2
+    with pytest.raises(ValueError, match="another host"):
+        sealed.secret.reveal_for(provider.host)

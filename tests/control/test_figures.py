@@ -11,7 +11,8 @@ from django.db import DatabaseError
 from django_celery_beat.models import PeriodicTask
 
 from apps.quotas.models import Gap
-from apps.status.books import FRESH_SECONDS, BooksCollector
+from apps.status.books import read
+from apps.status.remembered import FRESH_SECONDS, Remembered
 from apps.usage import figures, ledger, tasks, verifications
 from apps.usage.books import verify
 from apps.usage.models import Verification
@@ -35,7 +36,7 @@ class Clock:
         return self.now
 
 
-def samples(collector: BooksCollector) -> dict[tuple[str, ...], float]:
+def samples(collector: Remembered) -> dict[tuple[str, ...], float]:
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in collector.collect()
@@ -49,7 +50,7 @@ def test_the_metrics_tell_what_is_not_known_and_what_went_over(books):
     Gap.objects.create(replica="lost", lease=1, window=books.window, amount=250_000_000)
     Gap.objects.create(replica="found", lease=2, window=books.window, amount=10**9, closed_at=datetime.now(UTC))
     tasks.count_figures()
-    found = samples(BooksCollector())
+    found = samples(Remembered(read))
     slug = books.tenant.slug
     assert found["weir_usage_unconfirmed", slug] == 2
     assert found["weir_usage_unconfirmed_usd", slug] == pytest.approx(2.000005)
@@ -61,7 +62,7 @@ def test_what_is_resolved_is_told_no_longer(books):
     tasks.count_figures()
     ledger.post([books.resolved(books.doubts[1])])
     tasks.count_figures()
-    found = samples(BooksCollector())
+    found = samples(Remembered(read))
     assert ("weir_usage_unconfirmed", books.tenant.slug) not in found
     assert found["weir_ledger_gap_usd",] == 0
 
@@ -69,7 +70,7 @@ def test_what_is_resolved_is_told_no_longer(books):
 def test_a_scrape_reads_no_more_than_four_small_queries_and_not_every_time(books, django_assert_num_queries):
     tasks.count_figures()
     clock = Clock()
-    collector = BooksCollector(now=clock)
+    collector = Remembered(read, now=clock)
     with django_assert_num_queries(4):
         first = samples(collector)
     with django_assert_num_queries(0):
@@ -84,7 +85,7 @@ def test_metrics_say_nothing_of_books_that_cannot_be_read(books, monkeypatch):
         raise DatabaseError("away")
 
     monkeypatch.setattr(figures, "read", away)
-    assert samples(BooksCollector()) == {}
+    assert samples(Remembered(read)) == {}
 
 
 def test_what_checking_came_to_is_kept_and_told(books, caplog):
@@ -97,7 +98,7 @@ def test_what_checking_came_to_is_kept_and_told(books, caplog):
     quick, full, broken = Verification.objects.order_by("pk")
     assert (quick.is_quick, quick.violations, full.violations, broken.violations) == (True, 0, 0, 1)
     assert full.checked > quick.checked > 0
-    found = samples(BooksCollector())
+    found = samples(Remembered(read))
     assert found["weir_ledger_invariant_violations", "quick"] == 0
     assert found["weir_ledger_invariant_violations", "full"] == 1
     age = datetime.now(UTC).timestamp() - found["weir_ledger_verified_timestamp_seconds", "full"]

@@ -16,7 +16,7 @@ from apps.usage import append_only, ledger, rollups, selectors, tasks
 from apps.usage.books.promises import key
 from apps.usage.models import Entry, HourlyRollup, Kind, Watermark
 from tests.control.ledgers import moment, plant
-from tests.money.calls import intent, outcome
+from tests.money.calls import hit, intent, outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +53,9 @@ def grouped() -> dict[tuple, tuple]:
             "unpriced": (told and entry.price_version is None)
             - (entry.kind == Kind.REPRICE and entry.error_code == "unpriced"),
             "latency_ms": entry.latency_ms * is_call,
+            "hits": entry.cached is not None,
+            "saved_nano": entry.saved_nano or 0,
+            "saved_tokens": entry.saved_tokens or 0,
         }
         for index, name in enumerate(rollups.SUMS):
             sums[index] += counts[name] if name in counts else getattr(entry, name)
@@ -77,6 +80,7 @@ def test_rollups_equal_the_ledger_and_again_when_it_has_grown():
         post(at=NOON, state="unconfirmed", low=1, high=9)
         post(at=NOON, dice=dice)
         ledger.post([outcome(replace(intent(at=NOON.timestamp()), card=None))])
+        ledger.post([hit(intent(at=NOON.timestamp()), saved=dice.randint(0, 10**6))])
         tasks.roll_up()
         assert rolled_up() == grouped(), f"round {round_}"
     assert HourlyRollup.objects.aggregate(cost=Sum("cost_nano")) == Entry.objects.aggregate(cost=Sum("cost_nano"))

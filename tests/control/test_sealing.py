@@ -17,7 +17,7 @@ from apps.runtime import failpoints
 from apps.usage import ledger, partitions, retention, rollups, sealing
 from apps.usage.books import verify
 from apps.usage.models import Entry, HourlyRollup, SealedHour, SealedMonth, SealedWindow
-from tests.control.ledgers import Books, plant, settle
+from tests.control.ledgers import USAGE, Books, plant, settle
 
 NOW = datetime.now(UTC)
 LAST_BUT_ONE = partitions.before(partitions.before(partitions.month_of(NOW)))
@@ -61,6 +61,21 @@ def test_a_month_that_is_sealed_leaves_its_totals_and_no_rows(books):
     assert Entry.objects.count() == 1
     record = Record.objects.get(action="month.sealed")
     assert record.after == {"rows": rows, "cost_nano": cost}
+
+
+def test_what_the_cache_saved_is_sealed_too(books):
+    hour = rollups.hour_of(OLD)
+    unsaid = sealing.digest_of(hour)
+    (entry_id,) = ledger.post([books.hit(saved=4_000)])
+    plant("UPDATE usage_entry SET saved_nano = 5000 WHERE cached = 1")
+    changed = sealing.digest_of(hour)
+    plant("UPDATE usage_entry SET saved_nano = 4000 WHERE cached = 1")
+    assert len({one.digest for one in (unsaid, changed, sealing.digest_of(hour))}) == 3
+    settle()
+    (sealed,) = retention.seal_due(NOW, months=1)
+    assert (sealed.hits, sealed.saved_nano, sealed.saved_tokens) == (1, 4_000, USAGE.total)
+    assert true() == {}
+    assert not Entry.objects.filter(pk=entry_id).exists()
 
 
 @pytest.mark.postgresql

@@ -17,6 +17,8 @@ from apps.audit.models import Record
 from apps.catalog import services as catalog
 from apps.catalog.models import AllowedNetwork, Deployment, Model, PinnedEndpoint, Price, Provider
 from apps.keys.models import Key
+from apps.policies import services as policies
+from apps.policies.models import CachePolicy, DataPolicy
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
 from apps.tenants.models import Membership, Project, Role, Tenant
@@ -53,6 +55,9 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     lease = Lease.objects.create(window=window, replica=replica, epoch=1, granted=10**9)
     limit = quotas.create_limit(actor=actor, key=key, requests_per_minute=1_234)
     network = catalog.allow_network(actor=actor, cidr="10.1.0.0/16", note=name)
+    policy = policies.create_policy(actor=actor, name=f"{name} policy"[:60], note=name, rules={"card": ("block", "")})
+    policies.assign(policy, actor=actor, tenant=tenant)
+    cache = policies.create_cache(actor=actor, key=key)
     call = intent(
         **{"tenant_id": tenant.pk, "project_id": project.pk, "user_id": user.pk, "key_id": key.pk},
         **{"model_id": model.pk, "provider_id": provider.pk, "deployment_id": deployment.pk, "pinned_id": endpoint.pk},
@@ -62,7 +67,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     ledger.post([outcome(call, cost=105_000, error_code=name[:64], trail=(name, "chose it"))])
     rollups.roll_up()
     rows: list[models.Model] = [tenant, user, project, provider, model, endpoint, deployment, price, key, budget, limit]
-    rows.append(network)
+    rows += [network, policy, cache]
     rows += [Entry.objects.get(key_id=key.pk), HourlyRollup.objects.get(key_id=key.pk), Record.objects.latest("pk")]
     doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
@@ -140,6 +145,8 @@ def _many_models(numbers: range, tenants: list[Any]) -> list[list[Any]]:
     amounts = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), 1_000_000_000)
     _made(Price(deployment=row, effective_from=timezone.now() - DAY, **amounts) for row in deployments)
     _made(PinnedEndpoint(name=f"endpoint-{n}", model=model) for n, model in zip(numbers, chosen, strict=True))
+    _made(DataPolicy(name=f"policy {n}") for n in numbers)
+    _made(CachePolicy(model=model) for model in chosen)
     _made(AllowedNetwork(cidr=f"10.{n // 256}.{n % 256}.0/24") for n in numbers)
     return [chosen, providers, deployments]
 

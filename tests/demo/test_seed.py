@@ -12,10 +12,11 @@ from django.db.models import Sum
 from django.test import RequestFactory
 
 from apps.catalog import selectors as catalog
-from apps.catalog.models import Price, Provider
+from apps.catalog.models import HealthCheck, Price, Provider
 from apps.domain import pricing
 from apps.domain.tokens import TokenUsage
 from apps.keys import selectors as keys
+from apps.policies.models import Assignment, CachePolicy
 from apps.quotas.models import Budget, BudgetWindow, Lease
 from apps.tenants.models import Membership, Tenant
 from apps.usage.models import Entry, HourlyRollup
@@ -60,16 +61,27 @@ def test_every_model_is_priced_and_served(card):
     models = catalog.snapshot_models(int(datetime.datetime.now(datetime.UTC).timestamp()))
     assert {"claude-sonnet-4-6", "gpt-5-mini"} <= models.keys()
     for model in models.values():
-        (deployment,) = model.deployments
-        assert deployment.provider.base_url.startswith(HERE)
-        assert deployment.provider.credentials
-        (card_in_force,) = deployment.prices
-        assert card_in_force.output > card_in_force.input > card_in_force.cache_read > 0
+        assert model.deployments
+        for deployment in model.deployments:
+            assert deployment.provider.base_url.startswith(HERE)
+            assert deployment.provider.credentials
+            (card_in_force,) = deployment.prices
+            assert card_in_force.output > card_in_force.input > card_in_force.cache_read > 0
+
+
+def test_a_visitor_finds_virtual_models_policies_and_a_day_of_checks(card):
+    models = catalog.snapshot_models(int(datetime.datetime.now(datetime.UTC).timestamp()))
+    assert [one.upstream_model for one in models["fast"].deployments] == ["claude-haiku-4-5"] * 2 + ["gpt-5-mini"]
+    assert Assignment.objects.get().project.name == "Patient records"
+    assert CachePolicy.objects.get().model.name == "fast"
+    checks = HealthCheck.objects.filter(provider__name="Simulated OpenAI")
+    assert checks.filter(ok=True).count() > checks.filter(ok=False).count() > 10
 
 
 def test_prices_are_the_vendors(card):
     """Claude Sonnet 4.6: three dollars in, fifteen out, a tenth and five quarters of the input for its cache."""
-    price = Price.objects.get(deployment__model__name="claude-sonnet-4-6")
+    price = Price.objects.filter(deployment__model__name="claude-sonnet-4-6").first()
+    assert price is not None
     assert (price.input, price.output) == (3_000_000_000, 15_000_000_000)
     assert (price.cache_read, price.cache_write_5m, price.cache_write_1h) == (300_000_000, 3_750_000_000, 6_000_000_000)
 

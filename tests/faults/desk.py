@@ -128,6 +128,26 @@ def set_prices(*, factor: int) -> None:
         services.set_price(deployment, actor=None, **{name: value * factor for name, value in PRICE.items()})
 
 
+def set_breakers(**fields: Any) -> None:
+    """Of every deployment."""
+    from apps.catalog import services
+    from apps.catalog.models import Deployment
+
+    for deployment in Deployment.objects.all():
+        services.update_deployment(
+            deployment, actor=None, **{f"breaker_{name}": value for name, value in fields.items()}
+        )
+
+
+def standings() -> dict[str, str]:
+    """What the admin, a process of its own, knows of breakers: phases by deployment."""
+    from apps.catalog.models import Deployment
+    from apps.runtime import standings
+
+    known = standings.by_deployment()
+    return {str(row): known[row.pk].breaker for row in Deployment.objects.all() if row.pk in known}
+
+
 def set_limit(*, tenant: int, **limits: int) -> None:
     from apps.quotas import services
     from apps.tenants.models import Tenant

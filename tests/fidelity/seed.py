@@ -27,6 +27,7 @@ CREDENTIAL = "simulated-credential-0123"
 # A refusal may set a credential aside, so each status has a provider of its own.
 STATUSES = (400, 404, 413, 422, 429)
 RELAYED = ("anthropic", "openai", "responses")
+NEVER = 100_000  # a breaker judges: here many answers are broken on purpose
 
 
 def seed(upstream_url: str) -> dict[str, Any]:
@@ -59,7 +60,9 @@ def seed(upstream_url: str) -> dict[str, Any]:
             max_output_tokens=CAP,
             capabilities=["embeddings"] if name == EMBEDDER else [],
         )
-        catalog.create_deployment(model, actor=alice, provider=provider, upstream_model=upstream)
+        catalog.create_deployment(
+            model, actor=alice, provider=provider, upstream_model=upstream, breaker_minimum_calls=NEVER
+        )
     return {"key": keys.issue(actor=alice, tenant=tenant, project=project, name="fidelity").plaintext}
 
 

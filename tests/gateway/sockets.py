@@ -12,9 +12,10 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST at once
 
 
 def call(
-    gateway: Any, path: str, *, model: str, key: str = "", receive_buffer: int = 0, **change: Any
+    gateway: Any, path: str, *, model: str, key: str = "", receive_buffer: int = 0, simulate: str = "", **change: Any
 ) -> socket.socket:
-    """A socket on which a whole call has been sent. `receive_buffer` in bytes; `change` is of the body."""
+    """A socket on which a whole call has been sent. `receive_buffer` in bytes; `simulate`: what the provider does;
+    `change` is of the body."""
     body = body_of(path, model=model, change=change)
     found = socket.socket()
     if receive_buffer:
@@ -24,6 +25,8 @@ def call(
     head = (
         f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {key or gateway.world.key}\r\ncontent-length: {len(body)}\r\n"
     )
+    if simulate:
+        head += f"x-simulate: {simulate}\r\n"
     found.sendall(head.encode() + b"\r\n" + body)
     return found
 

@@ -7,6 +7,7 @@ import pytest
 from apps.catalog import services as catalog
 from apps.gateway import cooling as coolings
 from apps.gateway import signatures as module
+from apps.gateway.conversations import conversations
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 
@@ -20,6 +21,7 @@ ROOM = {"max_tokens": 3000, "thinking": THINKS}
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.signatures, "_families", {})
     monkeypatch.setattr(coolings.cooling, "_rests", {})
+    monkeypatch.setattr(conversations, "_places", {})
 
 
 @pytest.fixture
@@ -65,11 +67,18 @@ def test_a_conversation_goes_back_to_who_signed_it_whatever_the_priorities(gatew
     assert content[0]["type"] == "thinking"
     first(gateway, world, both, "anthropic_compatible")
     again = talk(gateway, [HELLO, {"role": "assistant", "content": content}, MORE])
-    assert told_of(gateway) == ("anthropic-thinking", ["signed by anthropic: tried first"])
+    chose = "chose claude-both anthropic-thinking: made for what the conversation carries"
+    assert told_of(gateway) == (
+        "anthropic-thinking",
+        [f"{chose}, answered this conversation before, priority 1", "signed by anthropic: tried first"],
+    )
     assert simulator.calls()[-1]["body"]["messages"][1]["content"] == content, "byte for byte"
     assert again
-    talk(gateway, [HELLO])
-    assert told_of(gateway) == ("anthropic_compatible-thinking", []), "other conversations go where they are meant to"
+    talk(gateway, [MORE])
+    chose = "chose claude-both anthropic_compatible-thinking: priority 0"
+    assert told_of(gateway) == ("anthropic_compatible-thinking", [chose]), (
+        "other conversations go where they are meant to"
+    )
 
 
 def test_another_vendor_gets_it_without_what_is_signed(gateway, world, both, simulator):
@@ -93,7 +102,12 @@ def test_a_conversation_of_two_keeps_each_ones_own(gateway, world, both, simulat
     talk(gateway, history)
     assert told_of(gateway) == (
         "anthropic_compatible-thinking",
-        [f"signed by {HOST}: tried first", "thinking of anthropic dropped: 1"],
+        [
+            "chose claude-both anthropic_compatible-thinking: made for what the conversation carries, "
+            "answered this conversation before, priority 1",
+            f"signed by {HOST}: tried first",
+            "thinking of anthropic dropped: 1",
+        ],
     )
     sent = simulator.calls()[-1]["body"]["messages"]
     assert [block["type"] for block in sent[1]["content"]] == ["text"]

@@ -6,6 +6,8 @@ import socket
 
 import pytest
 
+from apps.catalog import services as catalog
+from apps.catalog.models import Model
 from apps.domain import keys as key_format
 from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, openai_error
 
@@ -57,6 +59,20 @@ def test_a_key_confined_to_other_endpoints_or_networks_is_refused(gateway, world
     anthropic_error(ask(gateway, ANTHROPIC, key=confined), 403, "permission_error")
     elsewhere = world.issue(networks=["203.0.113.0/24"])
     openai_error(ask(gateway, OPENAI, key=elsewhere), 403)
+
+
+def test_a_model_is_for_callers_in_its_networks(gateway, world):
+    model = Model.objects.get(name="claude-test")
+    catalog.update_model(model, actor=None, networks=["203.0.113.0/24"])
+    gateway.refresh()
+    told = anthropic_error(ask(gateway, ANTHROPIC), 403, "permission_error")
+    assert told == "the model claude-test may not be used from this address"
+    openai_error(ask(gateway, OPENAI, model="claude-test"), 403)
+    assert "claude-test" not in gateway.client.get("/v1/models", headers={"x-api-key": world.key}).text
+    catalog.update_model(model, actor=None, networks=["203.0.113.0/24", "127.0.0.0/8"])
+    gateway.refresh()
+    listed = gateway.client.get("/v1/models", headers={"x-api-key": world.key})
+    assert "claude-test" in listed.text
 
 
 def test_a_model_that_the_key_may_not_use_is_not_there(gateway, world):

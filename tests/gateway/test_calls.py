@@ -8,7 +8,9 @@ import time
 import pytest
 
 from apps.catalog import services as catalog
+from apps.catalog.models import Model
 from apps.usage.models import Entry
+from tests import factories
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames
 from tests.gateway.upstreams import MESSAGE, STREAM, upstream
 
@@ -133,6 +135,19 @@ def test_a_reached_limit_says_when_to_come_back(gateway, world):
     assert refused.headers["anthropic-ratelimit-requests-remaining"] == "0"
     gateway.settle()
     assert Entry.objects.count() == 2
+
+
+@pytest.mark.once
+def test_a_models_limit_restrains_its_calls_whoever_makes_them_and_a_tenants_share_that_tenants(gateway, world):
+    claude, gpt = (Model.objects.get(name=name) for name in ("claude-test", "gpt-test"))
+    world.limit(model=claude, requests_per_minute=1)
+    world.limit(model=gpt, tenant=factories.tenant(), requests_per_minute=1)
+    own = world.limit(model=gpt, tenant=world.tenant, requests_per_minute=2)
+    gateway.refresh()
+    assert [ask(gateway, ANTHROPIC, key=world.issue()).status_code for _ in range(2)] == [200, 429]
+    answers = [ask(gateway, OPENAI, key=world.issue()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert f"{own.requests_per_minute} requests per minute for this model" in answers[-1].json()["error"]["message"]
 
 
 def test_a_budget_is_charged_what_the_row_says(gateway, world):

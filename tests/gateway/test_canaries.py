@@ -227,7 +227,7 @@ def test_secrets_turn_up_nowhere(sweep, gateway, world, monkeypatch, capfd):
         sweep.exceptions(monkeypatch)
         sweep.pages()
         for provider in Provider.objects.all():
-            health.check_provider(provider)
+            health.check_now(provider, actor=None)
         tasks.check_providers()
         gateway.settle()
     assert len(sweep.seen) > 200

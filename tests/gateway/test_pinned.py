@@ -265,6 +265,29 @@ def test_an_endpoint_has_origins_of_its_own(gateway, endpoint, way, settings):
         assert granted(ANTHROPIC, mine) is None
 
 
+@pytest.mark.once
+def test_a_page_reads_errors_and_streams_as_it_reads_answers(gateway, endpoint):
+    page = {"origin": "https://app.example"}
+    change(gateway, endpoint, cors_origins=["https://app.example"])
+    asks = {"access-control-request-method": "POST", "access-control-request-headers": "x-api-key, x-weir-cache"}
+    preflight = gateway.client.options(f"/e/sonnet{ANTHROPIC}", headers=page | asks)
+    allowed = set(preflight.headers["access-control-allow-headers"].split(", "))
+    assert {"x-api-key", "x-weir-cache", "anthropic-version", "content-type"} <= allowed
+    answers = {
+        200: ask(gateway, f"/e/sonnet{OPENAI}", change={"stream": True}, headers=page),
+        400: ask(gateway, f"/e/sonnet{ANTHROPIC}", body=b"[]", headers=page),
+        401: ask(gateway, f"/e/sonnet{ANTHROPIC}", key="nobody's", headers=page),
+        404: gateway.client.get("/e/sonnet/v1/nothing", headers=page),
+    }
+    change(gateway, endpoint, networks=["192.0.2.0/24"])
+    answers[403] = ask(gateway, f"/e/sonnet{ANTHROPIC}", headers=page)
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == "https://app.example", status
+        assert "retry-after" in answer.headers["access-control-expose-headers"], status
+        assert answer.headers["vary"] == "origin", status
+
+
 # --- what restrains it, and the books ----------------------------------------------------------------------------
 
 

@@ -47,10 +47,11 @@ def test_everything_that_is_wrong_is_named(tmp_path):
     loose.chmod(0o644)
     wrong = {"WEIR_OPERATOR_TOKEN": "", "WEIR_OPERATOR_TOKEN_FILE": str(loose), "WEIR_ALLOWED_HOSTS": "*"}
     wrong |= {"WEIR_DEBUG": "1", "WEIR_SECRET_KEY": "short", "WEIR_HSTS_SECONDS": "0", "WEIR_SSL_REDIRECT": "0"}
+    wrong |= {"WEIR_QDRANT_URL": "http://qdrant.example.org", "WEIR_QDRANT_API_KEY": "key"}
     status, found = check(tmp_path, WEIR_TRUSTED_PROXIES="", WEIR_KEYRING="1:short-and-more-of-it", **wrong)
     assert status == 1
     assert found == {
-        *("weir.E002", "weir.E011", "weir.E012", "weir.W014"),
+        *("weir.E002", "weir.E011", "weir.E012", "weir.W014", "weir.W015"),
         *("security.W004", "security.W008", "security.W009", "security.W018"),
     }
 

@@ -19,10 +19,11 @@ UPSTREAMS: dict[str, tuple[str, str, list[str]]] = {
     "responses": ("openai_responses", "gpt-5-simulated", ["effort_low", "effort_medium", "effort_high"]),
     "invoke": ("bedrock_invoke", "anthropic.claude-sonnet-4-5-20250929-v1:0", []),
     "converse": ("bedrock_converse", "anthropic.claude-sonnet-4-5-20250929-v1:0", []),
-    "ollama": ("ollama_chat", "qwen3:8b", ["budget_thinking"]),
+    "ollama": ("ollama_chat", "qwen3:8b", ["budget_thinking", "vision", "documents"]),
 }
 # Shows what it thinks only when asked.
 RETICENT = {"reticent": ("anthropic_messages", "claude-opus-4-8-simulated", list[str]())}
+NEVER = 100_000  # a breaker judges: here many calls fail on purpose
 PRICE = {
     "input": 3_000_000_000,
     "output": 15_000_000_000,
@@ -52,7 +53,9 @@ def seed(simulator_url: str) -> dict[str, Any]:
         model = catalog.create_model(
             actor=alice, name=name, display_name=name.title(), max_output_tokens=8192, capabilities=capabilities
         )
-        deployment = catalog.create_deployment(model, actor=alice, provider=provider, upstream_model=upstream)
+        deployment = catalog.create_deployment(
+            model, actor=alice, provider=provider, upstream_model=upstream, breaker_minimum_calls=NEVER
+        )
         catalog.set_price(deployment, actor=alice, **PRICE)
     return {"key": keys.issue(actor=alice, tenant=tenant, project=project, name="matrix").plaintext}
 

@@ -35,3 +35,9 @@ def outcome(of: Intent | None = None, *, cost: int = 0, **fields: Any) -> Outcom
     usage = TokenUsage(in_fresh=10, out_total=5)
     defaults = {"status": "ok", "usage": usage, "usage_source": "provider", "http_status": 200}
     return Outcome(intent=of or intent(), cost=cost, **(defaults | fields))
+
+
+def hit(of: Intent | None = None, *, saved: int, **fields: Any) -> Outcome:
+    """An answer that had been given before."""
+    defaults = {"usage": TokenUsage(), "usage_source": "none", "http_status": None, "cached": "exact"}
+    return outcome(of, **(defaults | {"saved": saved, "saved_tokens": 15} | fields))

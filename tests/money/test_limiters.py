@@ -125,3 +125,17 @@ async def test_a_refused_call_takes_nothing_from_any_limit(limiter):
     assert (await limiter.acquire([shut], tokens=0)).allowed
     assert await count(limiter, open_one, shut, times=20, tokens=10) == 0
     assert await count(limiter, open_one, times=20, tokens=10) == 5
+
+
+async def test_whoever_looks_at_what_is_left_takes_nothing(limiter):
+    tight, unused = limit(requests_per_minute=60, tokens_per_minute=6_000, concurrency=3), limit(concurrency=2)
+    held = await limiter.acquire([tight], tokens=600)
+    for _ in range(5):
+        found = await limiter.stands([tight, unused])
+        assert found is not None
+        busy, idle = found
+        left = (busy.requests, busy.places, idle.requests, idle.tokens, idle.places)
+        assert [one.remaining if one is not None else None for one in left] == [59, 2, None, None, 2]
+        assert busy.tokens is not None
+        assert 5_400 <= busy.tokens.remaining <= 5_500
+    limiter.release(held)

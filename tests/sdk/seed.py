@@ -40,6 +40,7 @@ def seed(simulator_url: str) -> dict[str, Any]:
     from apps.accounts import services as accounts
     from apps.catalog import services as catalog
     from apps.keys import services as keys
+    from apps.policies import services as policies
     from apps.quotas import services as quotas
     from apps.tenants import services as tenants
 
@@ -58,6 +59,7 @@ def seed(simulator_url: str) -> dict[str, Any]:
         model = catalog.create_model(actor=alice, name=name, display_name=name.title(), max_output_tokens=4096)
         deployment = catalog.create_deployment(model, actor=alice, provider=provider, upstream_model=upstream)
         catalog.set_price(deployment, actor=alice, **PRICE)
+        policies.create_cache(actor=alice, model=model, is_always=False)  # for who asks for it
     issued = keys.issue(actor=alice, tenant=tenant, project=project, user=bob, name="suite")
     quotas.create_limit(actor=alice, key=issued.key, requests_per_minute=1_000_000, tokens_per_minute=10**9)
     quotas.create_budget(actor=alice, tenant=tenant, period="month", amount=10**15)
