@@ -90,6 +90,11 @@ def unaccounted(folder: Path, cores: Cores, provider: Server) -> contextlib.Abst
     return _weir("off", partial(embedded, name="off"), folder, cores, provider, module="benchmarks.unaccounted")
 
 
+def cached(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractContextManager[Up]:
+    """Weir that has answered every question before, but the first time."""
+    return _weir("cached", partial(embedded, name="cached"), folder, cores, provider, seeding=("--cached",))
+
+
 def production(*, database: str = "", redis: str = "", missing: str = "") -> Contender:
     """Weir as replicas run it: PostgreSQL and Redis at these addresses, on the provider's side of the machine."""
 
@@ -109,12 +114,13 @@ def _weir(
     provider: Server,
     *,
     module: str = "gateway_site.server",
+    seeding: tuple[str, ...] = (),
 ) -> Iterator[Up]:
     """The same database each time it is started; a fresh one the first time."""
     card = folder / f"{name}.json"
     variables = environment(folder)
     if not card.exists():
-        card.write_text(seed("--simulator", provider.url, environment=variables))
+        card.write_text(seed("--simulator", provider.url, *seeding, environment=variables))
     port = servers.free_port()
     command = [sys.executable, "-m", module, "--host", HOST, "--port", str(port)]
     with started(command, port=port, log=folder / f"{name}.log", cores=cores, environment=variables) as server:
@@ -154,4 +160,5 @@ OWN = (
     Contender("straight", SAME_DIALECT[:1], straight),
     Contender("weir", EVERY_PAIR, weir, holds=True, ledger=embedded),
     Contender("off", EVERY_PAIR[:1], unaccounted),
+    Contender("cached", EVERY_PAIR[:1], cached),
 )

@@ -7,12 +7,12 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures
+from benchmarks import figures, micro
 from benchmarks.figures import HEADLINE, Row, Target
 from benchmarks.servers import Cores
 from benchmarks.wire import EVENTS, LONG_EVENTS
@@ -76,6 +76,7 @@ class Outcome:
     ledgers: dict[str, dict[str, int | None]]
     burst: int
     seconds: float = 0.0
+    steps: list[micro.Figure] = field(default_factory=list)
 
     @property
     def headline(self) -> list[Row]:
@@ -117,6 +118,7 @@ def document(outcome: Outcome) -> dict[str, Any]:
         "missing": outcome.missing,
         "targets": [vars(target) for target in outcome.targets],
         "quiet": outcome.quiet,
+        "steps": [figure._asdict() for figure in outcome.steps],
         "ledger": outcome.ledgers["weir"],
         "ledgers": outcome.ledgers,
         "machine": machine(outcome.cores),
@@ -161,6 +163,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
         for mode in ("call", "stream"):
             rows = [row for row in outcome.others if (row["pair"], row["mode"]) == (pair, mode)]
             yield from _section(f"{pair}, {mode}, {MANY} connections", rows, COLUMNS, missing={})
+    yield from _steps(outcome.steps)
     yield from _invalid(outcome.rows)
     for name, ledger in outcome.ledgers.items():
         yield from _ledger(name, ledger)
@@ -185,7 +188,7 @@ def _preamble(outcome: Outcome) -> Iterator[str]:
         "*weir*: authentication, limits and budgets on four levels, journal and ledger on, SQLite, no Redis; "
         "*weir-pg*: the same with limits in Valkey and the ledger in PostgreSQL, which is durable (`fsync` and "
         "`synchronous_commit` on) while Valkey saves nothing, both beside the provider; *off*: *weir* without leases, "
-        "journal and ledger, which no setting of the product gives. "
+        "journal and ledger, which no setting of the product gives; *cached*: *weir* where every answer is a kept one. "
         "*litellm*: master key, no database. *portkey*: no keys, no ledger. *added* is the median above direct; *core "
         "busy* is how much of its core the gateway used, *by core time* compares calls a second of that time; shares "
         "of bare are medians of what the rounds say, so not the quotients of the medians beside them; *resident* is "
@@ -245,6 +248,17 @@ def _cell(row: Row, name: str) -> str:
     if name == "rps":
         return f"{value:,.0f}"
     return f"{value:.1f}" if name in ("rss_mb", "held_rss_mb", "kb_per_stream") else f"{value:.2f}"
+
+
+def _steps(steps: Sequence[micro.Figure]) -> Iterator[str]:
+    """What single steps of a call cost."""
+    if not steps:
+        return
+    yield from ("## Steps by themselves", "", "| step | median µs | 95 % within µs | at most |", "|---|---|---|---|")
+    for name, median, spread, most in steps:
+        bound = "" if most is None else f"{most:.0f}{'' if median <= most else ', missed'}"
+        yield f"| {name} | {median:.0f} | {spread:.0f} | {bound} |"
+    yield ""
 
 
 def _invalid(rows: Sequence[Row]) -> Iterator[str]:

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import contenders, figures, report, rivals, servers, wire
+from benchmarks import contenders, figures, micro, report, rivals, servers, wire
 from benchmarks.contenders import Contender
 from benchmarks.figures import HEADLINE, Cell
 from benchmarks.session import Session
@@ -28,7 +28,7 @@ from tests import services
 
 ONE, MANY = 1, 32
 MODES: tuple[Mode, ...] = ("call", "stream")
-VARIANTS = ("stock", "straight")  # of the bare relay, for many connections only
+VARIANTS = ("stock", "straight", "cached")  # of the bare relay and of Weir, for many connections only
 LONG_STREAMS = ("weir", "off")  # what an event costs shows by streams of two lengths
 PACED = ("direct", "bare", "weir")
 DUEL = ("bare", "weir")
@@ -51,8 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     servers.allow_many_files()
     started = time.monotonic()
+    steps = micro.measure()
     with asyncio.Runner(loop_factory=servers.loop_factory()) as runner:
         outcome = runner.run(measure(options))
+    outcome.steps = steps
     outcome.seconds = time.monotonic() - started
     report.write(outcome, folder=options.output, results=options.results)
     return 0

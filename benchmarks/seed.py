@@ -3,6 +3,7 @@
 All of them are far too wide to be hit. Run as a process of its own, with Weir's environment:
 
     python -m benchmarks.seed --simulator http://127.0.0.1:9000     migrates, seeds, prints {"key": …}
+                                                     `--cached`: every answer is kept
     python -m benchmarks.seed --count                               prints {"ok": …, "other": …, "cost_nano": …}
 """
 
@@ -32,24 +33,26 @@ PROTOCOLS: dict[Dialect, str] = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seed")
     parser.add_argument("--simulator")
+    parser.add_argument("--cached", action="store_true")
     parser.add_argument("--count", action="store_true")
     options = parser.parse_args()
     django.setup()
-    print(json.dumps(_count() if options.count else _seed(options.simulator)))
+    print(json.dumps(_count() if options.count else _seed(options.simulator, cached=options.cached)))
 
 
-def _seed(simulator: str) -> dict[str, str]:
+def _seed(simulator: str, *, cached: bool) -> dict[str, str]:
     from django.core.management import call_command
     from django.db import transaction
 
     call_command("migrate", interactive=False, verbosity=0)
     with transaction.atomic():
-        _catalogue(simulator)
+        _catalogue(simulator, cached=cached)
         return {"key": _caller()}
 
 
-def _catalogue(simulator: str) -> None:
+def _catalogue(simulator: str, *, cached: bool) -> None:
     from apps.catalog import services
+    from apps.policies import services as policies
 
     services.allow_network(actor=None, cidr="127.0.0.0/8")
     providers = {}
@@ -64,6 +67,8 @@ def _catalogue(simulator: str) -> None:
             model, actor=None, provider=providers[dialect], upstream_model=upstream_model
         )
         services.set_price(deployment, actor=None, input=3 * NANO_PER_DOLLAR, output=15 * NANO_PER_DOLLAR)
+        if cached:
+            policies.create_cache(actor=None, model=model, is_forced=True)
 
 
 def _caller() -> str:
