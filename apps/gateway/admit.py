@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from apps.domain import errors, estimate
 from apps.domain.snapshot import UNRESTRAINED
 from apps.gateway.known import Known
@@ -70,7 +72,14 @@ def restraints(ctx: RequestContext) -> Restraints:
             ctx.snapshot.on_outage.get(principal.tenant_id, "lease"),
         )
         known = restrained[principal.key_id, model.id, pinned_id] = (principal, found)
-    return known[1]
+    return known[1] if ctx.on_behalf_of is None else _beside(known[1], restraints(ctx.on_behalf_of))
+
+
+def _beside(own: Restraints, held: Restraints) -> Restraints:
+    """Of a call for which another waits: where that one has a place, it needs none of its own."""
+    places = {limit.key for limit in held.limits if limit.concurrency is not None}
+    limits = (replace(limit, concurrency=None) if limit.key in places else limit for limit in own.limits)
+    return own._replace(limits=tuple(limit for limit in limits if any(allowed(limit, kind) for kind in _SAID)))
 
 
 def _rules(principal: Principal, model: Model, snapshot: Snapshot, *, pinned_id: int) -> list[Rules]:

@@ -61,7 +61,7 @@ class _Caller:
         }
         wire = registry.ENDPOINTS[_ENDPOINT]
         self.ctx = RequestContext(scope, self._receive, self._send, wire=wire, endpoint=_ENDPOINT, snapshot=of.snapshot)
-        self.ctx.trace_id = of.trace_id
+        self.ctx.trace_id, self.ctx.on_behalf_of = of.trace_id, of
         state.in_flight += 1
         try:
             await serve(self.ctx)

@@ -60,6 +60,7 @@ class RequestContext:
         "midway",
         "model",
         "notes",
+        "on_behalf_of",
         "parts",
         "pinned",
         "plan",
@@ -113,6 +114,7 @@ class RequestContext:
         self.decision: Decision | None = None
         self.budgets: tuple[Budget, ...] = ()
         self.look: Look | None = None  # what the cache has to do with it
+        self.on_behalf_of: RequestContext | None = None  # another call, which waits for it
         self.attempts: list[Attempt] = []
         self.committed = False  # the status line is out
         self.parts = 0  # of the body, that have come in

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from apps.tenants import services as tenants
 from apps.usage.books import verify
 from apps.usage.models import Cached, Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI
+from tests.gateway.calls import ask as call_once
 from tests.gateway.conftest import Gateway
 from tests.gateway.sockets import call, leave
 from tests.gateway.test_cache import RESPONSES, asked, result, said
@@ -166,6 +168,27 @@ def test_a_call_goes_on_when_its_question_cannot_be_compared(gateway, world, mon
     vectors.rest("the test says so")
     assert kind(ask(gateway, ALIKE)) == MISS
     assert step() == "cache: not compared, the index is not available"
+
+
+def test_a_vector_has_the_place_of_the_call_that_waits_for_it(gateway, world, simulator):
+    """A key of one call at a time can compare, and can make no second call meanwhile."""
+    name = "gpt-slow-700"
+    world.deploy(name, upstream=name)
+    policies.create_cache(actor=world.alice, model=catalog.Model.objects.get(name=name), **world.compares)
+    world.limit(key=world.key_row, concurrency=1, requests_per_minute=100)
+    world.limit(model=catalog.Model.objects.get(name="gpt-vectors"), concurrency=1)
+    gateway.refresh()
+    assert [kind(ask(gateway, words)) for words in (ASKED, ALIKE)] == [MISS, SEMANTIC]
+    before = simulator.seen()
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(ask, gateway, OTHER, model=name)
+        until(lambda: simulator.seen() == before + 2)
+        refused = call_once(gateway, OPENAI, model="gpt-test")
+        assert refused.status_code == 429
+        assert "concurrent requests for this key" in refused.text
+        assert kind(slow.result()) == MISS
+    assert kind(ask(gateway, OTHER, model=name)) == EXACT, "its place is free again"
+    assert set(Entry.objects.filter(endpoint="embeddings").values_list("status", flat=True)) == {"ok"}
 
 
 def test_an_index_that_hangs_holds_no_call(gateway, world, monkeypatch):
