@@ -105,6 +105,10 @@ class Simulator:
         """How many requests there have been since it started."""
         return int(httpx2.get(f"{self.base_url}/simulator/calls").headers["x-simulator-seen"])
 
+    def behave(self, moods: Mapping[str, str]) -> None:
+        """From now on calls of these models, by their names there, that bring no script follow these."""
+        httpx2.put(f"{self.base_url}/simulator/moods", json=dict(moods)).raise_for_status()
+
     def stop(self) -> None:
         assert self.process.stop() == 0, self.process.output()
 

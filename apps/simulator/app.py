@@ -24,7 +24,8 @@ CREDENTIAL_HEADERS = {b"authorization", b"x-api-key", b"api-key", b"cookie", b"x
 class Simulator:
     """One provider. GET /simulator/calls tells the last calls with their credentials masked.
 
-    It remembers the last `REMEMBERED`; its header `x-simulator-seen` says how many there have been.
+    It remembers the last `REMEMBERED`; its header `x-simulator-seen` says how many there have been. PUT
+    /simulator/moods takes scripts by model's name, {"gpt-5": "500"}, that hold for calls without one until the next PUT.
     """
 
     def __init__(self, *, meter: Meter, pace: Pace, burst: int = 1) -> None:
@@ -50,6 +51,9 @@ class Simulator:
             if path == "/simulator/calls":
                 seen = (b"x-simulator-seen", b"%d" % self.seen)
                 return await _send_json(wire, 200, [self._told(*call) for call in self.calls], headers=[seen])
+            if path == "/simulator/moods" and request.method == "PUT":
+                self.desk.moods = msgspec.json.decode(request.body, type=dict[str, str])
+                return await _send_json(wire, 200, self.desk.moods, headers=[])
             self.seen += 1
             self.calls.append((time.time(), request_id, request))
             key = dialect.authenticate(request)

@@ -40,7 +40,8 @@ class Call(msgspec.Struct, kw_only=True):
 class Desk:
     """Takes calls. `first_seen` remembers what has had the failure of its first call: a key, model and script.
 
-    `burst` is how many events of a prebuilt stream leave in one packet.
+    `burst` is how many events of a prebuilt stream leave in one packet. `moods`: scripts by model's name, for calls
+    that bring none.
     """
 
     def __init__(self, *, meter: Meter, pace: Pace, burst: int) -> None:
@@ -49,12 +50,13 @@ class Desk:
         self.burst = burst
         self.first_seen: set[tuple[str, str, str]] = set()
         self.asks: dict[str, Ask] = {}
+        self.moods: dict[str, str] = {}
 
     async def complete(self, call: Call) -> None:
         """Answers the call. Raises Refused for one that gets an error."""
         head = call.dialect.head(call.request)
         model = head.model if head else ""
-        script = scripts.read(model, call.header(b"x-simulate"))
+        script = scripts.read(model, call.header(b"x-simulate") or self.moods.get(model, ""))
         if head and script.is_prebuilt:
             return await self._hand_out(call, head=head, script=script)
         try:

@@ -1,7 +1,8 @@
 """What a model's name, or the header `x-simulate`, makes the simulator do.
 
 Words are read anywhere in the name between `-`, `_`, `:`, `/`, `@`, `+` or `,`: `claude-sonnet-4-6-thinking`,
-`gpt-5-dies-after-3-chunks`. The header is a list of the same words with commas and wins over the name.
+`gpt-5-dies-after-3-chunks`. The header is a list of the same words with commas and wins over the name; so does what
+`PUT /simulator/moods` has said of a model, where there is no header.
 
     answers    tools, parallel-tools, thinking, redacted, cache, refusal, refusal-stop, long (800 tokens), tokens-N,
                ignore-max (writes past the cap), lenient (unknown fields pass)

@@ -215,6 +215,18 @@ def test_the_header_wins_over_the_name(line):
     assert b"event: message_start\r\n" in call.data
 
 
+def test_a_provider_falls_ill_and_gets_well_while_it_runs(provider, http):
+    asked = {"model": "claude-moody", "max_tokens": 9, "messages": worlds.HELLO}
+    provider.behave({"claude-moody": "500"})
+    try:
+        assert http.post("/v1/messages", json=asked).status_code == 500
+        assert http.post("/v1/messages", json={**asked, "model": "claude-other"}).status_code == 200
+        assert http.post("/v1/messages", json=asked, headers={"x-simulate": "529"}).status_code == 529
+    finally:
+        provider.behave({})
+    assert http.post("/v1/messages", json=asked).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
 @pytest.mark.parametrize("usage", [True, False])
 @pytest.mark.parametrize("model", ["gpt-53", "gpt-prebuilt", "gpt-53-crlf"])
