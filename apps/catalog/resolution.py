@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from msgspec import structs
 
@@ -23,17 +23,23 @@ def fallbacks() -> Fallbacks:
     return found
 
 
-def resolved(model: snapshot.Model, models: dict[int, snapshot.Model], fallbacks: Fallbacks) -> snapshot.Model:
-    """`models` are those with their own deployments only, by id; of a disabled one there is none."""
+def resolved(
+    model: snapshot.Model, models: dict[int, snapshot.Model], fallbacks: Fallbacks, *, served: Collection[int]
+) -> snapshot.Model:
+    """`models` are those with their own deployments only, by id; of a disabled one there is none. `served`: the ids of
+    those that have any, disabled ones too."""
     if not fallbacks.get(model.id):
         return model
-    behind = [
-        _in_tier(tier, deployment, model, models[target])
-        for tier, target in tiers(model.id, fallbacks)
-        if target in models
-        for deployment in models[target].deployments
-    ]
-    return structs.replace(model, deployments=(*model.deployments, *behind))
+    behind = [(tier, models[target]) for tier, target in tiers(model.id, fallbacks) if target in models]
+    return structs.replace(
+        model,
+        deployments=(
+            *model.deployments,
+            *(_in_tier(tier, deployment, model, own) for tier, own in behind for deployment in own.deployments),
+        ),
+        stand_ins=tuple(snapshot.StandIn(name=own.name, networks=own.networks) for _, own in behind if own.deployments),
+        is_virtual=model.id not in served,
+    )
 
 
 def tiers(model_id: int, fallbacks: Fallbacks) -> Iterator[tuple[int, int]]:

@@ -31,7 +31,7 @@ def private_networks() -> tuple[str, ...]:
 
 
 def snapshot_models(now: int, *, opens: bool = True) -> dict[str, snapshot.Model]:
-    """Every enabled model under its name and its aliases, with secrets opened; seven queries whatever the size. Where
+    """Every enabled model under its name and its aliases, with secrets opened; eight queries whatever the size. Where
     `opens` is False secrets stay sealed, and nobody can be asked with what stands for them.
 
     `now` (unix seconds) decides which prices have passed. A credential that does not open is left out and logged.
@@ -41,9 +41,10 @@ def snapshot_models(now: int, *, opens: bool = True) -> dict[str, snapshot.Model
     rows = list(Model.objects.filter(is_enabled=True).order_by("pk"))
     models = {row.pk: _model(row, deployments.get(row.pk, []), tenants.get(row.pk)) for row in rows}
     fallbacks = resolution.fallbacks()
+    served = set(Deployment.objects.filter(model__in=fallbacks).order_by().values_list("model_id", flat=True))
     found: dict[str, snapshot.Model] = {}
     for row in rows:
-        model = resolution.resolved(models[row.pk], models, fallbacks)
+        model = resolution.resolved(models[row.pk], models, fallbacks, served=served)
         for name in (row.name, *row.aliases):
             found.setdefault(name, model)
     return found

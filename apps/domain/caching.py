@@ -213,11 +213,12 @@ def key(
     policy: DataPolicy | None,
     snapshot: Snapshot,
     figures: tuple[str, ...] | None = None,
+    barred: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """The SHA-256 under which the answer is kept; with `figures`, of a question's rest: of what all have in common that
     may share an answer. `form`: how it is delivered, where it cannot be delivered otherwise;
     `headers`: those of the caller's that go on to providers; `configured`: the model's `identity`; `now` in unix
-    seconds decides on the prices in force."""
+    seconds decides on the prices in force; `barred`: the fallbacks that may not answer the caller."""
     left_out = _SAYS_NOTHING.get(protocol, _DELIVERY)
     cachings = snapshot.cachings
     own = cachings.keys.get(principal.key_id)
@@ -227,7 +228,7 @@ def key(
         {name: value for name, value in asked.items() if name not in left_out},
         (protocol, form, sorted((name, _listed(value)) for name, value in headers.items())),
         (principal.tenant_id, cachings.generations.get(principal.tenant_id, 0)),
-        (principal.models, principal.endpoints, pinned_id),
+        (principal.models, principal.endpoints, pinned_id, barred),
         (principal.key_id if own is not None else None, caching.generation if caching is not None else 0),
         policy,
         (configured, [card.version if card is not None else None for card in cards]),

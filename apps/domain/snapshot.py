@@ -172,10 +172,18 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     version: float = 0.0
 
 
+class StandIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A fallback of a model. `networks` None: whom it answers may be anywhere."""
+
+    name: str
+    networks: tuple[str, ...] | None = None
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """`tenant_ids` None: every tenant may use it. `max_output_tokens` is injected where a caller sends no cap,
-    and none may ask for more. `deployments` are its own and then those of its fallbacks. `sticky`: a conversation stays
-    where it was answered. `networks` None: its callers may be anywhere."""
+    and none may ask for more. `deployments` are its own and then those of its fallbacks, which are its `stand_ins`.
+    `is_virtual`: none are its own, so that whoever may ask for it may be answered by any of them. `sticky`: a
+    conversation stays where it was answered. `networks` None: its callers may be anywhere."""
 
     id: int
     name: str
@@ -188,6 +196,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     owned_by: str = "weir"
     tenant_ids: frozenset[int] | None = None
     networks: tuple[str, ...] | None = None
+    stand_ins: tuple[StandIn, ...] = ()
+    is_virtual: bool = False
     strategy: Strategy = "priority"
     sticky: bool = True
 

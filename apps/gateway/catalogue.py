@@ -9,7 +9,7 @@ import msgspec
 
 from apps.domain import errors
 from apps.domain.routing import abilities
-from apps.gateway import examine
+from apps.gateway import allowed, examine
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Model
@@ -24,6 +24,8 @@ def render(ctx: RequestContext) -> bytes:
     model = ctx.snapshot.models.get(name)
     if model is None or not examine.is_visible(model, ctx):
         raise errors.ModelNotFound(f"model: {name[:200]}", param="model")
+    if (refused := allowed.refusal(ctx, model)) is not None:
+        raise refused
     return msgspec.json.encode(_entry(model))
 
 

@@ -9,7 +9,7 @@ import msgspec
 from apps.domain import errors, estimate
 from apps.domain.protocols import splice
 from apps.domain.providers import speech
-from apps.gateway import networks
+from apps.gateway import allowed, networks
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Model, PinnedEndpoint, Principal
@@ -83,9 +83,10 @@ def _speaks(model: Model, protocol: str) -> bool:
 
 
 def visible(ctx: RequestContext) -> list[Model]:
-    """The models that a key may use here, by name, aliases left out."""
+    """The models that a key may use here and that somebody may answer it, by name, aliases left out."""
     models = sorted(ctx.snapshot.models.items())
-    return [model for name, model in models if name == model.name and is_visible(model, ctx)]
+    here = [model for name, model in models if name == model.name and is_visible(model, ctx)]
+    return [model for model in here if allowed.refusal(ctx, model) is None]
 
 
 def is_visible(model: Model, ctx: RequestContext) -> bool:

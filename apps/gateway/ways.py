@@ -14,7 +14,7 @@ from apps.domain.routing import conversation, needs, reasons
 from apps.domain.routing import plan as plans
 from apps.domain.routing.options import options as options_of
 from apps.domain.routing.turns import Turns
-from apps.gateway import policy
+from apps.gateway import allowed, policy
 from apps.gateway.conversations import conversations
 from apps.gateway.known import Known
 from apps.gateway.standing import standing
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from apps.domain.routing.options import Options
     from apps.domain.routing.plan import Try
     from apps.domain.snapshot import Deployment, Model
+    from apps.gateway.allowed import Barred
     from apps.gateway.context import RequestContext
 
     Expected = Callable[[int, int], int | None]
@@ -47,8 +48,8 @@ class Way(NamedTuple):
     family: str  # whose signatures its answers carry
 
 
-# By model, tenant, the caller's protocol, and whether something was masked.
-_options: Known[tuple[int, int, str, bool], Options] = Known()
+# By model, tenant, the caller's protocol, whether something was masked, and who may not answer it.
+_options: Known[tuple[int, int, str, bool, Barred], Options] = Known()
 _ways: Known[tuple[int, int, str, bool], Way] = Known()  # by model, deployment, caller's protocol, streaming
 
 _turns = Turns()
@@ -78,11 +79,14 @@ def planned(
     assert principal is not None
     assert call is not None
     known = _options.under(ctx.snapshot)
-    key = (model.id, principal.tenant_id, call.protocol, ctx.is_masked)
+    barred = allowed.barred(ctx, model) if model.stand_ins else ()
+    key = (model.id, principal.tenant_id, call.protocol, ctx.is_masked, barred)
     options = known.get(key)
     if options is None:
         speaks = partial(_spoken, client=call.protocol, is_masked=ctx.is_masked)
-        options = known[key] = options_of(model, tenant_id=principal.tenant_id, client=call.protocol, speaks=speaks)
+        options = known[key] = options_of(
+            model, tenant_id=principal.tenant_id, client=call.protocol, speaks=speaks, barred=dict(barred)
+        )
     return plans.decide(
         options,
         now=int(ctx.started_at),

@@ -50,6 +50,7 @@ class Call(msgspec.Struct, frozen=True):
     pinned_id: int = 0
     policy: DataPolicy | None = None
     cachings: Cachings = Cachings(models={1: CACHING})
+    barred: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> bytes:
@@ -109,6 +110,7 @@ OTHERS: dict[str, list[Any]] = {
         replace(ALICE, endpoints=frozenset({"a"})),
     ],
     "pinned_id": [3],
+    "barred": [(("gpt-spare", "not from this address"),)],
     "policy": [EU, replace(EU, name="other"), replace(EU, on_response={"card": "stop"})],
     "cachings": [
         Cachings(models={1: replace(CACHING, generation=1)}),

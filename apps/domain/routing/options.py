@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apps.domain.routing import abilities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from apps.domain.snapshot import Credential, Deployment, Model, Strategy
 
@@ -34,8 +35,8 @@ class Option(NamedTuple):
 
 class Options(NamedTuple):
     """`groups` are equals, best first; `refused` with why. `is_choosy`: what a call needs can make a difference;
-    `weighs`: so can how long its answer is. `least_window` and `least_most` suit all. `memo`: what calls alike have
-    found out."""
+    `weighs`: so can how long its answer is. `least_window` and `least_most` suit all. `is_closed`: all is for
+    others. `memo`: what calls alike have found out."""
 
     model: str
     strategy: Strategy
@@ -47,22 +48,29 @@ class Options(NamedTuple):
     has_defaults: bool
     least_window: float
     least_most: float
+    is_closed: bool
     memo: dict[Any, Any]
 
 
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 _ASKED = abilities.MUSTS - {"embeddings"}  # who gives none is not among the ways of who wants them
 TIER, THOUGHTLESS, FAILING = 17, 16, 40  # the bits of a key: 16 of priority below, 16 of tier above
 
 
-def options(model: Model, *, tenant_id: int, client: str, speaks: Speaks) -> Options:
-    """`client`: the callers' protocol."""
+def options(
+    model: Model, *, tenant_id: int, client: str, speaks: Speaks, barred: Mapping[str, str] = _NOBODY
+) -> Options:
+    """`client`: the callers' protocol; `barred`: the fallbacks that may not answer them, by name, and why."""
     refused: list[tuple[Deployment, str]] = []
+    closed = 0
     ways: list[Option] = []
     places = _places(model)
     for deployment in model.deployments:
         protocol = speaks(deployment)
         credentials = _credentials(deployment, tenant_id)
-        why = _unusable(deployment, model, protocol, client=client, tenant_id=tenant_id)
+        others = _for_others(deployment, barred, tenant_id=tenant_id)
+        closed += bool(others)
+        why = others or _unusable(deployment, model, protocol, client=client)
         if why := why or ("" if credentials else "no credential"):
             refused.append((deployment, why))
             continue
@@ -91,6 +99,7 @@ def options(model: Model, *, tenant_id: int, client: str, speaks: Speaks) -> Opt
         has_defaults=any(way.deployment.defaults for way in ways),
         least_window=min((way.window for way in ways), default=math.inf),
         least_most=min((way.most for way in ways), default=math.inf),
+        is_closed=0 < closed == len(model.deployments),
         memo={},
     )
 
@@ -122,10 +131,15 @@ def _places(model: Model) -> dict[tuple[int, int], int]:
     }
 
 
-def _unusable(deployment: Deployment, model: Model, protocol: str | None, *, client: str, tenant_id: int) -> str:
-    """Why it is; empty: it is not."""
+def _for_others(deployment: Deployment, barred: Mapping[str, str], *, tenant_id: int) -> str:
+    """Why it is for others only; empty: it is not."""
     if deployment.tenant_ids is not None and tenant_id not in deployment.tenant_ids:
         return "not for this tenant"
+    return barred.get(deployment.model_name, "")
+
+
+def _unusable(deployment: Deployment, model: Model, protocol: str | None, *, client: str) -> str:
+    """Why it is; empty: it is not."""
     gives_vectors = "embeddings" in abilities.of(deployment, model)
     if protocol is None or (gives_vectors and client != "openai_embeddings"):
         return "cannot be asked that"

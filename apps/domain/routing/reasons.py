@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from apps.domain.routing.facts import Facts
     from apps.domain.routing.options import Option
     from apps.domain.routing.plan import Plan
-    from apps.domain.snapshot import Deployment
+    from apps.domain.snapshot import DataPolicy, Deployment
 
 _MOST_SKIPS = 6
 _AGAIN = 5.0  # seconds after which a call that nobody can serve is worth repeating
@@ -80,8 +80,19 @@ def refusal(plan: Plan) -> errors.GatewayError:
     if "ability" in by_cause:
         return errors.LacksAbility(f"no deployment of {model} offers {_lacking(plan)}{under}")
     if is_confined and policy is not None:
-        return errors.PolicyForbids(f"policy {policy.name} allows no deployment of {model}")
+        return forbidden(model, by=policy)
+    if plan.options.is_closed:
+        return closed(model)
     return errors.NoDeployment(f"no deployment can serve {model} right now", retry_after=_AGAIN)
+
+
+def forbidden(model: str, *, by: DataPolicy) -> errors.PolicyForbids:
+    return errors.PolicyForbids(f"policy {by.name} allows no deployment of {model}")
+
+
+def closed(model: str) -> errors.PermissionDenied:
+    """Whoever could is for others: by tenant, network, or the models of a key's list."""
+    return errors.PermissionDenied(f"no deployment of {model} may answer this key from where it calls")
 
 
 def _lacking(plan: Plan) -> str:
