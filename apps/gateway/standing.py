@@ -97,6 +97,10 @@ class Standing:
 
     # --- facts -------------------------------------------------------------------------------------------------
 
+    def is_ready(self, deployment: Deployment) -> bool:
+        is_closed = self.breakers.of(deployment).breaker.phase == "closed"
+        return is_closed and not self._cooling and not waiting.is_full(deployment)
+
     def rests(self, deployment: Deployment, credential: Credential) -> float:
         return self._cooling.seconds(deployment, credential) if self._cooling else 0.0
 

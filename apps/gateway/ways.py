@@ -21,7 +21,7 @@ from apps.gateway.standing import standing
 from apps.outbound import signing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from apps.domain.protocols.contract import ClientCall
     from apps.domain.providers.vendor import Vendor
@@ -55,7 +55,7 @@ _ways: Known[tuple[int, int, str, bool], Way] = Known()  # by model, deployment,
 _turns = Turns()
 
 
-def candidates(ctx: RequestContext, *, expected: Expected | None = None) -> list[Try]:
+def candidates(ctx: RequestContext, *, expected: Expected | None = None) -> Sequence[Try]:
     """In the order to try them; sets `plan`, and notes its reasons. Raises what `reasons.refusal` says. `expected`:
     tokens of an answer, by experience with a model and a key."""
     plan = ctx.plan = planned(ctx, expected=expected)

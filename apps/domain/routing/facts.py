@@ -22,6 +22,9 @@ UNMEASURED = Measured()
 class Facts(Protocol):
     """Times are seconds from now; 0: at once."""
 
+    def is_ready(self, deployment: Deployment) -> bool:
+        """Nothing keeps a call from it, with whichever credential. False: the others say what does, if anything."""
+
     def rests(self, deployment: Deployment, credential: Credential) -> float:
         """For which a credential is set aside."""
 
@@ -36,6 +39,10 @@ class Facts(Protocol):
 
 class Calm:
     """Facts of a quiet moment: nothing rests, nothing is open or full, nothing has been measured."""
+
+    def is_ready(self, deployment: Deployment) -> bool:
+        resting = (self.rests(deployment, credential) for credential in deployment.provider.credentials)
+        return not (self.open_for(deployment) or self.is_full(deployment) or any(resting))
 
     def rests(self, deployment: Deployment, credential: Credential) -> float:
         return 0.0

@@ -25,7 +25,7 @@ from apps.domain.routing.options import FAILING, THOUGHTLESS
 from apps.domain.routing.ranking import Gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from apps.domain.routing.facts import Facts
     from apps.domain.routing.needs import Needs
@@ -78,13 +78,13 @@ class Plan(NamedTuple):
     who rests or is full, by id and for how many seconds. `weighed`: equals, with what `Ranked` tells of them. In words:
     `reasons`."""
 
-    tries: list[Try]
+    tries: Sequence[Try]
     options: Options
     wishes: Wishes
-    skips: list[Skip]
-    order: list[Option]
-    aside: dict[int, float]
-    weighed: list[tuple[Sequence[Option], Sequence[float | None]]]
+    skips: Sequence[Skip]
+    order: Sequence[Option]
+    aside: Mapping[int, float]
+    weighed: Sequence[tuple[Sequence[Option], Sequence[float | None]]]
     explored: int | None
     now: int
 
@@ -109,7 +109,7 @@ def decide(
     `is_whole`: nobody is left unconsidered because enough others were found."""
     ways = options.ways
     if len(ways) == 1 and wishes.needs is None and wishes.policy is None:
-        return _only(options, now, turns, facts, wishes)
+        return _only(ways[0], options, now, turns, facts, wishes)
     skips: list[Skip] = []
     if wishes is not NO_WISHES:
         ways = _admitted(options, wishes, skips)
@@ -128,11 +128,12 @@ def decide(
         explored = found.explored if explored is None and not order else explored
         for option in found.options:
             card = pricing.card_at(option.deployment.prices, now)
-            if skip := _barred(option, card, facts, priced_only=wishes.priced_only):
+            told = None if facts is None or facts.is_ready(option.deployment) else facts
+            if skip := _barred(option, card, told, priced_only=wishes.priced_only):
                 skips.append(skip)
                 continue
             order.append(option)
-            _place(option, card, facts, turns, ready=ready, waiting=waiting, aside=aside)
+            _place(option, card, told, turns, ready=ready, waiting=waiting, aside=aside)
             if len(ready) >= MAX_TRIES and not is_whole:
                 break
         if len(ready) >= MAX_TRIES and not is_whole:
@@ -143,19 +144,25 @@ def decide(
     return Plan(ready[:MAX_TRIES], options, wishes, skips, order, aside, weighed, explored, now)
 
 
-def _only(options: Options, now: int, turns: Turns, facts: Facts | None, wishes: Wishes) -> Plan:
-    """What most calls take: there is one way, and nothing that could keep the call from it but how it stands."""
-    [option] = options.ways
+def _only(option: Option, options: Options, now: int, turns: Turns, facts: Facts | None, wishes: Wishes) -> Plan:
+    """What most calls take: there is one way, and nothing that could keep the call from it but how it stands. While
+    nothing does, and no credentials take turns, all calls of a second have one plan."""
+    told = None if facts is None or facts.is_ready(option.deployment) else facts
+    known: Plan | None = options.memo.get("only")
+    if told is None and known is not None and known.now == now and known.wishes is wishes:
+        return known
     card = pricing.card_at(option.deployment.prices, now)
-    if skip := _barred(option, card, facts, priced_only=wishes.priced_only):
+    if skip := _barred(option, card, told, priced_only=wishes.priced_only):
         return Plan([], options, wishes, [skip], [], {}, [], None, now)
     ready: list[Try] = []
     waiting: list[tuple[float, Try]] = []
     aside: dict[int, float] = {}
-    _place(option, card, facts, turns, ready=ready, waiting=waiting, aside=aside)
-    if waiting:
-        ready += [one for _, one in sorted(waiting, key=_seconds)]
-    return Plan(ready[:MAX_TRIES], options, wishes, [], [option], aside, [], None, now)
+    _place(option, card, told, turns, ready=ready, waiting=waiting, aside=aside)
+    ready += [one for _, one in sorted(waiting, key=_seconds)]
+    plan = Plan(ready[:MAX_TRIES], options, wishes, [], [option], aside, [], None, now)
+    if told is None and len(option.credentials) == 1:
+        options.memo["only"] = plan
+    return plan
 
 
 def _found_out(options: Options, now: int, facts: Facts | None) -> dict[int, Figures]:
