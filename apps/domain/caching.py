@@ -203,7 +203,6 @@ def key(
     asked: Body,
     *,
     protocol: str,
-    form: str,
     headers: Mapping[str, str],
     model: Model,
     configured: bytes,
@@ -216,9 +215,8 @@ def key(
     barred: tuple[tuple[str, str], ...] = (),
 ) -> bytes:
     """The SHA-256 under which the answer is kept; with `figures`, of a question's rest: of what all have in common that
-    may share an answer. `form`: how it is delivered, where it cannot be delivered otherwise;
-    `headers`: those of the caller's that go on to providers; `configured`: the model's `identity`; `now` in unix
-    seconds decides on the prices in force; `barred`: the fallbacks that may not answer the caller."""
+    may share an answer. `headers`: those of the caller's that go on to providers; `configured`: the model's `identity`;
+    `now` in unix seconds decides on the prices in force; `barred`: the fallbacks that may not answer the caller."""
     left_out = _SAYS_NOTHING.get(protocol, _DELIVERY)
     cachings = snapshot.cachings
     own = cachings.keys.get(principal.key_id)
@@ -226,7 +224,7 @@ def key(
     cards = [pricing.card_at(deployment.prices, now) for deployment in model.deployments]
     parts = (
         {name: value for name, value in asked.items() if name not in left_out},
-        (protocol, form, sorted((name, _listed(value)) for name, value in headers.items())),
+        (protocol, sorted((name, _listed(value)) for name, value in headers.items())),
         (principal.tenant_id, cachings.generations.get(principal.tenant_id, 0)),
         (principal.models, principal.endpoints, pinned_id, barred),
         (principal.key_id if own is not None else None, caching.generation if caching is not None else 0),

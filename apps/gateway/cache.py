@@ -16,7 +16,7 @@ import structlog
 from apps.domain import caching, errors
 from apps.domain.protocols import replay
 from apps.domain.providers import registry as providers
-from apps.gateway import answers, kept, metrics, records, semantic
+from apps.gateway import allowed, answers, kept, metrics, records, semantic
 from apps.gateway.known import Known
 from apps.gateway.shelf import Alike, Fate, Found
 
@@ -152,7 +152,10 @@ async def _answer_alike(
     if look.told == b"refresh":
         return False
     for alike in await questions.find(place, threshold=look.caching.semantic.threshold):
-        known = await shelf.peek(alike.key)
+        try:
+            known = await shelf.peek(alike.key)
+        except kept.Away as error:
+            raise semantic.Unavailable("the kept answers are not available") from error
         if known is None or known.age >= look.caching.ttl:
             questions.drop(place, alike)
         elif body := _again(ctx, known):
@@ -174,9 +177,23 @@ def close(
     accounts: Accounts,
 ) -> None:
     """When the call is settled: books what was saved, or keeps the answer, and tells those who wait."""
-    look = ctx.look
-    if look is None:
+    if ctx.look is None:
         return
+    try:
+        _close(ctx, ctx.look, failure, shelf, questions, accounts)
+    finally:
+        if ctx.look.flight is not None:  # nobody waits for what will not come
+            shelf.land(ctx.look.key, ctx.look.flight, Fate.AGAIN)
+
+
+def _close(
+    ctx: RequestContext,
+    look: Look,
+    failure: errors.GatewayError | None,
+    shelf: Shelf,
+    questions: Semantic,
+    accounts: Accounts,
+) -> None:
     result = "semantic" if look.likeness is not None else look.told.decode()
     metrics.looked_up(ctx, result, saved=look.answer.origin.cost if look.answer is not None else 0)
     if look.answer is not None:
@@ -189,19 +206,22 @@ def close(
     elif look.recorder is not None:
         new = _new(ctx, look.recorder) if failure is None else None
         if new is not None:
-            shelf.keep(look.key, look.flight, new, ttl=look.caching.ttl)
-            if look.place is not None:
-                _remember(ctx, look, look.place, questions, size=len(new.body))
+            then = _remembering(ctx, look, look.place, questions, size=len(new.body)) if look.place else None
+            shelf.keep(look.key, look.flight, new, ttl=look.caching.ttl, then=then)
         elif look.flight is not None:
             shelf.land(look.key, look.flight, _fate(failure))
 
 
-def _remember(ctx: RequestContext, look: Look, place: semantic.Place, questions: Semantic, *, size: int) -> None:
+def _remembering(
+    ctx: RequestContext, look: Look, place: semantic.Place, questions: Semantic, *, size: int
+) -> Callable[[], None]:
+    """The question, for when its answer is there: whoever finds it sooner would take the answer for gone."""
     assert ctx.principal is not None
     assert ctx.model is not None
     cachings, principal = ctx.snapshot.cachings, ctx.principal
     is_own = principal.key_id in cachings.keys
-    questions.keep(
+    return functools.partial(
+        questions.keep,
         place,
         look.key,
         model_id=ctx.model.id,
@@ -234,7 +254,6 @@ def _key(ctx: RequestContext, asked: caching.Body, *, figures: tuple[str, ...] |
     return caching.key(
         asked,
         protocol=call.protocol,
-        form="" if replay.is_read(call.protocol) else f"{call.stream:d}{call.wants_usage:d}",
         headers={
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in ctx.headers.items()
@@ -248,6 +267,7 @@ def _key(ctx: RequestContext, asked: caching.Body, *, figures: tuple[str, ...] |
         policy=ctx.policy,
         snapshot=ctx.snapshot,
         figures=figures,
+        barred=allowed.barred(ctx, model),
     )
 
 
@@ -269,15 +289,15 @@ def _again(ctx: RequestContext, found: Answer) -> bytes:
     assert ctx.call is not None
     call = msgspec.structs.replace(ctx.call, request_id=ctx.public_request_id)
     usage, created = found.origin.usage, int(ctx.started_at)
-    if call.stream == found.is_stream and (not call.stream or call.wants_usage == found.tells_usage):
-        return replay.renamed(found.text(), former=found.origin.request_id, request_id=call.request_id)
     try:
         body = found.text()
+        if call.stream == found.is_stream and (not call.stream or call.wants_usage == found.tells_usage):
+            return replay.renamed(body, former=found.origin.request_id, request_id=call.request_id)
         if found.is_stream:
             body = replay.whole(body, call=call, usage=usage, created=created)
         return replay.streamed(body, call=call, usage=usage, created=created) if call.stream else body
-    except errors.GatewayError as error:
-        log.warning("cache.unreadable", request_id=ctx.public_request_id, error=str(error))
+    except Exception as error:  # whatever is wrong with it, its provider can still be asked
+        log.warning("cache.unreadable", request_id=ctx.public_request_id, error=repr(error))
         return b""
 
 

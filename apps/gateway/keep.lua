@@ -16,6 +16,7 @@ local function drop(gone)
     end
 end
 
+redis.call('INCRBY', sum, 0) -- a server whose memory is full refuses its first write only, and a DEL never
 drop(name)
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', by_expiry, '-inf', now, 'LIMIT', 0, 100)) do
     drop(gone)

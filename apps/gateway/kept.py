@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import math
 import os
 import zlib
 from collections import OrderedDict
@@ -31,6 +32,8 @@ DEADLINE_SECONDS = 0.01  # which a call may lose to a slow server, once
 CONNECT_SECONDS = 2.0
 PROBE_SECONDS = (0.2, 1.0, 5.0)
 MOST_WRITES = 64  # under way at a time
+QUIET_SECONDS = 60.0  # after it was told what is wrong with it
+_ROOM = 512  # bytes that an answer takes beside its own: its names, and its places in the books
 _SMALL = 512  # bytes that are not worth packing
 _LARGE = 256 * 1024  # and that are packed in 2 ms; more wait for a thread
 _NONCE = 12
@@ -89,6 +92,14 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Answer).decode
 
 
+# Another version of these shapes has other names in Redis, so that neither meets what it cannot read.
+_SHAPE = hashlib.sha256(msgspec.json.encode(msgspec.json.schema(Answer), order="sorted")).digest()
+
+
+class Away(Exception):
+    """Nobody can say now whether an answer is kept."""
+
+
 class Store(Protocol):
     @property
     def is_up(self) -> bool:
@@ -96,10 +107,11 @@ class Store(Protocol):
 
     def start(self) -> None: ...
 
-    async def get(self, key: bytes) -> Answer | None: ...
+    async def get(self, key: bytes) -> Answer | None:
+        """Raises Away, and nothing else."""
 
-    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> None:
-        """Nothing is raised: what is not kept is asked for again."""
+    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
+        """Whether it is kept. Nothing is raised: what is not is asked for again."""
 
     async def close(self) -> None: ...
 
@@ -136,19 +148,20 @@ class Local:
         self._answers.move_to_end(key)
         return _decode(written)
 
-    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> None:
+    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
         written = _encode(kept)
         self._drop(key)
-        if len(written) > self._most:
-            return
+        if len(written) + _ROOM > self._most:
+            return False
         self._answers[key] = (written, clock.now() + ttl)
-        self._size += len(written)
+        self._size += len(written) + _ROOM
         while self._size > self._most:
             self._drop(next(iter(self._answers)))
+        return True
 
     def _drop(self, key: bytes) -> None:
         if (gone := self._answers.pop(key, None)) is not None:
-            self._size -= len(gone[0])
+            self._size -= len(gone[0]) + _ROOM
 
 
 class Shared:
@@ -158,9 +171,10 @@ class Shared:
         import redis.asyncio as redis  # 15 MB that a process without a Redis need not hold
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
-        from redis.exceptions import RedisError
+        from redis.exceptions import RedisError, ResponseError
 
         self._faults = (RedisError, OSError, TimeoutError)
+        self._refusal = ResponseError  # of a server that is there
         self._redis = redis.Redis.from_url(
             url,
             protocol=2,
@@ -172,11 +186,12 @@ class Shared:
         self._keep = self._redis.register_script(_SCRIPT)
         self._most = most
         self._deadline = deadline or DEADLINE_SECONDS
-        self._naming = _derived(secret, purpose="names of kept answers")
+        self._naming = _derived(secret, purpose=f"names of kept answers {_SHAPE.hex()}")
         self._seal = AESGCM(_derived(secret, purpose="kept answers"))
         self._writes = 0
         self._probing: asyncio.Task[None] | None = None
         self._is_closing = False
+        self._quiet_until = -math.inf
         self.is_up = False
 
     def start(self) -> None:
@@ -191,47 +206,64 @@ class Shared:
 
     async def get(self, key: bytes) -> Answer | None:
         if not self.is_up:
-            return None
+            raise Away
         loop = asyncio.get_running_loop()
         due = loop.time() + self._deadline
         name = self._name(key)
         try:
             async with asyncio.timeout_at(due):
                 sealed = await self._redis.get(name)
+        except self._refusal as error:
+            self._complain(f"one cannot be read: {error}")
+            return None
         except TimeoutError as error:
             if loop.time() - due < self._deadline:  # else it was the loop that was late
                 self._go_down(error)
-            return None
+            raise Away from error
         except self._faults as error:
             self._go_down(error)
-            return None
+            raise Away from error
         return self._opened(sealed, name=name) if isinstance(sealed, bytes) else None
 
-    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> None:
+    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
         if not self.is_up or self._writes >= MOST_WRITES:
-            return
+            return False
         name, nonce = self._name(key), os.urandom(_NONCE)
         sealed = nonce + self._seal.encrypt(nonce, _encode(kept), name.encode())
-        if len(sealed) > self._most:
-            return
+        size = len(sealed) + _ROOM
+        if size > self._most:
+            return False
         self._writes += 1
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._keep(keys=[name, *_BOOKS], args=[sealed, max(1, int(ttl * 1000)), len(sealed), self._most])
+                await self._keep(keys=[name, *_BOOKS], args=[sealed, max(1, int(ttl * 1000)), size, self._most])
+        except self._refusal as error:  # its memory is full, say
+            self._complain(f"one cannot be kept: {error}")
         except self._faults as error:
             self._go_down(error)
+        else:
+            return True
         finally:
             self._writes -= 1
+        return False
 
     def _name(self, key: bytes) -> str:
         return _PREFIX + hashlib.blake2b(key, key=self._naming, digest_size=32).hexdigest()
 
     def _opened(self, sealed: bytes, *, name: str) -> Answer | None:
-        """None for what somebody else has put there, or another version."""
+        """None for what somebody else has put there."""
         try:
             return _decode(self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()))
         except (InvalidTag, ValueError, msgspec.MsgspecError):
+            self._complain("one is not as it was written")
             return None
+
+    def _complain(self, why: str) -> None:
+        """Of what concerns one answer. Not of each: somebody may see to it that there are many."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET_SECONDS
+            log.warning("of the kept answers %s", why)
 
     def _go_down(self, error: Exception) -> None:
         self.is_up = False

@@ -9,7 +9,7 @@ import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from apps.gateway.kept import MOST_WRITES, Answer, packed
+from apps.gateway.kept import MOST_WRITES, Answer, Away, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,10 +54,16 @@ class Shelf:
         self._patience = patience
         self._flights: dict[bytes, Flight] = {}
         self._writes: set[asyncio.Task[None]] = set()
+        self._arriving: dict[bytes, Answer] = {}  # that are not in the store yet
 
     @property
     def is_up(self) -> bool:
         return self._store.is_up
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is on its way to the store."""
+        return not self._writes
 
     def start(self) -> None:
         self._store.start()
@@ -71,7 +77,7 @@ class Shelf:
         loop = asyncio.get_running_loop()
         due, has_waited = loop.time() + self._patience, False
         while (flight := self._flights.get(key)) is not None:
-            has_waited = has_waited or not flight.done()
+            has_waited = True
             await asyncio.wait({flight}, timeout=due - loop.time())
             landed = flight.result() if flight.done() else Fate.ALONE
             likeness = None
@@ -83,7 +89,9 @@ class Shelf:
                 return Found(has_waited=has_waited)
         flight = self._flights[key] = loop.create_future()
         try:
-            kept = await self._store.get(key)
+            kept = await self.peek(key)
+        except Away:
+            kept = None
         except BaseException:
             self.land(key, flight, Fate.AGAIN)
             raise
@@ -92,30 +100,34 @@ class Shelf:
         self.land(key, flight, kept)
         return Found(kept, has_waited=has_waited)
 
-    def keep(self, key: bytes, flight: Flight | None, kept: Answer, *, ttl: float) -> None:
-        """Who waits has it at once; who comes before it is stored has it from the flight."""
+    def keep(
+        self, key: bytes, flight: Flight | None, kept: Answer, *, ttl: float, then: Callable[[], None] | None = None
+    ) -> None:
+        """Who waits has it at once, and so has who comes before it is stored. `then`: when it is, if it is."""
+        self._arriving[key] = kept
         if flight is not None:
-            flight.set_result(kept)
-        task = asyncio.create_task(self._put(key, flight, kept, ttl=ttl))
+            self.land(key, flight, kept)
+        task = asyncio.create_task(self._put(key, kept, ttl=ttl, then=then))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _put(self, key: bytes, flight: Flight | None, kept: Answer, *, ttl: float) -> None:
+    async def _put(self, key: bytes, kept: Answer, *, ttl: float, then: Callable[[], None] | None) -> None:
         try:
-            if self._store.is_up and len(self._writes) <= MOST_WRITES:
-                await self._store.put(key, await packed(kept), ttl=ttl)
+            if not self._store.is_up or len(self._writes) > MOST_WRITES:
+                return
+            if await self._store.put(key, await packed(kept), ttl=ttl) and then is not None:
+                then()
         finally:
-            self._forget(key, flight)
+            if self._arriving.get(key) is kept:
+                del self._arriving[key]
 
     async def peek(self, key: bytes) -> Answer | None:
-        """Without waiting for anybody."""
-        return await self._store.get(key)
+        """Without waiting for anybody. Raises Away."""
+        return self._arriving.get(key) or await self._store.get(key)
 
     def land(self, key: bytes, flight: Flight, landed: Answer | Alike | Fate) -> None:
-        self._forget(key, flight)
+        """Tells who waits. A flight lands once."""
+        if self._flights.get(key) is flight:
+            del self._flights[key]
         if not flight.done():
             flight.set_result(landed)
-
-    def _forget(self, key: bytes, flight: Flight | None) -> None:
-        if flight is not None and self._flights.get(key) is flight:
-            del self._flights[key]

@@ -42,7 +42,6 @@ class Call(msgspec.Struct, frozen=True):
 
     body: bytes = json.dumps(ASKED).encode()
     protocol: str = CHAT
-    form: str = ""
     headers: dict[str, str] = {}
     model: Model = MODEL
     now: int = NOW
@@ -85,7 +84,6 @@ EU = DataPolicy(id=1, name="eu", regions=frozenset({"eu"}))
 OTHERS: dict[str, list[Any]] = {
     "body": [bodied(temperature=1), bodied(max_tokens=5), bodied(model="other"), bodied(messages=[]), bodied(seed=1)],
     "protocol": ["anthropic_messages"],
-    "form": ["stream"],
     "headers": [{"anthropic-beta": "a"}, {"anthropic-version": "2"}],
     "model": [
         deployed(upstream_model="other"),

@@ -65,7 +65,7 @@ def ask(gateway, words, path=OPENAI, **change):
     turns = {"input": words} if path == RESPONSES else {"messages": [{"role": "user", "content": words}]}
     answer = asked(gateway, path, **(turns | change))
     gateway.settle()
-    until(lambda: not vectors._pending)
+    until(lambda: gateway.engine.shelf.is_settled and not vectors._pending)
     return answer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.sdk import worlds
-from tests.sdk.callers import opened, resolved
+from tests.sdk.callers import everything, opened, resolved
 
 USE = {"extra_headers": {"x-weir-cache": "use"}}
 SURE: dict[str, Any] = {**USE, "extra_body": {"temperature": 0}}
@@ -85,6 +85,34 @@ async def test_openais_sdk_in_responses(gpt, model, provider, first):
     one, *others = [(answer.output_text, answer.status, counts(answer.usage)) for answer in answers]
     assert one[0]
     assert others == [one, one]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("echo", [False, True], ids=["", "echo"])
+async def test_openais_sdk_in_legacy_completions(gpt, model, provider, first, echo):
+    prompt = f"Say hello. {uuid.uuid4()}"
+    asked = {"model": model, "prompt": prompt, "max_tokens": 300, "temperature": 0, "echo": echo, **USE}
+    before = provider.seen()
+    told = [await completed(gpt, streamed=way, **asked) for way in (first, not first, first)]
+    assert provider.seen() == before + 1
+    one, *others = [rest for _, *rest in told]
+    assert others == [one, one]
+    assert one[0].count(prompt) == echo + 1, "the simulated provider repeats what it was told"
+    assert len({identity for identity, *_ in told}) == 3
+
+
+async def completed(gpt, *, streamed: bool, **asked: Any) -> tuple[str, str, str, int]:
+    """Its id, text, reason to end and tokens."""
+    if not streamed:
+        answer = await resolved(gpt.completions.create(**asked))
+        (choice,) = answer.choices
+        return answer.id, choice.text, choice.finish_reason, answer.usage.total_tokens
+    stream = gpt.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+    chunks = await everything(stream)
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    (identity,) = {chunk.id for chunk in chunks}
+    text = "".join(choice.text for choice in choices)
+    return identity, text, choices[-1].finish_reason, chunks[-1].usage.total_tokens
 
 
 async def test_its_headers_are_told(claude, model):

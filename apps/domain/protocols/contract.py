@@ -149,6 +149,14 @@ class AnyClient(msgspec.Struct, frozen=True, kw_only=True):
     keepalive: bytes  # a frame that every client of the dialect skips
 
 
+class Rereader(msgspec.Struct, frozen=True):
+    """How answers in a dialect that no provider speaks are read again, a whole one and a stream; `call` asked for it.
+    Raises UpstreamBroken. The usage is told by others."""
+
+    whole: Callable[..., ChatResponse]  # (bytes, *, call: ClientCall) -> ChatResponse
+    stream: Callable[..., ChatResponse]  # likewise
+
+
 class ClientFormat(AnyClient, frozen=True, kw_only=True):
     """Callers who want text. `reads` are the fields of which `to_chat` takes account; of some of those only `parts`."""
 
@@ -160,6 +168,7 @@ class ClientFormat(AnyClient, frozen=True, kw_only=True):
     undownloaded: Callable[..., InvalidRequest]  # (ClientCall, *, url: str, reason: attachments.Reason)
     write_response: Callable[..., bytes]  # (ChatResponse, *, call: ClientCall, created: int) -> bytes
     encoder: Callable[..., StreamEncoder]  # (*, call: ClientCall, created: int) -> StreamEncoder
+    rereader: Rereader | None = None
 
 
 class EmbeddingClient(AnyClient, frozen=True, kw_only=True):

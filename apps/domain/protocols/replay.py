@@ -1,6 +1,7 @@
 """An answer that was given before, given again: in the caller's own dialect, as it wants it delivered now.
 
-It is read as an upstream's of that dialect would be, so that a stream becomes a whole answer and a whole one a stream.
+It is read as an upstream's of that dialect would be, or by the dialect itself where no provider speaks it, so that a
+stream becomes a whole answer and a whole one a stream.
 """
 
 from __future__ import annotations
@@ -16,16 +17,15 @@ from apps.domain.protocols import registry
 from apps.domain.protocols.contract import ClientCall, ClientFormat, UpstreamFormat
 from apps.domain.tokens import NOTHING, TokenUsage
 
-_ID = re.compile(rb'"id":\s*("[A-Za-z]+[-_][^"\\]+")')
+# A string, number, or the like; no more than its level's own id is to be found behind it.
+_PLAIN = rb'"\w+":\s*(?:"(?:[^"\\]|\\.)*"|[-+.\w]+|\[\s*\])\s*,\s*'
+_ID = re.compile(
+    rb'(?:\A|^data:)\s*\{\s*(?:%b)*(?:"(?:message|response)":\s*\{\s*(?:%b)*)?' % (_PLAIN, _PLAIN)
+    + rb'"id":\s*("[A-Za-z]+[-_][^"\\]+")',
+    re.MULTILINE,
+)
 _FIRST = 2_000  # bytes in which an answer tells its id
 _PREFIX = re.compile(rb'"[A-Za-z]+[-_]')
-
-
-def is_read(protocol: str) -> bool:
-    """Whether answers in a caller's dialect can be read again, and so be delivered either way."""
-    return isinstance(registry.CLIENTS[protocol], ClientFormat) and isinstance(
-        registry.UPSTREAMS.get(protocol), UpstreamFormat
-    )
 
 
 def renamed(answer: bytes, *, former: str, request_id: str) -> bytes:
@@ -41,9 +41,12 @@ def renamed(answer: bytes, *, former: str, request_id: str) -> bytes:
 
 def whole(stream: bytes, *, call: ClientCall, usage: TokenUsage, created: int) -> bytes:
     """Of a stream. `usage`: what was counted, which a stream need not tell. Raises UpstreamBroken."""
-    client, upstream = _formats(call.protocol)
-    decoder = upstream.decoder()
-    response = _gathered([*decoder.feed(stream), *decoder.close()])
+    client = _client(call)
+    if client.rereader is not None:
+        response = client.rereader.stream(stream, call=call)
+    else:
+        decoder = _upstream(call).decoder()
+        response = _gathered([*decoder.feed(stream), *decoder.close()])
     answer: bytes = client.write_response(
         msgspec.structs.replace(response, id="", usage=usage), call=call, created=created
     )
@@ -51,18 +54,26 @@ def whole(stream: bytes, *, call: ClientCall, usage: TokenUsage, created: int) -
 
 
 def streamed(body: bytes, *, call: ClientCall, usage: TokenUsage, created: int) -> bytes:
-    """Of a whole answer, or of a stream that says more or less at its end than is wanted now. Raises UpstreamBroken."""
-    client, upstream = _formats(call.protocol)
-    response = msgspec.structs.replace(upstream.read_response(body), id="", usage=usage)
+    """Of a whole answer. Raises UpstreamBroken."""
+    client = _client(call)
+    if client.rereader is not None:
+        response = client.rereader.whole(body, call=call)
+    else:
+        response = _upstream(call).read_response(body)
     encoder = client.encoder(call=call, created=created)
-    return b"".join(encoder.encode(event) for event in _told(response))
+    return b"".join(map(encoder.encode, _told(msgspec.structs.replace(response, id="", usage=usage))))
 
 
-def _formats(protocol: str) -> tuple[ClientFormat, UpstreamFormat]:
-    client, upstream = registry.CLIENTS[protocol], registry.UPSTREAMS[protocol]
+def _client(call: ClientCall) -> ClientFormat:
+    client = registry.CLIENTS[call.protocol]
     assert isinstance(client, ClientFormat)
+    return client
+
+
+def _upstream(call: ClientCall) -> UpstreamFormat:
+    upstream = registry.UPSTREAMS[call.protocol]
     assert isinstance(upstream, UpstreamFormat)
-    return client, upstream
+    return upstream
 
 
 def _told(response: chat.ChatResponse) -> Iterator[events.Event]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.domain.protocols.contract import ClientFormat
 from apps.domain.protocols.openai_chat import error, stream, validation
-from apps.domain.protocols.openai_completions import answer, request
+from apps.domain.protocols.openai_completions import again, answer, request
 
 CLIENT = ClientFormat(
     name=request.NAME,
@@ -18,6 +18,7 @@ CLIENT = ClientFormat(
     to_chat=request.to_chat,
     write_response=answer.write_response,
     encoder=answer.Encoder,
+    rereader=again.REREADER,
     write_error=error.write_error,
     stream_error=error.stream_error,
     keepalive=stream.KEEPALIVE,

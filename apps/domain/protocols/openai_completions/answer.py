@@ -25,7 +25,7 @@ def write_response(response: ChatResponse, *, call: ClientCall, created: int) ->
         counted = estimate.usage(call.body, size=chat.size(response.content))
     body = {
         **_identity(response.id, call=call, created=created),
-        "choices": [_choice(_echo(call) + said, finish=_finish(response.stop_reason or "end_turn"))],
+        "choices": [_choice(echo(call) + said, finish=_finish(response.stop_reason or "end_turn"))],
         "usage": usage.write(counted),
     }
     return _json(body)
@@ -48,7 +48,7 @@ class Encoder:
                 return self._chunk(text) if text else b""
             case Started():
                 self._head = _identity(event.id, call=self._call, created=self._created)
-                return self._chunk(_echo(self._call))
+                return self._chunk(echo(self._call))
             case Finished():
                 return self._last(event)
             case Ping():
@@ -84,6 +84,7 @@ def _finish(reason: StopReason) -> str:
     return "stop" if reason == "tool_use" else FINISH[reason]
 
 
-def _echo(call: ClientCall) -> str:
+def echo(call: ClientCall) -> str:
+    """What the answer begins with."""
     prompt: str = call.wire.prompt
     return prompt if call.wire.body.echo else ""

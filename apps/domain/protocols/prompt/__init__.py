@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import sse
 from apps.domain.chat import ChatRequest, ChatResponse, Message, StopReason, Text
-from apps.domain.errors import GatewayError, InvalidRequest
+from apps.domain.errors import GatewayError, InvalidRequest, UpstreamBroken
 from apps.domain.events import BlockStarted, Event, Failed, Finished, Ping, Started, TextDelta
 from apps.domain.protocols import splice
-from apps.domain.protocols.contract import ClientCall, ClientFormat
+from apps.domain.protocols.contract import ClientCall, ClientFormat, Rereader
 from apps.domain.protocols.openai_chat import error, validation
 from apps.domain.protocols.openai_chat.stream import KEEPALIVE
 from apps.domain.protocols.openai_chat.wire import Count, Name
@@ -105,6 +106,35 @@ def stream_error(fault: GatewayError, *, request_id: str) -> bytes:
     return error.stream_error(fault, request_id=request_id).removesuffix(error.DONE)
 
 
+class _Told(msgspec.Struct):
+    """A frame, or a whole answer. The last one has a reason."""
+
+    text: str = ""
+    stop_reason: StopReason | None = None
+
+
+_read_told = msgspec.json.Decoder(_Told).decode
+
+
+def read_whole(body: bytes, *, call: ClientCall) -> ChatResponse:
+    return _read_again([body], call=call)
+
+
+def read_stream(stream: bytes, *, call: ClientCall) -> ChatResponse:
+    return _read_again([frame.data for frame in sse.Decoder().feed(stream)], call=call)
+
+
+def _read_again(parts: list[bytes], *, call: ClientCall) -> ChatResponse:
+    try:
+        told = [_read_told(part) for part in parts]
+    except msgspec.DecodeError as error:
+        raise UpstreamBroken("a kept answer cannot be read") from error
+    if not told or told[-1].stop_reason is None:
+        raise UpstreamBroken("a kept answer has no end")
+    said = "".join(one.text for one in told)
+    return ChatResponse(id="", model=call.model, content=(Text(said),), stop_reason=told[-1].stop_reason)
+
+
 def _frame(data: dict[str, Any]) -> bytes:
     return b"data: %b\n\n" % _json(data)
 
@@ -126,6 +156,7 @@ CLIENT = ClientFormat(
     to_chat=to_chat,
     write_response=write_response,
     encoder=Encoder,
+    rereader=Rereader(whole=read_whole, stream=read_stream),
     write_error=error.write_error,
     stream_error=stream_error,
     keepalive=KEEPALIVE,
