@@ -75,6 +75,7 @@ MENU = [
     _group(
         "Policies",
         _item("Data policies", "policy", "policies.datapolicy"),
+        _item("Interventions", "front_hand", "policies.intervention"),
         _item("Cache policies", "cached", "policies.cachepolicy"),
     ),
     _group(

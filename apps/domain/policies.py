@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from apps.domain.snapshot import DataPolicy
+from apps.domain.snapshot import DataPolicy, OnRequest, OnResponse
 
 if TYPE_CHECKING:
-    from apps.domain.snapshot import OnRequest, OnResponse, Policies
+    from apps.domain.snapshot import Policies
 
 _NOTHING: frozenset[str] = frozenset()
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of one kind of finding. Of a block nothing else is told; else what is routed may be masked besides.
-    `policies`: those whose doing it is, by id, with their names. `tags`: of providers that it is routed to."""
+    `policies`: those whose doing it is, by id, with their names. `own`: what each of them asks. `tags`: of providers
+    that it is routed to."""
 
     policies: dict[int, str]
+    own: dict[int, OnRequest] = {}
     is_blocked: bool = False
     is_masked: bool = False
     tags: frozenset[str] = _NOTHING
@@ -46,6 +48,10 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def action(self) -> OnResponse:
         return "stop" if self.is_stopped else "flag"
+
+    @property
+    def own(self) -> dict[int, OnResponse]:
+        return dict.fromkeys(self.policies, self.action)
 
     @property
     def by(self) -> str:
@@ -123,10 +129,11 @@ def _rule(kind: str, policies: Sequence[DataPolicy]) -> Rule:
         if action == "block" or (action == "route" and not policy.route_tag)
     }
     if blocking:
-        return Rule(policies=blocking, is_blocked=True)
-    acting = {number: policy.name for number, (policy, action) in asked.items() if action != "flag"}
+        return Rule(policies=blocking, own=dict.fromkeys(blocking, "block"), is_blocked=True)
+    acting = {number: each for number, each in asked.items() if each[1] != "flag"} or asked
     return Rule(
-        policies=acting or {number: policy.name for number, (policy, _) in asked.items()},
+        policies={number: policy.name for number, (policy, _) in acting.items()},
+        own={number: action for number, (_, action) in acting.items()},
         is_masked=any(action == "mask" for _, action in asked.values()),
         tags=frozenset(policy.route_tag for policy, action in asked.values() if action == "route"),
     )

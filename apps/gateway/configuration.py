@@ -124,11 +124,14 @@ class Configuration:
             return None
 
     def _flush(self) -> None:
-        """What calls have left to be written: when keys were used, and what policies found."""
+        """What calls have left to be written: what policies did and found, and when keys were used."""
         try:
-            self.uses.flush()
+            self.findings.interventions.flush()
         finally:
-            self.findings.flush()
+            try:
+                self.uses.flush()
+            finally:
+                self.findings.flush()
 
     # --- snapshot --------------------------------------------------------------------------------------------
 
@@ -146,6 +149,8 @@ class Configuration:
                 self.keyring.forget(recalled)
             self._begin("configuration.review_failed", self._review)
             self._begin("configuration.refresh_failed", self._take_up, current)
+            if done := self.findings.interventions:
+                self._begin("configuration.interventions_not_written", self._noting.ask, done.flush)
             if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
                 self._uses_flushed = time.monotonic()
                 self._begin("configuration.uses_not_written", self._noting.ask, self._flush)

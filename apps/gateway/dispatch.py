@@ -163,7 +163,7 @@ def _open(ctx: RequestContext, target: Target, attempt: Attempt) -> Exchange:
         cut=partial(signing.cut_from, attempt.credential.secret),
     )
     if ctx.inspector is not None:
-        attempt.exchange = exchange = ctx.inspector.watching(exchange, note=attempt.note)
+        attempt.exchange = exchange = ctx.inspector.watching(exchange, attempt=attempt)
     return exchange
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from apps.domain import errors, estimate, policies
 from apps.domain.guardrails import reading
-from apps.gateway import metrics, policy
+from apps.gateway import policy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,12 +39,16 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
     if merged is None:
         return
     ctx.policy = merged.policy
-    ledger = _Ledger(ctx, findings)
+    ledger = policy.Ledger(ctx, findings)
     if merged.answers and ctx.wire.operation == "generate":
         ctx.inspector = policy.Inspector(ctx, merged.answers, ledger)
     if merged.requests:
         assert ctx.call is not None
-        seen = await found(ctx.call.body, merged.requests)
+        try:
+            seen = await found(ctx.call.body, merged.requests)
+        except errors.PermissionDenied:  # it takes too long
+            ledger.unread(merged.requests, action="block")
+            raise
         if names is not None:
             seen += await names.found(ctx.call.body, merged.requests, notes=ctx.notes)
         if seen:
@@ -91,43 +95,42 @@ def _read_apart(body: bytes, kinds: Collection[str], left: threading.Event) -> C
     return seen
 
 
-async def _act(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rule], ledger: _Ledger) -> None:
-    for kind, rule in rules.items():
-        if rule.is_blocked:
-            _block(kind, rule, ledger, count=seen[kind], why="which it does not let be sent")
+async def _act(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rule], ledger: policy.Ledger) -> None:
+    if blocked := {kind: rule for kind, rule in rules.items() if rule.is_blocked}:
+        _block(seen, blocked, ledger, why="which it does not let be sent")
     if masked := {kind: rule for kind, rule in rules.items() if rule.is_masked}:
         await _mask(ctx, seen, masked, ledger)
     if tags := frozenset().union(*(rule.tags for rule in rules.values())):
         assert ctx.policy is not None
         ctx.policy = policies.routed(ctx.policy, tags)
-    for kind, rule in rules.items():
-        ledger(kind, action=rule.action, policies=rule.policies, count=seen[kind])
-        ctx.notes.append(f"found: {kind} x{seen[kind]}, {_done(rule)}")
+    ledger(seen, rules)
+    ctx.notes += [f"found: {kind} x{seen[kind]}, {_done(rule)}" for kind, rule in rules.items()]
 
 
-async def _mask(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rule], ledger: _Ledger) -> None:
+async def _mask(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rule], ledger: policy.Ledger) -> None:
     """The call as if its caller had written placeholders. Where that cannot be, it is blocked."""
     call, model = ctx.call, ctx.model
     assert call is not None
     assert model is not None
-    kind, rule = next(iter(rules.items()))
     if all(policy.relays(deployment, client=call.protocol) for deployment in model.deployments):
         why = f"which it masks: what is sent to {model.name} byte for byte is not masked"
-        _block(kind, rule, ledger, count=seen[kind], why=why)
+        _block(seen, rules, ledger, why=why)
     if len(call.body) <= INLINE_BYTES:
         body = reading.masked(call.body, rules)
     else:
         body = await asyncio.get_running_loop().run_in_executor(_readers, reading.masked, call.body, rules)
-    for left in await found(body, rules):
+    if left := await found(body, rules):
         why = "which it masks, in parts of the request that cannot be told from one another"
-        _block(left, rules[left], ledger, count=seen[left], why=why)
+        _block(seen, {kind: rules[kind] for kind in left}, ledger, why=why)
     read = ctx.wire.read_request(body)
     read.headers, read.model = call.headers, call.model
     ctx.call, ctx.prompt_bytes, ctx.is_masked = read, estimate.prompt_bytes(body), True
 
 
-def _block(kind: str, rule: Rule, ledger: _Ledger, *, count: int, why: str) -> NoReturn:
-    ledger(kind, action="block", policies=rule.policies, count=count)
+def _block(seen: Mapping[str, int], rules: Mapping[str, Rule], ledger: policy.Ledger, *, why: str) -> NoReturn:
+    """The first of them is what its caller is told."""
+    ledger({kind: seen[kind] for kind in rules}, rules, action="block")
+    kind, rule = next(iter(rules.items()))
     raise policy.refusal(f"policy {rule.by} found {kind} in the request, {why}")
 
 
@@ -136,29 +139,3 @@ def _done(rule: Rule) -> str:
     if rule.tags:
         done.append(f"routed to {', '.join(sorted(rule.tags))}")
     return " and ".join(done) or "flagged"
-
-
-class _Ledger:
-    """Counts findings: for the figures, and by the hour for the policies' pages."""
-
-    def __init__(self, ctx: RequestContext, findings: Findings | None) -> None:
-        self._tenant_id = ctx.principal.tenant_id if ctx.principal is not None else 0
-        self._at = ctx.started_at
-        self._findings = findings
-
-    def __call__(
-        self, kind: str, *, action: str, policies: Mapping[int, str], count: int = 1, is_answer: bool = False
-    ) -> None:
-        if self._findings is None:
-            return
-        metrics.FINDINGS.labels(kind, action, "answer" if is_answer else "request").inc(count)
-        for number in policies:
-            self._findings.note(
-                number,
-                kind,
-                action=action,
-                tenant_id=self._tenant_id,
-                at=self._at,
-                is_answer=is_answer,
-                count=count,
-            )

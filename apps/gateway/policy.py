@@ -13,17 +13,22 @@ from apps.domain.guardrails.stream import Watch
 from apps.domain.protocols import registry
 from apps.domain.protocols.contract import NO_HEADERS
 from apps.domain.providers import speech
+from apps.gateway import metrics
 from apps.gateway.known import Known
+from apps.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from apps.domain.policies import Ending, Merged
     from apps.domain.protocols.contract import Exchange
     from apps.domain.snapshot import Deployment
+    from apps.gateway.attempt import Attempt
     from apps.gateway.context import RequestContext
+    from apps.policies.findings import Findings
 
-    Note = Callable[[str], None]  # a step of an attempt's trail
+    _Done = dict[tuple[int, str, str], dict[str, int]]  # kinds, by a policy's id and name and what it did
+
 
 _merged: Known[tuple[int, int, int], Merged | None] = Known()  # by tenant, project and key
 
@@ -57,18 +62,85 @@ def refusal(what: str, *, code: str = "policy_blocked") -> errors.PermissionDeni
     return errors.PermissionDenied(what, code=code)
 
 
-class Told(Protocol):
-    """Who counts findings."""
+class Act(Protocol):
+    """What becomes of one kind: a `Rule` of requests, an `Ending` of answers."""
+
+    @property
+    def policies(self) -> Mapping[int, str]: ...
+
+    @property
+    def own(self) -> Mapping[int, str]: ...
+
+    @property
+    def action(self) -> str: ...
+
+
+class Ledger:
+    """Tells what was found in one call and what was done about it: for the figures, by the hour for the policies'
+    pages, and call by call where more was done than to note it. `findings` None: nobody is told."""
+
+    def __init__(self, ctx: RequestContext, findings: Findings | None) -> None:
+        self._findings = findings
+        self._ctx = ctx
 
     def __call__(
-        self, kind: str, *, action: str, policies: Mapping[int, str], count: int = 1, is_answer: bool = False
-    ) -> None: ...
+        self,
+        found: Mapping[str, int],
+        acts: Mapping[str, Act],
+        *,
+        action: str = "",
+        attempt: int = 0,
+        is_answer: bool = False,
+    ) -> None:
+        """`action`: what all of them came to, if it is not what each policy asks. `attempt` 0: before any."""
+        if self._findings is None:
+            return
+        assert self._ctx.principal is not None
+        done: _Done = {}
+        for kind, count in found.items():
+            act = acts[kind]
+            metrics.FINDINGS.labels(kind, action or act.action, "answer" if is_answer else "request").inc(count)
+            for number, name in act.policies.items():
+                own = action or act.own[number]
+                self._findings.note(
+                    number,
+                    kind,
+                    action=own,
+                    tenant_id=self._ctx.principal.tenant_id,
+                    at=self._ctx.started_at,
+                    is_answer=is_answer,
+                    count=count,
+                )
+                if own != "flag":
+                    done.setdefault((number, name, own), {})[kind] = count
+        self._intervened(done, attempt=attempt, is_answer=is_answer)
+
+    def unread(self, acts: Mapping[str, Act], *, action: str, attempt: int = 0, is_answer: bool = False) -> None:
+        """What could not be looked into, though these ask for it."""
+        done: _Done = {(number, name, action): {} for act in acts.values() for number, name in act.policies.items()}
+        self._intervened(done, attempt=attempt, is_answer=is_answer)
+
+    def _intervened(self, done: _Done, *, attempt: int, is_answer: bool) -> None:
+        if self._findings is None or not done:
+            return
+        assert self._ctx.principal is not None
+        for (number, name, action), kinds in done.items():
+            self._findings.interventions.note(
+                self._ctx.request_id,
+                self._ctx.principal,
+                at=clock.now(),
+                attempt=attempt,
+                policy=(number, name),
+                action=action,
+                kinds=kinds,
+                is_answer=is_answer,
+            )
 
 
 class Inspector:
     """Looks into the answers of one call."""
 
-    def __init__(self, ctx: RequestContext, endings: Mapping[str, Ending], told: Told) -> None:
+    def __init__(self, ctx: RequestContext, endings: Mapping[str, Ending], told: Ledger) -> None:
         self._ctx = ctx
         self._endings = endings
         self._told = told
@@ -78,29 +150,35 @@ class Inspector:
     def kinds(self) -> frozenset[str]:
         return frozenset(self._endings)
 
-    def watching(self, exchange: Exchange, *, note: Note) -> Exchange:
-        return Watched(exchange, self, note=note)
+    def watching(self, exchange: Exchange, *, attempt: Attempt) -> Exchange:
+        return Watched(exchange, self, attempt=attempt)
 
-    def check(self, body: bytes, *, note: Note) -> None:
+    def check(self, body: bytes, *, attempt: Attempt) -> None:
         """An answer that came whole. Raises PermissionDenied."""
         try:
             found = reading.count(body, self.kinds)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             found = Counter()
             if self.stopping:
+                self.unread(attempt)
                 raise refusal("the answer cannot be looked into, as a policy demands", code="policy_stopped") from None
-        self.note(found, note=note)
+        self.note(found, attempt=attempt)
         for kind in found:
             if kind in self.stopping:
                 raise self.stop(kind)
 
-    def note(self, found: Mapping[str, int], *, note: Note) -> None:
+    def note(self, found: Mapping[str, int], *, attempt: Attempt) -> None:
         """For the figures and the ledger's row of that attempt: what was found besides, each time it is."""
-        for kind, count in found.items():
+        self._told(found, self._endings, attempt=attempt.number, is_answer=True)
+        for kind in found:
             ending = self._endings[kind]
-            self._told(kind, action=ending.action, policies=ending.policies, count=count, is_answer=True)
             step = f"stopped by {ending.by}" if ending.is_stopped else "let pass"
-            note(f"found in the answer: {kind}, {step}")
+            attempt.note(f"found in the answer: {kind}, {step}")
+
+    def unread(self, attempt: Attempt) -> None:
+        """It ends for what cannot be looked into."""
+        acts = {kind: self._endings[kind] for kind in self.stopping}
+        self._told.unread(acts, action="stop", attempt=attempt.number, is_answer=True)
 
     def plain_end(self, error: errors.GatewayError) -> bytes:
         frames: bytes = self._ctx.wire.stream_error(error, request_id=self._ctx.public_request_id)
@@ -116,10 +194,10 @@ class Inspector:
 class Watched:
     """An `Exchange` whose answer is looked into on its way. What is not stopped is not changed."""
 
-    def __init__(self, exchange: Exchange, inspector: Inspector, *, note: Note) -> None:
+    def __init__(self, exchange: Exchange, inspector: Inspector, *, attempt: Attempt) -> None:
         self._exchange = exchange
         self._inspector = inspector
-        self._note = note
+        self._attempt = attempt
         self._watch = Watch(inspector.kinds, stopping=inspector.stopping)
         self._noted: Counter[str] = Counter()
         self.body, self.headers = exchange.body, exchange.headers
@@ -139,7 +217,7 @@ class Watched:
 
     def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
         answer = self._exchange.answer(body, headers)
-        self._inspector.check(answer, note=self._note)
+        self._inspector.check(answer, attempt=self._attempt)
         return answer
 
     def feed(self, chunk: bytes) -> bytes:
@@ -161,9 +239,11 @@ class Watched:
         """What goes out, and the error behind it where a policy stops the answer."""
         watch = self._watch
         if watch.found != self._noted:
-            self._inspector.note(watch.found - self._noted, note=self._note)
+            self._inspector.note(watch.found - self._noted, attempt=self._attempt)
             self._noted = watch.found.copy()
         if watch.stopped is None:
             return out
+        if watch.stopped not in self._inspector.stopping:
+            self._inspector.unread(self._attempt)
         self.seen.error = stopped = self._inspector.stop(watch.stopped)
         return out + self.fail(stopped)

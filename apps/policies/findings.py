@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from apps.policies.interventions import Interventions
 from apps.policies.models import DataPolicy, Tally
 from apps.tenants.models import Tenant
 
@@ -35,9 +36,11 @@ class Found(NamedTuple):
 
 
 class Findings:
-    """One per gateway process. `note` is called where something was found, and does no more than it must."""
+    """One per gateway process. `note` is called where something was found, and does no more than it must. What was done
+    about it is told call by call in `interventions`, which are written by themselves, and sooner."""
 
     def __init__(self) -> None:
+        self.interventions = Interventions()
         self._pending: Counter[Found] = Counter()
         self._swept = -math.inf
 

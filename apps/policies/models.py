@@ -266,3 +266,59 @@ class Tally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} {self.kind} under {self.policy}"
+
+
+def _names(to: str) -> models.ForeignKey[Any, Any]:
+    """A number that names a row, joined where a page wants its name; what was done outlives those to whom it was."""
+    return models.ForeignKey(
+        to, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, null=True, related_name="+"
+    )
+
+
+class Action(models.TextChoices):
+    """What a policy does to a call; what it only notes is counted in `Tally`."""
+
+    BLOCK = "block", "Refused"
+    ROUTE = "route", "Routed to a tag"
+    MASK = "mask", "Masked"
+    STOP = "stop", "Answer ended"
+
+
+class Intervention(models.Model):
+    """What one policy did to one call, and for how many findings of which kinds: never for what was found. Added, and
+    forgotten when it is old; nobody changes it.
+
+    `kinds` maps a kind, which names the policy's rule, to how often it was found; empty: it could not be looked into.
+    `attempt` as the ledger's, 0: before anybody was asked. The id is made when it happens, so that what is written
+    twice is there once, and sorts by time.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    at = models.DateTimeField(db_index=True)
+    request_id = models.UUIDField(db_index=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    tenant = _names("tenants.Tenant")
+    project = _names("tenants.Project")
+    key = _names("keys.Key")
+    user = _names(settings.AUTH_USER_MODEL)
+    policy = _names("policies.DataPolicy")
+    policy_name = models.CharField(max_length=60)
+    action = models.CharField(max_length=8, choices=Action)
+    is_answer = models.BooleanField(default=False)
+    kinds = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        indexes = [
+            models.Index(fields=["policy", "-id"], name="intervention_by_policy"),
+            models.Index(fields=["tenant", "-id"], name="intervention_by_tenant"),
+            models.Index(fields=["action", "-id"], name="intervention_by_action"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} by {self.policy_name}"
+
+    @property
+    def public_request_id(self) -> str:
+        return f"req_{self.request_id.hex}"

@@ -24,7 +24,7 @@ from tests.control.desk import Desk
 pytestmark = pytest.mark.django_db
 
 FEW, MANY = 3, 300
-LONG_TABLES = ("keys_key", "usage_entry", "usage_hourlyrollup", "audit_record")
+LONG_TABLES = ("keys_key", "usage_entry", "usage_hourlyrollup", "audit_record", "policies_intervention")
 COUNT = re.compile(r"\bCOUNT\s*\(", re.IGNORECASE)
 
 

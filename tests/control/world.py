@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from apps.catalog import services as catalog
 from apps.catalog.models import AllowedNetwork, Deployment, Model, PinnedEndpoint, Price, Provider
 from apps.keys.models import Key
 from apps.policies import services as policies
-from apps.policies.models import CachePolicy, DataPolicy
+from apps.policies.models import CachePolicy, DataPolicy, Intervention
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
 from apps.tenants.models import Membership, Project, Role, Tenant
@@ -67,7 +68,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     ledger.post([outcome(call, cost=105_000, error_code=name[:64], trail=(name, "chose it"))])
     rollups.roll_up()
     rows: list[models.Model] = [tenant, user, project, provider, model, endpoint, deployment, price, key, budget, limit]
-    rows += [network, policy, cache]
+    rows += [network, policy, cache, _intervention(policy, key)]
     rows += [Entry.objects.get(key_id=key.pk), HourlyRollup.objects.get(key_id=key.pk), Record.objects.latest("pk")]
     doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
@@ -76,6 +77,12 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += schedules(name)
     return {type(row): row for row in rows}
+
+
+def _intervention(policy: DataPolicy, key: Key) -> Intervention:
+    whose = {"tenant_id": key.tenant_id, "project_id": key.project_id, "key_id": key.pk, "user_id": key.user_id}
+    named = {"policy": policy, "policy_name": policy.name, "action": "block", "kinds": {"card": 2}}
+    return Intervention.objects.create(pk=uuid.uuid4(), request_id=uuid.uuid4(), at=timezone.now(), **whose, **named)
 
 
 def _project(tenant: Tenant, name: str) -> Project:
@@ -145,7 +152,14 @@ def _many_models(numbers: range, tenants: list[Any]) -> list[list[Any]]:
     amounts = dict.fromkeys(("input", "output", "cache_read", "cache_write_5m", "cache_write_1h"), 1_000_000_000)
     _made(Price(deployment=row, effective_from=timezone.now() - DAY, **amounts) for row in deployments)
     _made(PinnedEndpoint(name=f"endpoint-{n}", model=model) for n, model in zip(numbers, chosen, strict=True))
-    _made(DataPolicy(name=f"policy {n}") for n in numbers)
+    ruling = _made(DataPolicy(name=f"policy {n}") for n in numbers)
+    _made(
+        Intervention(
+            **{"pk": uuid.uuid4(), "request_id": uuid.uuid4(), "at": timezone.now(), "tenant": tenant},
+            **{"policy": policy, "policy_name": policy.name, "action": "mask", "kinds": {"card": 1}},
+        )
+        for policy, tenant in zip(ruling, tenants, strict=True)
+    )
     _made(CachePolicy(model=model) for model in chosen)
     _made(AllowedNetwork(cidr=f"10.{n // 256}.{n % 256}.0/24") for n in numbers)
     return [chosen, providers, deployments]

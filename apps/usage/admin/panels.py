@@ -13,8 +13,10 @@ from apps.audit.panels import Panel, panel_of
 from apps.catalog.models import PinnedEndpoint
 from apps.domain import money
 from apps.keys.models import Key
+from apps.policies.models import Intervention
 from apps.tenants.models import Project, Tenant
 from apps.usage import selectors
+from apps.usage.models import Entry
 
 DAYS = 30
 
@@ -48,3 +50,15 @@ def of_key(request: HttpRequest, row: Any) -> Panel | None:
 @panel_of(PinnedEndpoint)
 def of_endpoint(request: HttpRequest, row: Any) -> Panel | None:
     return _panel(request, ledger=f"pinned__id__exact={row.pk}", subject={"pinned_id": row.pk})
+
+
+@panel_of(Entry)
+def of_call(request: HttpRequest, row: Any) -> Panel | None:
+    """What policies did to it."""
+    if not request.user.has_perm("policies.view_intervention"):
+        return None
+    done = sorted(set(Intervention.objects.filter(request_id=row.request_id).values_list("action", flat=True)))
+    if not done:
+        return None
+    link = f"{reverse('admin:policies_intervention_changelist')}?q=req_{row.request_id.hex}"
+    return Panel("Policies", ", ".join(done), "did this to the call", link)
