@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.domain import keys
-from apps.domain.guardrails import checksums
+from apps.domain.guardrails import checksums, rows
 from apps.domain.guardrails.kinds import KINDS, placeholder
 from apps.domain.guardrails.scan import scan
 
@@ -150,3 +151,19 @@ def test_no_text_takes_longer_than_in_proportion_to_its_length():
             scan(text[:size], KINDS)
             times.append(time.thread_time() - began)
         assert times[1] < 24 * times[0] + 0.1, repeated
+
+
+ROWS = ("1", "1 ", "1234 ", "4111 1111 1111 1112 ", "1-2/3.4 ", "12 34-", "4" * 16 + " ", "_1 ", "1_", " ", "-", ".1")
+
+
+def test_a_row_of_any_length_takes_the_memory_of_a_few_copies_and_no_number_in_it_is_missed():
+    card = "4111-1111-1111-1111"
+    for repeated in ROWS:
+        text = repeated * (100_000 // len(repeated))
+        row = f"{text} {card} {text[:999]}".encode()
+        tracemalloc.start()
+        found = list(rows.found(row.decode(), row))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert ("card", len(text) + 1, len(text) + 1 + len(card)) in found, repeated
+        assert peak < 4 * len(row) + 100_000, repeated

@@ -54,7 +54,8 @@ _VERHOEFF_P = tuple(
         *("9453126870", "4286573901", "2793806415", "7046913258"),
     )
 )
-_LUHN_TWICE = str.maketrans("0123456789", "0246813579")
+_LUHN_ONCE = bytes.maketrans(b"0123456789", bytes(range(10)))
+_LUHN_TWICE = bytes.maketrans(b"0123456789", bytes((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)))
 _DNI = "TRWAGMYFPDXBNJZSQVHLCKE"
 _CF_ODD = dict(
     zip(
@@ -70,11 +71,17 @@ _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def luhn(digits: str) -> bool:
-    return (sum(map(int, digits[-1::-2])) + sum(map(int, digits[-2::-2].translate(_LUHN_TWICE)))) % 10 == 0
+    raw = digits.encode()
+    return (sum(raw[-1::-2].translate(_LUHN_ONCE)) + sum(raw[-2::-2].translate(_LUHN_TWICE))) % 10 == 0
 
 
 def card(digits: str) -> bool:
     return len(digits) in _card_lengths(digits[:4]) and luhn(digits) and len(set(digits)) > 1
+
+
+def begins_card(first: bytes) -> bool:
+    """Whether cards of any length begin with these four digits."""
+    return bool(_card_lengths(first.decode()))
 
 
 @lru_cache(maxsize=10_000)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from apps.domain.guardrails import lookalikes, numbers, secrets
+from apps.domain.guardrails import lookalikes, numbers, rows, secrets
 
 _NUMERIC = frozenset({"card", "iban", "phone", "national_id"})
 _SEPARATORS = " -./()\xa0\xad"
@@ -23,20 +23,14 @@ def _class(byte: int) -> int:
 
 
 _CLASSES = bytes(map(_class, range(256)))
-# One of these is in whatever numbers.py finds: digits 0, capitals A, and whatever separates them.
-_OF_ROWS = (
-    *(b"0000000", b"000 000", b"0000 00 000", b"000 00 0000", b"00 00 00 00", b"0 0 0 0 0 0 0 0", b"00 000 000"),
-    b"00000 00",
-)
-_OF_LETTERED = (
+# One of these is in whatever has letters in it: digits 0, capitals A, and whatever separates them.
+_LETTERED = (
     *(b"AA00 ", b"AA00A", b"AA00000", b"A 00 00 00", b"00A00", b"00 A000", b"0000000A", b"0000000 A", b"000 000A"),
     *(b"000 000 A", b"0 0A 0"),
 )
-# Of these, one is in such a text when its separators are taken out; then it is asked where.
-_NUMBERS = (
-    ((b"000000000",), _OF_ROWS, numbers.rows),
-    ((b"AA00A", b"AA00000", b"A00A000", b"0000000A", b"0A000000"), _OF_LETTERED, numbers.lettered),
-)
+# Of these, one is in a text that has such a number in it when its separators are taken out.
+_ROW = b"000000000"
+_DENSE = (b"AA00A", b"AA00000", b"A00A000", b"0000000A", b"0A000000")
 _AROUND = 48  # characters: what is longest, and the words before it
 _DOMAIN = re.compile(r"@((?:[^\W_][\w-]{0,62}+\.){1,8})([^\W\d_]{2,24}+)(?!-?[^\W_]|_+[^\W_])")
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}")
@@ -61,12 +55,12 @@ def scan(text: str, kinds: Collection[str]) -> list[Finding]:
     if not _NUMERIC.isdisjoint(kinds):
         classes = latin.translate(_CLASSES)
         dense = classes.translate(None, b" ")
-        for hints, signs, read in _NUMBERS:
-            if not any(hint in dense for hint in hints):
-                continue
-            for start, end in _stretches(classes, signs):
-                found += [Finding(*each) for each in read(text, start, end)]
-        found += [Finding(*each) for each in numbers.phones(text)]
+        if _ROW in dense:
+            found += [Finding(*each) for each in rows.found(text, latin)]
+        if any(hint in dense for hint in _DENSE):
+            for start, end in _stretches(classes, _LETTERED):
+                found += [Finding(*each) for each in numbers.lettered(text, latin, start, end)]
+        found += [Finding(*each) for each in numbers.phones(text, latin)]
     if "email" in kinds and "@" in text:
         found += [Finding("email", *span) for span in _emails(text)]
     if not found:
