@@ -108,7 +108,6 @@ def _attached(fields: Mapping[str, msgspec.Raw]) -> set[str]:
         if len(found) == 2:
             break
     return found
-    return found
 
 
 def _within(parts: list[_Part]) -> Iterator[str]:
