@@ -117,7 +117,7 @@ async def answer(ctx: RequestContext, shelf: Shelf, questions: Semantic, embed: 
     look.key = _key(ctx, asked)
     if said != "refresh":
         found = await shelf.find(look.key, is_fresh=lambda known: known.age < rule.ttl)
-        if found.answer is not None and (body := _again(ctx, found.answer)):
+        if found.answer is not None and (body := await _again(ctx, found.answer)):
             await _give(ctx, found, body)
             return True
         look.flight = found.flight
@@ -158,7 +158,7 @@ async def _answer_alike(
             raise semantic.Unavailable("the kept answers are not available") from error
         if known is None or known.age >= look.caching.ttl:
             questions.drop(place, alike)
-        elif body := _again(ctx, known):
+        elif body := await _again(ctx, known):
             likeness = alike.near.likeness
             if look.flight is not None:
                 shelf.land(look.key, look.flight, Alike(known, likeness))
@@ -284,13 +284,13 @@ def _identity(ctx: RequestContext, model: Model) -> tuple[bytes, tuple[bytes, ..
 # --- given again ----------------------------------------------------------------------------------------------------
 
 
-def _again(ctx: RequestContext, found: Answer) -> bytes:
+async def _again(ctx: RequestContext, found: Answer) -> bytes:
     """The answer as this caller wants it. Empty if it cannot be had so; then it is asked for anew."""
     assert ctx.call is not None
     call = msgspec.structs.replace(ctx.call, request_id=ctx.public_request_id)
     usage, created = found.origin.usage, int(ctx.started_at)
     try:
-        body = found.text()
+        body = await kept.unpacked(found)
         if call.stream == found.is_stream and (not call.stream or call.wants_usage == found.tells_usage):
             return replay.renamed(body, former=found.origin.request_id, request_id=call.request_id)
         if found.is_stream:

@@ -29,6 +29,7 @@ from apps.runtime import clock
 log = logging.getLogger(__name__)
 
 DEADLINE_SECONDS = 0.01  # which a call may lose to a slow server, once
+LONG_SECONDS = 1.0  # for the rest of one that is long
 CONNECT_SECONDS = 2.0
 PROBE_SECONDS = (0.2, 1.0, 5.0)
 MOST_WRITES = 64  # under way at a time
@@ -36,6 +37,7 @@ QUIET_SECONDS = 60.0  # after it was told what is wrong with it
 _ROOM = 512  # bytes that an answer takes beside its own: its names, and its places in the books
 _SMALL = 512  # bytes that are not worth packing
 _LARGE = 256 * 1024  # and that are packed in 2 ms; more wait for a thread
+_AT_ONCE = 64 * 1024  # bytes that come within the deadline
 _NONCE = 12
 _PREFIX = "weir:{kept}:"
 _BOOKS = tuple(_PREFIX + name for name in ("by expiry", "sizes", "sum"))
@@ -86,6 +88,10 @@ async def packed(kept: Answer) -> Answer:
         return kept
     body = await asyncio.to_thread(zlib.compress, kept.body, 1)
     return msgspec.structs.replace(kept, body=body, is_packed=True)
+
+
+async def unpacked(kept: Answer) -> bytes:
+    return kept.text() if len(kept.body) <= _LARGE else await asyncio.to_thread(kept.text)
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -212,7 +218,11 @@ class Shared:
         name = self._name(key)
         try:
             async with asyncio.timeout_at(due):
-                sealed = await self._redis.get(name)
+                sealed = await self._redis.getrange(name, 0, _AT_ONCE - 1)
+            if len(sealed) == _AT_ONCE:
+                due = loop.time() + LONG_SECONDS
+                async with asyncio.timeout_at(due):
+                    sealed = await self._redis.get(name) or b""
         except self._refusal as error:
             self._complain(f"one cannot be read: {error}")
             return None
@@ -223,7 +233,7 @@ class Shared:
         except self._faults as error:
             self._go_down(error)
             raise Away from error
-        return self._opened(sealed, name=name) if isinstance(sealed, bytes) else None
+        return self._opened(sealed, name=name) if isinstance(sealed, bytes) and sealed else None
 
     async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
         if not self.is_up or self._writes >= MOST_WRITES:

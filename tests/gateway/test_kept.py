@@ -1,4 +1,4 @@
-"""Kept answers: what a store holds and for how long, and who waits for whom."""
+"""Kept answers: what a store holds, and for how long."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import zlib
 import pytest
 import redis
 from django.conf import settings
+from msgspec.structs import replace
 
 from apps.domain.tokens import TokenUsage
 from apps.gateway import kept
 from apps.gateway.kept import Local, Shared
-from apps.gateway.shelf import Fate, Shelf
+from apps.gateway.shelf import Shelf
 from apps.runtime import clock
 from tests import services
 
@@ -30,6 +31,13 @@ def answer(text: bytes = b"{}"):
 
 def key() -> bytes:
     return secrets.token_bytes(32)
+
+
+@pytest.fixture
+def server():
+    """A Valkey of the test's own, to fill and to poison."""
+    with services.valkey() as running:
+        yield running.url
 
 
 @pytest.fixture(params=["local", pytest.param("shared", marks=pytest.mark.redis)])
@@ -170,86 +178,122 @@ async def test_a_server_that_hangs_is_waited_for_once(caplog):
     await server.wait_closed()
 
 
-# --- who waits for whom ----------------------------------------------------------------------------------------------
+@pytest.mark.once
+async def test_what_is_not_as_it_was_written_is_a_miss_that_is_told_once(server, caplog):
+    store, keys = await shared(url=server), [key() for _ in range(40)]
+    with redis.Redis.from_url(server) as client:
+        for number, one in enumerate(keys):
+            await store.put(one, answer(), ttl=60)
+            name = store._name(one)
+            if number % 4 == 0:
+                client.delete(name)
+                client.rpush(name, "a list")
+            else:
+                value = client.get(name)
+                client.set(name, {1: value[:-1] + b"?", 2: b"", 3: secrets.token_bytes(70_000)}[number % 4])
+    assert [await store.get(one) for one in keys] == [None] * 40
+    assert store.is_up
+    assert sum("of the kept answers" in record.getMessage() for record in caplog.records) == 1
+    for one in keys:
+        assert await store.put(one, answer(), ttl=60), "who fetches it anew makes it good"
+        assert await store.get(one) == answer_like(await store.get(one))
+    await store.close()
 
 
-async def turns() -> None:
-    """Until all who can go on have."""
-    for _ in range(20):
-        await asyncio.sleep(0)
+def answer_like(found):
+    """The usual one, as old as that."""
+    return replace(answer(), kept_at=found.kept_at)
 
 
-def always(_) -> bool:
-    return True
+@pytest.mark.once
+async def test_two_versions_that_write_answers_otherwise_do_not_meet(server, caplog, monkeypatch):
+    ours, one = await shared(url=server), key()
+    await ours.put(one, answer(), ttl=60)
+    monkeypatch.setattr(kept, "_SHAPE", b"another")
+    theirs = await shared(url=server)
+    assert await theirs.get(one) is None
+    await theirs.put(one, answer(b"theirs"), ttl=60)
+    assert ((await ours.get(one)).text(), (await theirs.get(one)).text()) == (b"{}", b"theirs")
+    assert "of the kept answers" not in caplog.text
+    await ours.close()
+    await theirs.close()
 
 
-def askers(shelf: Shelf, one: bytes, count: int):
-    return [asyncio.create_task(shelf.find(one, is_fresh=always)) for _ in range(count)]
+@pytest.mark.once
+async def test_a_full_server_keeps_no_more_and_still_gives_what_it_has(server, caplog):
+    store, one = await shared(url=server, most=10**9), key()
+    await store.put(one, answer(), ttl=60)
+    with redis.Redis.from_url(server) as client:
+        full = client.info("memory")["used_memory"] + 300_000
+        client.config_set("maxmemory", full)
+        kept_ = [await store.put(key(), answer(secrets.token_bytes(20_000)), ttl=60) for _ in range(100)]
+        assert 0 < sum(kept_) < 40, "those who are limited by the same server need it more"
+        assert not kept_[-1]
+        assert client.info("memory")["used_memory"] < full + 200_000
+    assert store.is_up
+    assert (await store.get(one)).text() == b"{}"
+    assert sum("of the kept answers" in record.getMessage() for record in caplog.records) == 1
+    await store.close()
 
 
-async def test_twenty_who_ask_at_once_wait_for_the_first_and_have_its_answer():
-    shelf, one = Shelf(Local(most=MOST)), key()
-    tasks = askers(shelf, one, 20)
-    await turns()
-    (leader,) = [task.result() for task in tasks if task.done()]
-    shelf.keep(one, leader.flight, said := answer(b"said"), ttl=60)
-    found = await asyncio.gather(*tasks)
-    assert [each.answer for each in found if each.flight is None] == [said] * 19
-    assert (await shelf.find(one, is_fresh=always)).answer == said
-    await shelf.close()
+@pytest.mark.once
+async def test_a_long_answer_is_found_whole_and_may_take_longer(server):
+    store = await shared(url=server, most=10**9)
+    sealed = len(kept._encode(answer(b"x" * 100_000))) - 100_000 + kept._NONCE + 16
+    for size in (*(kept._AT_ONCE - sealed + more for more in (-1, 0, 1)), 9_000_000):
+        text, one = secrets.token_bytes(size), key()
+        whole = replace(answer(b""), body=text)
+        await store.put(one, whole, ttl=60)
+        assert await store.get(one) == whole
+        assert await kept.unpacked(whole) == text
+    await store.close()
 
 
-@pytest.mark.parametrize(("fate", "next_ones"), [(Fate.AGAIN, 1), (Fate.ALONE, 0)])
-async def test_when_the_first_brings_nothing_one_takes_its_place_or_all_go_on_alone(fate, next_ones):
-    shelf, one = Shelf(Local(most=MOST)), key()
-    tasks = askers(shelf, one, 6)
-    await turns()
-    (leader,) = [task for task in tasks if task.done()]
-    shelf.land(one, leader.result().flight, fate)
-    await turns()
-    rest = [task for task in tasks if task is not leader]
-    took = [task.result() for task in rest if task.done() and task.result().flight is not None]
-    assert len(took) == next_ones
-    if fate is Fate.AGAIN:
-        assert sum(task.done() for task in rest) == 1
-        shelf.keep(one, took[0].flight, answer(), ttl=60)
-    found = await asyncio.gather(*rest)
-    assert sum(each.answer is not None for each in found) == (4 if fate is Fate.AGAIN else 0)
-    await shelf.close()
+async def test_the_rest_of_a_long_answer_has_a_deadline_of_its_own(monkeypatch):
+    """What comes here is garbage, and so a miss: the server is not at fault."""
+    monkeypatch.setattr(kept, "LONG_SECONDS", 30.0)
+
+    async def serve(reader, writer):
+        while asked := await reader.read(1000):
+            if b"GETRANGE" in asked:
+                writer.write(b"$65536\r\n" + b"a" * 65536 + b"\r\n")
+            elif b"GET" in asked:
+                loop.call_later(2 * store._deadline, writer.write, b"$70000\r\n" + b"a" * 70000 + b"\r\n")
+            else:
+                writer.write(b"+PONG\r\n")
+        writer.close()
+
+    loop = asyncio.get_running_loop()
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    store = await shared(url=f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+    store._deadline = 0.4
+    assert await store.get(key()) is None
+    assert store.is_up
+    await store.close()
+    server.close()
+    await server.wait_closed()
 
 
-async def test_who_waits_may_leave_and_nobody_waits_for_ever():
-    shelf, one = Shelf(Local(most=MOST), patience=0.05), key()
-    tasks = askers(shelf, one, 3)
-    await turns()
-    tasks[2].cancel()
-    await turns()
-    assert tasks[2].cancelled()
-    impatient = await tasks[1]
-    assert (impatient.answer, impatient.flight, impatient.has_waited) == (None, None, True)
-    shelf.keep(one, tasks[0].result().flight, answer(), ttl=60)
-    assert (await shelf.find(one, is_fresh=always)).answer is not None
-    await shelf.close()
+async def test_ten_thousand_small_answers_take_no_more_room_than_there_is():
+    """Their names and places count, too."""
+    store = Local(most=MOST)
+    for _ in range(10_000):
+        assert await store.put(key(), answer(), ttl=60)
+    assert len(store._answers) <= MOST / 600
+    assert store._size <= MOST
+    for one in list(store._answers):
+        store._drop(one)
+    assert store._size == 0
 
 
-async def test_whoever_is_looking_in_the_store_and_leaves_holds_up_nobody():
-    class Slow(Local):
-        async def get(self, key):
-            await asyncio.sleep(0 if self._size else 30)
-
-    shelf, one = Shelf(store := Slow(most=MOST)), key()
-    first, second = askers(shelf, one, 2)
-    await turns()
-    store._size = 1
-    first.cancel()
-    assert (await asyncio.wait_for(second, 5)).flight is not None
-    await shelf.close()
-
-
-async def test_what_is_no_longer_fresh_is_fetched_again():
-    shelf, one = Shelf(Local(most=MOST)), key()
-    shelf.keep(one, None, answer(), ttl=60)
-    await turns()
-    assert (await shelf.find(one, is_fresh=always)).answer is not None
-    assert (await shelf.find(one, is_fresh=lambda kept: False)).flight is not None
-    await shelf.close()
+@pytest.mark.once
+async def test_ten_thousand_small_answers_take_no_more_room_in_redis(server):
+    store, most = await shared(url=server, most=1_000_000), 1_000_000
+    with redis.Redis.from_url(server) as client:
+        before = client.info("memory")["used_memory"]
+        for _ in range(100):
+            await asyncio.gather(*(store.put(key(), answer(), ttl=60) for _ in range(50)))
+        assert client.info("memory")["used_memory"] - before < 1.5 * most
+        assert int(client.get("weir:{kept}:sum")) <= most
+        assert client.zcard("weir:{kept}:by expiry") == client.hlen("weir:{kept}:sizes") == client.dbsize() - 3
+    await store.close()
