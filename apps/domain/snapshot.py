@@ -6,8 +6,10 @@ unix seconds, durations seconds, money nano-USD.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
+from functools import cached_property
 from typing import Any, Literal, NoReturn
 
 import msgspec
@@ -142,7 +144,7 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 10.0
 
 
-class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+class Deployment(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One model at one provider. A lower `tier` goes first: 0 is the model's own, others are its fallbacks'; within it
     a lower `priority`; within that the model's strategy chooses. `model_name`: of the fallback whose it is; "": the
     model's own. `protocol`: the only one that it is spoken to in; "": see `providers.speech`. `capabilities` None,
@@ -170,6 +172,17 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts | None = None
     hedge_after: float | None = None
     version: float = 0.0
+
+    @cached_property
+    def likeness(self) -> str:
+        """Of where it is asked, for what, and under which breaker: while that is the same, so is what is known of
+        how it answers."""
+        provider = self.provider
+        made_of = (
+            *(provider.id, provider.vendor, provider.base_url, sorted(provider.options.items())),
+            *(self.upstream_model, self.protocol, self.version, self.breaker),
+        )
+        return hashlib.blake2b(msgspec.json.encode(made_of), digest_size=8).hexdigest()
 
 
 class StandIn(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,11 +6,9 @@ of it says anything of what it has become. So is one whose breaker somebody has 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from apps.domain import errors
@@ -22,12 +20,12 @@ from apps.runtime.state import DeploymentStanding, state
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from apps.domain.snapshot import Breaker as Rules
     from apps.domain.snapshot import Deployment
 
 log = structlog.get_logger(__name__)
 
 _MOST = 4096  # deployments, of which some may be long gone
-_MOST_ALIKE = 64
 _FAILURES = (errors.UpstreamTimeout, errors.UpstreamBroken, errors.UpstreamFailed, errors.UpstreamOverloaded)
 
 
@@ -39,16 +37,24 @@ def is_failure(error: errors.UpstreamError) -> bool:
 
 
 class Known:
-    """What is known of one deployment. `field`: under which others are told of it."""
+    """What is known of one deployment, and what it is called; nothing that holds its credentials. `field`: under which
+    others are told of it. `longest`: seconds that a call may take there."""
 
-    __slots__ = ("alike", "breaker", "deployment", "field", "measures")
+    __slots__ = ("breaker", "field", "id", "likeness", "longest", "measures", "model", "provider", "rules")
 
-    def __init__(self, deployment: Deployment, field: str) -> None:
-        self.deployment = deployment
-        self.field = field
-        self.alike = {id(deployment): deployment}  # held, so that no other gets its id
+    def __init__(self, deployment: Deployment) -> None:
+        self.id = deployment.id
+        self.field = f"b:{deployment.id}:{deployment.likeness}"
+        self.rules = deployment.breaker
         self.breaker = Breaker(deployment.breaker)
         self.measures = Measures()
+        self.recognise(deployment)
+
+    def recognise(self, deployment: Deployment) -> None:
+        """Under another snapshot it may have other names."""
+        self.likeness = deployment.likeness
+        self.provider, self.model = deployment.provider.name, deployment.upstream_model
+        self.longest = (deployment.timeouts or deployment.provider.timeouts).total
 
 
 class Turn:
@@ -78,29 +84,27 @@ class Breakers:
 
     def of(self, deployment: Deployment) -> Known:
         known = self._known.get(deployment.id)
-        if known is None or id(deployment) not in known.alike:
+        if known is None or known.likeness is not deployment.likeness:  # each snapshot has its own string
             known = self._recognised(deployment, known)
         return known
 
     def take(self, deployment: Deployment) -> Turn | None:
         known, now = self.of(deployment), self._now()
         breaker = known.breaker
-        if breaker.phase == "closed":
-            return Turn(known, breaker.take(now) or 0, now)
         before = breaker.phase
-        timeouts = deployment.timeouts or deployment.provider.timeouts
-        permit = breaker.take(now, seconds=timeouts.total)
-        if breaker.phase != before:
+        permit = breaker.take(now, seconds=known.longest)
+        if breaker.phase is not before:
             self._changed(known)
         return None if permit is None else Turn(known, permit, now)
 
     def answered(self, turn: Turn, *, first_token: float | None) -> None:
         """The first event, or a whole answer, is in; `first_token`: seconds until it was, of a stream."""
         known, now = turn.known, self._now()
-        is_slow = now - turn.asked_at > known.deployment.breaker.slow_seconds
-        known.measures.success.add(now, 1.0)
+        measures = known.measures
+        measures.success.add(now, 1.0)
         if first_token is not None:
-            known.measures.first_token.add(now, first_token)
+            measures.first_token.add(now, first_token)
+        is_slow = now - turn.asked_at > known.rules.slow_seconds
         self._record(turn, now, is_failure=False, is_slow=is_slow)
 
     def failed(self, turn: Turn) -> None:
@@ -111,10 +115,12 @@ class Breakers:
     def broke(self, turn: Turn) -> None:
         """What had been answered ended in a failure: one more call of now. Its first event had counted already, so that
         a half-open round need not wait for the ends of streams."""
-        now, breaker = self._now(), turn.known.breaker
-        turn.known.measures.success.add(now, 0.0)
-        if breaker.phase == "closed" and (permit := breaker.take(now)) is not None:
-            self._record(Turn(turn.known, permit, now), now, is_failure=True, is_slow=False)
+        known, now = turn.known, self._now()
+        breaker = known.breaker
+        known.measures.success.add(now, 0.0)
+        permit = breaker.take(now) if breaker.phase == "closed" else None
+        if permit is not None:
+            self._record(Turn(known, permit, now), now, is_failure=True, is_slow=False)
 
     def released(self, turn: Turn) -> None:
         turn.known.breaker.release(turn.permit)
@@ -129,7 +135,7 @@ class Breakers:
         if (live, place) != self._share:
             self._share = (live, place)
             for known in self._known.values():
-                known.breaker.round_size = self._round_size(known.deployment)
+                known.breaker.round_size = self._round_size(known.rules)
 
     def heard(self, field: str, phase: str, seconds: float, reason: str) -> None:
         """What another process has found of a deployment, which may not have been asked here yet."""
@@ -166,18 +172,18 @@ class Breakers:
         state.deployments = tuple(self._standing(known, now, offset) for known in self._known.values())
 
     def _standing(self, known: Known, now: float, offset: float) -> DeploymentStanding:
-        breaker, deployment, measured = known.breaker, known.deployment, known.measures.now(now)
+        breaker, measured = known.breaker, known.measures.now(now)
         is_open = breaker.phase == "open" and breaker.until > now
         return DeploymentStanding(
-            deployment.id,
-            deployment.provider.name,
-            deployment.upstream_model,
+            known.id,
+            known.provider,
+            known.model,
             "half_open" if breaker.phase == "open" and not is_open else breaker.phase,  # it waits for a call
             breaker.until + offset if is_open else None,
             breaker.reason,
             *measured,
             known.measures.success.weight(now),
-            *_room(deployment.id),
+            *_room(known.id),
         )
 
     # --- inside ------------------------------------------------------------------------------------------------
@@ -186,48 +192,35 @@ class Breakers:
         breaker = turn.known.breaker
         before = breaker.phase
         breaker.record(turn.permit, now, is_failure=is_failure, is_slow=is_slow)
-        if breaker.phase != before:
+        if breaker.phase is not before:
             self._changed(turn.known)
 
     def _changed(self, known: Known, *, heard: bool = False) -> None:
-        breaker, deployment = known.breaker, known.deployment
-        names = {"provider": deployment.provider.name, "model": deployment.upstream_model}
+        breaker = known.breaker
+        names = {"provider": known.provider, "model": known.model}
         if breaker.phase == "open":
             seconds = round(breaker.until - self._now(), 1)
             log.warning("breaker.open", **names, reason=breaker.reason, seconds=seconds)
         else:
             log.info(f"breaker.{breaker.phase}", **names)
-        state.breaker_changes[deployment.provider.name, deployment.upstream_model, breaker.phase] += 1
+        state.breaker_changes[known.provider, known.model, breaker.phase] += 1
         if not heard:
             self._on_change(known)
 
     def _recognised(self, deployment: Deployment, known: Known | None) -> Known:
-        field = _field(deployment)
-        if known is None or known.field != field:
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            known = self._known[deployment.id] = Known(deployment, field)
-            known.breaker.round_size = self._round_size(deployment)
-            self._adopt(known)
-        elif len(known.alike) >= _MOST_ALIKE:
-            known.alike.clear()
-        known.alike[id(deployment)] = known.deployment = deployment
+        if known is not None and known.likeness == deployment.likeness:
+            known.recognise(deployment)
+            return known
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        known = self._known[deployment.id] = Known(deployment)
+        known.breaker.round_size = self._round_size(known.rules)
+        self._adopt(known)
         return known
 
-    def _round_size(self, deployment: Deployment) -> int:
+    def _round_size(self, rules: Rules) -> int:
         live, place = self._share
-        calls = deployment.breaker.half_open_calls
-        return max(1, calls // live + (place < calls % live))
-
-
-def _field(deployment: Deployment) -> str:
-    provider = deployment.provider
-    made_of = (
-        *(provider.id, provider.vendor, provider.base_url, sorted(provider.options.items())),
-        *(deployment.upstream_model, deployment.protocol, deployment.version, deployment.breaker),
-    )
-    digest = hashlib.blake2b(msgspec.json.encode(made_of), digest_size=8).hexdigest()
-    return f"b:{deployment.id}:{digest}"
+        return max(1, rules.half_open_calls // live + (place < rules.half_open_calls % live))
 
 
 def _room(deployment_id: int) -> tuple[int | None, int | None, int]:

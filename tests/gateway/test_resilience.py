@@ -57,7 +57,7 @@ def call_often(gateway, count: int = CALLS, *, at_once: int = 6, stream: bool = 
 
 
 def phase(deployment: Deployment) -> str:
-    return next((known.breaker.phase for known in standing.breakers if known.deployment.id == deployment.pk), "unknown")
+    return next((known.breaker.phase for known in standing.breakers if known.id == deployment.pk), "unknown")
 
 
 def agreed_rows(gateway, simulator, since: int) -> list[Entry]:

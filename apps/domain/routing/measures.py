@@ -25,10 +25,13 @@ class Average:
         self._sum = self._weight = 0.0
 
     def add(self, now: float, sample: float) -> None:
-        fade = math.exp(-_RATE * (now - self._at)) if now > self._at else 1.0
-        self._at = max(self._at, now)
-        self._sum = self._sum * fade + sample
-        self._weight = self._weight * fade + 1.0
+        if now > self._at:
+            fade = math.exp(_RATE * (self._at - now))
+            self._at = now
+            self._sum *= fade
+            self._weight *= fade
+        self._sum += sample
+        self._weight += 1.0
 
     def weight(self, now: float) -> float:
         """Of the calls that it knows: their number, if they were now."""

@@ -1,0 +1,58 @@
+"""What a process keeps of deployments that it has asked: figures and names, by what a deployment is, not by which copy
+of it a snapshot holds."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import msgspec
+
+from apps.domain.snapshot import Breaker, Credential, Deployment, Provider, Secret
+from apps.gateway.breakers import Breakers
+
+
+class Traced(Secret):
+    __slots__ = ("__weakref__",)
+
+
+def deployment(secret=None, *, name="p", **fields):
+    credential = Credential(id=1, alias="c", secret=secret or Secret("s", host="h"))
+    provider = Provider(
+        id=1, name=name, vendor="simulated", protocol="openai_chat", base_url="https://h", host="h",
+        credentials=(credential,),
+    )  # fmt: skip
+    rules = Breaker(window="count", size=2, minimum_calls=2)
+    return Deployment(id=1, provider=provider, upstream_model="m", breaker=rules, **fields)
+
+
+def broken(one, *, breakers=None):
+    breakers = breakers or Breakers(on_change=lambda known: None, now=lambda: 0.0)
+    for _ in range(2):
+        breakers.failed(breakers.take(one))
+    return breakers
+
+
+def test_no_secret_of_a_deployment_that_has_been_asked_is_kept():
+    secret = Traced("s", host="h")
+    gone = weakref.ref(secret)
+    breakers = broken(deployment(secret))
+    del secret
+    gc.collect()
+    assert gone() is None
+    assert [known.breaker.phase for known in breakers] == ["open"]
+
+
+def test_copies_of_a_deployment_share_a_breaker_and_its_newest_name_is_told():
+    breakers = broken(deployment())
+    assert breakers.take(deployment(tier=3, weight=7)) is None
+    assert breakers.take(deployment(name="renamed")) is None
+    assert [known.provider for known in breakers] == ["renamed"]
+
+
+def test_a_deployment_that_is_asked_elsewhere_is_another_one():
+    one = deployment()
+    moved = msgspec.structs.replace(one, provider=msgspec.structs.replace(one.provider, base_url="https://other"))
+    assert broken(one).take(moved) is not None
+    assert broken(one).take(msgspec.structs.replace(one, upstream_model="n")) is not None
+    assert broken(one).take(msgspec.structs.replace(one, version=1.0)) is not None
