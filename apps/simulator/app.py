@@ -25,7 +25,7 @@ class Simulator:
     """One provider. GET /simulator/calls tells the last calls with their credentials masked.
 
     It remembers the last `REMEMBERED`; its header `x-simulator-seen` says how many there have been. PUT
-    /simulator/moods takes scripts by model's name, {"gpt-5": "500"}, that hold for calls without one until the next PUT.
+    /simulator/moods takes scripts by model's name, {"gpt-5": "500"}: of calls without one, until the next PUT.
     """
 
     def __init__(self, *, meter: Meter, pace: Pace, burst: int = 1) -> None:

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from apps.domain.routing.breaker import Breaker
@@ -11,7 +11,7 @@ from apps.domain.snapshot import Breaker as Rules
 
 
 class Reference:
-    """resilience4j's documentation, word by word, with no thought for speed."""
+    """resilience4j's documentation, word by word, with no thought for speed; and failures in succession."""
 
     def __init__(self, rules):
         self.rules, self.phase, self.until, self.round = rules, "closed", 0.0, 0
@@ -39,7 +39,7 @@ class Reference:
         if self.phase == "half_open":
             if len(self.calls) == self.rules.half_open_calls:
                 self.open(now) if self.exceeds(self.calls) else self.enter("closed")
-        elif len(seen := self.window(now)) >= self.minimum() and self.exceeds(seen):
+        elif len(seen := self.window(now)) >= self.minimum() and (self.exceeds(seen) or self.all_failed(seen)):
             self.open(now)
 
     def minimum(self):
@@ -53,6 +53,9 @@ class Reference:
     def exceeds(self, calls):
         failed, slow = sum(call[1] for call in calls), sum(call[2] for call in calls)
         return failed / len(calls) >= self.rules.failure_rate / 100 or slow / len(calls) >= self.rules.slow_rate / 100
+
+    def all_failed(self, calls):
+        return all(failed for _, failed, _ in calls[-self.minimum() :])
 
     def open(self, now):
         self.enter("open")
@@ -82,8 +85,13 @@ STEPS = st.lists(
 )
 
 
+IN_SUCCESSION = [(what, 0.0, 0) for what in ("take", "ok", "take", "ok", "take", "fail", "take", "fail", "take")]
+
+
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(RULES, STEPS)
+@example(Rules(minimum_calls=2, failure_rate=75), IN_SUCCESSION)
+@example(Rules(window="count", size=8, minimum_calls=2, failure_rate=100), IN_SUCCESSION)
 def test_the_breaker_is_always_in_the_phase_of_the_reference(rules, steps):
     breaker, reference, now, name = Breaker(rules), Reference(rules), 100.0, 0
     under_way = []  # (name, permit)
@@ -119,6 +127,15 @@ def test_an_open_breaker_tells_how_long_and_why():
     breaker = opened()
     assert (breaker.phase, breaker.open_for(19.0), breaker.reason) == ("open", 41.0, "2 of 4 calls failed")
     assert breaker.take(59.9) is None
+
+
+def test_failures_in_succession_open_it_however_many_calls_went_well_before():
+    breaker = Breaker(Rules())
+    for failed in [False] * 1000 + [True] * 19 + [False] + [True] * 19:
+        breaker.record(breaker.take(5.0), 5.0, is_failure=failed)
+    assert breaker.phase == "closed"
+    breaker.record(breaker.take(5.0), 5.0, is_failure=True)
+    assert (breaker.phase, breaker.reason) == ("open", "the last 20 calls failed")
 
 
 def test_one_half_open_round_decides_when_all_its_calls_are_back():

@@ -10,13 +10,15 @@ from apps.domain.routing.measures import HALF_LIFE_SECONDS, Average, Measures
 from apps.domain.snapshot import Breaker as Rules
 
 
-def served(*, dead, calls, breakers=True, per_second=100.0, seed=1):
-    """Plays clients against deployments of which `dead` always fail: (answered calls, upstream calls)."""
+def served(*, dead, calls, breakers=True, per_second=100.0, seed=1, burst=retry.BURST, before=0):
+    """Plays clients against deployments of which `dead` always fail: (answered calls, upstream calls). `before`: as
+    many more calls, while nobody fails yet."""
     print(f"seed={seed}")
     dice, budget, now = random.Random(seed), retry.Budget(0.0), 0.0
+    budget.left = burst
     circuit = {index: Breaker(Rules(open_seconds=1e9) if breakers else Rules(minimum_calls=10**6)) for index in dead}
     answered = upstream = 0
-    for _ in range(calls):
+    for number in range(-before, calls):
         now += 1 / per_second
         order, asked = dice.sample(range(len(dead)), len(dead)), 0
         for index in order:
@@ -25,21 +27,31 @@ def served(*, dead, calls, breakers=True, per_second=100.0, seed=1):
             if asked and not budget.spend(now):
                 break
             asked += 1
-            circuit[index].record(permit, now, is_failure=dead[index])
-            if not dead[index]:
-                answered += 1
+            fails = dead[index] and number >= 0
+            circuit[index].record(permit, now, is_failure=fails)
+            if not fails:
+                answered += number >= 0
                 budget.earn()
                 break
-        upstream += asked
+        upstream += asked if number >= 0 else 0
     return answered, upstream
 
 
+@pytest.mark.parametrize("before", [0, 3000])  # the window of 30 s is full of calls that went well
 @pytest.mark.parametrize("dead", [(True, False, False), (True, True, False)])
-def test_clients_notice_nothing_of_dead_deployments_while_one_is_well(dead):
+def test_clients_notice_nothing_of_dead_deployments_while_one_is_well(dead, before):
     for seed in range(20):
-        answered, upstream = served(dead=dict(enumerate(dead)), calls=1000, seed=seed)
+        answered, upstream = served(dead=dict(enumerate(dead)), calls=1000, seed=seed, before=before)
         assert answered >= 999
         assert upstream <= 1200
+
+
+def test_a_smaller_burst_would_lose_calls_of_a_gateway_that_has_just_started():
+    """So it is no smaller: 20 failures at either of two deployments, and what is under way when a breaker opens."""
+    for burst, lost in ((10.0, 20), (20.0, 10), (30.0, 0), (40.0, 0)):
+        outcomes = [served(dead={0: True, 1: True, 2: False}, calls=1000, seed=seed, burst=burst) for seed in range(20)]
+        most = max(1000 - answered for answered, _ in outcomes)
+        assert (most > lost) == (burst < 40)
 
 
 @pytest.mark.parametrize("breakers", [True, False])

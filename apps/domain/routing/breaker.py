@@ -1,9 +1,11 @@
 """Leaving a deployment alone that fails: a circuit breaker with the semantics of resilience4j.
 
 Closed: calls are let through and counted in a window, of the last calls or of the last seconds. Once it holds the
-minimum, a failure rate or a slow-call rate at its threshold opens it. Open: nobody is let through for a time. Half
-open: so many calls are; when all of them are back, their rates close it or open it anew. What is to be ignored gives
-its permit back. Unlike there, a call counts only in the phase that let it through.
+minimum, a failure rate or a slow-call rate at its threshold opens it, or that the last so many calls have all failed.
+Open: nobody is let through for a time. Half open: so many calls are; when all of them are back, their rates close it or
+open it anew. What is to be ignored gives its permit back. Two things are not as there. A call counts only in the phase
+that let it through. And failures in succession open it: after many calls that went well a rate of half needs as many
+that fail, each of which another deployment must answer.
 https://resilience4j.readme.io/docs/circuitbreaker
 
 Times are seconds of the caller's clock. Each operation takes constant time, in the window of seconds on average.
@@ -27,12 +29,25 @@ class Breaker:
     """`reason`: why it last opened, in a few words. `round_size`: the calls of a half-open round, where several
     processes share one out; of the next round, when one is under way."""
 
-    __slots__ = ("_minimum", "_out", "_permit", "_round", "_rules", "_window", "phase", "reason", "round_size", "until")
+    __slots__ = (
+        "_in_succession",
+        "_minimum",
+        "_out",
+        "_permit",
+        "_round",
+        "_rules",
+        "_window",
+        "phase",
+        "reason",
+        "round_size",
+        "until",
+    )
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._window = _window(rules)
         self._minimum = min(rules.minimum_calls, rules.size) if rules.window == "count" else rules.minimum_calls
+        self._in_succession = 0  # that have failed, while it is closed
         self._permit = 0  # the newest; one for all calls of a closed phase
         self._out: dict[int, float] = {}  # in half open: permits, and when they come back by themselves
         self.phase: Phase = "closed"
@@ -71,8 +86,12 @@ class Breaker:
                 return
             window = self._window
             window.add(now, is_failure, is_slow)
-            if (window.failed or window.slow) and window.calls >= self._minimum and (why := self._why()):
-                self.open(now, why)
+            self._in_succession = self._in_succession + 1 if is_failure else 0
+            if (window.failed or window.slow) and window.calls >= self._minimum:
+                if why := self._why():
+                    self.open(now, why)
+                elif self._in_succession >= self._minimum:
+                    self.open(now, f"the last {self._minimum} calls failed")
         elif self._out.pop(permit, None) is not None:
             self._window.add(now, is_failure, is_slow)
             if self._window.calls >= self._round:
@@ -96,6 +115,7 @@ class Breaker:
     def _enter(self, phase: Phase, window: _Window) -> None:
         self.phase = phase
         self._permit += 1
+        self._in_succession = 0
         self._out.clear()
         self._window = window
 
