@@ -255,7 +255,11 @@ class Vectors:
 
         name = _name(size)
         vectors = models.VectorParams(size=size, distance=models.Distance.COSINE)
-        self._client.create_collection(name, vectors_config=vectors)
+        try:
+            self._client.create_collection(name, vectors_config=vectors)
+        except Exception:
+            if not self._is_made(size):  # else another thread or gateway was quicker
+                raise
         if settings.WEIR_QDRANT_URL:  # a folder has none
             for field, kind in (("scope", "keyword"), ("tenant", "integer")):
                 self._client.create_payload_index(name, field, models.PayloadSchemaType(kind))
@@ -330,9 +334,12 @@ vectors = Vectors()
 
 
 def _server() -> Any:
-    """No proxy that the environment names stands in between. The client would warn of a key sent in the clear each
+    """No proxy that the environment names stands in between; whose certificates are trusted is as with providers. The
+    client would warn of a key sent in the clear each
     time it is made; `manage.py check` does."""
     from qdrant_client import QdrantClient
+
+    from apps.outbound.pool import tls_context
 
     key = settings.WEIR_QDRANT_API_KEY
     return QdrantClient(
@@ -340,6 +347,7 @@ def _server() -> Any:
         timeout=SERVER_SECONDS,
         check_compatibility=False,
         trust_env=False,
+        verify=tls_context(),
         metadata={"api-key": key} if key else {},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -13,16 +14,20 @@ from qdrant_client import QdrantClient, models
 
 
 class Stand(ThreadingHTTPServer):
-    """`asked`: methods, paths and keys, in their order."""
+    """`asked`: methods, paths and keys, in their order. Who makes a collection while `is_raced` finds that another
+    has made it meanwhile."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.9" if tls else "127.0.0.1", 0), _Handler)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.points = QdrantClient(":memory:", force_disable_check_same_thread=True)
         self.lock = Lock()
         self.asked: list[tuple[str, str, str | None]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.is_raced = False
+        self.url = f"{'https' if tls else 'http'}://{self.server_address[0]}:{self.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -35,8 +40,10 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.asked.append((self.command, path, self.headers["api-key"]))
             result = _done(self.server.points, self.command, path.split("/")[2:], body)
-        told = json.dumps({"result": result, "status": "ok", "time": 0.0}).encode()
-        self.send_response(200)
+        is_late = self.server.is_raced and self.command == "PUT" and path.count("/") == 2
+        status = {"error": f"Wrong input: Collection `{path}` already exists!"} if is_late else "ok"
+        told = json.dumps({"result": result, "status": status, "time": 0.0}).encode()
+        self.send_response(409 if is_late else 200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(told)))
         self.end_headers()
@@ -80,8 +87,8 @@ def _done(points: QdrantClient, method: str, path: list[str], body: dict[str, An
 
 
 @contextlib.contextmanager
-def standing() -> Iterator[Stand]:
-    with Stand() as server:
+def standing(tls: ssl.SSLContext | None = None) -> Iterator[Stand]:
+    with Stand(tls) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield server

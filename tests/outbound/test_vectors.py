@@ -7,9 +7,11 @@ import uuid
 import pytest
 
 from apps.outbound import vectors as index
+from apps.outbound.pool import tls_context
 from apps.outbound.vectors import Generations, Point, Vectors
 from apps.runtime import clock
 from tests.outbound.qdrant import standing
+from tests.outbound.test_tls import certificate
 
 pytestmark = pytest.mark.once
 SCOPE, MOST = "a" * 64, 1_000
@@ -131,6 +133,85 @@ def test_a_server_is_asked_with_its_key_past_any_proxy_and_shared_with_other_gat
         assert [path for _, path, _ in server.asked].count("/collections/weir_3/index") == 2
         for each in (ours, theirs):
             each.close()
+
+
+def test_two_gateways_may_make_the_same_collection_at_once(settings):
+    with standing() as server:
+        settings.WEIR_QDRANT_URL, server.is_raced = server.url, True
+        one = Vectors()
+        one.open()
+        put(one, kept := point(expires=clock.now() + 60))
+        assert (found(one), one.trouble, one.is_up) == ([kept.id], "", True)
+        assert [path for _, path, _ in server.asked].count("/collections/weir_3/index") == 2
+        one.close()
+
+
+def test_a_server_that_fails_or_hangs_is_left_alone_for_a_while(settings, monkeypatch, caplog):
+    monkeypatch.setattr(index, "SERVER_SECONDS", 1)
+    with standing() as server:
+        settings.WEIR_QDRANT_URL = server.url
+        one = Vectors()
+        one.open()
+        put(one, point(expires=clock.now() + 60))
+        with server.lock, pytest.raises(Exception, match="timed out"):
+            found(one)
+        assert (one.is_up, one.trouble) == (False, "timed out")
+        assert found(one), "who asks all the same is answered"
+        one.close()
+    one = Vectors()
+    one.open()
+    with pytest.raises(Exception, match="refused"):
+        put(one, point())
+    assert not one.is_up
+    assert "refused" in one.trouble
+    one.close()
+    assert sum("no questions are compared" in record.getMessage() for record in caplog.records) == 2
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_its_certificate_is_judged_as_a_providers(settings, tmp_path, monkeypatch, is_trusted):
+    monkeypatch.setattr(index, "SERVER_SECONDS", 20)
+    with standing(certificate(tmp_path, host="qdrant.test")) as server:
+        settings.WEIR_QDRANT_URL = server.url
+        if is_trusted:
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+            tls_context.cache_clear()
+        one = Vectors()
+        one.open()
+        if is_trusted:
+            put(one, kept := point(expires=clock.now() + 60))
+            assert found(one) == [kept.id]
+        else:
+            with pytest.raises(Exception, match="certificate verify failed"):
+                put(one, point())
+            assert server.asked == []
+        one.close()
+        tls_context.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "port"),
+    [
+        ("https://qdrant.example:6333", "https", 6333),
+        ("https://qdrant.example:443/behind", "https", 443),
+        ("http://qdrant.example", "http", 6333),
+    ],
+)
+def test_its_client_asks_where_it_is_told_to_with_the_key_in_its_header_and_in_time(
+    settings, monkeypatch, url, scheme, port
+):
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    settings.WEIR_QDRANT_URL, settings.WEIR_QDRANT_API_KEY = url, "a key"
+    client = index._server()
+    remote = client._client
+    assert (remote._scheme, remote._host, remote._port) == (scheme, "qdrant.example", port)
+    assert remote._prefix == url.partition("example")[2].partition("/")[1] + url.partition("behind")[1]
+    assert not remote._prefer_grpc
+    sender = remote.openapi_client.client._client
+    assert sender.headers["api-key"] == "a key"
+    assert sender.timeout.as_dict() == dict.fromkeys(("connect", "read", "write", "pool"), index.SERVER_SECONDS)
+    assert not sender.trust_env
+    client.close()
 
 
 def test_without_its_package_it_says_so_and_stays_down(settings, tmp_path, monkeypatch):
