@@ -47,6 +47,23 @@ def test_the_state_of_a_breaker_and_what_was_measured_are_told(deployment, desk,
     assert "12 of 20 calls failed" in page
 
 
+@pytest.mark.parametrize(
+    ("told", "limited", "unlimited"),
+    [
+        (None, "0 of 4", ""),
+        ({"in_flight": None}, "0 of 4", ""),
+        ({"in_flight": 1, "most": 2, "waiting": 3}, "1 of 4 · 3 wait", "1 of 2 · 3 wait"),
+    ],
+)
+def test_the_room_of_a_limited_deployment_is_told_whoever_is_in_it(
+    deployment, desk, monkeypatch, told, limited, unlimited
+):
+    monkeypatch.setattr(state, "deployments", () if told is None else (standing(deployment, **told),))
+    assert (limited in desk.text(LIST), unlimited in desk.text(LIST)) == (False, True)
+    Deployment.objects.update(max_concurrency=4)
+    assert limited in desk.text(LIST)
+
+
 def test_what_other_processes_know_is_told_weighed_by_their_calls_and_at_its_worst(deployment, settings):
     here, there = standing(deployment, calls=30.0), standing(
         deployment, breaker="open", until=time.time() + 30, reason="slow", success=0.5, first_token=None, calls=10.0

@@ -44,10 +44,8 @@ class Standing:
 
     @display(description="Calls, queue")
     def shown_room(self, row: Any) -> str:
-        if row.standing is None:
-            return cells.amount(cells.NOTHING)
-        waiting = row.standing.waiting
-        return cells.amount(room(row.standing) + (f" · {waiting} wait" if waiting else ""))
+        waiting = row.standing.waiting if row.standing is not None else 0
+        return cells.amount(room(row, row.standing) + (f" · {waiting} wait" if waiting else ""))
 
     @display(description="Just now")
     def shown_standing(self, deployment: Deployment) -> str:
@@ -60,7 +58,7 @@ class Standing:
             ("Time to first token", _figure(found.first_token, "{:.2f} s")),
             ("Tokens a second", _figure(found.tokens_per_second, "{:.0f}")),
             ("Success", _percent(found.success)),
-            ("Calls at once", room(found)),
+            ("Calls at once", room(deployment, found)),
             ("In its queue", str(found.waiting)),
         ]
         return cells.table(("Of late", ""), rows)
@@ -102,11 +100,14 @@ def breaker(standing: DeploymentStanding) -> str:
     return cells.badge("closed", "good")
 
 
-def room(standing: DeploymentStanding) -> str:
-    """Where nothing limits them, nobody counts them."""
-    if standing.in_flight is None:
+def room(deployment: Any, standing: DeploymentStanding | None) -> str:
+    """Of what all gateways together may have. Where nothing limits them, nobody counts them; and where one has no call,
+    it tells nothing of its share."""
+    in_flight, most = (None, None) if standing is None else (standing.in_flight, standing.most)
+    most = most if deployment.max_concurrency is None else deployment.max_concurrency
+    if in_flight is None and most is None:
         return cells.NOTHING
-    return f"{standing.in_flight}" if standing.most is None else f"{standing.in_flight} of {standing.most}"
+    return f"{in_flight or 0}" if most is None else f"{in_flight or 0} of {most}"
 
 
 def measured(standing: DeploymentStanding) -> str:
