@@ -1,5 +1,5 @@
-"""The page that explains a call. Nothing is sent or booked, and what is pasted is in the answer only: it is neither
-kept nor logged."""
+"""The page that explains a call. No provider is asked and nothing booked, and what is pasted is in the answer only: it
+is neither kept nor logged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -28,6 +27,8 @@ from apps.domain import explanation
 from apps.domain.explanation import Explanation
 from apps.gateway import configuration, engine, vantage
 from apps.gateway.explain import ENDPOINTS, NOBODY, Asked, explain
+from apps.gateway.networks import ANYWHERE
+from apps.keys import selectors as key_selectors
 from apps.keys.models import Endpoint, Key
 from apps.usage.models import Entry
 from gateway_site import explainers, ladder
@@ -57,6 +58,11 @@ class Question(forms.Form):
             attrs={"list": "explain-models", "placeholder": "the request's own", **_UNTOUCHED}
         ),
     )
+    address = forms.GenericIPAddressField(
+        label="Caller's address",
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "anywhere", **_UNTOUCHED}),
+    )
     request = forms.CharField(
         label="Request, as JSON",
         required=False,
@@ -71,18 +77,15 @@ class Question(forms.Form):
         self._user = user
 
     def clean_key(self) -> Key | None:
-        named = self.cleaned_data["key"].strip()
-        if not named:
+        term = self.cleaned_data["key"].strip()
+        if not term:
             if explainers.is_operator(self._user):
                 return None
             raise forms.ValidationError("Name one of your keys.")
-        public = named.removeprefix("weir_").partition("_")[0].rstrip("…")
-        mine = explainers.keys_of(self._user)
-        found = list(mine.filter(Q(public_id__startswith=public) | Q(name=named)).order_by("-id")[:2])
-        exact = [key for key in found if public == key.public_id]
-        if len(exact or found) != 1:
+        found = key_selectors.named(term, among=explainers.keys_of(self._user))
+        if len(found) != 1:
             raise forms.ValidationError("Several keys begin so." if found else "There is no such key.")
-        return (exact or found)[0]
+        return found[0]
 
     def clean(self) -> dict[str, Any]:
         told: dict[str, Any] = super().clean() or {}
@@ -112,9 +115,10 @@ def page(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = Question(request.POST if request.method == "POST" else None, user=request.user, initial=_begun(request))
     told = _answered(form, request) if request.method == "POST" and form.is_valid() else None
-    if told is not None and told.refusal is not None and told.refusal.status == 400:
-        named = f"{told.refusal.param}: " if told.refusal.param else ""
+    if told is not None and told.refusal is not None and told.refusal.status == 400 and told.size is None:
+        named = f"{told.refusal.param}: " if told.refusal.param else ""  # it could not be read: no more is known of it
         form.add_error("request", f"{named}{told.refusal.message}")
+        told = None
     context = {
         **admin.site.each_context(request),
         "title": "Explain a call",
@@ -122,6 +126,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "told": told,
         "shown": ladder.drawn(told) if told is not None else None,
         "curl": _curl(form),
+        "has_analyzer": bool(settings.WEIR_PRESIDIO_URL),
         **_offers(request),
     }
     return TemplateResponse(request, "admin/explain.html", context)
@@ -133,7 +138,9 @@ def _answered(form: Question, request: HttpRequest) -> Explanation | None:
     if principal is None:
         form.add_error("key", "Its user is shut off, or has left the tenant.")
         return None
-    asked = Asked(form.cleaned_data["endpoint"], form.cleaned_data["body"], principal)
+    address = form.cleaned_data["address"]
+    client = (address, 0) if address else ANYWHERE
+    asked = Asked(form.cleaned_data["endpoint"], form.cleaned_data["body"], principal, client=client)
     return async_to_sync(_explained)(asked, shows_all=explainers.is_operator(request.user))
 
 
@@ -173,10 +180,14 @@ def _next_step(request: HttpRequest) -> tuple[str, str] | None:
 
 
 def _curl(form: Question) -> str:
-    """The same question, to the gateway itself."""
+    """The same question, to the gateway itself; "": it is none."""
     data = getattr(form, "cleaned_data", {})
     endpoint = data.get("endpoint") or "messages"
     sent = data.get("body", b"").decode() or json.dumps(explanation.example(endpoint, model="MODEL"))
+    try:
+        json.loads(sent)
+    except (ValueError, RecursionError):
+        return ""
     told = sent.replace("'", "'\\''")
     return (
         f"curl {settings.WEIR_BASE_URL}/v1/explain -H 'x-api-key: YOUR_WEIR_KEY' \\\n"
@@ -192,12 +203,12 @@ def _panel(request: HttpRequest, title: str, note: str, **asked: Any) -> Panel |
 
 @panel_of(Model)
 def of_model(request: HttpRequest, row: Any) -> Panel | None:
-    return _panel(request, "Where would a call go?", "nothing is sent", model=row.name)
+    return _panel(request, "Where would a call go?", "no provider is asked", model=row.name)
 
 
 @panel_of(Deployment)
 def of_deployment(request: HttpRequest, row: Any) -> Panel | None:
-    return _panel(request, "When is it chosen?", "nothing is sent", model=row.model.name)
+    return _panel(request, "When is it chosen?", "no provider is asked", model=row.model.name)
 
 
 @panel_of(Entry)

@@ -27,9 +27,11 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Who(msgspec.Struct, frozen=True, kw_only=True):
-    """`key` is the public part of it; "": nobody in particular asks, whom nothing restrains."""
+    """`key` is the public part of it; "": nobody in particular asks, whom nothing restrains. `address` "": nobody said
+    where the call would come from."""
 
     key: str = ""
+    address: str = ""
     tenant_id: int = 0
     project_id: int = 0
 
@@ -138,10 +140,12 @@ class BudgetLeft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cache(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether an answer would be looked for among those that are kept, and why, or why not."""
+    """Whether an answer would be looked for among those that are kept, and why, or why not. `compares`: the model by
+    which those to other words would be; "": none would."""
 
     looked_up: bool
     reason: str
+    compares: str = ""
     ttl: float | None = None
 
 
@@ -191,7 +195,8 @@ def text(told: Explanation) -> str:
 
 def _lines(told: Explanation) -> Iterator[str]:
     asker = f"weir_{told.who.key}…" if told.who.key else "nobody in particular"
-    yield f"{told.model or 'no model'}, asked at {told.endpoint} by {asker}"
+    place = f" from {told.who.address}" if told.who.address else ""
+    yield f"{told.model or 'no model'}, asked at {told.endpoint} by {asker}{place}"
     if told.refusal is not None:
         yield f"REFUSED {told.refusal.status}: {told.refusal.message}"
     elif told.first is not None:

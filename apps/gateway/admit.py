@@ -85,8 +85,8 @@ def _beside(own: Restraints, held: Restraints) -> Restraints:
 def _rules(principal: Principal, model: Model, snapshot: Snapshot, *, pinned_id: int) -> list[Rules]:
     """What restrains such a call, from the widest subject to the narrowest, empty rules left out."""
     candidates = (
-        snapshot.tenants[principal.tenant_id],
-        snapshot.projects[principal.project_id],
+        snapshot.tenants.get(principal.tenant_id, UNRESTRAINED),  # whom nobody is, nothing restrains
+        snapshot.projects.get(principal.project_id, UNRESTRAINED),
         snapshot.model_rules.get((model.id, None), UNRESTRAINED),
         snapshot.model_rules.get((model.id, principal.tenant_id), UNRESTRAINED),
         snapshot.endpoint_rules.get(pinned_id, UNRESTRAINED),

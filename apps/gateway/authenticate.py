@@ -47,9 +47,14 @@ async def _found(ctx: RequestContext, configuration: Configuration) -> Principal
     principal = configuration.known(key) or await configuration.look_up(key)
     if principal is None or not works(principal, configuration.snapshot):
         raise errors.AuthenticationFailed(_REFUSED)
+    may_come(ctx, principal)
+    return principal
+
+
+def may_come(ctx: RequestContext, principal: Principal) -> None:
+    """Raises PermissionDenied for an address that the key is not for."""
     if principal.networks is not None and not networks.hold(ctx.scope.get("client"), principal.networks):
         raise errors.PermissionDenied("this key may not be used from this address")
-    return principal
 
 
 def _enter(ctx: RequestContext, principal: Principal, configuration: Configuration) -> None:

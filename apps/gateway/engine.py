@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import structlog
 from django.conf import settings
 
-from apps.gateway import metrics
+from apps.gateway import metrics, names
 from apps.gateway.attempt import Accounts
 from apps.gateway.configuration import Configuration
 from apps.gateway.kept import make_store
-from apps.gateway.names import Names
 from apps.gateway.semantic import Semantic
 from apps.gateway.shelf import Shelf
 from apps.gateway.standing import standing
@@ -47,13 +46,8 @@ class Engine:
         self.configuration = Configuration(on_change=self._configured)
         self.ticker = Ticker()
         self.outbound = Outbound(ticker=self.ticker)
-        self.names = Names(
-            self.outbound,
-            url=settings.WEIR_PRESIDIO_URL,
-            seconds=settings.WEIR_PRESIDIO_SECONDS,
-            language=settings.WEIR_PRESIDIO_LANGUAGE,
-            fails_open=settings.WEIR_PRESIDIO_FAILURE == "open",
-        )
+        self.names = names.analyzer(self.outbound)
+        self.explaining = asyncio.Semaphore(1)  # looks into one request at a time
         self.limiter = make_limiter()
         self.accounts = Accounts()
         self.shelf = Shelf(make_store())

@@ -1,4 +1,5 @@
-"""What would become of a call, and why: the rooms' own questions, asked without sending, booking or taking anything.
+"""What would become of a call, and why: the rooms' own questions, asked without sending anything to a provider, booking
+or taking anything. A policy that has names looked for asks who finds them, as for a call: that is the guard's own way.
 
 Where it is asked from matters for what is known of the moment: see `Sight`.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,19 +20,23 @@ from apps.domain.explanation import BudgetLeft, Candidate, Explanation, Finding,
 from apps.domain.limits.rate import RateTable
 from apps.domain.protocols import registry
 from apps.domain.routing import needs, reasons
-from apps.domain.snapshot import UNRESTRAINED, Limit, Principal
+from apps.domain.snapshot import Limit, Principal
 from apps.gateway import admit, authenticate, examine, guard, outlook, policy, vantage, ways
 from apps.gateway.context import PINNED, RequestContext
+from apps.gateway.networks import ANYWHERE
 from apps.gateway.signatures import signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from apps.domain.policies import Merged
     from apps.domain.routing.plan import Plan
     from apps.domain.routing.reasons import Verdict
     from apps.domain.snapshot import Deployment, PinnedEndpoint, Snapshot
     from apps.gateway.context import Message, Scope
     from apps.gateway.engine import Engine
+    from apps.gateway.names import Names
+    from apps.gateway.networks import Client
     from apps.gateway.vantage import Sight
 
 ENDPOINTS = tuple(registry.ENDPOINTS)
@@ -39,15 +45,14 @@ NOBODY = Principal(key_id=0, public_id="", tenant_id=0, project_id=0, user_id=No
 
 
 class Asked(NamedTuple):
-    """A call as it would come in. `headers` by lower-case name; `client` as ASGI has it, None: wherever it may come
-    from."""
+    """A call as it would come in. `headers` by lower-case name."""
 
     endpoint: str
     body: bytes
     principal: Principal
     headers: Mapping[bytes, bytes] = {}
     pinned: PinnedEndpoint | None = None
-    client: tuple[str, int] | None = None
+    client: Client = ANYWHERE
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,7 +63,9 @@ class Envelope(msgspec.Struct, forbid_unknown_fields=True):
 
 
 MOST_A_MINUTE = 60  # of one key: it costs as much as a call
+BYTES_A_MINUTE = 8 * 1024 * 1024  # of one key; a longer question takes the whole minute
 BODY_SECONDS = 30.0
+TURN_SECONDS = 10.0  # that one waits for others to be looked into
 _told = RateTable()
 
 
@@ -66,15 +73,16 @@ async def answer(ctx: RequestContext, engine: Engine) -> bytes:
     """For a caller, about its own calls: JSON. Raises a ClientError for what is wrong with the question itself."""
     await authenticate.identify(ctx, engine.configuration)
     assert ctx.principal is not None
-    once = Limit(id=0, key=f"explain:{ctx.principal.key_id}", scope="key", requests_per_minute=MOST_A_MINUTE)
-    decision = _told.admit((once,), tokens=0, now=time.monotonic_ns() // 1000)
-    if not decision.allowed:
-        raise errors.RateLimited(f"{MOST_A_MINUTE} explanations a minute", retry_after=decision.retry_after)
+    number = ctx.principal.key_id
+    once = Limit(id=0, key=f"explain:{number}", scope="key", requests_per_minute=MOST_A_MINUTE)
+    _take(once, 0, told=f"{MOST_A_MINUTE} explanations a minute")
     try:
         async with asyncio.timeout(BODY_SECONDS):
             body = await examine.body(ctx, engine.max_body_bytes)
     except TimeoutError:
         raise errors.BodyTooSlow("the request body did not come in time") from None
+    size = Limit(id=0, key=f"explained:{number}", scope="key", tokens_per_minute=BYTES_A_MINUTE)
+    _take(size, len(body), told=f"{BYTES_A_MINUTE} bytes to explain a minute")
     envelope = opened(body)
     asked = Asked(
         envelope.endpoint,
@@ -85,6 +93,12 @@ async def answer(ctx: RequestContext, engine: Engine) -> bytes:
         client=ctx.scope.get("client"),
     )
     return msgspec.json.encode(await explain(asked, vantage.inside(engine)))
+
+
+def _take(limit: Limit, amount: int, *, told: str) -> None:
+    decision = _told.admit((limit,), tokens=amount, now=time.monotonic_ns() // 1000)
+    if not decision.allowed:
+        raise errors.RateLimited(told, retry_after=decision.retry_after)
 
 
 def opened(body: bytes) -> Envelope:
@@ -130,12 +144,6 @@ def _context(asked: Asked, snapshot: Snapshot) -> RequestContext:
     }
     if asked.pinned is not None:
         scope[PINNED] = asked.pinned
-    if asked.principal is NOBODY:
-        tenants, projects = {**snapshot.tenants, 0: UNRESTRAINED}, {**snapshot.projects, 0: UNRESTRAINED}
-        snapshot = msgspec.structs.replace(snapshot, tenants=tenants, projects=projects)
-    if asked.client is None and any(model.networks is not None for model in snapshot.models.values()):
-        models = {name: msgspec.structs.replace(model, networks=None) for name, model in snapshot.models.items()}
-        snapshot = msgspec.structs.replace(snapshot, models=models)
     wire = registry.ENDPOINTS[asked.endpoint]
     ctx = RequestContext(scope, receive, send, wire=wire, endpoint=asked.endpoint, snapshot=snapshot)
     ctx.principal = asked.principal
@@ -151,15 +159,21 @@ class _Draft:
         self._asked = asked
         self._sight = sight
         self._refusal: Refusal | None = None
+        self._notes = [sight.note] if sight.note else []
         self._told = Explanation(endpoint=asked.endpoint, serves=False, live=not sight.note)
 
     async def fill(self) -> None:
         ctx, principal, call_of = self._ctx, self._asked.principal, msgspec.structs.replace
-        who = Who(key=principal.public_id, tenant_id=principal.tenant_id, project_id=principal.project_id)
-        notes = (self._sight.note,) if self._sight.note else ()
-        self._told = call_of(self._told, who=who, notes=notes)
-        if not authenticate.works(principal, ctx.snapshot):
+        who = Who(
+            key=principal.public_id,
+            address=self._asked.client[0] if self._asked.client is not None else "",
+            tenant_id=principal.tenant_id,
+            project_id=principal.project_id,
+        )
+        self._told = call_of(self._told, who=who)
+        if principal is not NOBODY and not authenticate.works(principal, ctx.snapshot):
             raise errors.AuthenticationFailed("invalid API key")
+        authenticate.may_come(ctx, principal)
         authenticate.may_use(ctx, principal)
         await examine.examine(ctx, max_bytes=self._sight.max_bytes)
         model, call = ctx.model, ctx.call
@@ -174,6 +188,8 @@ class _Draft:
             strategy=model.strategy,
             cache=outlook.cache(ctx),
         )
+        if self._told.cache is not None and self._told.cache.compares:
+            self._notes.append(vantage.UNCOMPARED.format(self._told.cache.compares))
         limits, ctx.budgets, _ = admit.restraints(ctx)
         self._told = call_of(self._told, limits=await self._limits(limits))
         self._told = call_of(self._told, policy=await self._policy())
@@ -185,7 +201,17 @@ class _Draft:
 
     def written(self) -> Explanation:
         serves = self._refusal is None and self._told.first is not None
-        return msgspec.structs.replace(self._told, refusal=self._refusal, serves=serves)
+        if self._is_unplaced():
+            self._notes.append(vantage.UNPLACED)
+        return msgspec.structs.replace(self._told, refusal=self._refusal, serves=serves, notes=tuple(self._notes))
+
+    def _is_unplaced(self) -> bool:
+        """Whether it could depend on the address that nobody has named."""
+        model = self._ctx.model
+        confined = [self._asked.principal.networks]
+        if model is not None:
+            confined += [model.networks, *(one.networks for one in model.stand_ins)]
+        return self._asked.client is ANYWHERE and any(networks is not None for networks in confined)
 
     def _plan(self) -> None:
         """Every deployment, those to try first."""
@@ -249,20 +275,17 @@ class _Draft:
     async def _policy(self) -> Policy | None:
         """What the data policies make of it, all as one; nothing is counted as found."""
         ctx = self._ctx
-        assert ctx.call is not None
-        merged, body = policy.of(ctx), ctx.call.body
+        merged = policy.of(ctx)
         if merged is None:
             return None
         found: Mapping[str, int] = {}
         try:
-            await guard.guard(ctx, None)
-            found = await guard.found(body, frozenset(merged.requests))
-        except errors.InvalidRequest as error:  # nothing can be read in it
-            self.refused(error)
-        except errors.GatewayError as error:
-            self.refused(error)
-            with suppress(errors.GatewayError):  # it takes too long
-                found = await guard.found(body, frozenset(merged.requests))
+            async with asyncio.timeout(TURN_SECONDS) as waiting, self._sight.turn:
+                waiting.reschedule(None)
+                found = await self._found(merged)
+        except TimeoutError:
+            ctx.policy = merged.policy
+            self._notes.append(vantage.UNREAD)
         held = ctx.policy or merged.policy
         return Policy(
             name=held.name,
@@ -274,9 +297,28 @@ class _Draft:
             ),
         )
 
+    async def _found(self, merged: Merged) -> Mapping[str, int]:
+        """By kind; a call that would be refused for it is. Names are asked for once."""
+        ctx = self._ctx
+        assert ctx.call is not None
+        body, heard = ctx.call.body, _Heard(self._sight.names)
+        try:
+            await guard.guard(ctx, None, heard)
+        except errors.InvalidRequest as error:  # nothing can be read in it
+            self.refused(error)
+            return {}
+        except errors.GatewayError as error:
+            self.refused(error)
+        self._notes += heard.notes
+        with suppress(errors.GatewayError):  # it takes too long
+            return await guard.found(body, frozenset(merged.requests)) + heard.counts
+        return heard.counts
+
     async def _limits(self, limits: Sequence[Limit]) -> tuple[LimitLeft, ...]:
         """Each allowance with what is left of it. The first that is not enough refuses."""
         stands = await self._sight.stands(limits) if limits else []
+        if stands is None:
+            self._notes.append(vantage.UNCOUNTED)
         tokens = admit.tokens_of(self._ctx)
         found = []
         for number, limit in enumerate(limits):
@@ -302,6 +344,20 @@ class _Draft:
             if one.covers is False:
                 self.refused(errors.BudgetExhausted(one.note))
         return tuple(found)
+
+
+class _Heard:
+    """What was said by who finds names, to tell it afterwards."""
+
+    def __init__(self, names: Names | None) -> None:
+        self._names = names
+        self.counts: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    async def found(self, body: bytes, kinds: Collection[str], *, notes: list[str]) -> Counter[str]:
+        if self._names is not None:
+            self.counts = await self._names.found(body, kinds, notes=self.notes)
+        return self.counts
 
 
 def refusal_of(error: errors.GatewayError, ctx: RequestContext) -> Refusal:

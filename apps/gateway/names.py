@@ -11,20 +11,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
+from django.conf import settings
 
 from apps.domain import errors
 from apps.domain.guardrails import reading
 from apps.domain.guardrails.kinds import KINDS
 from apps.domain.snapshot import Timeouts
+from apps.outbound.client import Outbound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
-    from apps.outbound.client import Outbound
+    from collections.abc import Collection, Iterator, Sequence
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,13 @@ class Unanswered(Exception):
     """Why, for the log."""
 
 
-class Names:
+class Names(Protocol):
+    async def found(self, body: bytes, kinds: Collection[str], *, notes: list[str]) -> Counter[str]:
+        """How often each of these kinds is in a request, those that others find left out; `notes`: what was not looked
+        for, and why. Raises Unavailable."""
+
+
+class Presidio:
     """On one event loop. `url` "": nobody is asked. `fails_open`: who cannot be asked holds up no call."""
 
     def __init__(self, outbound: Outbound, *, url: str, seconds: float, language: str, fails_open: bool) -> None:
@@ -59,8 +65,7 @@ class Names:
         self._asking = 0
 
     async def found(self, body: bytes, kinds: Collection[str], *, notes: list[str]) -> Counter[str]:
-        """How often each of these kinds is in a request, those that others find left out. Raises Unavailable."""
-        wanted = {known.entity: kind for kind in kinds if (known := KINDS.get(kind)) is not None and known.entity}
+        wanted = entities(kinds)
         if not wanted:
             return Counter()
         try:
@@ -111,6 +116,38 @@ class Names:
             return _findings.decode(await answer.read(_MOST_BYTES))
         finally:
             await answer.close()
+
+
+def entities(kinds: Collection[str]) -> dict[str, str]:
+    """Those kinds that are an analyzer's to find, by what it calls them."""
+    return {known.entity: kind for kind in kinds if (known := KINDS.get(kind)) is not None and known.entity}
+
+
+def analyzer(outbound: Outbound) -> Presidio:
+    """The installation's own."""
+    return Presidio(
+        outbound,
+        url=settings.WEIR_PRESIDIO_URL,
+        seconds=settings.WEIR_PRESIDIO_SECONDS,
+        language=settings.WEIR_PRESIDIO_LANGUAGE,
+        fails_open=settings.WEIR_PRESIDIO_FAILURE == "open",
+    )
+
+
+class Apart:
+    """Asked from a process that is no gateway, by a connection of its own."""
+
+    def __init__(self, private_networks: Sequence[str]) -> None:
+        self._private_networks = private_networks
+
+    async def found(self, body: bytes, kinds: Collection[str], *, notes: list[str]) -> Counter[str]:
+        if not entities(kinds):
+            return Counter()
+        outbound = Outbound(private_networks=self._private_networks)
+        try:
+            return await analyzer(outbound).found(body, kinds, notes=notes)
+        finally:
+            await outbound.close()
 
 
 def _pieces(texts: list[str]) -> Iterator[tuple[str, int]]:

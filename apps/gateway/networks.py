@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+from typing import NamedTuple
+
+Client = tuple[str, int] | None
+"""A caller's address and port as ASGI has them; None: not known."""
+
+
+class _Anywhere(NamedTuple):
+    host: str
+    port: int
+
+
+ANYWHERE: Client = _Anywhere("", 0)
+"""Of a call that nobody makes, and of which nobody says where it would come from: this very object is in all
+networks."""
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def hold(client: tuple[str, int] | None, networks: tuple[str, ...]) -> bool:
-    """`client` as ASGI has it; whoever's address is not known is nowhere."""
-    if client is None:
-        return False
+def hold(client: Client, networks: tuple[str, ...]) -> bool:
+    """Whoever's address is not known is nowhere."""
+    if client is None or client is ANYWHERE:
+        return client is ANYWHERE
     try:
         address = ipaddress.ip_address(client[0])
     except ValueError:

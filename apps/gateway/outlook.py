@@ -131,7 +131,8 @@ def cache(ctx: RequestContext) -> Cache:
         return Cache(looked_up=False, reason="its settings leave the answer to chance, or to more than is kept")
     if said == "refresh":
         return Cache(looked_up=False, reason="its caller wants it made anew", ttl=rule.ttl)
-    reason = "its policy keeps answers"
+    compares = ""
     if rule.semantic is not None and caching.question(asked, protocol=call.protocol) is not None:
-        reason += f", also for other words that {rule.semantic.model} finds alike"
-    return Cache(looked_up=True, reason=reason, ttl=rule.ttl)
+        compares = rule.semantic.model
+    alike = f", also for other words that {compares} finds alike" if compares else ""
+    return Cache(looked_up=True, reason=f"its policy keeps answers{alike}", ttl=rule.ttl, compares=compares)

@@ -52,10 +52,20 @@ def principal_of(key_id: int) -> Principal | None:
     return None if found is None else _principal(found, found.key)
 
 
-def beginning(public_id: str) -> list[int]:
-    """The ids of keys of which any secret's public part begins so, two of them at most."""
-    found = KeySecret.objects.filter(public_id__startswith=public_id).order_by().values_list("key", flat=True)
-    return list(found.distinct()[:2])
+def beginning(term: str) -> list[int]:
+    """The ids of `named`."""
+    return [key.pk for key in named(term)]
+
+
+def named(term: str, *, among: QuerySet[Key] | None = None) -> list[Key]:
+    """The keys that somebody may mean, two of them at most: by the beginning of any secret's public part, however it is
+    written (`weir_AbC`, `weir_AbC…`, even a whole key, of which no more is read), or by name. `among`: all of them."""
+    term = term.strip()
+    public_id = term.removeprefix("weir_").partition("_")[0].rstrip("….")
+    begins = Q(secrets__public_id__startswith=public_id) if public_id else Q()
+    keys = Key.objects.all() if among is None else among
+    exact = list(keys.filter(secrets__public_id=public_id)[:1]) if public_id else []
+    return exact or list(keys.filter(begins | Q(name=term)).order_by("-pk").distinct()[:2] if term else ())
 
 
 def _outdated(secret: KeySecret, key: str) -> peppers.Outdated:

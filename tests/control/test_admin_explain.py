@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.utils.html import escape
 
 from apps.accounts.models import User
+from apps.catalog.models import Deployment
+from apps.gateway import vantage
 from apps.keys.models import Key
 from apps.tenants.models import Role
 from apps.usage import ledger
@@ -86,14 +89,44 @@ def test_whoever_administers_nothing_is_shut_out(acme, keys):
     ("sent", "told"),
     [
         ("{", "JSON"),
+        ("[" * 100_000, "JSON object"),
         (json.dumps({"model": "m", "max_tokens": 5}), "messages"),
         (json.dumps({"model": "m", "max_tokens": "many", "messages": []}), "max_tokens"),
     ],
 )
-def test_what_is_wrong_with_a_request_stands_at_its_field(desk, keys, sent, told):
-    context = asked(desk, request=sent)
-    assert told in context["form"].errors["request"][0]
-    assert context["told"].refusal.body["error"]["message"]
+def test_what_is_wrong_with_a_request_stands_at_its_field_and_nowhere_else(desk, keys, sent, told):
+    response = desk.client.post(desk.url("explain"), {"endpoint": "messages", "request": sent})
+    [error] = response.context["form"].errors["request"]
+    assert told in error
+    assert (response.context["told"], response.content.decode().count(escape(error))) == (None, 1)
+    assert bool(response.context["curl"]) is sent.endswith("}")
+    assert ("explain-curl" in response.content.decode()) is bool(response.context["curl"])
+
+
+def test_what_nobody_can_do_is_told_with_the_reasons_of_each(desk, keys):
+    Deployment.objects.update(capabilities=["text"])
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGVsbG8="}}
+    request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [picture]}]}
+    context = asked(desk, request=json.dumps(request))
+    assert context["told"].refusal.message == "no deployment of m offers vision"
+    assert not context["form"].errors
+    assert context["shown"]["rungs"][0]["reason"] == "no vision"
+
+
+def test_where_a_call_comes_from_is_asked_for_where_that_matters(desk, keys):
+    Key.objects.filter(public_id=keys["ours"]).update(networks=["203.0.113.0/24"])
+    told = asked(desk, key=keys["ours"], model="m")["told"]
+    assert (told.serves, told.notes[-1]) == (True, vantage.UNPLACED)
+    told = asked(desk, key=keys["ours"], model="m", address="203.0.113.9")["told"]
+    assert (told.serves, told.who.address, vantage.UNPLACED in told.notes) == (True, "203.0.113.9", False)
+    told = asked(desk, key=keys["ours"], model="m", address="2001:db8::1")["told"]
+    assert told.refusal.message == "this key may not be used from this address"
+    assert asked(desk, key=keys["ours"], model="m", address="nowhere")["form"].errors["address"]
+
+
+@pytest.mark.parametrize("form", ["{}", "weir_{}…", "weir_{}...", " weir_{} ", "weir_{}_and-what-is-secret"])
+def test_a_key_is_known_by_whatever_the_admin_shows_of_it(desk, keys, form):
+    assert asked(desk, key=form.format(keys["ours"]), model="m")["told"].who.key == keys["ours"]
 
 
 def test_pasted_text_is_neither_kept_nor_logged_nor_in_an_address(desk, keys, caplog):

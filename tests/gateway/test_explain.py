@@ -7,8 +7,10 @@ import json
 import msgspec
 import pytest
 
-from apps.catalog.models import Provider
+from apps.catalog import services as catalog
+from apps.catalog.models import Model, Provider
 from apps.domain.explanation import Explanation
+from apps.gateway import explain, vantage, ways
 from apps.policies import services as policies
 from apps.quotas.models import BudgetWindow, Lease
 from apps.usage.models import Entry
@@ -105,6 +107,51 @@ def test_it_is_for_whoever_has_a_key_and_not_too_often(gateway, world):
     answers = [ask(gateway, EXPLAIN, body=b"{}", key=confined).status_code for _ in range(80)]
     assert answers[0] == 400
     assert answers[-1] == 429
+
+
+def test_long_questions_take_the_minute_that_they_are_worth(gateway, world):
+    """Each costs what a call costs before it is sent, and no limit counts it."""
+    long = b'{"endpoint": "messages", "request": %b}' % body_of(
+        ANTHROPIC, change={"messages": [{"role": "user", "content": "x" * (explain.BYTES_A_MINUTE + 1)}]}
+    )
+    assert ask(gateway, EXPLAIN, body=long).status_code == 200
+    again = ask(gateway, EXPLAIN, body=long)
+    assert (again.status_code, again.json()["error"]["message"]) == (429, "8388608 bytes to explain a minute")
+    assert 0 < int(again.headers["retry-after"]) <= 60
+    assert told(dry(gateway, key=world.issue()))["serves"], "it is each key's own"
+
+
+def test_where_the_question_comes_from_is_where_the_call_would(gateway, world):
+    target = world.deploy("claude-near", upstream="claude-upstream").model
+    catalog.update_model(target, actor=None, networks=["203.0.113.0/24"])
+    gateway.refresh()
+    found = told(dry(gateway, model="claude-near"))
+    assert (found["who"]["address"], found["notes"]) == ("127.0.0.1", [])
+    assert found["refusal"]["body"]["error"] == ask(gateway, ANTHROPIC, model="claude-near").json()["error"]
+
+
+def test_whether_other_words_were_answered_is_not_pretended_to_be_known(gateway, world, simulator):
+    vectors = world.model("gpt-vectors", capabilities=["embeddings"])
+    world.deploy("gpt-vectors", upstream="embedding-upstream", model=vectors)
+    policies.create_cache(
+        actor=world.alice, model=Model.objects.get(name="claude-test"), semantic_model=vectors, semantic_threshold=0.9
+    )
+    gateway.refresh()
+    before = simulator.seen()
+    found = told(dry(gateway, change={"temperature": 0}))
+    assert (found["cache"]["looked_up"], found["cache"]["compares"]) == (True, "gpt-vectors")
+    assert found["notes"] == [vantage.UNCOMPARED.format("gpt-vectors")]
+    assert simulator.seen() == before
+    assert told(dry(gateway))["notes"] == [], "chance decides: nothing is looked up"
+
+
+def test_a_question_on_nobodys_behalf_disturbs_nothing_that_calls_have_found_out(gateway, world):
+    assert ask(gateway, ANTHROPIC).status_code == 200
+    kept = dict(ways._options.under(gateway.engine.configuration.snapshot))
+    assert kept
+    asked = explain.Asked("messages", body_of(ANTHROPIC), explain.NOBODY)
+    assert gateway.call(explain.explain(asked, vantage.inside(gateway.engine, shows_all=True))).serves
+    assert kept.items() <= ways._options.under(gateway.engine.configuration.snapshot).items()
 
 
 def test_a_limit_that_is_used_up_and_a_budget_that_is_too_small_are_told(gateway, world):

@@ -16,7 +16,7 @@ from apps.gateway.names import PIECE
 from apps.policies import services as policies
 from apps.policies.models import Tally
 from apps.usage.models import Entry
-from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask
+from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, body_of
 from tests.gateway.conftest import Gateway
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -115,6 +115,34 @@ def test_a_place_is_routed_to_whom_the_tag_names(gateway, world, analyzer):
     told = anthropic_error(ask(gateway, ANTHROPIC, change=SAID), 403, "permission_error")
     assert told == "policy names allows no deployment of claude-test"
     assert ask(gateway, ANTHROPIC).status_code == 200
+
+
+def dry(gateway, **change) -> dict:
+    asked = b'{"endpoint": "messages", "request": %b}' % body_of(ANTHROPIC, change=change)
+    return ask(gateway, "/v1/explain", body=asked).json()
+
+
+def test_a_dry_run_asks_as_a_call_does_once_and_counts_nothing(gateway, world, analyzer):
+    hold(world, gateway, person="block", location="flag", email="flag")
+    told = dry(gateway, messages=[{"role": "user", "content": "To Marple, m@example.com, at London."}])
+    assert told["policy"]["findings"] == [
+        {"kind": "email", "count": 1, "action": "flag"},
+        {"kind": "person", "count": 1, "action": "block"},
+        {"kind": "location", "count": 1, "action": "flag"},
+    ]
+    assert told["refusal"]["message"].startswith("policy names found person in the request")
+    assert len(analyzer.asked) == 1
+    gateway.engine.configuration.findings.flush()
+    assert not Tally.objects.exists()
+
+
+def test_a_dry_run_says_whom_nobody_has_looked_for(gateway, world, analyzer, monkeypatch):
+    hold(world, gateway, person="flag")
+    analyzer.status = 500
+    assert "who finds them does not answer" in dry(gateway, **SAID)["refusal"]["message"]
+    monkeypatch.setattr(gateway.engine.names, "_fails_open", True)
+    told = dry(gateway, **SAID)
+    assert (told["serves"], told["notes"]) == (True, ["not looked for: person; nobody answered"])
 
 
 def test_a_long_request_is_asked_about_in_pieces_that_overlap(gateway, world, analyzer):
