@@ -147,9 +147,10 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     if answer.status != 200:
         raise exchange.refuse(answer.status, answer.headers, await answer.read(MAX_ERROR_BYTES))
     if not ctx.call.stream:
-        return Answered(
-            attempt, answer, exchange, body=exchange.answer(await answer.read(MAX_ANSWER_BYTES), answer.headers)
-        )
+        body = exchange.answer(await answer.read(MAX_ANSWER_BYTES), answer.headers)
+        if ctx.inspector is not None:
+            await ctx.inspector.check(body, attempt=attempt)
+        return Answered(attempt, answer, exchange, body=body)
     return Answered(attempt, answer, exchange, first=await _first_event(attempt, answer, exchange))
 
 

@@ -6,17 +6,15 @@ A finding is told by its kind and its policy, never by its text or its place: no
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from apps.domain import errors, estimate, policies
 from apps.domain.guardrails import reading
-from apps.gateway import policy
+from apps.gateway import policy, readers
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -26,10 +24,7 @@ if TYPE_CHECKING:
     from apps.gateway.names import Names
     from apps.policies.findings import Findings
 
-INLINE_BYTES = 32_768
-MOST_SECONDS = 20.0  # for a request of which each line has to be looked at; a usual one of 30 MB takes one
 _SLICE_SECONDS = 0.005
-_readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="guard")
 
 
 async def guard(ctx: RequestContext, findings: Findings | None, names: Names | None = None) -> None:
@@ -45,7 +40,7 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
     if merged.requests:
         assert ctx.call is not None
         try:
-            seen = await found(ctx.call.body, merged.requests)
+            seen = await found(ctx.call.body, merged.requests, tenant_id=_tenant_of(ctx))
         except errors.PermissionDenied:  # it takes too long
             ledger.unread(merged.requests, action="block")
             raise
@@ -55,20 +50,19 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
             await _act(ctx, seen, {kind: merged.requests[kind] for kind in seen}, ledger)
 
 
-async def found(body: bytes, kinds: Collection[str]) -> Counter[str]:
+async def found(body: bytes, kinds: Collection[str], *, tenant_id: int = 0) -> Counter[str]:
     """How often each kind is in a request. A long one is read in another thread, so that others' calls go on. Raises
     InvalidRequest for what cannot be read, and PermissionDenied for what cannot in time."""
-    left = threading.Event()
     try:
-        if len(body) <= INLINE_BYTES:
+        if len(body) <= policy.INLINE_BYTES:
             return await _read(body, kinds)
-        return await asyncio.get_running_loop().run_in_executor(_readers, _read_apart, body, kinds, left)
+        return await policy.aside(reading.counting(body, kinds), tenant_id=tenant_id, size=len(body))
+    except readers.TooLong as error:
+        raise policy.refusal("the request takes too long to be looked into, as a policy demands") from error
     except RecursionError as error:
         raise errors.InvalidRequest("The request body is nested too deeply.") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise errors.InvalidRequest(f"A policy has to look into the request body, and cannot: {error}.") from error
-    finally:
-        left.set()
 
 
 async def _read(body: bytes, kinds: Collection[str]) -> Counter[str]:
@@ -80,18 +74,6 @@ async def _read(body: bytes, kinds: Collection[str]) -> Counter[str]:
         if time.perf_counter() > until:
             await asyncio.sleep(0)
             until = time.perf_counter() + _SLICE_SECONDS
-    return seen
-
-
-def _read_apart(body: bytes, kinds: Collection[str], left: threading.Event) -> Counter[str]:
-    seen: Counter[str] = Counter()
-    until = time.monotonic() + MOST_SECONDS
-    for passage in reading.passages(body):
-        seen.update(passage(kinds))
-        if left.is_set():
-            break
-        if time.monotonic() > until:
-            raise policy.refusal("the request takes too long to be looked into, as a policy demands")
     return seen
 
 
@@ -115,16 +97,27 @@ async def _mask(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rul
     if all(policy.relays(deployment, client=call.protocol) for deployment in model.deployments):
         why = f"which it masks: what is sent to {model.name} byte for byte is not masked"
         _block(seen, rules, ledger, why=why)
-    if len(call.body) <= INLINE_BYTES:
-        body = reading.masked(call.body, rules)
-    else:
-        body = await asyncio.get_running_loop().run_in_executor(_readers, reading.masked, call.body, rules)
-    if left := await found(body, rules):
+    body = await _masked(call.body, rules, tenant_id=_tenant_of(ctx))
+    if left := await found(body, rules, tenant_id=_tenant_of(ctx)):
         why = "which it masks, in parts of the request that cannot be told from one another"
         _block(seen, {kind: rules[kind] for kind in left}, ledger, why=why)
     read = ctx.wire.read_request(body)
     read.headers, read.model = call.headers, call.model
     ctx.call, ctx.prompt_bytes, ctx.is_masked = read, estimate.prompt_bytes(body), True
+
+
+async def _masked(body: bytes, kinds: Collection[str], *, tenant_id: int) -> bytes:
+    if len(body) <= policy.INLINE_BYTES:
+        return reading.masked(body, kinds)
+    try:
+        return await policy.aside(reading.masking(body, kinds), tenant_id=tenant_id, size=len(body))
+    except readers.TooLong as error:
+        raise policy.refusal("the request takes too long to be masked, as a policy demands") from error
+
+
+def _tenant_of(ctx: RequestContext) -> int:
+    assert ctx.principal is not None
+    return ctx.principal.tenant_id
 
 
 def _block(seen: Mapping[str, int], rules: Mapping[str, Rule], ledger: policy.Ledger, *, why: str) -> NoReturn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -13,12 +13,12 @@ from apps.domain.guardrails.stream import Watch
 from apps.domain.protocols import registry
 from apps.domain.protocols.contract import NO_HEADERS
 from apps.domain.providers import speech
-from apps.gateway import metrics
+from apps.gateway import metrics, readers
 from apps.gateway.known import Known
 from apps.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping
 
     from apps.domain.policies import Ending, Merged
     from apps.domain.protocols.contract import Exchange
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from apps.policies.findings import Findings
 
     _Done = dict[tuple[int, str, str], dict[str, int]]  # kinds, by a policy's id and name and what it did
+    T = TypeVar("T")
 
+INLINE_BYTES = 32_768  # what is longer is read in another thread
+MOST_SECONDS = 20.0  # for what has to be looked at number by number; a usual request of 30 MB takes one
 
+_readers = readers.Readers(threads=2)
 _merged: Known[tuple[int, int, int], Merged | None] = Known()  # by tenant, project and key
 
 
@@ -49,6 +53,11 @@ def of(ctx: RequestContext) -> Merged | None:
         )
         merged = known[who] = policies.merged(found)
         return merged
+
+
+async def aside(work: Generator[None, None, T], *, tenant_id: int, size: int) -> T:
+    """Raises `readers.TooLong`, and what `work` raises."""
+    return await _readers.run(work, tenant_id=tenant_id, size=size, seconds=MOST_SECONDS)
 
 
 def relays(deployment: Deployment, *, client: str) -> bool:
@@ -153,11 +162,16 @@ class Inspector:
     def watching(self, exchange: Exchange, *, attempt: Attempt) -> Exchange:
         return Watched(exchange, self, attempt=attempt)
 
-    def check(self, body: bytes, *, attempt: Attempt) -> None:
-        """An answer that came whole. Raises PermissionDenied."""
+    async def check(self, body: bytes, *, attempt: Attempt) -> None:
+        """An answer that came whole; a long one is read in another thread. Raises PermissionDenied."""
+        assert self._ctx.principal is not None
         try:
-            found = reading.count(body, self.kinds)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            if len(body) <= INLINE_BYTES:
+                found = reading.count(body, self.kinds)
+            else:
+                counting = reading.counting(body, self.kinds)
+                found = await aside(counting, tenant_id=self._ctx.principal.tenant_id, size=len(body))
+        except (msgspec.DecodeError, UnicodeError, RecursionError, readers.TooLong):
             found = Counter()
             if self.stopping:
                 self.unread(attempt)
@@ -216,9 +230,8 @@ class Watched:
         return frames if again.stopped is None else self._inspector.plain_end(error)
 
     def answer(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> bytes:
-        answer = self._exchange.answer(body, headers)
-        self._inspector.check(answer, attempt=self._attempt)
-        return answer
+        """Unread: who has the whole of it asks the inspector."""
+        return self._exchange.answer(body, headers)
 
     def feed(self, chunk: bytes) -> bytes:
         if self._watch.stopped is not None:

@@ -8,10 +8,10 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,8 +19,13 @@ from apps.domain.guardrails import kinds as words
 from apps.domain.guardrails import packed
 from apps.domain.guardrails.scan import Finding, scan
 
+T = TypeVar("T")
+Masking = Generator[None, None, T]  # gives what is masked, and may be left for a while where it yields
+
 BATCH = 8_192  # characters that are scanned at a time
 _SEAM = 256  # characters on either side of a border between two texts of one message
+_BEFORE = 64  # characters before a piece: an address's beginning, or the words that say what a number is
+_LONGEST = 17_000  # characters of a finding: a private key's
 _SHORTEST = 24  # of what may be base64
 _DEEPEST = 4  # JSON in JSON
 _LEAST, _MOST = 1e8, 1e20  # numbers of fewer or more digits are none of ours
@@ -34,10 +39,25 @@ _decode = msgspec.json.Decoder(float_hook=float).decode  # its own reading of 1e
 
 def count(body: bytes, kinds: Collection[str]) -> Counter[str]:
     """How often each kind is found. Raises what JSON readers raise, and DecodeError for a key that comes twice."""
+    return _finished(counting(body, kinds))
+
+
+def counting(body: bytes, kinds: Collection[str]) -> Generator[None, None, Counter[str]]:
+    """The same, a piece at a time."""
     found: Counter[str] = Counter()
     for passage in passages(body):
         found.update(passage(kinds))
+        yield
     return found
+
+
+def _finished(work: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 def texts(body: bytes) -> list[str]:
@@ -59,16 +79,16 @@ def passages(body: bytes) -> Iterator[Callable[[Collection[str]], list[str]]]:
     size = 0
     for text in texts:
         if len(text) > 2 * BATCH:
-            yield from _cut(text)
+            yield from (piece.kinds for piece in _pieces(text))
             continue
         batch.append(text)
         size += len(text)
         if size >= BATCH:
-            yield _scanning("\n".join(batch))
+            yield _joined(batch).kinds
             batch, size = [], 0
-    yield _scanning("\n".join(batch))
+    yield _joined(batch).kinds
     if seams:
-        yield _across(seams)
+        yield from _across(seams)
 
 
 def _most_members(body: bytes) -> int:
@@ -76,38 +96,59 @@ def _most_members(body: bytes) -> int:
     return body.count(b'":') + sum(1 for _ in _SPACED.finditer(body))
 
 
-def _cut(text: str) -> Iterator[Callable[[Collection[str]], list[str]]]:
-    """A long text in pieces that overlap; what begins in the overlap is the next piece's."""
-    for start in range(0, len(text), BATCH):
-        yield partial(_before, text[max(0, start - 1) : start + BATCH + 2 * _SEAM], BATCH + (start > 0))
+def _joined(texts: list[str]) -> _Piece:
+    text = "\n".join(texts)
+    return _Piece(text, 0, len(text))
 
 
-def _before(text: str, end: int, kinds: Collection[str]) -> list[str]:
-    return [found.kind for found in scan(text, kinds) if found.start < end]
+class _Piece(NamedTuple):
+    """Of a long text, whose findings are those that begin between `start` and `end`; `at` is where it lies in it."""
+
+    text: str
+    start: int
+    end: int
+    at: int = 0
+
+    def kinds(self, kinds: Collection[str]) -> list[str]:
+        return [found.kind for found in self.found(kinds)]
+
+    def found(self, kinds: Collection[str]) -> Iterator[Finding]:
+        return (found for found in scan(self.text, kinds) if self.start <= found.start < self.end)
 
 
-def _scanning(text: str) -> Callable[[Collection[str]], list[str]]:
-    return lambda kinds: [found.kind for found in scan(text, kinds)]
+def _pieces(text: str, *, size: int = BATCH, behind: int = 2 * _SEAM) -> Iterator[_Piece]:
+    """They overlap: what begins in the overlap is the next piece's, which has the words before it too."""
+    if len(text) <= 2 * size:
+        yield _Piece(text, 0, len(text))
+        return
+    for start in range(0, len(text), size):
+        at = max(0, start - _BEFORE)
+        yield _Piece(text[at : start + size + behind], start - at, start - at + size, at)
 
 
-def _across(seams: list[list[str]]) -> Callable[[Collection[str]], list[str]]:
-    """Only what lies on a border: the rest has been found in its own part."""
-    borders: list[int] = []
+def _across(seams: list[list[str]]) -> Iterator[Callable[[Collection[str]], list[str]]]:
+    """Only what lies on a border: the rest has been found in its own part. In pieces, as long texts are."""
     near: list[str] = []
-    size = 0
+    borders: list[int] = []
+    size = begun = 0
     for parts in seams:
         for part in parts:
             near.append(part if len(part) <= 2 * _SEAM else f"{part[:_SEAM]}\n{part[-_SEAM:]}")
             size += len(near[-1])
             borders.append(size)
+            if size > BATCH + 2 * _SEAM:
+                text = "".join(near)
+                yield partial(_on_borders, text, borders, begun, BATCH)
+                begun, done = _BEFORE, BATCH - _BEFORE
+                near, size = [text[done:]], size - done
+                borders = [border - done for border in borders if border > done]
         near.append("\n")
         size += 1
+    yield partial(_on_borders, "".join(near), borders, begun, size)
 
-    def scanned(kinds: Collection[str]) -> list[str]:
-        whole = "".join(near)
-        return [found.kind for found in scan(whole, kinds) if _is_split(whole, found, borders)]
 
-    return scanned
+def _on_borders(text: str, borders: list[int], start: int, end: int, kinds: Collection[str]) -> list[str]:
+    return [found.kind for found in scan(text, kinds) if start <= found.start < end and _is_split(text, found, borders)]
 
 
 def _is_split(text: str, found: Finding, borders: list[int]) -> bool:
@@ -260,59 +301,74 @@ def _written(number: int | float) -> str:
 def masked(body: bytes, kinds: Collection[str]) -> bytes:
     """The body with a placeholder for each finding that lies in one text. What lies on a border stays: whoever needs
     to be sure counts again."""
-    return msgspec.json.encode(_masked(_decode(body), kinds, "", 0))
+    return _finished(masking(body, kinds))
 
 
-def _masked(value: Any, kinds: Collection[str], name: str, depth: int) -> Any:
+def masking(body: bytes, kinds: Collection[str]) -> Masking[bytes]:
+    """The same, a piece at a time."""
+    new = yield from _masked(_decode(body), kinds, "", 0)
+    return msgspec.json.encode(new)
+
+
+def _masked(value: Any, kinds: Collection[str], name: str, depth: int) -> Masking[Any]:
     if isinstance(value, str):
-        return _masked_text(value, kinds, name, depth)
+        return (yield from _masked_text(value, kinds, name, depth))
     if isinstance(value, dict):
         files = packed.told(value)
-        return {
-            _replaced(key, kinds, ""): _masked_file(inner, files[key], kinds)
-            if key in files
-            else _masked(inner, kinds, key if isinstance(key, str) else "", depth)
-            for key, inner in value.items()
-        }
+        told = {}
+        for key, inner in value.items():
+            new = yield from _replaced(key, kinds, "")
+            if key in files:
+                told[new] = yield from _masked_file(inner, files[key], kinds)
+            else:
+                told[new] = yield from _masked(inner, kinds, key, depth)
+        return told
     if isinstance(value, list):
-        return [_masked(inner, kinds, name, depth) for inner in value]
+        items = []
+        for inner in value:
+            new = yield from _masked(inner, kinds, name, depth)
+            items.append(new)
+        return items
     if isinstance(value, int | float) and (written := _written(value)):
-        new = _replaced(written, kinds, name)
+        new = yield from _replaced(written, kinds, name)
         return value if new == written else new
     return value
 
 
-def _masked_file(text: str, kind: str, kinds: Collection[str]) -> str:
+def _masked_file(text: str, kind: str, kinds: Collection[str]) -> Masking[str]:
     hidden = packed.file(text, kind)
-    told = text if hidden.text is None else _replaced(hidden.text, kinds, "")
-    return hidden.pack(told) if hidden.text is not None and told != hidden.text else _replaced(text, kinds, "")
+    if hidden.text is not None:
+        told = yield from _replaced(hidden.text, kinds, "")
+        if told != hidden.text:
+            return hidden.pack(told)
+    return (yield from _replaced(text, kinds, ""))
 
 
-def _masked_text(text: str, kinds: Collection[str], name: str, depth: int) -> str:
+def _masked_text(text: str, kinds: Collection[str], name: str, depth: int) -> Masking[str]:
     if len(text) >= _SHORTEST and depth < _DEEPEST:
         if "\\" in text and (inner := _json(text)) is not None:
-            new = _masked(inner, kinds, name, depth + 1)
+            new = yield from _masked(inner, kinds, name, depth + 1)
             return text if new == inner else msgspec.json.encode(new).decode()
         hidden = packed.unpacked(text)
         if hidden is not None and hidden.text is not None:
-            told = _replaced(hidden.text, kinds, name)
+            told = yield from _replaced(hidden.text, kinds, name)
             return text if told == hidden.text else hidden.pack(told)
     plain = packed.unescaped(text)
-    told = _replaced(plain, kinds, name)
+    told = yield from _replaced(plain, kinds, name)
     return text if told == plain else told
 
 
-def _replaced(text: str, kinds: Collection[str], name: str) -> str:
+def _replaced(text: str, kinds: Collection[str], name: str) -> Masking[str]:
     """`name` is of the field that it stands in: it may say what a number is."""
     led = f"{name}\n{text}" if name not in _PLAIN_KEYS and name else text
     offset = len(led) - len(text)
-    pieces: list[str] = []
-    behind = 0
-    for found in _inside(scan(led, kinds), offset):
-        pieces += (text[behind : found.start - offset], words.placeholder(found.kind))
-        behind = found.end - offset
-    return "".join((*pieces, text[behind:])) if pieces else text
-
-
-def _inside(found: list[Finding], offset: int) -> list[Finding]:
-    return [each for each in found if each.start >= offset]
+    parts: list[str] = []
+    behind = offset
+    for piece in _pieces(led, size=8 * BATCH, behind=_LONGEST):
+        for found in piece.found(kinds):
+            if (start := piece.at + found.start) >= behind:
+                parts += (led[behind:start], words.placeholder(found.kind))
+                behind = piece.at + found.end
+        if piece.at:
+            yield
+    return "".join((*parts, led[behind:])) if parts else text
