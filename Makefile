@@ -27,8 +27,8 @@ matrix: .venv/dev.lock ## Try every caller's dialect with every provider's, and 
 	@$(BIN)/python -m tests.matrix.show --write
 	@exec $(BIN)/python -m tests.run matrix
 
-faults: .venv/dev.lock ## Break everything and compare the books: SEED=n plays one round of chaos again, SEEDS=n so many
-	@exec $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+faults: .venv/dev.lock ## Break everything and compare the books: SEED=n plays one round of chaos again, SEEDS=n so many, CALLS=n storms
+	@exec $(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CALLS),--calls $(CALLS))
 
 faults-long: .venv/dev.lock ## 1,000 rounds of chaos: half of them on SQLite, half on PostgreSQL with Valkey
 	@exec $(BIN)/python -m tests.faults --seeds 1000

@@ -2,6 +2,7 @@
 
     make faults [SEED=n | SEEDS=n]      all of it; with SEED one round of mixed chaos, with SEEDS so many
     make faults-long                    1,000 rounds
+    make faults CALLS=n                 n calls in each kind of storm: providers of a model fail under load
 
 Everything is on loopback and real: PostgreSQL, Valkey, gateways as processes, the simulated provider, whose own meter
 is the oracle.
@@ -15,6 +16,7 @@ is the oracle.
     load.py           Load: callers with an Ask each (dialect, stream, script of the provider, leaving by FIN or RST)
     books.py          Books, differences(books): the ledger beside the meter; [] when all is equal
     plan.py, chaos.py, rounds.py        what happens in a round of mixed chaos, by its seed; the round; many of them
+    storms.py         Storm: a provider of three is killed, stalls, limits, fails or is slow; Figures of what came of it
     tenants.py        open_tenant, and `settled`: ends the gateways and returns the differences
 
 Fixtures (conftest): `embedded` (SQLite, one gateway) and `several` (PostgreSQL and Valkey behind proxies), one each a

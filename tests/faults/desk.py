@@ -48,11 +48,30 @@ def seed(*, simulator_url: str) -> None:
     catalog.allow_network(actor=None, cidr="127.0.0.0/8")
     for name, protocol in MODELS.items():
         for priority in (0, 1):
-            _deploy(name, protocol=protocol, priority=priority, url=simulator_url, price=PRICE)
-    _deploy(EXACT, protocol="anthropic_messages", priority=0, url=simulator_url, price=EXACT_PRICE)
+            _deploy(name, priority, protocol=protocol, url=simulator_url, price=PRICE, priority=priority)
+    _deploy(EXACT, 0, protocol="anthropic_messages", url=simulator_url, price=EXACT_PRICE)
 
 
-def _deploy(name: str, *, protocol: str, priority: int, url: str, price: dict[str, int]) -> None:
+def deploy(*, name: str, urls: list[str], **fields: Any) -> None:
+    """A model that is the same at each of these providers, of two dialects in turn, whose names for it are `<name>-0`
+    and so on. No conversation stays where it was. `fields`: the deployments' own."""
+    from apps.catalog import services as catalog
+
+    catalog.create_model(actor=None, name=name, display_name=name, max_output_tokens=MAX_OUTPUT, is_sticky=False)
+    for number, url in enumerate(urls):
+        protocol = ("anthropic_messages", "openai_chat")[number % 2]
+        _deploy(name, number, protocol=protocol, url=url, price=PRICE, **fields)
+
+
+def keep_answers(*, model: str) -> None:
+    """Also where chance decides."""
+    from apps.catalog.models import Model
+    from apps.policies import services
+
+    services.create_cache(actor=None, model=Model.objects.get(name=model), is_forced=True)
+
+
+def _deploy(name: str, number: int, *, protocol: str, url: str, price: dict[str, int], **fields: Any) -> None:
     """A model, if it is not there yet, at a provider of its own."""
     from apps.catalog import services as catalog
     from apps.catalog.models import Model
@@ -61,11 +80,11 @@ def _deploy(name: str, *, protocol: str, priority: int, url: str, price: dict[st
         actor=None, name=name, display_name=name, max_output_tokens=MAX_OUTPUT
     )
     provider = catalog.create_provider(
-        actor=None, name=f"{name} {priority}", vendor="simulated", protocol=protocol, base_url=url, **TIMEOUTS
+        actor=None, name=f"{name} {number}", vendor="simulated", protocol=protocol, base_url=url, **TIMEOUTS
     )
-    catalog.create_credential(provider, actor=None, alias="main", secret=f"simulated-credential-{name}-{priority}")
+    catalog.create_credential(provider, actor=None, alias="main", secret=f"simulated-credential-{name}-{number}")
     deployment = catalog.create_deployment(
-        model, actor=None, provider=provider, upstream_model=f"{name}-simulated", priority=priority
+        model, actor=None, provider=provider, upstream_model=f"{name}-{number}", **fields
     )
     catalog.set_price(deployment, actor=None, **price)
 

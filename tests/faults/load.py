@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -69,7 +69,7 @@ class Load:
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
-    async def run(self, asks: Sequence[Ask], *, at_once: int, pause: Callable[[], float] = lambda: 0.0) -> list[Said]:
+    async def run(self, asks: Iterable[Ask], *, at_once: int, pause: Callable[[], float] = lambda: 0.0) -> list[Said]:
         """All calls, so many at a time; `pause` is how long a caller waits before its next one."""
         waiting = iter(asks)
         done: list[Said] = []
