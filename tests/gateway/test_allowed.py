@@ -11,6 +11,7 @@ from apps.policies import services as policies
 from apps.tenants import services as tenants
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of
 
+pytestmark = pytest.mark.once
 NEAR, FAR = ["127.0.0.0/8"], ["203.0.113.0/24"]
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGVsbG8="}}
 SEES = {"messages": [{"role": "user", "content": [PICTURE, {"type": "text", "text": "What is it?"}]}]}
