@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from apps.domain import policies, pricing
 from apps.domain.routing import ranking
 from apps.domain.routing.options import FAILING, THOUGHTLESS
-from apps.domain.routing.ranking import Gauge
+from apps.domain.routing.ranking import Found, Gauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from apps.domain.routing.facts import Facts
     from apps.domain.routing.needs import Needs
     from apps.domain.routing.options import Option, Options
-    from apps.domain.routing.ranking import Figures
     from apps.domain.routing.turns import Turns
     from apps.domain.snapshot import Credential, DataPolicy, Deployment, PriceCard
 
@@ -113,8 +112,7 @@ def decide(
     skips: list[Skip] = []
     if wishes is not NO_WISHES:
         ways = _admitted(options, wishes, skips)
-    figures = _found_out(options, now, facts) if options.weighs else {}
-    gauge = Gauge(now, dice, figures, facts, wishes.needs, wishes.expected)
+    gauge = Gauge(now, dice, _found_out(options, now, facts), facts, wishes.needs, wishes.expected)
     ready: list[Try] = []
     waiting: list[tuple[float, Try]] = []
     order: list[Option] = []
@@ -165,13 +163,13 @@ def _only(option: Option, options: Options, now: int, turns: Turns, facts: Facts
     return plan
 
 
-def _found_out(options: Options, now: int, facts: Facts | None) -> dict[int, Figures]:
+def _found_out(options: Options, now: int, facts: Facts | None) -> Found:
     """In this second, by these facts."""
-    known = options.memo.get("figures")
+    known = options.memo.get("found")
     if known is None or known[0] != now or known[1] is not facts:
-        known = options.memo["figures"] = (now, facts, {})
-    figures: dict[int, Figures] = known[2]
-    return figures
+        known = options.memo["found"] = (now, facts, Found())
+    found: Found = known[2]
+    return found
 
 
 def _place(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from apps.domain import pricing
 from apps.domain.routing.facts import UNMEASURED
@@ -37,6 +37,7 @@ _DRAWS = 4
 _NEVER = float("inf")
 _ENDLESS = 1 << 62  # tokens
 _HALF = pricing.MILLION // 2
+_MOST_TABLES = 256
 _T = TypeVar("_T")
 
 
@@ -53,6 +54,28 @@ class Figures(NamedTuple):
     worth: float  # of its score, half of what is left of 100 by its success
 
 
+class Table(NamedTuple):
+    """The figures of a group, as far as many are looked at for every call by column. `paces`: first token and each;
+    `prices`: of a prompt's and of an answer's tokens; None: somebody's is not known. `least_cap`: nobody's is lower."""
+
+    group: Sequence[Option]
+    figures: Sequence[Figures]
+    paces: Sequence[tuple[float, float]] | None
+    prices: Sequence[tuple[int, int]] | None
+    least_cap: int
+    worths: Sequence[float]
+
+
+class Found:
+    """What calls of one second have found out, by facts that they share: figures by deployment, tables by group."""
+
+    __slots__ = ("figures", "tables")
+
+    def __init__(self) -> None:
+        self.figures: dict[int, Figures] = {}
+        self.tables: dict[int, Table] = {}
+
+
 class Ranked(NamedTuple):
     """`values`, of each in the order in which they were given: what their order goes by, which is 10**-15 USD for the
     cheapest, seconds for the fastest and 0 to 100 for the balanced; None: not known. None at all: nothing was weighed.
@@ -64,12 +87,11 @@ class Ranked(NamedTuple):
 
 
 class Gauge(NamedTuple):
-    """By what a call is ranked. `expected`: tokens of its answer, by experience. `figures`, by deployment: what calls
-    of this second have found out."""
+    """By what a call is ranked. `expected`: tokens of its answer, by experience."""
 
     now: int
     dice: Dice
-    figures: dict[int, Figures]
+    found: Found
     facts: Facts | None = None
     needs: Needs | None = None
     expected: int | None = None
@@ -82,21 +104,21 @@ def ranked(group: Sequence[Option], strategy: Strategy, gauge: Gauge) -> Ranked:
         if len(group) > _FEW:
             return Ranked(_drawn(group, gauge.dice))
         return Ranked(shuffled(group, [option.deployment.weight for option in group], gauge.dice))
-    figures = _figures(group, gauge)
+    table = _table(group, gauge)
     if strategy == "cheapest":
-        costs = _costs(figures, gauge)
+        costs = _costs(table, gauge)
         return Ranked(_by(_unknown_last(costs), group, gauge.dice), costs)
+    lasting = _seconds(table, gauge)
     if strategy == "fastest":
-        lasting = _seconds_with_failures(figures, gauge)
-        return _explored(group, _by(_unknown_last(lasting), group, gauge.dice), lasting, lasting, gauge)
-    lasting = _seconds(figures, gauge)
-    scores = _scores(figures, lasting, gauge)
-    return _explored(group, _by([-score for score in scores], group, gauge.dice), scores, lasting, gauge)
+        lasting = _with_failures(table, lasting)
+        return _explored(table, _by(_unknown_last(lasting), group, gauge.dice), lasting, lasting, gauge)
+    scores = _scores(table, lasting, _costs(table, gauge))
+    return _explored(table, _by(scores, group, gauge.dice, is_best_most=True), scores, lasting, gauge)
 
 
 def cost(option: Option, gauge: Gauge) -> int | None:
     """Nano-USD that the call is likely to cost there; None: it has no price."""
-    exact = _costs([_figured(option, gauge)], gauge)[0]
+    exact = _costs(_table((option,), gauge), gauge)[0]
     return None if exact is None else rounded(exact)
 
 
@@ -107,19 +129,18 @@ def rounded(exact: int) -> int:
 
 def seconds(option: Option, gauge: Gauge) -> float | None:
     """Until it is likely to be answered there; None: nobody knows."""
-    return _seconds([_figured(option, gauge)], gauge)[0]
+    return _seconds(_table((option,), gauge), gauge)[0]
 
 
 def _unknown_last(values: Sequence[float | None]) -> list[float]:
     return [_NEVER if value is None else value for value in values]
 
 
-def _by(values: list[float], group: Sequence[Option], dice: Dice) -> Iterator[Option]:
-    """The least first; those that are alike shuffled."""
-    order = sorted(range(len(values)), key=values.__getitem__)
-    if len(set(values)) == len(values):
-        yield from [group[index] for index in order]
-        return
+def _by(
+    values: Sequence[float], group: Sequence[Option], dice: Dice, *, is_best_most: bool = False
+) -> Iterator[Option]:
+    """The least first, or the most; those that are alike shuffled, as far as somebody comes to them."""
+    order = sorted(range(len(values)), key=values.__getitem__, reverse=is_best_most)
     for _, run in groupby(order, values.__getitem__):
         alike = [group[index] for index in run]
         yield from shuffled(alike, [option.deployment.weight for option in alike], dice) if len(alike) > 1 else alike
@@ -147,22 +168,34 @@ def _drawn(group: Sequence[Option], dice: Dice) -> Iterator[Option]:
     yield from shuffled(rest, [option.deployment.weight for option in rest], dice)
 
 
-def _figures(group: Sequence[Option], gauge: Gauge) -> list[Figures]:
-    known = gauge.figures
-    try:
-        return [known[option.deployment.id] for option in group]
-    except KeyError:
-        return [_figured(option, gauge) for option in group]
+def _table(group: Sequence[Option], gauge: Gauge) -> Table:
+    tables = gauge.found.tables
+    found = tables.get(id(group))  # nobody else has its id: the table holds it
+    if found is None:
+        figures = [_figured(option, gauge) for option in group]
+        paces = [(one.first_token, one.token) for one in figures if one.first_token is not None]
+        prices = [(one.price_in, one.price_out) for one in figures if one.price_in is not None]
+        if len(tables) >= _MOST_TABLES:
+            tables.clear()
+        found = tables[id(group)] = Table(
+            group,
+            figures,
+            paces if len(paces) == len(figures) else None,
+            prices if len(prices) == len(figures) else None,
+            min(one.cap for one in figures),
+            [one.worth for one in figures],
+        )
+    return found
 
 
 def _figured(option: Option, gauge: Gauge) -> Figures:
     deployment = option.deployment
-    found = gauge.figures.get(deployment.id)
+    found = gauge.found.figures.get(deployment.id)
     if found is None:
         card = pricing.card_at(deployment.prices, gauge.now)
         price_in, price_out = (None, 0) if card is None else (card.input, card.output)
         first_token, rate, success = UNMEASURED if gauge.facts is None else gauge.facts.measured(deployment)
-        found = gauge.figures[deployment.id] = Figures(
+        found = gauge.found.figures[deployment.id] = Figures(
             *(price_in, price_out, option.cap),
             first_token,
             1 / rate if rate else 0.0,
@@ -172,55 +205,68 @@ def _figured(option: Option, gauge: Gauge) -> Figures:
     return found
 
 
-def _costs(figures: list[Figures], gauge: Gauge) -> list[int | None]:
+def _costs(table: Table, gauge: Gauge) -> Sequence[int | None]:
     """10**-15 USD."""
     needs, expected = gauge.needs, gauge.expected
     tokens_in, asked = (0, None) if needs is None else (needs.tokens, needs.max_tokens)
     most = min(asked or _ENDLESS, expected or _ENDLESS)
+    if table.prices is not None and most <= table.least_cap:
+        return [tokens_in * price_in + most * price_out for price_in, price_out in table.prices]
     return [
-        None if price_in is None else tokens_in * price_in + (most if most < cap else cap) * price_out
-        for price_in, price_out, cap, _, _, _, _ in figures
+        None if one.price_in is None else tokens_in * one.price_in + min(most, one.cap) * one.price_out
+        for one in table.figures
     ]
 
 
-def _seconds(figures: list[Figures], gauge: Gauge) -> list[float | None]:
+def _seconds(table: Table, gauge: Gauge) -> Sequence[float | None]:
     tokens = gauge.expected or USUAL_ANSWER
-    return [None if first is None else first + tokens * each for _, _, _, first, each, _, _ in figures]
+    if table.paces is not None:
+        return [first + tokens * each for first, each in table.paces]
+    return [None if one.first_token is None else one.first_token + tokens * one.token for one in table.figures]
 
 
-def _seconds_with_failures(figures: list[Figures], gauge: Gauge) -> list[float | None]:
+def _with_failures(table: Table, lasting: Sequence[float | None]) -> list[float | None]:
     """One that answers every other call takes twice as long."""
     return [
-        None if lasting is None else lasting / max(one.success, 0.01)
-        for one, lasting in zip(figures, _seconds(figures, gauge), strict=True)
+        None if each is None else each / max(one.success, 0.01)
+        for one, each in zip(table.figures, lasting, strict=True)
     ]
 
 
-def _scores(figures: list[Figures], lasting: list[float | None], gauge: Gauge) -> list[int]:
+def _scores(table: Table, lasting: Sequence[float | None], costs: Sequence[int | None]) -> list[int]:
     """Whose speed or cost nobody knows is taken for the mean of the others."""
-    shares = zip(figures, _shares(lasting), _shares(_costs(figures, gauge)), strict=True)
-    return [int(one.worth * (speed + thrift) + 0.5) for one, speed, thrift in shares]
+    if table.paces is not None and table.prices is not None:  # as mostly: then one pass will do
+        speeds, thrifts = cast("Sequence[float]", lasting), cast("Sequence[int]", costs)
+        fastest, cheapest = min(speeds), min(thrifts)
+        if fastest and cheapest:
+            each = zip(table.worths, speeds, thrifts, strict=True)
+            return [int(worth * (fastest / seconds + cheapest / cost) + 0.5) for worth, seconds, cost in each]
+    shares = zip(table.worths, _shares(lasting), _shares(costs), strict=True)
+    return [int(worth * (speed + thrift) + 0.5) for worth, speed, thrift in shares]
 
 
-def _shares(values: Sequence[float | None]) -> Iterable[float]:
+def _shares(values: Sequence[float | None]) -> list[float]:
     """How near each is to the least: 1 is the least itself, 0.5 twice as much."""
     known = [value for value in values if value is not None]
     least = min(known, default=0)
-    if least and len(known) == len(values):
-        return (least / value for value in known)
     shares = [least / value if value else 1.0 for value in known]
+    if len(known) == len(values):
+        return shares
     mean, each = sum(shares) / len(shares) if shares else 1.0, iter(shares)
     return [mean if value is None else next(each) for value in values]
 
 
 def _explored(
-    group: Sequence[Option],
+    table: Table,
     ordered: Iterable[Option],
     values: Sequence[float | None],
-    lasting: list[float | None],
+    lasting: Sequence[float | None],
     gauge: Gauge,
 ) -> Ranked:
-    unknown = [option for option, each in zip(group, lasting, strict=True) if each is None] if None in lasting else []
+    group = table.group
+    unknown = []
+    if table.paces is None:
+        unknown = [option for option, each in zip(group, lasting, strict=True) if each is None]
     if len(unknown) == len(group) or gauge.dice() >= (EXPLORED if unknown else EXPLORED_ANEW):
         return Ranked(ordered, values)
     chosen_from = unknown or group

@@ -53,7 +53,7 @@ def steps(plan: Plan) -> list[str]:
 
 def verdicts(plan: Plan, *, facts: Facts | None = None) -> list[Verdict]:
     """Of every deployment, those to try first. `plan` is a whole one (`decide`)."""
-    gauge = ranking.Gauge(plan.now, lambda: 0.0, {}, facts, plan.wishes.needs, plan.wishes.expected)
+    gauge = ranking.Gauge(plan.now, lambda: 0.0, ranking.Found(), facts, plan.wishes.needs, plan.wishes.expected)
     places = {deployment.id: place for place, deployment in enumerate(_places(plan), 1)}
     ordered = sorted(plan.order, key=lambda option: places[option.deployment.id])
     told = [
