@@ -38,6 +38,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def by(self) -> str:
         return ", ".join(sorted(self.policies.values()))
 
+    @property
+    def done(self) -> str:
+        """In a step of a trail, where it is not blocked."""
+        done = ["masked"] if self.is_masked else []
+        if self.tags:
+            done.append(f"routed to {', '.join(sorted(self.tags))}")
+        return " and ".join(done) or "flagged"
+
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of one kind of finding in an answer."""

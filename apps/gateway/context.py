@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from apps.domain.routing.plan import Plan
     from apps.gateway.attempt import Attempt
     from apps.gateway.cache import Look
+    from apps.gateway.enclosed import Enclosed
     from apps.gateway.policy import Inspector
     from apps.gateway.signatures import Signed
 
@@ -49,6 +50,7 @@ class RequestContext:
         "committed",
         "conversation",
         "decision",
+        "enclosed",
         "ended",
         "endpoint",
         "fetched",
@@ -106,6 +108,7 @@ class RequestContext:
         self.fetched: Mapping[str, Fetched] = NOTHING_FETCHED  # by URL
         self.signed: Signed | None = None  # what the history carries of somebody's
         self.policy: DataPolicy | None = None  # all that the call is under, as one
+        self.enclosed: Enclosed | None = None  # looks into what is fetched for it
         self.inspector: Inspector | None = None  # looks into the answer
         self.is_masked = False  # some of its text was taken out, so nobody may be sent it as it was written
         self.notes: list[str] = []  # for the ledger, with those of the first attempt

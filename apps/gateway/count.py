@@ -92,10 +92,13 @@ async def _ask_once(
     counter: Counter = registry.COUNTERS[protocol]
     url = way.vendor.count_url(provider.base_url, protocol, model=way.target.model, options=provider.options)
     assert url is not None
+    if ctx.enclosed is not None:
+        ctx.enclosed.admit(candidate.deployment)
     try:
         body = counter.write(ctx.call, way.target)
     except errors.Unfetched as lacking:
-        body = counter.write(ctx.call, await fetch.fetched(ctx, way.target, lacking))
+        target = await fetch.fetched(ctx, way.target, lacking, deployment=candidate.deployment)
+        body = counter.write(ctx.call, target)
     headers = ways.headers(ctx, candidate, way, number=1)
     if way.vendor.signer:
         headers = await ways.signed(headers, candidate, way, url=url, body=body)

@@ -118,11 +118,15 @@ async def _ask(ctx: RequestContext, candidate: Try, attempt: Attempt, outbound: 
     target = way.target
     if ctx.signed is not None and (foreign := ctx.signed.foreign_to(provider)):
         target = msgspec.structs.replace(target, foreign=foreign)
+    if ctx.enclosed is not None:
+        ctx.enclosed.admit(attempt.deployment)
     try:
         exchange = _open(ctx, target, attempt)
+        if ctx.enclosed is not None:
+            ctx.enclosed.fetches_itself()
     except errors.Unfetched as lacking:
         weighed = ctx.prompt_bytes
-        target = await fetch.fetched(ctx, target, lacking)
+        target = await fetch.fetched(ctx, target, lacking, deployment=attempt.deployment, attempt=attempt)
         if ctx.prompt_bytes > weighed:
             await attempt.reserve_anew()
         exchange = _open(ctx, target, attempt)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from apps.domain import errors, estimate, policies
 from apps.domain.guardrails import reading
+from apps.domain.providers import registry as providers
 from apps.gateway import policy, readers
+from apps.gateway.enclosed import Enclosed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,6 +42,7 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
         ctx.inspector = policy.Inspector(ctx, merged.answers, ledger)
     if merged.requests:
         assert ctx.call is not None
+        ctx.enclosed = _enclosed(ctx, merged.requests, ledger, names)
         try:
             seen = await found(ctx.call.body, merged.requests, tenant_id=_tenant_of(ctx))
         except errors.PermissionDenied:  # it takes too long
@@ -46,6 +50,11 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
             raise
         if names is not None:
             seen += await names.found(ctx.call.body, merged.requests, notes=ctx.notes)
+        if headers := _relayed(ctx):
+            written = await found(headers, merged.requests)
+            if unmasked := {kind: merged.requests[kind] for kind in written if merged.requests[kind].is_masked}:
+                policy.block(written, unmasked, ledger, where="the headers", why="which it masks: no header is masked")
+            seen += written
         if seen:
             await _act(ctx, seen, {kind: merged.requests[kind] for kind in seen}, ledger)
 
@@ -79,14 +88,14 @@ async def _read(body: bytes, kinds: Collection[str]) -> Counter[str]:
 
 async def _act(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rule], ledger: policy.Ledger) -> None:
     if blocked := {kind: rule for kind, rule in rules.items() if rule.is_blocked}:
-        _block(seen, blocked, ledger, why="which it does not let be sent")
+        policy.block(seen, blocked, ledger, why="which it does not let be sent")
     if masked := {kind: rule for kind, rule in rules.items() if rule.is_masked}:
         await _mask(ctx, seen, masked, ledger)
     if tags := frozenset().union(*(rule.tags for rule in rules.values())):
         assert ctx.policy is not None
         ctx.policy = policies.routed(ctx.policy, tags)
     ledger(seen, rules)
-    ctx.notes += [f"found: {kind} x{seen[kind]}, {_done(rule)}" for kind, rule in rules.items()]
+    ctx.notes += [f"found: {kind} x{seen[kind]}, {rule.done}" for kind, rule in rules.items()]
 
 
 async def _mask(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rule], ledger: policy.Ledger) -> None:
@@ -96,11 +105,11 @@ async def _mask(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rul
     assert model is not None
     if all(policy.relays(deployment, client=call.protocol) for deployment in model.deployments):
         why = f"which it masks: what is sent to {model.name} byte for byte is not masked"
-        _block(seen, rules, ledger, why=why)
+        policy.block(seen, rules, ledger, why=why)
     body = await _masked(call.body, rules, tenant_id=_tenant_of(ctx))
     if left := await found(body, rules, tenant_id=_tenant_of(ctx)):
         why = "which it masks, in parts of the request that cannot be told from one another"
-        _block(seen, {kind: rules[kind] for kind in left}, ledger, why=why)
+        policy.block(seen, {kind: rules[kind] for kind in left}, ledger, why=why)
     read = ctx.wire.read_request(body)
     read.headers, read.model = call.headers, call.model
     ctx.call, ctx.prompt_bytes, ctx.is_masked = read, estimate.prompt_bytes(body), True
@@ -115,20 +124,22 @@ async def _masked(body: bytes, kinds: Collection[str], *, tenant_id: int) -> byt
         raise policy.refusal("the request takes too long to be masked, as a policy demands") from error
 
 
+def _relayed(ctx: RequestContext) -> bytes:
+    """The headers that a provider may be sent as the caller has written them, to be looked into; b"": none."""
+    lines = [name + b": " + value for name, value in ctx.headers.items() if name.startswith(providers.FORWARDS)]
+    return msgspec.json.encode([[line.decode("latin-1")] for line in lines]) if lines else b""
+
+
+def _enclosed(ctx: RequestContext, rules: Mapping[str, Rule], ledger: policy.Ledger, names: Names | None) -> Enclosed:
+    tenant_id = _tenant_of(ctx)
+
+    async def look(body: bytes, kinds: Collection[str], notes: list[str]) -> Counter[str]:
+        seen = await found(body, kinds, tenant_id=tenant_id)
+        return seen if names is None else seen + await names.found(body, kinds, notes=notes)
+
+    return Enclosed(ctx, rules, ledger, look=look, mask=partial(_masked, tenant_id=tenant_id))
+
+
 def _tenant_of(ctx: RequestContext) -> int:
     assert ctx.principal is not None
     return ctx.principal.tenant_id
-
-
-def _block(seen: Mapping[str, int], rules: Mapping[str, Rule], ledger: policy.Ledger, *, why: str) -> NoReturn:
-    """The first of them is what its caller is told."""
-    ledger({kind: seen[kind] for kind in rules}, rules, action="block")
-    kind, rule = next(iter(rules.items()))
-    raise policy.refusal(f"policy {rule.by} found {kind} in the request, {why}")
-
-
-def _done(rule: Rule) -> str:
-    done = ["masked"] if rule.is_masked else []
-    if rule.tags:
-        done.append(f"routed to {', '.join(sorted(rule.tags))}")
-    return " and ".join(done) or "flagged"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 import msgspec
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 INLINE_BYTES = 32_768  # what is longer is read in another thread
 MOST_SECONDS = 20.0  # for what has to be looked at number by number; a usual request of 30 MB takes one
 
-_readers = readers.Readers(threads=2)
+_readers = readers.Readers(threads=1)
 _merged: Known[tuple[int, int, int], Merged | None] = Known()  # by tenant, project and key
 
 
@@ -82,6 +82,16 @@ class Act(Protocol):
 
     @property
     def action(self) -> str: ...
+
+
+def block(
+    found: Mapping[str, int], rules: Mapping[str, Act], ledger: Ledger, *, why: str, where: str = "the request"
+) -> NoReturn:
+    """The first of them is what its caller is told."""
+    ledger({kind: found[kind] for kind in rules}, rules, action="block")
+    kind, rule = next(iter(rules.items()))
+    by = ", ".join(sorted(rule.policies.values()))
+    raise refusal(f"policy {by} found {kind} in {where}, {why}")
 
 
 class Ledger:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MOST_A_SECOND = 50
-_MAX_MODEL = 200
+UNKNOWN = "unknown"  # any other name is the caller's own words, and may be anything
 
 
 class _Told:
@@ -58,7 +58,7 @@ def note(ctx: RequestContext, error: GatewayError, *, status: int) -> None:
     if ctx.principal is not None:
         who["tenant_id"] = ctx.principal.tenant_id
     if ctx.call is not None:
-        who["model"] = ctx.call.model[:_MAX_MODEL]
+        who["model"] = ctx.call.model if ctx.call.model in ctx.snapshot.models else UNKNOWN
     if ctx.pinned is not None:
         who["pinned"] = ctx.pinned.name
     log.info(

@@ -47,13 +47,17 @@ def test_a_refused_key_is_logged_by_its_public_id_alone(gateway, world, lines):
     assert "not-a-key" not in str(lines())
 
 
-def test_a_model_that_is_not_there_is_logged_in_a_bounded_text(gateway, world, lines):
-    response = ask(gateway, OPENAI, model="m" * 5000, change={"messages": [{"role": "user", "content": "quagga"}]})
+@pytest.mark.parametrize(
+    "name", ["m" * 5000, "quagga@example.com", "4111 1111 1111 1111", "sk-ant-api03-abc", "claude"]
+)
+def test_a_model_that_is_not_there_is_logged_without_its_name(gateway, world, lines, caplog, name):
+    response = ask(gateway, OPENAI, model=name, change={"messages": [{"role": "user", "content": "quagga"}]})
     line = of(lines, response)
     assert (line["kind"], line["code"], line["status"]) == ("not_found", "model_not_found", 404)
     assert line["tenant_id"] == world.tenant.pk
     assert line["public_id"] == keys.public_id(world.key)
-    assert line["model"] == "m" * 200
+    assert line["model"] == refusals.UNKNOWN
+    assert name == "claude" or name[:200] not in caplog.text
     assert "quagga" not in str(lines())
 
 

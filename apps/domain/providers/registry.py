@@ -28,6 +28,8 @@ _MODULES = (
 )
 VENDORS: dict[str, Vendor] = {module.VENDOR.slug: module.VENDOR for module in _MODULES}
 """In the order in which they are offered."""
+FORWARDS = tuple(sorted({prefix.encode() for vendor in VENDORS.values() for prefix in vendor.forwards}))
+"""How callers' headers begin that go on to one vendor or another."""
 
 
 def vendor(slug: str) -> Vendor:

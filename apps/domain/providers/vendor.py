@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from apps.domain.providers import betas
+
 HeaderList = tuple[tuple[str, str], ...]
 Options = Mapping[str, str]
 
@@ -160,13 +162,14 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
             return ""
 
     def headers(self, secret: str, *, client: Mapping[bytes, bytes]) -> list[tuple[str, str]]:
-        """`client`: the caller's headers by lower-case name, of which only the vendor's own are taken."""
+        """`client`: the caller's headers by lower-case name, of which only the vendor's own are taken, and of betas
+        only what has the shape of a name."""
         wanted = _encoded(self.forwards)
         headers = [*self.authorize(secret)]
         headers += [header for header in self.defaults if header[0].encode() not in client]
         for name, value in client.items():
-            if name.startswith(wanted):
-                headers.append((name.decode("latin-1"), value.decode("latin-1")))
+            if name.startswith(wanted) and (told := betas.shaped(value) if name == betas.HEADER else value):
+                headers.append((name.decode("latin-1"), told.decode("latin-1")))
         return headers
 
 
