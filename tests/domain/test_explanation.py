@@ -72,3 +72,13 @@ def test_a_call_larger_than_its_whole_limit_passes_when_all_of_it_is_left():
     assert LimitLeft(scope="key", kind="tokens", limit=10, left=10, needs=50).passes
     assert LimitLeft(scope="key", kind="tokens", limit=10, left=9, needs=50).passes is False
     assert LimitLeft(scope="key", kind="tokens", limit=10, needs=50).passes is None
+
+
+def test_regions_are_told_and_that_there_are_none():
+    def told(regions):
+        confined = msgspec.structs.replace(TOLD, policy=Policy(name="eu-only", regions=regions))
+        return [line for line in explanation.text(confined).splitlines() if line.startswith("Policy")]
+
+    assert told(("eu", "ch")) == ["Policy eu-only: only in eu, ch"]
+    assert told(()) == ["Policy eu-only: only in no region"], "and not anywhere"
+    assert told(None) == ["Policy eu-only: no tags, no regions"]

@@ -159,6 +159,29 @@ def test_the_balance_of_speed_success_and_cost_is_a_score_that_is_told():
     assert all(0 <= score <= 100 for score in everything), "also of whom nothing is known"
 
 
+def test_what_was_measured_counts_from_the_next_second_on():
+    measured = {1: Measured(1.0, 100.0, 1.0), 2: Measured(2.0, 100.0, 1.0)}
+    ways, moment = options(deployment(1), deployment(2), strategy="fastest"), Moment(measured=measured)
+
+    def first(now):
+        return plan.decide(ways, now=now, dice=lambda: 0.5, turns=Turns(), facts=moment).tries[0].deployment.id
+
+    assert first(NOW) == 1
+    measured[1] = Measured(9.0, 100.0, 1.0)
+    assert [first(NOW), first(NOW + 1)] == [1, 2]
+
+
+def test_a_cost_is_rounded_to_the_nearest_nano_dollar():
+    assert [ranking.rounded(exact) for exact in (0, 499_999, 500_000, 1_499_999, 1_500_000)] == [0, 0, 1, 1, 2]
+
+
+def test_who_is_known_by_its_levels_of_effort_thinks_as_they_say_and_not_as_its_name_does():
+    name = "claude-sonnet-4-5"
+    assert abilities.thinks(abilities.believed(frozenset(), [name]))
+    told = abilities.believed(frozenset({"effort_low"}), [name])
+    assert told == {"effort_low", "vision", "documents", "structured_outputs"}
+
+
 # --- what is told --------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +197,19 @@ def test_who_was_left_out_and_who_goes_first_is_told_in_a_few_words():
         "chose p3: hipaa, fallback other, priority 0",
     ]
     assert reasons.steps(decided(options(deployment(1)))) == [], "nothing was decided"
+    resting = decided(options(deployment(1), deployment(2, priority=1)), facts=Moment(rests={1: 9.0}))
+    assert reasons.steps(resting) == ["chose p2: priority 1"], "who rests was before it in the order"
+
+
+def test_what_was_measured_is_told_of_each():
+    ways, seen = options(deployment(1), deployment(2)), Measured(0.5, 40.0, 0.9)
+    moment = Moment(measured={2: seen})
+    whole = decided(ways, facts=moment, is_whole=True)
+    assert {one.deployment.id: one.measured for one in reasons.verdicts(whole, facts=moment)} == {
+        1: UNMEASURED,
+        2: seen,
+    }
+    assert {one.measured for one in reasons.verdicts(decided(ways, is_whole=True))} == {UNMEASURED}
 
 
 @pytest.mark.parametrize(

@@ -245,8 +245,8 @@ def cases(draw):
     needed = needs.Needs(
         abilities=frozenset(lot.of((), (), *[(one,) for one in ABILITIES], ("vision", "tools"))),
         thinks=lot.of(False, True),
-        tokens=lot.of(10, 1000, 9000),
-        max_tokens=lot.of(None, 1, 100, 1000, 2000),
+        tokens=lot.of(10, 5000, 9000),
+        max_tokens=lot.of(None, 1, 50, 1000, 2000),
     )
     policy = DataPolicy(
         id=1,

@@ -123,7 +123,7 @@ def decide(
         found = ranking.ranked(group, options.strategy, gauge)
         if found.values is not None:
             weighed.append((group, found.values))
-        explored = found.explored if explored is None and not order else explored
+        explored = explored if order else found.explored
         for option in found.options:
             card = pricing.card_at(option.deployment.prices, now)
             told = None if facts is None or facts.is_ready(option.deployment) else facts

@@ -65,22 +65,21 @@ def verdicts(plan: Plan, *, facts: Facts | None = None) -> list[Verdict]:
 
 def refusal(plan: Plan) -> errors.GatewayError:
     """Why nobody can be tried, by the last thing that somebody was left out for."""
-    model, policy = plan.options.model, plan.wishes.policy
-    by_cause = {skip.cause: skip for skip in plan.skips}
-    is_confined = "policy" in by_cause and policy is not None
-    under = f" under policy {policy.name}" if is_confined and policy is not None else ""
-    if "breaker" in by_cause:
+    model, causes = plan.options.model, {skip.cause for skip in plan.skips}
+    confining = plan.wishes.policy if "policy" in causes else None
+    under = "" if confining is None else f" under policy {confining.name}"
+    if "breaker" in causes:
         soonest = min(skip.seconds for skip in plan.skips if skip.cause == "breaker")
         return errors.NoDeployment(
             f"every deployment of {model}{under} has failed too often of late and is left alone for a while",
             retry_after=soonest,
         )
-    if "price" in by_cause:
+    if "price" in causes:
         return errors.NoPrice(f"{model} has no price, and a budget applies to this call: its deployment needs a price")
-    if "ability" in by_cause:
+    if "ability" in causes:
         return errors.LacksAbility(f"no deployment of {model} offers {_lacking(plan)}{under}")
-    if is_confined and policy is not None:
-        return forbidden(model, by=policy)
+    if confining is not None:
+        return forbidden(model, by=confining)
     if plan.options.is_closed:
         return closed(model)
     return errors.NoDeployment(f"no deployment can serve {model} right now", retry_after=_AGAIN)
