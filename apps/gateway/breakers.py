@@ -105,12 +105,14 @@ class Breakers:
         if first_token is not None:
             measures.first_token.add(now, first_token)
         is_slow = now - turn.asked_at > known.rules.slow_seconds
-        self._record(turn, now, is_failure=False, is_slow=is_slow)
+        if known.breaker.record(turn.permit, now, is_failure=False, is_slow=is_slow):
+            self._changed(known)
 
     def failed(self, turn: Turn) -> None:
-        now = self._now()
-        turn.known.measures.success.add(now, 0.0)
-        self._record(turn, now, is_failure=True, is_slow=False)
+        known, now = turn.known, self._now()
+        known.measures.success.add(now, 0.0)
+        if known.breaker.record(turn.permit, now, is_failure=True):
+            self._changed(known)
 
     def broke(self, turn: Turn) -> None:
         """What had been answered ended in a failure: one more call of now. Its first event had counted already, so that
@@ -119,8 +121,8 @@ class Breakers:
         breaker = known.breaker
         known.measures.success.add(now, 0.0)
         permit = breaker.take(now) if breaker.phase == "closed" else None
-        if permit is not None:
-            self._record(Turn(known, permit, now), now, is_failure=True, is_slow=False)
+        if permit is not None and breaker.record(permit, now, is_failure=True):
+            self._changed(known)
 
     def released(self, turn: Turn) -> None:
         turn.known.breaker.release(turn.permit)
@@ -187,13 +189,6 @@ class Breakers:
         )
 
     # --- inside ------------------------------------------------------------------------------------------------
-
-    def _record(self, turn: Turn, now: float, *, is_failure: bool, is_slow: bool) -> None:
-        breaker = turn.known.breaker
-        before = breaker.phase
-        breaker.record(turn.permit, now, is_failure=is_failure, is_slow=is_slow)
-        if breaker.phase is not before:
-            self._changed(turn.known)
 
     def _changed(self, known: Known, *, heard: bool = False) -> None:
         breaker = known.breaker

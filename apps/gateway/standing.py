@@ -170,10 +170,10 @@ class Standing:
         if turn is None:
             return
         failure = failure or attempt.failure
-        if isinstance(failure, errors.UpstreamError):
-            if is_failure(failure) and not attempt.is_finished:
+        if failure is not None:
+            if isinstance(failure, errors.UpstreamError) and is_failure(failure) and not attempt.is_finished:
                 self.breakers.broke(turn)
-        elif failure is None and attempt.first_byte_seconds is not None and attempt.usage is not None:
+        elif attempt.first_byte_seconds is not None and attempt.usage is not None:
             seconds = self._now() - attempt.started - attempt.first_byte_seconds
             if seconds >= _LEAST_SECONDS and attempt.usage.out_total >= _LEAST_TOKENS:
                 self.breakers.streamed(turn, tokens=attempt.usage.out_total, seconds=seconds)

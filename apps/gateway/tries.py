@@ -138,7 +138,7 @@ class Tries:
 
     def explain(self, attempt: Attempt) -> None:
         """Why it is this one's turn, where that is not plain."""
-        if cooling and attempt.number == 1:
+        if attempt.number == 1 and cooling:
             for step in cooling.resting(self._candidates):
                 attempt.note(step)
         if self._steps:
@@ -196,11 +196,12 @@ class Tries:
         self._steps.clear()
 
     def _choose(self, *, after: tuple[Try, errors.UpstreamError] | None = None) -> Leave | None:
-        assert self._ctx.principal is not None
+        principal = self._ctx.principal
+        assert principal is not None
         for candidate in self._turns:
             if after is not None and not self._waits(candidate, *after):
                 continue
-            place = waiting.take(candidate.deployment, tenant_id=self._ctx.principal.tenant_id)
+            place = waiting.take(candidate.deployment, tenant_id=principal.tenant_id)
             if place is None:
                 self._passed.append(candidate)
             elif (leave := self._entered(candidate, place)) is not None:

@@ -79,26 +79,30 @@ class Breaker:
         self._out[self._permit] = now + seconds
         return self._permit
 
-    def record(self, permit: int, now: float, *, is_failure: bool, is_slow: bool = False) -> None:
-        """A call has ended. One that another phase let through counts for nothing."""
+    def record(self, permit: int, now: float, *, is_failure: bool, is_slow: bool = False) -> bool:
+        """A call has ended; whether that opens or closes it. One that another phase let through counts for nothing."""
+        window = self._window
         if self.phase == "closed":
             if permit != self._permit:
-                return
-            window = self._window
+                return False
             window.add(now, is_failure, is_slow)
             self._in_succession = self._in_succession + 1 if is_failure else 0
-            if (window.failed or window.slow) and window.calls >= self._minimum:
-                if why := self._why():
-                    self.open(now, why)
-                elif self._in_succession >= self._minimum:
-                    self.open(now, f"the last {self._minimum} calls failed")
-        elif self._out.pop(permit, None) is not None:
-            self._window.add(now, is_failure, is_slow)
-            if self._window.calls >= self._round:
-                if why := self._why():
-                    self.open(now, f"half open: {why}")
-                else:
-                    self.close()
+            if not (window.failed or window.slow) or window.calls < self._minimum:
+                return False
+            why = self._why() or self._why_in_succession()
+            if why:
+                self.open(now, why)
+            return bool(why)
+        if self._out.pop(permit, None) is None:
+            return False
+        window.add(now, is_failure, is_slow)
+        if window.calls < self._round:
+            return False
+        if why := self._why():
+            self.open(now, f"half open: {why}")
+        else:
+            self.close()
+        return True
 
     def release(self, permit: int) -> None:
         """The call says nothing of the deployment."""
@@ -136,6 +140,9 @@ class Breaker:
             return f"{window.slow} of {window.calls} calls were slower than {rules.slow_seconds:g} s"
         return ""
 
+    def _why_in_succession(self) -> str:
+        return f"the last {self._minimum} calls failed" if self._in_succession >= self._minimum else ""
+
 
 class _Window(Protocol):
     calls: int
@@ -171,19 +178,19 @@ class _Calls:
 class _Seconds:
     """The calls of the last `size` seconds, this one with them: sums by the second, of those that had any."""
 
-    __slots__ = ("_size", "_sums", "calls", "failed", "slow")
+    __slots__ = ("_newest", "_over_at", "_size", "_sums", "calls", "failed", "slow")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._sums: deque[list[int]] = deque()  # [second, calls, failed, slow]
+        self._newest: list[int] = []
+        self._over_at = -math.inf  # when its second is
         self.calls = self.failed = self.slow = 0
 
     def add(self, now: float, is_failure: bool, is_slow: bool) -> None:
-        sums, second = self._sums, math.floor(now)
-        if not sums or sums[-1][0] < second:
-            self._drop(second - self._size)
-            sums.append([second, 0, 0, 0])
-        newest = sums[-1]
+        if now >= self._over_at:
+            self._begin(math.floor(now))
+        newest = self._newest
         newest[1] += 1
         self.calls += 1
         if is_failure:
@@ -192,6 +199,12 @@ class _Seconds:
         if is_slow:
             newest[3] += 1
             self.slow += 1
+
+    def _begin(self, second: int) -> None:
+        self._drop(second - self._size)
+        self._newest = [second, 0, 0, 0]
+        self._sums.append(self._newest)
+        self._over_at = second + 1
 
     def _drop(self, last: int) -> None:
         sums = self._sums
