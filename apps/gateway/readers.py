@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     T = TypeVar("T")
+    _Ran = tuple[bool, Any, float]  # whether it is done, with what, and else what of a processor it took
 
 SLICE_SECONDS = 0.025
 PAUSE_SECONDS = 0.000_05
@@ -32,17 +33,20 @@ class TooLong(Exception):
 
 
 class _Job:
-    __slots__ = ("is_begun", "size", "tenant_id", "turn")
+    __slots__ = ("has_thread", "is_begun", "running", "size", "spent", "tenant_id", "turn")
 
     def __init__(self, tenant_id: int, size: int) -> None:
         self.tenant_id = tenant_id
         self.size = size
         self.is_begun = False
+        self.spent = 0.0  # seconds of a processor
         self.turn: asyncio.Future[None] | None = None
+        self.has_thread = False
+        self.running: asyncio.Future[_Ran] | None = None
 
 
 class Readers:
-    """On one event loop."""
+    """On one event loop. `threads`: of what only computes, a second one would but contend with the first."""
 
     def __init__(self, threads: int) -> None:
         self._free = threads
@@ -57,41 +61,51 @@ class Readers:
         try:
             while True:
                 await self._turn(job)
-                is_done, value, spent = await self._slice(work)
+                job.running = asyncio.get_running_loop().run_in_executor(self._pool, _advance, work)
+                is_done, value, spent = await asyncio.shield(job.running)
                 if is_done:
                     return value  # type: ignore[no-any-return]
-                seconds -= spent
-                if seconds < 0:
+                job.spent += spent
+                if job.spent > seconds:
                     raise TooLong
         finally:
             if job.is_begun:
                 self._held[tenant_id] -= size
                 if not self._held[tenant_id]:
                     del self._held[tenant_id]
+            if not job.has_thread:
                 self._call()
+            elif job.running is None:
+                self._give_back()
+            else:  # free when it is done, whether or not somebody still waits for it
+                job.running.add_done_callback(self._give_back)
 
     async def _turn(self, job: _Job) -> None:
+        """It lines up again before it leaves its thread: else who waits already would go twice."""
         job.turn = asyncio.get_running_loop().create_future()
         is_early = job.is_begun or job.size <= SMALL_BYTES
-        self._line.enter(job, tenant_id=job.tenant_id, places=sys.maxsize, since=0.0, priority=is_early)
+        cost = 1 + int(job.spent)  # who has had much goes less often
+        self._line.enter(job, tenant_id=job.tenant_id, places=sys.maxsize, since=0.0, priority=is_early, cost=cost)
+        if job.has_thread:
+            job.has_thread, job.running = False, None
+            self._free += 1
         self._call()
         try:
             await job.turn
-        except asyncio.CancelledError:
-            if job in self._line:
-                self._line.leave(job)
-            else:
-                self._give_back()
-            raise
+        finally:
+            self._line.leave(job)
 
     def _call(self) -> None:
         """Those whose turn it is."""
         while self._free and (job := self._line.next(self._may)) is not None:
+            assert job.turn is not None
+            if job.turn.cancelled():
+                continue
             self._free -= 1
+            job.has_thread = True
             if not job.is_begun:
                 job.is_begun = True
                 self._held[job.tenant_id] += job.size
-            assert job.turn is not None
             job.turn.set_result(None)
 
     def _may(self, job: _Job) -> bool:
@@ -102,19 +116,15 @@ class Readers:
         self._free += 1
         self._call()
 
-    async def _slice(self, work: Generator[None, None, Any]) -> tuple[bool, Any, float]:
-        """Its thread is free when it is done, whether or not somebody still waits for it."""
-        running = asyncio.get_running_loop().run_in_executor(self._pool, _advance, work)
-        running.add_done_callback(self._give_back)
-        return await asyncio.shield(running)
 
-
-def _advance(work: Generator[None, None, Any]) -> tuple[bool, Any, float]:
+def _advance(work: Generator[None, None, Any]) -> _Ran:
+    """For a slice."""
     began, until = time.thread_time(), time.perf_counter() + SLICE_SECONDS
     try:
-        while time.perf_counter() < until:
+        while True:
             next(work)
+            if time.perf_counter() >= until:
+                return False, None, time.thread_time() - began
             time.sleep(PAUSE_SECONDS)
     except StopIteration as stop:
         return True, stop.value, 0.0
-    return False, None, time.thread_time() - began

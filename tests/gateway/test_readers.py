@@ -1,0 +1,91 @@
+"""Whose turn it is at the threads that read long bodies, and how much of one tenant is in hand at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from apps.gateway import readers
+
+MB = 1024 * 1024
+ENDLESS = 10**9
+
+
+@pytest.fixture(autouse=True)
+def _one_step_a_slice(monkeypatch):
+    monkeypatch.setattr(readers, "SLICE_SECONDS", 0.0)
+
+
+def _work(name, steps, seen):
+    for _ in range(steps):
+        seen.append(name)
+        yield
+    return name
+
+
+def _run(pool, work, *, tenant=1, size=2 * MB, seconds=60.0):
+    return asyncio.ensure_future(pool.run(work, tenant_id=tenant, size=size, seconds=seconds))
+
+
+async def _until(condition):
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def _ended(*tasks):
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_tenant_with_many_long_bodies_has_half_the_turns_of_two():
+    async def main():
+        pool, seen = readers.Readers(threads=1), []
+        flood = [_run(pool, _work("flood", ENDLESS, seen)) for _ in range(6)]
+        await _until(lambda: len(seen) > 5)
+        before = len(seen)
+        assert await _run(pool, _work("other", 20, seen), tenant=2) == "other"
+        between = seen[before:]
+        assert between.count("other") == 20
+        assert between.count("flood") <= 30
+        await _ended(*flood)
+        assert await _run(pool, _work("flood", 1, seen)) == "flood"
+
+    asyncio.run(main())
+
+
+def test_of_one_tenant_only_so_much_is_in_hand_and_small_bodies_and_others_pass():
+    async def main():
+        pool, seen = readers.Readers(threads=1), []
+        first, second, third = (
+            _run(pool, _work(name, ENDLESS, seen), size=40 * MB) for name in ("first", "second", "third")
+        )
+        await _until(lambda: len(seen) > 5)
+        assert await _run(pool, _work("small", 3, seen), size=readers.SMALL_BYTES) == "small"
+        assert await _run(pool, _work("other", 3, seen), tenant=2, size=100 * MB) == "other"
+        assert {"second", "third"}.isdisjoint(seen)
+        await _ended(first)
+        await _until(lambda: "second" in seen)
+        assert "third" not in seen
+        await _ended(second, third)
+        assert await _run(pool, _work("fourth", 1, seen), size=100 * MB) == "fourth"
+
+    asyncio.run(main())
+
+
+def test_what_takes_too_long_or_fails_gives_its_thread_back():
+    def broken():
+        yield
+        raise ValueError("no JSON")
+
+    async def main():
+        pool, seen = readers.Readers(threads=1), []
+        with pytest.raises(readers.TooLong):
+            await _run(pool, _work("long", ENDLESS, seen), seconds=0.0)
+        with pytest.raises(ValueError, match="no JSON"):
+            await _run(pool, broken())
+        assert await _run(pool, _work("next", 1, seen)) == "next"
+
+    asyncio.run(main())
