@@ -17,6 +17,7 @@ from apps.outbound.vectors import is_installed
 SUBJECTS = ("tenant", "project", "key")
 MONTH_SECONDS = 30 * 86_400
 LARGEST_ANSWER = 16_000_000
+LEAST_ALIKE = 0.5
 
 
 def validate_kind(value: str) -> None:
@@ -46,6 +47,10 @@ class DataPolicy(models.Model):
         return self.name
 
     def clean(self) -> None:
+        if not self.name.isprintable():  # callers and logs are told it
+            raise ValidationError({"name": "It has characters in it that nobody sees."})
+        if self.route_tag != self.route_tag.strip() or "," in self.route_tag:
+            raise ValidationError({"route_tag": f"“{self.route_tag}” is no tag: name one, as providers have it."})
         if self.regions == []:
             raise ValidationError({"regions": "Name a region, or leave it empty for anywhere: this would be nowhere."})
         if both := sorted(set(self.required_tags or ()).intersection(self.forbidden_tags or ())):
@@ -221,6 +226,9 @@ class CachePolicy(models.Model):
         if (self.semantic_model is None) != (self.semantic_threshold is None):
             missing = "semantic_model" if self.semantic_model is None else "semantic_threshold"
             raise ValidationError({missing: "A semantic cache needs both a model and a threshold."})
+        if self.semantic_threshold is not None and not self.semantic_threshold >= LEAST_ALIKE:
+            told = f"At least {LEAST_ALIKE:g}: below it, questions that have nothing to do with each other are alike."
+            raise ValidationError({"semantic_threshold": told})
         if self.semantic_model is not None and not is_installed():
             told = "To compare questions, install what requirements/semantic.txt names: there is no qdrant-client."
             raise ValidationError({"semantic_model": told})
