@@ -44,6 +44,7 @@ class Said:
     ask: Ask
     status: int = 0
     code: str = ""
+    retry_after: str = ""
     request_id: str = ""
     is_whole: bool = False
     left: bool = False
@@ -104,6 +105,7 @@ class Load:
             async with hurry, self._post(ask) as answer:
                 said.status = answer.status
                 said.request_id = answer.headers.get("x-request-id") or answer.headers.get("request-id") or ""
+                said.retry_after = answer.headers.get("retry-after", "")
                 if answer.status == 200 and ask.stream:
                     await self._read(answer, ask, said)
                 else:
