@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from apps.domain.guardrails.kinds import KINDS
 from apps.keys.models import Key
 from apps.policies import reach, selectors
 from apps.policies.models import DataPolicy
+
+_SAYING = ("messages", "input", "prompt")  # where a request of each endpoint has what it says
 
 
 class Found(NamedTuple):
@@ -35,13 +38,15 @@ class Place(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`model` "": none was asked for. `masked` is the text with placeholders, as policies that mask would send it."""
+    """`model` "": none was asked for. `masked` is the text with placeholders, as policies that mask would send it.
+    `doubt`: what it was read as, where that may not be what was meant."""
 
     policies: list[str]
     found: list[Found]
     masked: str
     model: str
     places: list[Place]
+    doubt: str = ""
 
     @property
     def actions(self) -> set[str]:
@@ -88,19 +93,47 @@ def look(text: str, *, model: str, key: Key | None, policy: DataPolicy | None) -
         under = (*under, snapshot.DataPolicy(id=0, name="what was found", required_tags=tags))
     asked = model or _asked(request)
     return Outcome(
-        [policy.name for policy in under if policy.id], found, _masked(body), asked, _places(asked, key, under)
+        [policy.name for policy in under if policy.id],
+        found,
+        _masked(body),
+        asked,
+        _places(asked, key, under),
+        _doubt(text, request),
     )
 
 
 def _body(text: str) -> tuple[Any, bytes]:
-    """The request, if it is one, and what is read: whatever the text is, as JSON."""
+    """The request, if it is one, and what is read: whatever the text is, as JSON. Raises RecursionError."""
     try:
         request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except msgspec.DecodeError:
         request = None
     if isinstance(request, dict | list):
         return request, text.encode()
     return None, msgspec.json.encode(text)
+
+
+def _doubt(text: str, request: Any) -> str:
+    """Nothing of the text is told again: a place in it at most."""
+    if request is None:
+        return _broken(text) if text.lstrip()[:1] in ("{", "[") else ""
+    if isinstance(request, list):
+        return "This is JSON, but a list: a request is an object. All texts in it were read."
+    if not any(name in request for name in _SAYING):
+        return f"This is JSON, but no request: it has no {', '.join(_SAYING[:-1])} or {_SAYING[-1]}. All was read."
+    return ""
+
+
+def _broken(text: str) -> str:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f" from line {error.lineno}, column {error.colno} on"
+    except RecursionError:
+        where = ""
+    else:
+        where = ""
+    return f"This begins as JSON does, but is none{where}. It was read as a text; the gateway would refuse it."
 
 
 def _masked(body: bytes) -> str:

@@ -194,6 +194,27 @@ def _blocking() -> DataPolicy:
 
 
 @pytest.mark.once
+@pytest.mark.parametrize(
+    ("text", "doubt"),
+    [
+        ('{"messages": [{"role": "user", "content": "x"]}', "is none from line 1, column"),
+        ('{"messages": NaN}', "but is none."),
+        ("[1] see below", "is none from line 1, column 5 on"),
+        ('["x"]', "but a list"),
+        ('{"text": "x"}', "no messages, input or prompt"),
+        ('{"messages": []}', ""),
+        ('{"prompt": "x"}', ""),
+        ("Good morning {name}", ""),
+        ('"x"', ""),
+    ],
+)
+def test_it_says_when_a_text_may_not_be_what_was_meant(desk, served, text, doubt):
+    told = shown(desk.send("policies_datapolicy_trial", text=text))
+    assert ("read with care" in told) == bool(doubt)
+    assert doubt in told
+
+
+@pytest.mark.once
 def test_without_a_policy_all_is_sent_and_a_policy_shows_what_it_leaves(desk, served):
     told = shown(desk.send("policies_datapolicy_trial", text="Good morning", model="american"))
     assert "sent as it is" in told
@@ -204,7 +225,11 @@ def test_without_a_policy_all_is_sent_and_a_policy_shows_what_it_leaves(desk, se
     assert "refused no provider is left" in told
     assert "eu-only: region us-east-1 not allowed" in told
     assert "1 of 2 of any model" in shown(desk.send("policies_datapolicy_trial", text="Good morning", policy=eu.pk))
-    nested = desk.send("policies_datapolicy_trial", text="[" * 900 + "]" * 900)
+    page = desk.text("policies_datapolicy_trial")
+    assert "No policy holds for everyone" in page
+    services.assign(eu, actor=None, everyone=True)
+    assert "what holds for everyone (eu-only)" in desk.text("policies_datapolicy_trial")
+    nested = desk.send("policies_datapolicy_trial", text="[" * 5_000 + "]" * 5_000)
     assert "nested too deeply" in nested.content.decode()
     assert "nobody-knows is no model" in shown(desk.send("policies_datapolicy_trial", text="x", model="nobody-knows"))
 

@@ -115,9 +115,10 @@ class Trial:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Try policies on a text",
+            "title": "Try on a text",
             "form": form,
             "outcome": outcome,
+            "everyones": [policy.name for policy in trial.held(None, None)],
             "keys": Key.objects.filter(revoked_at=None)[:MOST_OFFERED] if sees_keys else (),
             "models": Model.objects.filter(is_enabled=True).values_list("name", flat=True)[:MOST_OFFERED],
         }
