@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from apps.domain import chat
+from apps.domain import chat, floats
 
 Kind = Literal["image", "document"]
 Reason = Literal["unreachable", "late", "large", "many", "image", "document"]
@@ -84,7 +84,7 @@ def prompt_bytes(found: chat.Fetched) -> int:
 
 def place(body: bytes, url: str) -> tuple[str | int, ...]:
     """Where in a request's body the URL is given first; () where it is not found."""
-    return _place(msgspec.json.decode(body), url, at=()) or ()
+    return _place(floats.decode(body), url, at=()) or ()
 
 
 def _within(content: Iterable[chat.Block]) -> Iterator[chat.Image | chat.Document]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.chat import ChatRequest
 from apps.domain.protocols import fields
 from apps.domain.protocols.anthropic_messages import models
@@ -82,7 +83,7 @@ def _unread(call: ClientCall, client: ClientFormat) -> set[str]:
 
 
 def _others(raw: msgspec.Raw, parts: frozenset[str]) -> set[str]:
-    read = msgspec.json.decode(raw)
+    read = floats.decode(raw)
     if not isinstance(read, dict):
         return set()
     return {part for part, value in read.items() if part not in parts and value is not None and value is not False}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from apps.domain import credentials, errors
+from apps.domain import credentials, errors, floats
 from apps.domain.protocols.contract import Cut
 
 OVERFLOW = "context_length_exceeded"
@@ -96,7 +96,7 @@ def _overflow(message: str, *, status: int, body: bytes, told: Told) -> errors.U
 def decoded(body: bytes) -> Any:
     """What a body says; None where it is no JSON."""
     try:
-        return msgspec.json.decode(body)
+        return floats.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

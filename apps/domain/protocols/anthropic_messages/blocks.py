@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import chat, errors
+from apps.domain import chat, errors, floats
 from apps.domain.protocols.anthropic_messages import validation, wire
 
 NAME = "anthropic_messages"
@@ -61,7 +61,7 @@ def write_input(arguments: str) -> msgspec.Raw:
 def is_object(arguments: str) -> bool:
     """Blank arguments stand for an empty object."""
     try:
-        return not arguments.strip() or isinstance(msgspec.json.decode(arguments), dict)
+        return not arguments.strip() or isinstance(floats.decode(arguments), dict)
     except (msgspec.DecodeError, RecursionError):
         return False
 

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols import splice
 from apps.domain.protocols.anthropic_messages import blocks, passthrough, validation, wire
 from apps.domain.protocols.contract import ClientCall, Counter, Target
 
 _MOST = 1_000_000_000
-_decoder = msgspec.json.Decoder(wire.Prompt)
+_decoder = msgspec.json.Decoder(wire.Prompt, float_hook=floats.read)
 
 
 class _Counted(msgspec.Struct):

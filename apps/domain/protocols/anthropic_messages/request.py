@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import chat
+from apps.domain import chat, floats
 from apps.domain.protocols import splice
 from apps.domain.protocols.anthropic_messages import (
     blocks,
@@ -23,8 +23,8 @@ from apps.domain.protocols.anthropic_messages import (
 from apps.domain.protocols.contract import ClientCall, Target
 
 _JSON_ONLY = "Answer with a single valid JSON object and nothing else: no prose, no code fence."
-_decoder = msgspec.json.Decoder(wire.Body)
-_deep_decoder = msgspec.json.Decoder(wire.DeepBody)
+_decoder = msgspec.json.Decoder(wire.Body, float_hook=floats.read)
+_deep_decoder = msgspec.json.Decoder(wire.DeepBody, float_hook=floats.read)
 _INTERLEAVED = b"interleaved-thinking"  # the beta with which a budget may be larger than max_tokens
 _understood = frozenset(wire.DeepBody.__struct_fields__)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import chat, errors, estimate
+from apps.domain import chat, errors, estimate, floats
 from apps.domain.protocols import refusal
 from apps.domain.protocols.anthropic_messages import blocks, error, names, stops, usage, wire
 from apps.domain.protocols.contract import ClientCall
@@ -25,7 +25,7 @@ class Answer(msgspec.Struct):
     usage: Any = None
 
 
-_decoder = msgspec.json.Decoder(Answer)
+_decoder = msgspec.json.Decoder(Answer, float_hook=floats.read)
 
 
 def read(body: bytes) -> Answer:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import attachments
 from apps.domain.protocols.attachments import Reason
@@ -53,7 +54,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 def value(raw: bytes, *, at: str) -> Any:
     """Reads whatever lies at `at`. Raises InvalidRequest for a number that no reader can hold."""
     try:
-        return msgspec.json.decode(raw)
+        return floats.decode(raw)
     except msgspec.ValidationError as error:
         raise explain(error, at=at) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import chat, errors
+from apps.domain import chat, errors, floats
 from apps.domain.protocols import bedrock_tiers
 from apps.domain.protocols.anthropic_messages.names import FORMAT_TOOL
 from apps.domain.protocols.bedrock_converse import stops, usage
@@ -62,7 +62,7 @@ class _Answer(msgspec.Struct):
     serviceTier: Any = None
 
 
-_decoder = msgspec.json.Decoder(_Answer)
+_decoder = msgspec.json.Decoder(_Answer, float_hook=floats.read)
 
 
 def read_response(body: bytes) -> chat.ChatResponse:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.chat import Block, Document, Image, Message, Opaque, Text, Thinking, ToolResult, ToolUse
 from apps.domain.errors import TakesNoURL, Unfit
 from apps.domain.protocols.openai_chat.content import NOTHING_SAID, opaque_text
@@ -60,7 +61,7 @@ def _write_call(call: ToolUse, *, index: int) -> Raw:
 def _arguments(call: ToolUse) -> Any:
     written = call.arguments.strip() or "{}"
     try:
-        is_object = isinstance(msgspec.json.decode(written), dict)
+        is_object = isinstance(floats.decode(written), dict)
     except msgspec.DecodeError:
         is_object = False
     if not is_object:

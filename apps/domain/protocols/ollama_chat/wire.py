@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.chat import StopReason
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.openai_chat.usage import ABSURD
@@ -42,7 +43,7 @@ class Line(msgspec.Struct):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(Line, float_hook=floats.read).decode
 
 
 def read(raw: bytes) -> Line:
@@ -72,7 +73,7 @@ def arguments(function: Function) -> str:
             written = msgspec.json.decode(written, type=str).strip().encode() or b"{}"
         if written == b"null":
             written = b"{}"
-        is_object = isinstance(msgspec.json.decode(written), dict)
+        is_object = isinstance(floats.decode(written), dict)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         is_object = False
     if not is_object:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.chat import Likely, StopReason, Thinking
 from apps.domain.errors import UpstreamBroken, UpstreamFailed, UpstreamOverloaded
 from apps.domain.events import ArgumentsDelta, Event, TextDelta, ThinkingDelta
@@ -110,7 +111,7 @@ def mint(response_id: str, number: int) -> str:
 
 def is_object(arguments: str) -> bool:
     try:
-        return isinstance(msgspec.json.decode(arguments), dict)
+        return isinstance(floats.decode(arguments), dict)
     except (msgspec.DecodeError, RecursionError):
         return False
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import errors
+from apps.domain import errors, floats
 from apps.domain.protocols import refusal
 from apps.domain.protocols.contract import ErrorShape
 
@@ -81,7 +81,7 @@ def within(chunk: Any, data: bytes, *, name: str) -> Any:
 
     OpenAI's says it in `error`; others name the event so, or the object (vLLM), and then it is the whole.
     """
-    return chunk.error or (msgspec.json.decode(data) if "error" in (name, chunk.object) else None)
+    return chunk.error or (floats.decode(data) if "error" in (name, chunk.object) else None)
 
 
 def _envelope(error: errors.GatewayError) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import chat, estimate
+from apps.domain import chat, estimate, floats
 from apps.domain.chat import Block, ChatResponse, RedactedThinking, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import ClientCall
@@ -48,7 +48,7 @@ class _Answer(msgspec.Struct):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Answer, float_hook=floats.read).decode
 
 
 def read_response(body: bytes) -> ChatResponse:

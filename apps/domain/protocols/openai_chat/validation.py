@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import attachments
 from apps.domain.protocols.attachments import Reason
@@ -16,8 +17,8 @@ from apps.domain.protocols.openai_chat import wire
 
 _T = TypeVar("_T")
 
-_decode = msgspec.json.Decoder(wire.Body).decode
-_decode_narrow = msgspec.json.Decoder(wire.Narrow).decode
+_decode = msgspec.json.Decoder(wire.Body, float_hook=floats.read).decode
+_decode_narrow = msgspec.json.Decoder(wire.Narrow, float_hook=floats.read).decode
 _NARROW = wire.Narrow.__struct_fields__
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
 _TYPE = re.compile(r"Expected `(.+?)`, got `(.+?)`")
@@ -256,7 +257,7 @@ def explained(
 def _got(given: Any, within: str) -> str:
     """The end of a sentence on a number: nothing where it cannot be read again."""
     try:
-        found = msgspec.json.decode(given) if isinstance(given, bytes) else given
+        found = floats.decode(given) if isinstance(given, bytes) else given
         for index, name in _STEP.findall(within):
             found = found[int(index)] if index else found[name]
     except (msgspec.MsgspecError, LookupError, TypeError):

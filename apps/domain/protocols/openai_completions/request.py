@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.chat import ChatRequest, Message, Text
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import splice
@@ -45,7 +46,7 @@ class Wire(msgspec.Struct, frozen=True):
     prompt: str
 
 
-_decode = msgspec.json.Decoder(Body).decode
+_decode = msgspec.json.Decoder(Body, float_hook=floats.read).decode
 FIELDS = frozenset(Body.__struct_encode_fields__)
 _PLAIN_FIELDS = ("seed", "frequency_penalty", "presence_penalty", "logit_bias")
 WORDS = {

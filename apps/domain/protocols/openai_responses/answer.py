@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.chat import Likely, RedactedThinking, StopReason, Thinking, Token, ToolUse
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_responses import names, tools, usage, wire
@@ -109,7 +110,7 @@ def call_item(identity: str, block: ToolUse, *, promised: tools.Promised, status
 
 def _action(arguments: str) -> dict[str, Any]:
     try:
-        given = msgspec.json.decode(arguments)
+        given = floats.decode(arguments)
     except (msgspec.DecodeError, RecursionError):
         given = None
     given = given if isinstance(given, dict) else {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import chat, estimate
+from apps.domain import chat, estimate, floats
 from apps.domain.chat import Block, ChatResponse, RedactedThinking, StopReason, Text, Thinking, ToolUse
 from apps.domain.errors import UpstreamBroken
 from apps.domain.protocols.contract import ClientCall
@@ -51,7 +51,7 @@ class Response(msgspec.Struct):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(Response).decode
+_decode = msgspec.json.Decoder(Response, float_hook=floats.read).decode
 
 
 def read_response(body: bytes) -> ChatResponse:

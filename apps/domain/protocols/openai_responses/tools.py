@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from apps.domain import chat
+from apps.domain import chat, floats
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.openai_chat.request import check_schema, qualifies
 from apps.domain.protocols.openai_responses import validation, wire
@@ -147,7 +147,7 @@ def _not_found(choice: wire.ToolChoice) -> InvalidRequest:
 def custom_input(arguments: str) -> str:
     """The text that a custom tool is called with; what the model wrote, if it is no such object."""
     try:
-        given = msgspec.json.decode(arguments)
+        given = floats.decode(arguments)
     except (msgspec.DecodeError, RecursionError):
         return arguments
     text = given.get(INPUT) if isinstance(given, dict) else None

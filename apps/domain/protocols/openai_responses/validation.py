@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.protocols.openai_chat.validation import (
@@ -47,8 +48,8 @@ __all__ = [
 
 T = TypeVar("T")
 
-_decode = msgspec.json.Decoder(wire.Body).decode
-_decode_narrow = msgspec.json.Decoder(wire.Narrow).decode
+_decode = msgspec.json.Decoder(wire.Body, float_hook=floats.read).decode
+_decode_narrow = msgspec.json.Decoder(wire.Narrow, float_hook=floats.read).decode
 _NARROW = wire.Narrow.__struct_fields__
 _SUPPORTED = {
     **SUPPORTED,

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import sse
+from apps.domain import floats, sse
 from apps.domain.chat import ChatRequest, ChatResponse, Message, StopReason, Text
 from apps.domain.errors import GatewayError, InvalidRequest, UpstreamBroken
 from apps.domain.events import BlockStarted, Event, Failed, Finished, Ping, Started, TextDelta
@@ -38,7 +38,7 @@ class Body(msgspec.Struct):
     stream: bool | None = None
 
 
-_decode = msgspec.json.Decoder(Body).decode
+_decode = msgspec.json.Decoder(Body, float_hook=floats.read).decode
 _FIELDS = frozenset(Body.__struct_encode_fields__)
 _WORDS = {"messages": ("prompt",)} | {name: (name,) for name in _FIELDS - {"prompt"}}
 
