@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -16,6 +17,7 @@ from apps.gateway.standing import standing
 from apps.runtime.state import state
 from apps.usage.models import Entry
 from tests.faults.proxy import Proxy
+from tests.gateway import upstreams as providers
 from tests.gateway.calls import ANTHROPIC, ask
 from tests.servers import until
 
@@ -168,6 +170,33 @@ def test_a_client_that_leaves_or_errs_says_nothing_of_its_deployment(gateway, wo
     gateway.refresh()
     assert call_often(gateway, 15) == {400: 15}
     assert phase(only) == "closed"
+
+
+def test_counting_tokens_leaves_alone_whom_calls_leave_alone_and_is_no_call_itself(gateway, world, simulator):
+    first, *_ = deployed(world, "claude-500", "claude-b")
+    gateway.refresh()
+    count = partial(ask, gateway, "/v1/messages/count_tokens", model="claude-three", change={"max_tokens": None})
+    for _ in range(15):
+        count()
+    assert phase(first) in ("closed", "unknown"), "counts are no calls"
+    until(lambda: call_often(gateway, 12) == {200: 12} and phase(first) == "open")
+    before = simulator.seen()
+    assert [count().status_code for _ in range(8)] == [200] * 8
+    asked = [call["body"]["model"] for call in simulator.calls()[before - simulator.seen() :]]
+    assert asked == ["claude-b"] * 8
+
+
+def test_a_connection_that_was_closed_meanwhile_is_no_failure_to_the_breaker(gateway, world):
+    """One that the pool kept, of a provider that hangs up on the second request: it is asked again on a new one."""
+    with providers.upstream(providers.MESSAGE, hangs_up=True) as url:
+        (only,) = deployed(world, "claude-idle", first_url=url, breaker_minimum_calls=1, breaker_size=2)
+        gateway.refresh()
+        paid = state.retries["claude-three"]
+        assert call_often(gateway, 12, at_once=1, stream=False) == {200: 12}
+    gateway.settle()
+    assert phase(only) == "closed"
+    assert any("connection stale: asked again" in row.trail for row in Entry.objects.all())
+    assert state.retries["claude-three"] == paid, "nor is it a retry that is paid for"
 
 
 def test_a_breaker_that_is_reset_in_the_catalog_is_forgotten(gateway, world):
