@@ -204,6 +204,12 @@ def test_numbers_count_as_they_are_written_and_pictures_are_not_read():
         assert not reading.count(json.dumps(_message([block])).encode(), KINDS)
 
 
+def test_numbers_in_lists_and_of_nine_digits_and_escapes_in_a_key_are_read():
+    assert reading.count(b'{"input":[null,true,7,4111111111111111,null]}', KINDS) == {"card": 1}
+    assert reading.count(b'{"input":{"ssn":123456788}}', KINDS) == {"national_id": 1}
+    assert reading.count(json.dumps({"input": {_escaped(VALUES["card"]): "so"}}).encode(), KINDS) == {"card": 1}
+
+
 def test_a_long_text_is_read_in_pieces_of_which_none_counts_twice_and_no_border_hides_anything():
     card = "4111111111111111"
     for place in (reading.BATCH - 17, reading.BATCH - 8, reading.BATCH - 1, reading.BATCH, 2 * reading.BATCH + 5):

@@ -188,7 +188,7 @@ def _read_members(value: dict[str, Any], texts: list[str], seams: list[list[str]
     members = len(value)
     for name, inner in value.items():
         if name not in _PLAIN_KEYS:
-            texts.append(name)
+            texts.append(packed.unescaped(name))
         if name in files:
             hidden = packed.file(inner, files[name])
             if hidden.text is not None and depth < _DEEPEST:
