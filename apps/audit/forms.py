@@ -33,7 +33,8 @@ class Lasting:
             if isinstance(field, ModelChoiceField):
                 chosen = getattr(self.instance, name)
                 choice = (chosen.pk, str(chosen)) if chosen is not None else ("", "—")
-                field.widget = UnfoldAdminSelectWidget(choices=[choice])
+                told = {key: text for key, text in field.widget.attrs.items() if key == "aria-label"}
+                field.widget = UnfoldAdminSelectWidget(attrs=told, choices=[choice])
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import ProtectedError
 from django.forms import BaseModelFormSet, ModelForm
+from django.forms.utils import pretty_name
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -272,3 +273,10 @@ class Inline(Chosen, TabularInline):
 
     class Media:
         js = ["admin/inline_pages.js"]
+
+    def get_formset(self, request: HttpRequest, obj: Any = None, **options: Any) -> Any:
+        """Each field tells its column's heading to whoever does not see it above."""
+        formset = super().get_formset(request, obj, **options)
+        for name, field in formset.form.base_fields.items():
+            field.widget.attrs.setdefault("aria-label", field.label or pretty_name(name))
+        return formset

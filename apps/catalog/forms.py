@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldBooleanSwitchWidget
 
 from apps.audit.fields import DollarsField, SeveralField, WordsField, offer_also
 from apps.audit.forms import Lasting
-from apps.catalog.models import Credential, Deployment, Model, Price
+from apps.catalog.models import Credential, Deployment, Fallback, Model, Price
 from apps.catalog.provider_forms import TIMEOUTS
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
@@ -85,14 +85,14 @@ class ModelForm(forms.ModelForm):
         labels = {
             "context_tokens": "Context, tokens",
             "max_output_tokens": "Longest answer, tokens",
-            "strategy": "Chosen",
+            "strategy": "Strategy",
             "is_sticky": "Conversations stay",
         }
         help_texts = {
             "name": "What callers write in “model”.",
             "tenants": "Who may use it. Nobody named: everyone.",
             "is_enabled": "A disabled model is unknown to callers.",
-            "strategy": "Which of its deployments is asked first. A lower priority goes first, but by weight alone.",
+            "strategy": "Which of its deployments is asked first. A lower priority goes first, save by weight alone.",
             "is_sticky": "Where it was answered before, as long as that can: prompt caches and signed thinking hold.",
         }
 
@@ -107,6 +107,17 @@ class ModelForm(forms.ModelForm):
         if {"text", "embeddings"} <= set(ticked):
             raise forms.ValidationError("A model either answers in text or gives embeddings: tick one of the two.")
         return ticked
+
+
+class FallbackForm(forms.ModelForm):
+    class Meta:
+        model = Fallback
+        fields = ["target", "position"]
+        labels = {"target": "Model"}
+        help_texts = {
+            "target": "It is asked where no deployment of this model's own can answer.",
+            "position": "Lower goes first; of several at one position the strategy chooses.",
+        }
 
 
 class DeploymentForm(Lasting, forms.ModelForm):

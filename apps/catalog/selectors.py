@@ -61,6 +61,13 @@ def stand_ins(model: Model) -> list[Deployment]:
     return sorted(found, key=lambda row: (row.tier, row.priority, row.pk))
 
 
+def unpriced(model: Model) -> QuerySet[Deployment]:
+    """Its enabled deployments that no price is in force for."""
+    prices = Price.objects.filter(deployment=OuterRef("pk"), effective_from__lte=timezone.now())
+    rows = model.deployments.filter(~Exists(prices), is_enabled=True)
+    return rows.select_related("model", "provider").order_by("pk")
+
+
 def snapshot_endpoints() -> snapshot.PinnedEndpoints:
     """The enabled pinned endpoints. One query."""
     rows = PinnedEndpoint.objects.filter(is_enabled=True).select_related("model").order_by("pk")

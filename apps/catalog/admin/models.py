@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
@@ -20,7 +21,7 @@ from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.prices import PriceInline
 from apps.catalog.admin.standing import Standing
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
-from apps.catalog.forms import DeploymentForm, ModelForm
+from apps.catalog.forms import DeploymentForm, FallbackForm, ModelForm
 from apps.catalog.models import Deployment, Fallback, Model, Price
 from apps.domain import money
 
@@ -35,6 +36,7 @@ class DeploymentOfModel(DeploymentInline):
 
 class FallbackOfModel(Inline):
     model = Fallback
+    form = FallbackForm
     fk_name = "model"
     fields = ["target", "position"]
     autocomplete_fields = ["target"]
@@ -65,11 +67,13 @@ class ModelPage(Switched):
     ]
 
     def complete(self, rows: list[Model]) -> None:
-        """Two queries for the whole page."""
+        """Three queries for the whole page."""
         deployments = counts(Deployment.objects.filter(is_enabled=True), rows, by="model")
+        fallbacks = counts(Fallback.objects, rows, by="model")
         tenants = counts(Model.tenants.through.objects, rows, by="model_id")
         for row in rows:
-            row.counted = (deployments.get(row.pk, 0), tenants.get(row.pk, 0))  # type: ignore[attr-defined]
+            counted = (deployments.get(row.pk, 0), fallbacks.get(row.pk, 0), tenants.get(row.pk, 0))
+            row.counted = counted  # type: ignore[attr-defined]
 
     @display(description="Also known as")
     def shown_aliases(self, model: Model) -> str:
@@ -77,11 +81,13 @@ class ModelPage(Switched):
 
     @display(description="Deployments")
     def deployments(self, model: Any) -> str:
-        return cells.number(model.counted[0])
+        """A virtual model has none of its own, and another that has none answers nobody."""
+        own, fallbacks, _ = model.counted
+        return cells.amount(f"{own:,}" if own else "virtual" if fallbacks else cells.badge("none", "bad"))
 
     @display(description="Offered to")
     def offered_to(self, model: Any) -> str:
-        count = model.counted[1]
+        count = model.counted[2]
         return f"{count:,} tenant{'s' if count > 1 else ''}" if count else "everyone"
 
     @display(description="Context", ordering="context_tokens")
@@ -114,6 +120,12 @@ class ModelPage(Switched):
         services.set_tenants(form.instance, actor=request.user, tenants=form.cleaned_data.get("tenants", []))
         for formset in formsets:
             self.save_formset(request, form, formset, change=change)
+        for deployment in selectors.unpriced(form.instance):
+            page = reverse("admin:catalog_deployment_change", args=[deployment.pk])
+            told = (
+                "{} has no price: no call that a budget pays for goes there, and others are booked at 0. Set one at {}."
+            )
+            messages.warning(request, format_html(told, deployment, cells.link(page, "the deployment")))
 
     def switch(self, row: Model, *, actor: Any, on: bool) -> None:
         services.update_model(row, actor=actor, is_enabled=on)

@@ -116,7 +116,7 @@ def measured(standing: DeploymentStanding) -> str:
         _figure(standing.tokens_per_second, "{:.0f} t/s"),
         _percent(standing.success),
     )
-    return " · ".join(told)
+    return " · ".join(told) if set(told) != {cells.NOTHING} else cells.NOTHING
 
 
 def _figure(value: float | None, form: str) -> str:
