@@ -32,10 +32,13 @@ class Told(NamedTuple):
     trouble: str
 
 
+INSTALL = "pip install --require-hashes --requirement requirements/semantic.txt, then start Weir anew."
+
+
 def told() -> Told:
     where = settings.WEIR_QDRANT_URL or "a folder of the gateway's"
     if not is_installed():
-        return Told([], where, "The package qdrant-client is not installed, so nothing is compared.")
+        return Told([], where, f"Nothing is compared, as the package qdrant-client is not installed: {INSTALL}")
     if settings.WEIR_QDRANT_URL:
         vectors.open()
     if not vectors.is_open:

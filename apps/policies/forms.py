@@ -12,7 +12,7 @@ from apps.audit.fields import WordsField
 from apps.audit.forms import Lasting
 from apps.domain.guardrails.kinds import KINDS
 from apps.policies import reach
-from apps.policies.models import SUBJECTS, Assignment, CachePolicy, DataPolicy, OnRequest, Rule
+from apps.policies.models import SUBJECTS, Assignment, CachePolicy, DataPolicy, OnRequest, OnResponse, Rule
 
 MASKED = "Mask it; refuse what would pass byte for byte"
 
@@ -67,10 +67,16 @@ class RuleForm(forms.ModelForm):
         ],
     )
 
+    on_response = forms.ChoiceField(
+        label="In an answer",
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        choices=[("", "Nothing"), *OnResponse.choices],
+    )
+
     class Meta:
         model = Rule
         fields = ["kind", "on_request", "on_response"]
-        labels = {"on_response": "In an answer"}
 
 
 class AssignmentForm(Lasting, forms.ModelForm):

@@ -61,7 +61,7 @@ class Questions:
             "may_change": may_change,
             "count": f"{sum(one.count for one in held):,}",
             "hits": f"{sum(one.hits for one in held):,}",
-            "saved": f"${money.dollars(sum(one.saved for one in held)):.4f}",
+            "saved": money.text(sum(one.saved for one in held)),
             "size": _size(sum(one.size for one in held)),
         }
         return TemplateResponse(request, "admin/policies/questions.html", context)
@@ -97,7 +97,7 @@ def _shown(row: compared.Remembered, *, sees_tenants: bool) -> dict[str, Any]:
         "newest": cells.ago(datetime.fromtimestamp(held.newest, UTC)),
         "oldest": cells.ago(datetime.fromtimestamp(held.oldest, UTC)),
         "hits": f"{held.hits:,}",
-        "saved": f"${money.dollars(held.saved):.4f}",
+        "saved": money.text(held.saved),
     }
 
 
