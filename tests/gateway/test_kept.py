@@ -112,14 +112,23 @@ async def test_what_is_put_again_takes_no_more_room(store):
     assert await store.get(other) is not None
 
 
-async def test_a_moved_clock_ends_it(monkeypatch):
-    store, one = Local(most=MOST), key()
+async def test_its_time_is_over_at_its_end_and_not_before(monkeypatch):
+    store, one, now = Local(most=MOST), key(), clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
     await store.put(one, answer(), ttl=60)
-    now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now + 59)
+    monkeypatch.setattr(clock, "now", lambda: now + 59.5)
     assert await store.get(one) is not None
-    monkeypatch.setattr(clock, "now", lambda: now + 61)
+    monkeypatch.setattr(clock, "now", lambda: now + 60)
     assert await store.get(one) is None
+
+
+async def test_what_was_asked_for_longest_ago_goes_first():
+    store, keys = Local(most=MOST), [key() for _ in range(10)]
+    for one in keys[:9]:
+        await store.put(one, answer(secrets.token_bytes(10_000)), ttl=60)
+    assert await store.get(keys[0]) is not None
+    await store.put(keys[9], answer(secrets.token_bytes(10_000)), ttl=60)
+    assert [one for one in keys if await store.get(one) is None] == [keys[1]]
 
 
 @pytest.mark.redis
