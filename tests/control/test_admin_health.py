@@ -13,6 +13,7 @@ from apps.catalog import history
 from apps.catalog.admin import pictures
 from apps.catalog.models import Health, HealthCheck, Provider
 from apps.catalog.provider_forms import CHECKS
+from apps.status import providers
 from tests import factories
 from tests.control.desk import Desk, errors
 
@@ -157,6 +158,10 @@ def test_how_it_is_checked_is_edited_and_what_cannot_be_is_refused_at_its_field(
         ({"check_kind": "guess"}, "check_kind"),
         ({"recovery_seconds": "86401"}, "recovery_seconds"),
         ({"recovery_seconds": "-1"}, "recovery_seconds"),
+        ({"check_interval_seconds": "4"}, "check_interval_seconds"),
+        ({"check_interval_seconds": ""}, "check_interval_seconds"),
+        ({"max_failures": "0"}, "max_failures"),
+        ({"max_failures": "two"}, "max_failures"),
     ]
     for values, field in wrong:
         assert field in errors(desk.send(page, provider.pk, **values)), field
@@ -164,3 +169,17 @@ def test_how_it_is_checked_is_edited_and_what_cannot_be_is_refused_at_its_field(
     assert desk.send(page, provider.pk, **values, recovery_seconds="0").status_code == 302
     provider.refresh_from_db()
     assert [getattr(provider, name) for name in CHECKS] == ["call", "claude-here", 60, 2, 0]
+
+
+def test_prometheus_is_told_of_each_enabled_provider_that_was_checked_whether_it_is_up():
+    checked_at = {"last_checked_at": timezone.now()}
+    states = {"Up": UP, "Failing": FAILING, "Down": DOWN, "Recovering": RECOVERING}
+    for name, state in states.items():
+        found(name, state | checked_at)
+    found("Never", NEVER)
+    found("Disabled", DOWN | checked_at | {"is_enabled": False})
+    told = {family.name: {one.labels["provider"]: one.value for one in family.samples} for family in providers.read()}
+    assert told["weir_provider_up"] == {"Up": 1.0, "Failing": 1.0, "Down": 0.0, "Recovering": 0.0}
+    assert set(told["weir_provider_checked_timestamp_seconds"]) == set(states)
+    assert told["weir_provider_checked_timestamp_seconds"]["Up"] == checked_at["last_checked_at"].timestamp()
+    assert told["weir_provider_check_seconds"] == dict.fromkeys(states, 0.012)
