@@ -217,3 +217,21 @@ def test_a_long_text_is_read_in_pieces_of_which_none_counts_twice_and_no_border_
         passages = list(reading.passages(json.dumps(_message(text)).encode()))
         assert len(passages) > 3
         assert sum(len(passage(KINDS)) for passage in passages) == 1, place
+
+
+def test_masking_leaves_every_other_number_as_it_was_written():
+    numbers = "[1.10,1e5,-0.0,1E+2,12345678901234567890123,1.7976931348623157e308,5e-324,4.1,3,true,null]"
+    inner = json.dumps(f'{{"to":"\\n{VALUES["card"]}","of":[NaN,-Infinity,1e999,1.10]}}')
+    body = f'{{"messages":[{{"role":"user","content":"{VALUES["card"]}"}}],"of":{numbers},"arguments":{inner}}}'
+    assert reading.masked(body.encode(), KINDS).decode() == body.replace(VALUES["card"], "[card]").replace(
+        '\\"of\\": ', '\\"of\\":'
+    )
+    assert reading.masked(b'{"n":[4111111111111111.0,4.111111111111111e15,0.5]}', KINDS) == (
+        b'{"n":["[card]","[card]",0.5]}'
+    )
+
+
+def test_a_number_out_of_range_is_never_taken_for_clean():
+    for number in (b"1e999", b"-1e999", b"1" * 400 + b".5"):
+        with pytest.raises(msgspec.DecodeError, match="out of range"):
+            reading.count(b'{"temperature":%b,"input":"Hello."}' % number, KINDS)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from apps.domain import floats
 from apps.domain.guardrails import kinds as words
 from apps.domain.guardrails import packed
 from apps.domain.guardrails.scan import Finding, scan
@@ -33,8 +34,6 @@ _PLAIN_KEYS = frozenset({"type", "text", "role", "content", "messages", "model",
 _SPOKEN = ("text", "content", "thinking", "output", "refusal")
 _SPACED = re.compile(rb'"[ \t\r\n]++:')
 _MEMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+(:?)', re.DOTALL)
-
-_decode = msgspec.json.Decoder(float_hook=float).decode  # its own reading of 1e300 takes a hundred times as long
 
 
 def count(body: bytes, kinds: Collection[str]) -> Counter[str]:
@@ -63,7 +62,7 @@ def _finished(work: Generator[None, None, T]) -> T:
 def texts(body: bytes) -> list[str]:
     """All that is read of it, one text after another. Raises what JSON readers raise."""
     found: list[str] = []
-    _read(_decode(body), found, [])
+    _read(floats.decode(body), found, [])
     return found
 
 
@@ -71,7 +70,7 @@ def passages(body: bytes) -> Iterator[Callable[[Collection[str]], list[str]]]:
     """What is to be scanned, a piece at a time, so that others can be served in between."""
     texts: list[str] = []
     seams: list[list[str]] = []
-    members = _read(_decode(body), texts, seams)
+    members = _read(floats.decode(body), texts, seams)
     # Another reader might take the other one. What lies in strings is read below, each for itself.
     if members != _most_members(body) and members != sum(match[1] != b"" for match in _MEMBER.finditer(body)):
         raise msgspec.DecodeError("a key comes twice in one object")
@@ -277,13 +276,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return twice
 
 
-def _json(text: str) -> Any:
-    """None: it is none."""
+def _json(text: str, *, number: Callable[[str], float | msgspec.Raw] = float) -> Any:
+    """None: it is none. `number` reads those with a point or an exponent, and what JSON has not, as NaN."""
     start = text[:64].lstrip()[:1]
     if not start or start not in '{["':
         return None
     try:
-        return json.loads(text, object_pairs_hook=_object, strict=False)
+        return json.loads(text, object_pairs_hook=_object, parse_float=number, parse_constant=number, strict=False)
     except (ValueError, RecursionError):
         return None
 
@@ -298,15 +297,23 @@ def _written(number: int | float) -> str:
 # --- masking -------------------------------------------------------------------------------------------------------
 
 
+def _as_written(number: str) -> msgspec.Raw:
+    """1.10 stays 1.10, and 1e5 is not 100000.0."""
+    return msgspec.Raw(number.encode())
+
+
+_decode_to_mask = msgspec.json.Decoder(float_hook=_as_written).decode
+
+
 def masked(body: bytes, kinds: Collection[str]) -> bytes:
     """The body with a placeholder for each finding that lies in one text. What lies on a border stays: whoever needs
-    to be sure counts again."""
+    to be sure counts again. Numbers that are no finding stay as they are written."""
     return _finished(masking(body, kinds))
 
 
 def masking(body: bytes, kinds: Collection[str]) -> Masking[bytes]:
     """The same, a piece at a time."""
-    new = yield from _masked(_decode(body), kinds, "", 0)
+    new = yield from _masked(_decode_to_mask(body), kinds, "", 0)
     return msgspec.json.encode(new)
 
 
@@ -329,7 +336,8 @@ def _masked(value: Any, kinds: Collection[str], name: str, depth: int) -> Maskin
             new = yield from _masked(inner, kinds, name, depth)
             items.append(new)
         return items
-    if isinstance(value, int | float) and (written := _written(value)):
+    number = float(bytes(value)) if isinstance(value, msgspec.Raw) else value
+    if number is not None and (written := _written(number)):
         new = yield from _replaced(written, kinds, name)
         return value if new == written else new
     return value
@@ -346,7 +354,7 @@ def _masked_file(text: str, kind: str, kinds: Collection[str]) -> Masking[str]:
 
 def _masked_text(text: str, kinds: Collection[str], name: str, depth: int) -> Masking[str]:
     if len(text) >= _SHORTEST and depth < _DEEPEST:
-        if "\\" in text and (inner := _json(text)) is not None:
+        if "\\" in text and (inner := _json(text, number=_as_written)) is not None:
             new = yield from _masked(inner, kinds, name, depth + 1)
             return text if new == inner else msgspec.json.encode(new).decode()
         hidden = packed.unpacked(text)

@@ -108,6 +108,7 @@ _IDS = (
         _Shape((area, rest), _is_french, None, "phone", b"/")  # Germans'
         for area in (3, 4, 5)
         for rest in (5, 6, 7, 8)
+        if area + rest >= _FEWEST
     ),
 )
 _BY_LENGTHS: dict[bytes, list[_Shape]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import sse
+from apps.domain import floats, sse
 from apps.domain.guardrails import reading
 from apps.domain.guardrails.scan import scan
 
@@ -37,8 +37,6 @@ _NO_TEXT = frozenset({"type", "id", "role", "signature", "encrypted_content", "d
 _ENDS = ("_stop", ".done", ".completed", ".incomplete", "message_delta")
 _NUMERIC = frozenset({"card", "iban", "phone", "national_id"})
 _SURE = frozenset({"secret"})  # what is one stays one, whatever follows
-
-_decode = msgspec.json.Decoder().decode
 
 Channel = tuple[Any, ...]
 
@@ -146,7 +144,7 @@ class Watch:
                 self._end_texts()
             return bool(self._held) and not data  # a comment goes with what is held
         try:
-            read = _decode(data)
+            read = floats.decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             read = None
         if not isinstance(read, dict):
