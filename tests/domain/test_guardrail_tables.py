@@ -9,6 +9,7 @@ import unicodedata
 import pytest
 
 from apps.domain.guardrails import lookalikes
+from apps.domain.guardrails.kinds import KINDS
 from apps.domain.guardrails.scan import scan
 
 # The register's own examples: https://www.swift.com/standards/data-standards/iban-international-bank-account-number
@@ -103,6 +104,62 @@ def test_numbers_are_found_in_every_writing_of_their_country():
             assert [found.kind for found in scan(f"So: {each}, or not.", {kind})] == [kind], each
     for each in BARE:
         assert not scan(each, {"phone", "national_id"}), each
+
+
+NO_FINDINGS = {  # what is often sent, and why some of it once was a finding
+    "IPv4 addresses, as a CPF or a Steuer-ID": (
+        *("236.137.231.23", "103.212.230.71, 180.95.1.7", "39.110.165.245:8080", "135.197.171.90 - - [27/Nov]"),
+    ),
+    "UUIDs, as an Aadhaar": (
+        *("907a0432-7911-4230-9724-b00840edc16f", "7bb3434a-8831-4303-8828-e2594c4b7aaa"),
+        "FDDD1CF7-4141-4043-9048-F0F25C0150AB",
+    ),
+    "network cards, as a French telephone": ("2F-06-31-83-13-43", "06-00-66-86-89-A9", "60-A6-06-70-70-38"),
+    "years, as an Aadhaar": ("2015-1988 1970", "2015 1988 1970", "from 2026-1904 1946/49 on", "2007-1919-1961"),
+    "hashes": ("d41d8cd98f00b204e9800998ecf8427e", "commit 4111111111111111aaaaaaaaaaaaaaaaaaaaaaaa", "3d2533b"),
+    "versions": ("Chrome/120.0.6099.109", "lodash@4.17.21", "python-3.11.0rc1", "1.2.3-20240115093000-abcdef123456"),
+    "times": (
+        *("1700000000", "1700000000.123456", "1700000000000000000", "20240115T102345Z", "2024-01-15T10:23:45,123+0200"),
+        *("15.01.2024 10:23:45", "01/15/2024 10:23", "2024/01/15-10:23:45.678", "10:23:45.123456789"),
+    ),
+    "orders": ("Order #4026531807", "114-3941689-8772232", "INV-2024-000123456", "PO 4500012345", "RMA-986042783"),
+    "lines of logs": (
+        '10.0.12.7 - - [15/Jan/2024:10:23:45 +0000] "GET /v1/x/12345678 HTTP/1.1" 200 123456789',
+        "I0115 10:23:45.123456  1234567 reflector.go:255] rv=123456789",
+        "@@ -1234,56 +1234,58 @@ def found(text):",
+        "pid 12345 took 1234567890 ns, 12.345678901234 %, at 0x7ffe4111111111111111",
+    ),
+    "pictures": (
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ",
+    ),
+    "code": (
+        "@app.route",
+        "a@b",
+        "x[1:2]@y.T",
+        "@media (min-width: 1024px)",
+        "arn:aws:iam::123456789012:role/x",
+        "sk-icon",
+    ),
+    "places": ("52.520008, 13.404954", "-122.419416,37.774929", "1,234,567,890,123", "1 234 567.89"),
+}
+
+
+def test_what_is_often_sent_and_looks_like_a_number_of_somebodys_is_no_finding():
+    for what, written in NO_FINDINGS.items():
+        for each in written:
+            for text in (each, f"So: {each}, or not.", f"{each}\n{each}\n"):
+                assert not scan(text, KINDS), (what, text)
+
+
+def test_what_stands_behind_a_word_and_a_hyphen_is_found_all_the_same():
+    for text in (
+        "SSN-123-45-6788",
+        "id-2341-2341-2346-b",
+        "a1-2341-2341-2346",
+        "de-01-23-45-67-89",
+        "cafe-123-45-6788",
+    ):
+        assert len(scan(text, KINDS)) == 1, text
 
 
 def looks_like(character):

@@ -27,6 +27,11 @@ _BEGUN = re.compile(
 _FEWEST = 9  # digits
 _WINDOW = 64  # groups that are read at a time
 _GROUPS = re.compile(rb"([0-9]++)(?:[ .\-/][0-9]++){0,%d}" % (_WINDOW - 1))
+# What stands about the digits of a network card's address, or in the middle of a UUID.
+_OCTET_BEFORE = re.compile(rb"(?<![0-9A-Za-z])(?:[0-9][A-Fa-f]|[A-Fa-f][0-9])-\Z")
+_OCTET_BEHIND = re.compile(rb"-(?:[0-9][A-Fa-f]|[A-Fa-f][0-9])(?![0-9A-Za-z])")
+_UUID_BEFORE = re.compile(rb"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}-\Z")
+_UUID_BEHIND = re.compile(rb"-[0-9A-Fa-f]{12}(?![0-9A-Za-z])")
 _GOES_ON = re.compile(rb"[ .\-/][0-9]")
 _PARTED = bytes.maketrans(b".-/", b"   ")
 _MOST_GROUPS = 19  # of a card that is spelt out
@@ -58,6 +63,12 @@ class _Shape(NamedTuple):
     word: str | None = None
     kind: str = "national_id"
     separators: bytes = b" -./"
+    is_even: bool = False  # the same between all of them
+
+
+def _is_aadhaar(digits: str) -> bool:
+    """And not three years."""
+    return checksums.in_aadhaar(digits) and not all(digits[place : place + 2] in ("19", "20") for place in (0, 4, 8))
 
 
 def _is_american(digits: str) -> bool:
@@ -96,7 +107,7 @@ _IDS = (
     _Shape((3, 3, 3), checksums.nl_bsn, "bsn"),
     _Shape((3, 3, 3, 2), checksums.br_cpf),
     _Shape((11,), checksums.br_cpf, "cpf"),
-    _Shape((4, 4, 4), checksums.in_aadhaar),
+    _Shape((4, 4, 4), _is_aadhaar, is_even=True),
     _Shape((12,), checksums.in_aadhaar, "aadhaar"),
     *(_Shape(lengths, _is_american, None, "phone", b"-.") for lengths in ((3, 3, 4), (1, 3, 3, 4))),
     _Shape((2, 2, 2, 2, 2), _is_french, None, "phone", b" .-"),
@@ -180,6 +191,17 @@ class _Window(NamedTuple):
             return False
         is_end = self.is_last and at + size == len(stops)
         return is_end or latin[stops[at + size - 1]] not in inner
+
+    def is_address(self, at: int, size: int) -> bool:
+        """Of a computer: IPv4's, or a piece of a network card's or of a UUID."""
+        latin, start, end = self.latin, self.starts[at], self.stops[at + size - 1]
+        parts = latin[start:end].split(b".")
+        if len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts):
+            return True
+        before = latin[max(0, start - 10) : start]
+        if self.key[at] == 2:
+            return _OCTET_BEFORE.search(before) is not None or _OCTET_BEHIND.match(latin, end) is not None
+        return _UUID_BEFORE.search(before) is not None and _UUID_BEHIND.match(latin, end) is not None
 
     def stands_alone(self, at: int) -> bool:
         """Not the digits before or behind a decimal point."""
@@ -294,9 +316,11 @@ def _has(row: _Window, at: int, shape: _Shape) -> bool:
         return False
     if size > 1 and row.latin[row.stops[at]] not in shape.separators:
         return False
+    if shape.is_even and not row.is_even(at, size):
+        return False
     if shape.word is not None and not row.says(at, shape.word):
         return False
-    return shape.is_one(row.digits(at, size))
+    return shape.is_one(row.digits(at, size)) and not (size > 2 and row.is_address(at, size))
 
 
 def _spelt_out(row: _Window) -> int:
