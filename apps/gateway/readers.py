@@ -1,7 +1,8 @@
 """Threads that read what is long, a slice at a time, so that nobody's long body holds up the others'.
 
 Tenants take turns at them however many bodies each has, and a tenant's bodies take turns at its own; what one tenant
-has in hand at once is bounded, as it is many times as large when it is decoded. In between two passages a thread lets
+has in hand at once is bounded, as it is many times as large when it is decoded: small bodies by their number, as they
+need not wait for long ones. In between two passages a thread lets
 the event loop go on: a thread that only computes would give way after five milliseconds.
 """
 
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from apps.domain.routing.waiting import Line
 
@@ -26,6 +28,7 @@ SLICE_SECONDS = 0.025
 PAUSE_SECONDS = 0.000_05
 MOST_BYTES = 64 * 1024 * 1024  # of one tenant's in hand; one body is always
 SMALL_BYTES = 1024 * 1024  # goes before the tenant's others
+MOST_SMALL = 64  # of one tenant's in hand
 
 
 class TooLong(Exception):
@@ -53,10 +56,17 @@ class Readers:
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="reader")
         self._line: Line[_Job] = Line()
         self._held: Counter[int] = Counter()  # bytes in hand, by tenant
+        self._small: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()  # by tenant
 
     async def run(self, work: Generator[None, None, T], *, tenant_id: int, size: int, seconds: float) -> T:
         """What `work` returns, which yields wherever it may be left for a while. `seconds` of a processor it may take.
         Raises TooLong, and what `work` raises."""
+        if size > SMALL_BYTES:
+            return await self._run(work, tenant_id=tenant_id, size=size, seconds=seconds)
+        async with self._small.setdefault(tenant_id, asyncio.Semaphore(MOST_SMALL)):
+            return await self._run(work, tenant_id=tenant_id, size=size, seconds=seconds)
+
+    async def _run(self, work: Generator[None, None, T], *, tenant_id: int, size: int, seconds: float) -> T:
         job = _Job(tenant_id, size)
         try:
             while True:
@@ -112,7 +122,9 @@ class Readers:
         held = self._held[job.tenant_id]
         return job.is_begun or not held or job.size <= SMALL_BYTES or held + job.size <= MOST_BYTES
 
-    def _give_back(self, _: object = None) -> None:
+    def _give_back(self, ran: asyncio.Future[_Ran] | None = None) -> None:
+        if ran is not None and not ran.cancelled():
+            ran.exception()  # its caller may have left, and then nobody else asks
         self._free += 1
         self._call()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 
 import pytest
 
@@ -87,5 +89,47 @@ def test_what_takes_too_long_or_fails_gives_its_thread_back():
         with pytest.raises(ValueError, match="no JSON"):
             await _run(pool, broken())
         assert await _run(pool, _work("next", 1, seen)) == "next"
+
+    asyncio.run(main())
+
+
+def test_nobody_is_told_of_what_fails_once_its_caller_has_left():
+    begun, may_go = threading.Event(), threading.Event()
+    told = []
+
+    def broken():
+        begun.set()
+        assert may_go.wait(30)
+        raise ValueError("no JSON")
+        yield
+
+    async def main():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+        pool, seen = readers.Readers(threads=1), []
+        gone = _run(pool, broken())
+        await _until(begun.is_set)
+        await _ended(gone)
+        may_go.set()
+        assert await _run(pool, _work("next", 1, seen)) == "next"
+        gc.collect()
+
+    asyncio.run(main())
+    assert told == []
+
+
+def test_of_one_tenants_small_bodies_only_so_many_are_in_hand():
+    async def main():
+        pool, seen, most = readers.Readers(threads=1), [], readers.MOST_SMALL
+        large = _run(pool, _work("large", ENDLESS, seen), size=100 * MB)
+        await _until(lambda: seen)
+        small = [_run(pool, _work(number, ENDLESS, seen), size=readers.SMALL_BYTES) for number in range(most + 8)]
+        await _until(lambda: most - 1 in seen and seen.count(0) > 2)
+        assert set(seen) == {"large", *range(most)}
+        assert await _run(pool, _work("other", 3, seen), tenant=2, size=readers.SMALL_BYTES) == "other"
+        await _ended(small[0], small[-1])
+        await _until(lambda: most in seen)
+        assert most + 1 not in seen
+        await _ended(large, *small)
+        assert await _run(pool, _work("next", 1, seen), size=readers.SMALL_BYTES) == "next"
 
     asyncio.run(main())
