@@ -201,7 +201,7 @@ async def test_a_change_holds_for_those_who_wait():
     waiting.configure(_configured(candidate(1, most=2, queue=Queue(places=1, seconds=60)), two))
     await turn()
     assert [task.done() for task in waits] == [True, False, True, True], "one more is let in when the line is shorter"
-    assert waits[3].exception().code == "queue_full"
+    assert [waits[number].exception().code for number in (2, 3)] == ["queue_full", "queue_full"]
     waiting.configure(_configured(candidate(1, most=2, queue=Queue(places=1, seconds=0.01)), two))
     with pytest.raises(errors.NoDeployment, match="in vain"):
         await waits[1]
