@@ -6,11 +6,13 @@ import asyncio
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 from django.db.models import Sum
 
 from apps.gateway import aside, kept, semantic
 from apps.outbound.vectors import vectors
+from apps.runtime import failpoints
 from apps.usage import ledger, reaper, recovery, rollups
 from apps.usage.books import verify
 from apps.usage.journal import Journal
@@ -18,7 +20,7 @@ from apps.usage.models import Cached, Entry, HourlyRollup
 from tests import services
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 from tests.gateway.conftest import Gateway
-from tests.gateway.test_cache import TOLD, asked, keeps, result
+from tests.gateway.test_cache import TOLD, asked, keeps, result, said
 from tests.money.calls import hit, intent
 from tests.money.journals import play
 from tests.servers import until
@@ -68,6 +70,40 @@ def test_an_error_is_not_kept_and_those_who_wait_for_it_ask_for_themselves(gatew
     assert {(answer.status_code >= 500, result(answer)) for answer in told} == {(True, "miss")}
     assert result(tried(gateway, model=name)) == "miss"
     assert not gateway.engine.shelf._flights
+
+
+@pytest.mark.parametrize("where", ["settle.before_journal", "settle.after_journal"])
+def test_those_who_wait_are_let_go_when_the_first_cannot_be_booked(gateway, world, simulator, where):
+    slow(world, gateway)
+    before = simulator.seen()
+    with ThreadPoolExecutor(4) as pool:
+        try:
+            first = pool.submit(asked, gateway, ANTHROPIC, model=SLOW)
+            until(lambda: simulator.seen() == before + 1)
+            failpoints.arm(f"{where}:raise:1")
+            waits = [pool.submit(asked, gateway, ANTHROPIC, model=SLOW) for _ in range(3)]
+            told = [first.result(), *(each.result() for each in waits)]
+        finally:
+            failpoints.arm("")
+    assert [result(answer) for answer in told] == ["miss", "hit", "hit", "hit"]
+    assert simulator.seen() == before + 1
+    assert not gateway.engine.shelf._flights
+    assert result(asked(gateway, ANTHROPIC, model=SLOW)) == "hit"
+
+
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_kept_answer_that_cannot_be_read_is_a_miss_and_another_takes_its_place(gateway, simulator, is_packed):
+    assert result(asked(gateway, OPENAI)) == "miss"
+    until(lambda: gateway.engine.shelf.is_settled)
+    answers = gateway.engine.shelf._store._answers
+    ((key, (written, due)),) = answers.items()
+    broken = msgspec.structs.replace(kept._decode(written), body=b"neither JSON nor packed", is_packed=is_packed)
+    answers[key] = (kept._encode(broken), due)
+    before = simulator.seen()
+    told = [asked(gateway, OPENAI, stream=True), asked(gateway, OPENAI)]
+    assert [result(answer) for answer in told] == ["miss", "hit"]
+    assert told[1].json()["choices"][0]["message"]["content"] == said(OPENAI, told[0], stream=True)
+    assert simulator.seen() == before + 1
 
 
 def test_who_waits_is_held_to_its_own_limits_and_spends_no_budget(gateway, world, simulator):
