@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from django.core.management import get_commands
+
 from tests.architecture import tree
 
 READERS = frozenset({"text", "embedded", "number", "integer", "flag", "choice", "networks", "words", "secret"})
@@ -77,9 +79,46 @@ def test_every_make_target_is_explained():
 
 
 def test_every_local_link_in_the_documents_leads_somewhere():
-    documents = [*tree.ROOT.glob("*.md"), *(tree.ROOT / "docs").rglob("*.md")]
-    assert documents
-    assert [link for document in documents for link in dead_links(document)] == []
+    assert documents()
+    assert [link for document in documents() for link in dead_links(document)] == []
+
+
+def test_every_heading_that_a_link_names_is_there():
+    assert [link for document in documents() for link in dead_anchors(document)] == []
+
+
+def test_every_metric_and_command_in_the_documents_exists():
+    sources = "".join(path.read_text(encoding="utf-8") for path in tree.python_files("apps"))
+    metrics = set(re.findall(r'"(weir_[a-z_]+)"', sources))
+    named = {name for document in documents() for name in words(document, r"`(weir_[a-z_]+)[`{]")}
+    assert len(named) > 20
+    assert sorted(name for name in named if not {name, name.removesuffix("_total")} & metrics) == []
+    asked = {name for document in documents() for name in words(document, r"manage\.py ([a-z_]+)")}
+    assert {"explain", "ledger_verify"} <= asked
+    assert sorted(asked - get_commands().keys()) == []
+
+
+def documents() -> list[Path]:
+    return [*tree.ROOT.glob("*.md"), *(tree.ROOT / "docs").rglob("*.md")]
+
+
+def words(document: Path, pattern: str) -> list[str]:
+    return re.findall(pattern, document.read_text(encoding="utf-8"))
+
+
+def dead_anchors(document: Path) -> list[str]:
+    """Links to a heading that its page has not."""
+    found = []
+    for page, anchor in words(document, r"\]\(([^)#\s:]*)#([^)\s]+)\)"):
+        target = document.parent / page if page else document
+        if target.exists() and anchor not in map(slug, words(target, r"(?m)^#+ (.*)$")):
+            found.append(f"{document.name}: {page}#{anchor}")
+    return found
+
+
+def slug(heading: str) -> str:
+    """As pages that show Markdown name a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 def dead_links(document: Path) -> list[str]:
@@ -110,5 +149,7 @@ def test_an_undocumented_setting_target_or_link_would_be_found(tmp_path):
     assert variables([source]) == {"WEIR_A"}
     assert unasked_reads([source]) == ["settings.py:2", "settings.py:3"]
     assert make_targets("run test: setup\n\tx\nA := 1\n.PHONY: run\nvar:=2\n") == {"run", "test"}
-    (tmp_path / "page.md").write_text("[a](settings.py) [b](gone.md) [c](https://example.org/x)")
-    assert dead_links(tmp_path / "page.md") == ["page.md: gone.md"]
+    page = tmp_path / "page.md"
+    page.write_text("# It's here\n[a](settings.py) [b](gone.md) [c](https://example.org/x) [d](#its-here) [e](#gone)")
+    assert dead_links(page) == ["page.md: gone.md"]
+    assert dead_anchors(page) == ["page.md: #gone"]
