@@ -2,8 +2,9 @@
 
 Tenants take turns at them however many bodies each has, and a tenant's bodies take turns at its own; what one tenant
 has in hand at once is bounded, as it is many times as large when it is decoded: small bodies by their number, as they
-need not wait for long ones. In between two passages a thread lets
-the event loop go on: a thread that only computes would give way after five milliseconds.
+need not wait for long ones. What all tenants have in hand together is bounded too; they take turns at that room. In
+between two passages a thread lets the event loop go on: a thread that only computes would give way after five
+milliseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakValueDictionary
 
 from apps.domain.routing.waiting import Line
 
@@ -29,6 +29,7 @@ PAUSE_SECONDS = 0.000_05
 MOST_BYTES = 64 * 1024 * 1024  # of one tenant's in hand; one body is always
 SMALL_BYTES = 1024 * 1024  # goes before the tenant's others
 MOST_SMALL = 64  # of one tenant's in hand
+MOST_IN_ALL = 96 * 1024 * 1024  # of all tenants' in hand, one body is always; and as much of small ones
 
 
 class TooLong(Exception):
@@ -36,11 +37,12 @@ class TooLong(Exception):
 
 
 class _Job:
-    __slots__ = ("has_thread", "is_begun", "running", "size", "spent", "tenant_id", "turn")
+    __slots__ = ("has_thread", "is_begun", "is_small", "running", "size", "spent", "tenant_id", "turn")
 
     def __init__(self, tenant_id: int, size: int) -> None:
         self.tenant_id = tenant_id
         self.size = size
+        self.is_small = size <= SMALL_BYTES
         self.is_begun = False
         self.spent = 0.0  # seconds of a processor
         self.turn: asyncio.Future[None] | None = None
@@ -54,21 +56,19 @@ class Readers:
     def __init__(self, threads: int) -> None:
         self._free = threads
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="reader")
-        self._line: Line[_Job] = Line()
-        self._held: Counter[int] = Counter()  # bytes in hand, by tenant
-        self._small: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()  # by tenant
+        self._door: Line[_Job] = Line()  # for a place among those in hand
+        self._line: Line[_Job] = Line()  # of those in hand, for a thread
+        self._held: Counter[int] = Counter()  # bytes in hand, by tenant; without small bodies
+        self._small: Counter[int] = Counter()  # small bodies in hand, by tenant
+        self._bytes: Counter[bool] = Counter()  # in hand, of all; by whether they are small bodies'
+        self._due: _Job | None = None  # a large one that no other goes before: else it would never find room
 
     async def run(self, work: Generator[None, None, T], *, tenant_id: int, size: int, seconds: float) -> T:
         """What `work` returns, which yields wherever it may be left for a while. `seconds` of a processor it may take.
         Raises TooLong, and what `work` raises."""
-        if size > SMALL_BYTES:
-            return await self._run(work, tenant_id=tenant_id, size=size, seconds=seconds)
-        async with self._small.setdefault(tenant_id, asyncio.Semaphore(MOST_SMALL)):
-            return await self._run(work, tenant_id=tenant_id, size=size, seconds=seconds)
-
-    async def _run(self, work: Generator[None, None, T], *, tenant_id: int, size: int, seconds: float) -> T:
         job = _Job(tenant_id, size)
         try:
+            await self._come_in(job)
             while True:
                 await self._turn(job)
                 job.running = asyncio.get_running_loop().run_in_executor(self._pool, _advance, work)
@@ -80,9 +80,8 @@ class Readers:
                     raise TooLong
         finally:
             if job.is_begun:
-                self._held[tenant_id] -= size
-                if not self._held[tenant_id]:
-                    del self._held[tenant_id]
+                self._hold(job, -1)
+            self._open()
             if not job.has_thread:
                 self._call()
             elif job.running is None:
@@ -90,12 +89,52 @@ class Readers:
             else:  # free when it is done, whether or not somebody still waits for it
                 job.running.add_done_callback(self._give_back)
 
+    async def _come_in(self, job: _Job) -> None:
+        job.turn = asyncio.get_running_loop().create_future()
+        self._door.enter(job, tenant_id=job.tenant_id, places=sys.maxsize, since=0.0, priority=job.is_small)
+        self._open()
+        try:
+            await job.turn
+        finally:
+            self._door.leave(job)
+            if self._due is job:
+                self._due = None
+
+    def _open(self) -> None:
+        """To those whose turn it is and who have room."""
+        while (job := self._door.next(self._may)) is not None:
+            assert job.turn is not None
+            if self._due is job:
+                self._due = None
+            if job.turn.cancelled():
+                continue
+            job.is_begun = True
+            self._hold(job, 1)
+            job.turn.set_result(None)
+
+    def _may(self, job: _Job) -> bool:
+        is_room = not self._bytes[job.is_small] or self._bytes[job.is_small] + job.size <= MOST_IN_ALL
+        if job.is_small:
+            return is_room and self._small[job.tenant_id] < MOST_SMALL
+        held = self._held[job.tenant_id]
+        if self._due not in (None, job) or (held and held + job.size > MOST_BYTES):
+            return False
+        if not is_room:
+            self._due = job
+        return is_room
+
+    def _hold(self, job: _Job, sign: int) -> None:
+        self._bytes[job.is_small] += sign * job.size
+        held, amount = (self._small, 1) if job.is_small else (self._held, job.size)
+        held[job.tenant_id] += sign * amount
+        if not held[job.tenant_id]:
+            del held[job.tenant_id]
+
     async def _turn(self, job: _Job) -> None:
         """It lines up again before it leaves its thread: else who waits already would go twice."""
         job.turn = asyncio.get_running_loop().create_future()
-        is_early = job.is_begun or job.size <= SMALL_BYTES
         cost = 1 + int(job.spent)  # who has had much goes less often
-        self._line.enter(job, tenant_id=job.tenant_id, places=sys.maxsize, since=0.0, priority=is_early, cost=cost)
+        self._line.enter(job, tenant_id=job.tenant_id, places=sys.maxsize, since=0.0, cost=cost)
         if job.has_thread:
             job.has_thread, job.running = False, None
             self._free += 1
@@ -107,20 +146,13 @@ class Readers:
 
     def _call(self) -> None:
         """Those whose turn it is."""
-        while self._free and (job := self._line.next(self._may)) is not None:
+        while self._free and (job := self._line.next()) is not None:
             assert job.turn is not None
             if job.turn.cancelled():
                 continue
             self._free -= 1
             job.has_thread = True
-            if not job.is_begun:
-                job.is_begun = True
-                self._held[job.tenant_id] += job.size
             job.turn.set_result(None)
-
-    def _may(self, job: _Job) -> bool:
-        held = self._held[job.tenant_id]
-        return job.is_begun or not held or job.size <= SMALL_BYTES or held + job.size <= MOST_BYTES
 
     def _give_back(self, ran: asyncio.Future[_Ran] | None = None) -> None:
         if ran is not None and not ran.cancelled():

@@ -66,13 +66,59 @@ def test_of_one_tenant_only_so_much_is_in_hand_and_small_bodies_and_others_pass(
         )
         await _until(lambda: len(seen) > 5)
         assert await _run(pool, _work("small", 3, seen), size=readers.SMALL_BYTES) == "small"
-        assert await _run(pool, _work("other", 3, seen), tenant=2, size=100 * MB) == "other"
+        assert await _run(pool, _work("other", 3, seen), tenant=2, size=50 * MB) == "other"
         assert {"second", "third"}.isdisjoint(seen)
         await _ended(first)
         await _until(lambda: "second" in seen)
         assert "third" not in seen
         await _ended(second, third)
         assert await _run(pool, _work("fourth", 1, seen), size=100 * MB) == "fourth"
+
+    asyncio.run(main())
+
+
+def test_of_all_tenants_together_only_so_much_is_in_hand_and_who_waits_for_it_is_not_passed():
+    async def main():
+        pool, seen = readers.Readers(threads=1), []
+        held = [_run(pool, _work(tenant, ENDLESS, seen), tenant=tenant, size=30 * MB) for tenant in (1, 2, 3)]
+        waiting = _run(pool, _work(4, ENDLESS, seen), tenant=4, size=30 * MB)
+        fits = _run(pool, _work(5, ENDLESS, seen), tenant=5, size=2 * MB)
+        await _until(lambda: {1, 2, 3} <= set(seen))
+        before = len(seen)
+        await _until(lambda: len(seen) > before + 20)
+        assert set(seen) == {1, 2, 3}
+        assert await _run(pool, _work("small", 3, seen), tenant=6, size=readers.SMALL_BYTES) == "small"
+        await _ended(held[0])
+        await _until(lambda: {4, 5} <= set(seen))
+        assert seen.index(4) < seen.index(5)
+        gone, other = (_run(pool, _work(tenant, ENDLESS, seen), tenant=tenant, size=30 * MB) for tenant in (7, 8))
+        before = len(seen)
+        await _until(lambda: len(seen) > before + 20)
+        await _ended(gone)  # who gives up waiting holds nobody up
+        await _ended(held[1])
+        await _until(lambda: 8 in seen)
+        assert 7 not in seen
+        await _ended(held[2], waiting, fits, other)
+
+    asyncio.run(main())
+
+
+def test_small_bodies_of_many_tenants_have_a_bound_of_their_own():
+    async def main():
+        pool, seen = readers.Readers(threads=1), []
+        most = readers.MOST_IN_ALL // readers.SMALL_BYTES
+        flood = [
+            _run(pool, _work(number, ENDLESS, seen), tenant=number % 5, size=readers.SMALL_BYTES)
+            for number in range(most + 20)
+        ]
+        await _until(lambda: len(set(seen)) == most)
+        before = len(seen)
+        await _until(lambda: len(seen) > before + 2 * most)
+        assert len(set(seen)) == most
+        assert await _run(pool, _work("large", 3, seen), tenant=9) == "large"
+        await _ended(flood[0])
+        await _until(lambda: len(set(seen)) == most + 2)
+        await _ended(*flood)
 
     asyncio.run(main())
 
