@@ -184,3 +184,17 @@ def test_a_share_that_changes_during_a_round_holds_from_the_next_one(becomes):
     breaker.open(70.0, "again")
     permits = [breaker.take(140.0) for _ in range(becomes + 1)]
     assert permits.count(None) == 1
+
+
+def test_slow_calls_leave_the_window_of_seconds_as_failures_do():
+    breaker = Breaker(Rules(window="time", size=10, minimum_calls=4, slow_rate=50, failure_rate=50))
+    for second in (0.0, 20.0, 40.0, 60.0):
+        for slow, failed in ((True, False), (False, False), (False, False), (False, True), (False, False)):
+            breaker.record(breaker.take(second), second, is_failure=failed, is_slow=slow)
+            assert breaker.phase == "closed"
+    breaker.record(breaker.take(75.0), 75.0, is_failure=False)
+    for _ in range(2):
+        breaker.record(breaker.take(75.0), 75.0, is_failure=False, is_slow=True)
+    assert breaker.phase == "closed", "three calls only"
+    breaker.record(breaker.take(75.0), 75.0, is_failure=False)
+    assert (breaker.phase, breaker.reason) == ("open", "2 of 4 calls were slower than 30 s")

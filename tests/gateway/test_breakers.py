@@ -7,9 +7,11 @@ import gc
 import weakref
 
 import msgspec
+import pytest
 
+from apps.domain import errors
 from apps.domain.snapshot import Breaker, Credential, Deployment, Provider, Secret
-from apps.gateway.breakers import Breakers
+from apps.gateway.breakers import Breakers, is_failure
 
 
 class Traced(Secret):
@@ -56,3 +58,22 @@ def test_a_deployment_that_is_asked_elsewhere_is_another_one():
     assert broken(one).take(moved) is not None
     assert broken(one).take(msgspec.structs.replace(one, upstream_model="n")) is not None
     assert broken(one).take(msgspec.structs.replace(one, version=1.0)) is not None
+
+
+def test_what_another_process_has_found_is_not_told_on_as_found_here():
+    """Else two processes would tell each other of it for ever."""
+    told = []
+    breakers = Breakers(on_change=lambda known: told.append(known.breaker.phase), now=lambda: 0.0)
+    field = breakers.of(deployment()).field
+    breakers.heard(field, "open", 30.0, "it fails")
+    assert [known.breaker.phase for known in breakers] == ["open"]
+    breakers.heard(field, "closed", 0.0, "")
+    assert [known.breaker.phase for known in breakers] == ["closed"]
+    assert told == []
+    broken(deployment(), breakers=breakers)
+    assert told == ["open"]
+
+
+@pytest.mark.parametrize(("status", "fails"), [(0, True), (399, True), (400, False), (499, False), (500, True)])
+def test_answers_from_400_to_499_are_no_failures(status, fails):
+    assert is_failure(errors.UpstreamFailed("so it said", upstream_status=status)) == fails
