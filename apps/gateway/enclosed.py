@@ -48,9 +48,10 @@ class Enclosed:
     ) -> Mapping[str, Fetched]:
         """What may be placed in a call to this deployment, masked where a policy says so. `attempt` None: it only
         counts tokens."""
-        body = _written(fetched)
+        body, number = _written(fetched), 0 if attempt is None else attempt.number
         notes: list[str] = []
-        found = await self._look(body, self._rules, notes)
+        with self._ledger.reading(self._rules, attempt=number):
+            found = await self._look(body, self._rules, notes)
         if attempt is not None:
             for step in notes:
                 attempt.note(step)
@@ -58,7 +59,7 @@ class Enclosed:
         if blocked := {kind: rule for kind, rule in rules.items() if rule.is_blocked}:
             self._block(found, blocked, why="which it does not let be sent")
         if masked := {kind: rule for kind, rule in rules.items() if rule.is_masked}:
-            fetched = await self._masked(fetched, body, found, masked, deployment)
+            fetched = await self._masked(fetched, body, found, masked, deployment, number)
         if not found:
             return fetched
         if tags := frozenset().union(*(rule.tags for rule in rules.values())):
@@ -66,7 +67,7 @@ class Enclosed:
             self._ctx.policy = policies.routed(self._ctx.policy, tags)
         self._is_found = True
         self._is_masked |= bool(masked)
-        self._ledger(found, rules, attempt=0 if attempt is None else attempt.number)
+        self._ledger(found, rules, attempt=number)
         if attempt is not None:
             for kind, rule in rules.items():
                 attempt.note(f"found at a URL: {kind} x{found[kind]}, {rule.done}")
@@ -96,13 +97,16 @@ class Enclosed:
         found: Counter[str],
         rules: Mapping[str, Rule],
         deployment: Deployment,
+        number: int,
     ) -> Mapping[str, Fetched]:
         assert self._ctx.call is not None
         if policy.relays(deployment, client=self._ctx.call.protocol):
             why = f"which it masks: what is sent to {self._model} byte for byte is not masked"
             self._block(found, rules, why=why)
-        new = await self._mask(body, rules)
-        if left := await self._look(new, rules, []):
+        with self._ledger.reading(rules, attempt=number):
+            new = await self._mask(body, rules)
+            left = await self._look(new, rules, [])
+        if left:
             why = "which it masks, in parts that cannot be told from one another"
             self._block(found, {kind: rules[kind] for kind in left}, why=why)
         try:

@@ -311,7 +311,8 @@ class _Draft:
             self.refused(error)
         self._notes += heard.notes
         with suppress(errors.GatewayError):  # it takes too long
-            return await guard.found(body, frozenset(merged.requests)) + heard.counts
+            tenant_id = self._asked.principal.tenant_id
+            return await guard.found(body, frozenset(merged.requests), tenant_id=tenant_id) + heard.counts
         return heard.counts
 
     async def _limits(self, limits: Sequence[Limit]) -> tuple[LimitLeft, ...]:

@@ -43,15 +43,12 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
     if merged.requests:
         assert ctx.call is not None
         ctx.enclosed = _enclosed(ctx, merged.requests, ledger, names)
-        try:
+        with ledger.reading(merged.requests):
             seen = await found(ctx.call.body, merged.requests, tenant_id=_tenant_of(ctx))
-        except errors.PermissionDenied:  # it takes too long
-            ledger.unread(merged.requests, action="block")
-            raise
         if names is not None:
             seen += await names.found(ctx.call.body, merged.requests, notes=ctx.notes)
         if headers := _relayed(ctx):
-            written = await found(headers, merged.requests)
+            written = await found(headers, merged.requests, tenant_id=_tenant_of(ctx))
             if unmasked := {kind: merged.requests[kind] for kind in written if merged.requests[kind].is_masked}:
                 policy.block(written, unmasked, ledger, where="the headers", why="which it masks: no header is masked")
             seen += written
@@ -59,7 +56,7 @@ async def guard(ctx: RequestContext, findings: Findings | None, names: Names | N
             await _act(ctx, seen, {kind: merged.requests[kind] for kind in seen}, ledger)
 
 
-async def found(body: bytes, kinds: Collection[str], *, tenant_id: int = 0) -> Counter[str]:
+async def found(body: bytes, kinds: Collection[str], *, tenant_id: int) -> Counter[str]:
     """How often each kind is in a request. A long one is read in another thread, so that others' calls go on. Raises
     InvalidRequest for what cannot be read, and PermissionDenied for what cannot in time."""
     try:
@@ -106,8 +103,10 @@ async def _mask(ctx: RequestContext, seen: Counter[str], rules: Mapping[str, Rul
     if all(policy.relays(deployment, client=call.protocol) for deployment in model.deployments):
         why = f"which it masks: what is sent to {model.name} byte for byte is not masked"
         policy.block(seen, rules, ledger, why=why)
-    body = await _masked(call.body, rules, tenant_id=_tenant_of(ctx))
-    if left := await found(body, rules, tenant_id=_tenant_of(ctx)):
+    with ledger.reading(rules):
+        body = await _masked(call.body, rules, tenant_id=_tenant_of(ctx))
+        left = await found(body, rules, tenant_id=_tenant_of(ctx))
+    if left:
         why = "which it masks, in parts of the request that cannot be told from one another"
         policy.block(seen, {kind: rules[kind] for kind in left}, ledger, why=why)
     read = ctx.wire.read_request(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 import msgspec
@@ -18,7 +19,7 @@ from apps.gateway.known import Known
 from apps.runtime import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from apps.domain.policies import Ending, Merged
     from apps.domain.protocols.contract import Exchange
@@ -138,6 +139,15 @@ class Ledger:
         """What could not be looked into, though these ask for it."""
         done: _Done = {(number, name, action): {} for act in acts.values() for number, name in act.policies.items()}
         self._intervened(done, attempt=attempt, is_answer=is_answer)
+
+    @contextmanager
+    def reading(self, acts: Mapping[str, Act], *, attempt: int = 0) -> Iterator[None]:
+        """What takes too long to be looked into is blocked, and told as that."""
+        try:
+            yield
+        except errors.PermissionDenied:
+            self.unread(acts, action="block", attempt=attempt)
+            raise
 
     def _intervened(self, done: _Done, *, attempt: int, is_answer: bool) -> None:
         if self._findings is None or not done:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from apps.gateway import policy, readers
 from apps.policies import services as policies
 from apps.policies.models import Intervention
 from apps.usage.models import Entry
@@ -24,6 +25,7 @@ FILES = {
     "/card.txt": f"Pay with {CARD}, please.".encode(),
     "/wide.txt": f"Pay with {CARD}, please.".encode("utf-16"),
     "/plain.txt": "Grüße".encode(),
+    "/long.txt": b"so many words " * 5_000,
     "/card.pdf": PDF,
     "/a.png": b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
 }
@@ -150,6 +152,20 @@ def test_what_is_masked_blocks_where_bytes_are_relayed(gateway, world, simulator
     response = ask(gateway, ANTHROPIC, model="titan-claude", change=asking(ANTHROPIC, f"{shelf.url}/card.pdf"))
     assert "byte for byte" in told(ANTHROPIC, response, 403)
     assert simulator.seen() == seen
+
+
+@pytest.mark.parametrize("action", ["block", "mask"])
+def test_what_takes_too_long_is_refused_and_written_down(
+    gateway, world, simulator, shelf, deployed, monkeypatch, action
+):
+    hold(world, gateway, action)
+    monkeypatch.setattr(policy, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(readers, "SLICE_SECONDS", 0.0)
+    seen = simulator.seen()
+    response = ask(gateway, ANTHROPIC, model="llama-test", change=asking(ANTHROPIC, f"{shelf.url}/long.txt"))
+    assert "takes too long to be looked into" in told(ANTHROPIC, response, 403)
+    assert simulator.seen() == seen
+    assert done(gateway) == [("block", {}, 1)]
 
 
 def test_counting_sends_nothing_either(gateway, world, simulator, shelf):

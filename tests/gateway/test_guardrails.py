@@ -209,7 +209,7 @@ def test_others_calls_go_on_while_a_hostile_request_is_looked_into_and_one_that_
     body = json.dumps(said("4111 1111 1111 1112 " * 100_000 + CARD)).encode()
 
     async def watched():
-        reading = asyncio.ensure_future(guard.found(body, KINDS))
+        reading = asyncio.ensure_future(guard.found(body, KINDS, tenant_id=1))
         longest, at = 0.0, time.monotonic()
         while not reading.done():
             await asyncio.sleep(0.001)
@@ -221,4 +221,4 @@ def test_others_calls_go_on_while_a_hostile_request_is_looked_into_and_one_that_
     assert longest < 0.5  # seconds; of some two
     monkeypatch.setattr(policy, "MOST_SECONDS", 0.0)
     with pytest.raises(errors.PermissionDenied, match="takes too long"):
-        asyncio.run(guard.found(body, KINDS))
+        asyncio.run(guard.found(body, KINDS, tenant_id=1))
