@@ -220,3 +220,38 @@ def test_of_a_secret_and_an_address_nothing_gets_out_behind_the_mark_and_of_a_nu
             )
             assert not got.endswith(("aB", "@e", "411")), (kind, got[-30:])
             assert CARD[:4] not in got
+
+
+SAID = {
+    "card": "4111 1111 1111 1111",
+    "iban": "DE89 3704 0044 0532 0130 00",
+    "email": "someone@example.com",
+    "phone": "+49 30 123456789",
+    "national_id": "123-45-6788",
+    "secret": "AKIAIOSFODNN7EXAMPLE",
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+@pytest.mark.parametrize("name", ["Anthropic's text", "OpenAI's arguments", "Responses' text", "Weir's own"])
+def test_a_finding_that_is_split_at_any_border_is_found_as_in_one_piece_and_does_not_get_out(name, kind):
+    event, end = STREAMS[name]
+    said = SAID[kind]
+    text = f"So: {said}, or not."
+    assert _fed(whole := Watch(KINDS, stopping=()), event(text) + end(), 4096)
+    assert whole.found == {kind: 1}
+    for cut in range(1, len(text)):
+        stream = event(text[:cut]) + event(text[cut:]) + end()
+        watch = Watch(KINDS, stopping=())
+        assert _fed(watch, stream, 4096) == stream
+        assert watch.found == whole.found, text[:cut]
+        stopping = Watch(KINDS, stopping=KINDS)
+        out = _fed(stopping, stream, 4096)
+        assert stopping.stopped == kind
+        assert said not in _told(name, out)
+    for first in range(5, 4 + len(said)):  # and in three pieces, the last one of a character
+        pieces = (text[:first], text[first : 3 + len(said)], text[3 + len(said) :])
+        watch = Watch(KINDS, stopping=KINDS)
+        out = _fed(watch, b"".join(map(event, pieces)) + end(), 4096)
+        assert watch.stopped == kind, pieces
+        assert said[:-1] not in _told(name, out) or kind in ("email", "phone"), pieces

@@ -167,3 +167,42 @@ async def test_the_later_of_two_answers_stays_and_a_flight_lands_once():
     await turns()
     assert await shelf.peek(one) == later
     await shelf.close()
+
+
+async def test_who_has_waited_for_an_answer_that_is_stale_for_it_asks_alone():
+    shelf, one = Shelf(Local(most=MOST)), key()
+    (leader,) = askers(shelf, one, 1)
+    await turns()
+    waiting = asyncio.create_task(shelf.find(one, is_fresh=lambda _: False))
+    await turns()
+    shelf.keep(one, leader.result().flight, answer(), ttl=60)
+    assert tuple(await waiting)[:3] == (None, None, True)
+    await shelf.close()
+
+
+async def test_an_answer_that_comes_while_an_older_one_is_written_is_found_until_it_is_there():
+    class Gated(Local):
+        def __init__(self):
+            super().__init__(most=MOST)
+            self.gates = [asyncio.Event(), asyncio.Event()]
+            self.begun = 0
+
+        async def put(self, key, packed, *, ttl):
+            gate = self.gates[self.begun]
+            self.begun += 1
+            await gate.wait()
+            return await super().put(key, packed, ttl=ttl)
+
+    shelf, one = Shelf(store := Gated()), key()
+    shelf.keep(one, None, answer(b"older"), ttl=60)
+    shelf.keep(one, None, newer := answer(b"newer"), ttl=60)
+    async with asyncio.timeout(30):
+        while store.begun < 2:
+            await asyncio.sleep(0)
+        store.gates[0].set()
+        while len(shelf._writes) > 1:
+            await asyncio.sleep(0)
+    assert await shelf.peek(one) is newer
+    store.gates[1].set()
+    await shelf.close()
+    assert shelf.is_settled
