@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
 from django.db.models import QuerySet
-from django.forms import ModelForm, ModelMultipleChoiceField
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.contrib.filters.admin import BooleanRadioFilter
@@ -24,11 +24,12 @@ from apps.accounts.models import User
 from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
+from apps.audit.rows import RowsField
 
 admin.site.unregister(Group)  # permissions are given to people
 
 
-class PermissionsField(ModelMultipleChoiceField):
+class PermissionsField(RowsField):
     """What the admin's pages ask for, and nothing of the framework's own tables."""
 
     def label_from_instance(self, obj: Permission) -> str:

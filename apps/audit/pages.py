@@ -10,7 +10,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import unquote
-from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.contrib.admin.widgets import AdminSplitDateTime, RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
@@ -27,6 +27,7 @@ from unfold.views import ChangeList as UnfoldChangeList
 from apps.audit import cells, differences, services
 from apps.audit.forms import named, reason, refused
 from apps.audit.panels import panels
+from apps.audit.rows import RowSelect, RowsField, RowsSelect
 
 # A list is paged this far and no further: beyond it, filter. Counting a million rows costs more than it tells.
 MOST_ROWS = 10_000
@@ -70,12 +71,29 @@ class ChangeList(UnfoldChangeList):
 
 
 class Chosen:
-    """Rows that a form points at are not deleted from there."""
+    """Rows that a form points at are not deleted from there, and what names none is told at its field."""
+
+    admin_site: Any
+    get_autocomplete_fields: Callable[[HttpRequest], Iterable[str]]
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options.setdefault("widget", RowSelect(db_field, self.admin_site, using=options.get("using")))
+        return super().formfield_for_foreignkey(db_field, request, **options)  # type: ignore[misc]
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        options.setdefault("form_class", RowsField)
+        if db_field.name in self.get_autocomplete_fields(request):
+            options.setdefault("widget", RowsSelect(db_field, self.admin_site, using=options.get("using")))
+        return super().formfield_for_manytomany(db_field, request, **options)  # type: ignore[misc]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.can_delete_related = False
+        if field is not None and isinstance(field.widget, AdminSplitDateTime):
+            for part, word in zip(field.widget.widgets, ("date", "time"), strict=True):
+                part.attrs["aria-label"] = f"{field.label}: {word}"
         return field
 
 

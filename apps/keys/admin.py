@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, RadioFilter
+from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import action, display
 
 from apps.accounts.models import User
@@ -23,6 +23,7 @@ from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.panels import Panel, panel_of
+from apps.audit.rows import RowFilter
 from apps.keys import handover, services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
@@ -84,7 +85,7 @@ class KeyAdmin(AuditedAdmin):
     area = Area.KEYS
     form = KeyForm
     list_display = ["name", "shown_key", "shown_state", "shown_project", "user", "shown_used", "shown_expiry"]
-    list_filter = [StateFilter, *((name, AutocompleteSelectFilter) for name in ("tenant", "project", "user"))]
+    list_filter = [StateFilter, *((name, RowFilter) for name in ("tenant", "project", "user"))]
     list_select_related = ["tenant", "project", "user"]
     search_fields = ["public_id__startswith", "name__startswith"]
     search_help_text = "Beginning of the name, or of the key itself"

@@ -10,7 +10,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
 from apps.accounts.models import User
@@ -18,6 +18,7 @@ from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
 from apps.audit.panels import Panel, panel_of
+from apps.audit.rows import RowFilter
 from apps.catalog.models import Model, PinnedEndpoint
 from apps.domain import money
 from apps.keys.models import Key
@@ -45,7 +46,7 @@ IF_FIXED = "$data.period === undefined || $data.period == 'fixed'"
 class RuleAdmin(AuditedAdmin):
     area = Area.QUOTAS
     list_filter = [
-        *((name, AutocompleteSelectFilter) for name in SUBJECTS),
+        *((name, RowFilter) for name in SUBJECTS),
         ("is_enabled", BooleanRadioFilter),
     ]
     list_select_related = list(SUBJECTS)

@@ -12,7 +12,7 @@ from django.db.models import Count, Q, QuerySet
 from django.forms import BaseModelFormSet, ModelForm
 from django.http import HttpRequest
 from django.utils.text import slugify
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
+from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
@@ -21,6 +21,7 @@ from apps.audit.fields import TimezoneField
 from apps.audit.forms import Lasting, named
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
+from apps.audit.rows import RowFilter
 from apps.tenants import services
 from apps.tenants.models import Membership, Project, Role, Tenant
 
@@ -204,7 +205,7 @@ class ProjectPageForm(Lasting, ProjectForm):
 class ProjectAdmin(Switched):
     form = ProjectPageForm
     list_display = ["name", "tenant", "shown_state", "shown_created"]
-    list_filter = [("tenant", AutocompleteSelectFilter), ("is_active", BooleanRadioFilter)]
+    list_filter = [("tenant", RowFilter), ("is_active", BooleanRadioFilter)]
     search_fields = ["name__istartswith", "tenant__name__istartswith"]
     search_help_text = "Beginning of the project's or the tenant's name"
     autocomplete_fields = ["tenant"]

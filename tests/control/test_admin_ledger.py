@@ -131,6 +131,7 @@ def test_the_page_shows_how_the_cost_came_about(desk, call):
         *("1,000,000", "$3.00", "2,000,000", "$0.30", "$0.60", "100,000", "$15.00", "$1.50", "40,000"),
         *(money.exact(cost), f"req_{entry.request_id.hex}", str(entry.pk), "tried a", "took b"),
         desk.url("catalog_price_change", price.pk),
+        f"{price.pk}, in force from {price.effective_from:%Y-%m-%d %H:%M} UTC",
     ):
         assert shown in text, shown
 

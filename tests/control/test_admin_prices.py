@@ -35,6 +35,12 @@ def test_a_price_is_typed_in_dollars_and_kept_in_nano_dollars(desk):
     assert actions(by=desk.user) == ["price.set"]
 
 
+def test_date_and_time_each_have_a_name(desk):
+    text = desk.text("catalog_price_add")
+    for name in ("In force from (UTC): date", "In force from (UTC): time"):
+        assert text.count(f'aria-label="{name}"') == 1
+
+
 def test_the_deployments_page_leads_to_a_price_for_it(desk):
     deployment = factories.deployment()
     response = desk.client.get(desk.url("catalog_deployment_add_price", deployment.pk), follow=True)

@@ -12,11 +12,11 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
 from apps.audit.fields import WordsField
+from apps.audit.rows import RowFilter
 from apps.catalog import clients, services
 from apps.catalog.admin.switched import IS_ENABLED, Switched
 from apps.catalog.models import PinnedEndpoint
@@ -57,7 +57,7 @@ class EndpointForm(forms.ModelForm):
 class PinnedEndpointAdmin(Switched):
     form = EndpointForm
     list_display = ["name", "model", "shown_state", "shown_hosts", "shown_port", "shown_networks"]
-    list_filter = [("model", AutocompleteSelectFilter), IS_ENABLED]
+    list_filter = [("model", RowFilter), IS_ENABLED]
     list_select_related = ["model"]
     search_fields = ["name__startswith"]
     search_help_text = "Beginning of the name"

@@ -11,11 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
 from apps.audit.pages import Inline
+from apps.audit.rows import RowFilter
 from apps.catalog import forms, selectors, services
 from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.prices import PriceInline
@@ -138,7 +138,7 @@ class DeploymentAdmin(Standing, Switched):
         *("model", "shown_provider", "shown_state"),
         *("shown_breaker", "shown_measures", "shown_room", "shown_priority", "price"),
     ]
-    list_filter = [("model", AutocompleteSelectFilter), ("provider", AutocompleteSelectFilter), IS_ENABLED]
+    list_filter = [("model", RowFilter), ("provider", RowFilter), IS_ENABLED]
     search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
     search_help_text = "Part of the model's name, or beginning of the provider's"
     autocomplete_fields = ["model", "provider"]

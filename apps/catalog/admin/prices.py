@@ -11,12 +11,12 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
+from apps.audit.rows import RowFilter
 from apps.catalog import services
 from apps.catalog.forms import PriceForm
 from apps.catalog.models import Price
@@ -79,7 +79,7 @@ class PriceAdmin(Priced, AuditedAdmin):
     area = Area.CATALOG
     form = PriceForm
     list_display = ["deployment", "shown_from", "in_force", "shown_input", "shown_output", "shown_read", "shown_write"]
-    list_filter = [("deployment", AutocompleteSelectFilter)]
+    list_filter = [("deployment", RowFilter)]
     list_select_related = ["deployment__model", "deployment__provider"]
     search_fields = ["deployment__model__name__icontains"]
     search_help_text = "Part of the model's name"

@@ -11,12 +11,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.timesince import timesince
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
+from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
+from apps.audit.rows import RowFilter
 from apps.policies import services
 from apps.policies.admin.questions import Questions
 from apps.policies.forms import CacheForm
@@ -37,7 +38,7 @@ class CachePolicyAdmin(Questions, AuditedAdmin):
     form = CacheForm
     list_display = ["shown_subject", "shown_scope", "shown_state", "shown_ttl", "shown_when", "shown_semantic"]
     list_filter = [
-        *((name, AutocompleteSelectFilter) for name in ("model", "key")),
+        *((name, RowFilter) for name in ("model", "key")),
         ("is_enabled", BooleanRadioFilter),
     ]
     list_select_related = ["model", "key", "semantic_model"]

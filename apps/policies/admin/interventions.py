@@ -10,7 +10,6 @@ from django.db.models import QuerySet, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.contrib.filters.admin import (
-    AutocompleteSelectFilter,
     ChoicesDropdownFilter,
     DropdownFilter,
     RadioFilter,
@@ -20,6 +19,7 @@ from unfold.decorators import display
 from apps.audit import cells
 from apps.audit.keyset import GrowingAdmin
 from apps.audit.panels import Panel, panel_of
+from apps.audit.rows import RowFilter
 from apps.domain.guardrails.kinds import KINDS
 from apps.policies.models import Action, DataPolicy, Intervention
 
@@ -59,11 +59,11 @@ class InterventionAdmin(GrowingAdmin):
     ]
     list_display_links = ["shown_at", "shown_action"]
     list_filter = [
-        ("policy", AutocompleteSelectFilter),
+        ("policy", RowFilter),
         ("action", ChoicesDropdownFilter),
         KindFilter,
         PlaceFilter,
-        ("tenant", AutocompleteSelectFilter),
+        ("tenant", RowFilter),
     ]
     list_fullwidth = True
     date_hierarchy = "at"

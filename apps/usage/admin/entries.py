@@ -8,12 +8,13 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.keyset import GrowingAdmin
-from apps.catalog.models import Deployment, Protocol
+from apps.audit.rows import RowFilter
+from apps.catalog.models import Deployment, Price, Protocol
 from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
 from apps.usage import selectors
@@ -42,7 +43,7 @@ class EntryAdmin(GrowingAdmin):
     list_filter = [
         SinceFilter,
         OutcomeFilter,
-        *((name, AutocompleteSelectFilter) for name in NAMED),
+        *((name, RowFilter) for name in NAMED),
         ("usage_source", ChoicesDropdownFilter),
     ]
     list_select_related = ["tenant", "key"]
@@ -198,7 +199,11 @@ class EntryAdmin(GrowingAdmin):
     def version(self, entry: Entry) -> str:
         if entry.price_version is None:
             return "none: the deployment had no price"
-        return cells.link(reverse("admin:catalog_price_change", args=[entry.price_version]), entry.price_version)
+        price = Price.objects.filter(pk=entry.price_version).first()
+        text = str(entry.price_version)
+        if price is not None:
+            text = f"{text}, in force from {price.effective_from:%Y-%m-%d %H:%M} UTC"
+        return cells.link(reverse("admin:catalog_price_change", args=[entry.price_version]), text)
 
     @display(description="How the cost came about")
     def breakdown(self, entry: Entry) -> str:

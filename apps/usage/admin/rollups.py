@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.keyset import GrowingAdmin
+from apps.audit.rows import RowFilter
 from apps.domain import money
 from apps.usage.admin.filters import NAMED, HourFilter
 from apps.usage.models import HourlyRollup
@@ -31,7 +31,7 @@ class HourlyRollupAdmin(GrowingAdmin):
     ]
     list_filter = [
         HourFilter,
-        *((name, AutocompleteSelectFilter) for name in NAMED),
+        *((name, RowFilter) for name in NAMED),
     ]
     list_select_related = ["tenant", "project", "model", "key"]
     list_fullwidth = True

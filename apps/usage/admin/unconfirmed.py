@@ -9,12 +9,12 @@ from django.db.models import QuerySet, Value
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
+from apps.audit.rows import RowFilter
 from apps.domain import money
 from apps.usage import selectors, services
 from apps.usage.forms import ResolveForm
@@ -30,7 +30,7 @@ class UnconfirmedAdmin(AuditedAdmin):
         *("shown_started", "shown_status", cells.column("model_name", "Requested model"), "tenant"),
         *("shown_range", "shown_estimate"),
     ]
-    list_filter = [(name, AutocompleteSelectFilter) for name in ("tenant", "project", "key", "model", "provider")]
+    list_filter = [(name, RowFilter) for name in ("tenant", "project", "key", "model", "provider")]
     list_select_related = ["tenant"]
     list_fullwidth = True
     sortable_by: list[str] = []
