@@ -37,7 +37,11 @@ def resolved(
             *model.deployments,
             *(_in_tier(tier, deployment, model, own) for tier, own in behind for deployment in own.deployments),
         ),
-        stand_ins=tuple(snapshot.StandIn(name=own.name, networks=own.networks) for _, own in behind if own.deployments),
+        stand_ins=tuple(
+            snapshot.StandIn(name=own.name, aliases=own.aliases, networks=own.networks)
+            for _, own in behind
+            if own.deployments
+        ),
         is_virtual=model.id not in served,
     )
 

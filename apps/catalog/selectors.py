@@ -178,6 +178,7 @@ def _model(row: Model, deployments: list[snapshot.Deployment], tenants: frozense
     return snapshot.Model(
         id=row.pk,
         name=row.name,
+        aliases=frozenset(row.aliases),
         display_name=row.display_name or row.name,
         deployments=tuple(deployments),
         max_output_tokens=row.max_output_tokens,

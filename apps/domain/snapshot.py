@@ -189,6 +189,7 @@ class StandIn(msgspec.Struct, frozen=True, kw_only=True):
     """A fallback of a model. `networks` None: whom it answers may be anywhere."""
 
     name: str
+    aliases: frozenset[str] = frozenset()
     networks: tuple[str, ...] | None = None
 
 
@@ -209,6 +210,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     owned_by: str = "weir"
     tenant_ids: frozenset[int] | None = None
     networks: tuple[str, ...] | None = None
+    aliases: frozenset[str] = frozenset()
     stand_ins: tuple[StandIn, ...] = ()
     is_virtual: bool = False
     strategy: Strategy = "priority"

@@ -11,12 +11,17 @@ from apps.gateway import networks, policy
 
 if TYPE_CHECKING:
     from apps.domain import errors
-    from apps.domain.snapshot import Model
+    from apps.domain.snapshot import Model, StandIn
     from apps.gateway.context import RequestContext
 
     Barred = tuple[tuple[str, str], ...]
 
 NOT_HERE, NOT_LISTED = "not from this address", "not in the key's list of models"
+
+
+def listed(model: Model | StandIn, names: frozenset[str] | None) -> bool:
+    """Whether a key's list holds a model: any of the names that callers may use stands for it. `names` None: all."""
+    return names is None or model.name in names or not model.aliases.isdisjoint(names)
 
 
 def barred(ctx: RequestContext, model: Model) -> Barred:
@@ -26,10 +31,10 @@ def barred(ctx: RequestContext, model: Model) -> Barred:
         return ()
     principal = ctx.principal
     assert principal is not None
-    listed = None if model.is_virtual else principal.models
+    names = None if model.is_virtual else principal.models
     found = []
     for one in model.stand_ins:
-        if listed is not None and one.name not in listed:
+        if not listed(one, names):
             found.append((one.name, NOT_LISTED))
         elif one.networks is not None and not networks.hold(ctx.scope.get("client"), one.networks):
             found.append((one.name, NOT_HERE))

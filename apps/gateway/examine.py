@@ -53,7 +53,7 @@ def usable(model: Model, principal: Principal) -> bool:
     """Whether a key may use a model. The tenant's list and the key's own list both confine it."""
     if model.tenant_ids is not None and principal.tenant_id not in model.tenant_ids:
         return False
-    return principal.models is None or model.name in principal.models
+    return allowed.listed(model, principal.models)
 
 
 def _only(ctx: RequestContext) -> str:

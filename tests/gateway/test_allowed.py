@@ -112,3 +112,16 @@ def test_models_that_a_policy_leaves_to_nobody_are_not_listed_and_say_why(gatewa
     assert explained(gateway, body_of(ANTHROPIC))["refusal"]["message"] == why
     unnamed = ask(gateway, "/chat", body=b'{"prompt": "Hello"}')
     assert unnamed.status_code == 200, "the one that is left needs no name"
+
+
+@pytest.mark.parametrize("asked", ["claude-sees", "sees"])
+@pytest.mark.parametrize("kept", ["claude-sees", "sees"])
+def test_a_key_that_lists_any_name_of_a_model_may_use_it_by_each(gateway, world, target, kept, asked):
+    catalog.update_model(target, actor=None, aliases=["sees"])
+    catalog.update_model(Model.objects.get(name="blind"), actor=None, aliases=["dark"])
+    key = world.issue(models=[kept, "dark"])
+    gateway.refresh()
+    assert ask(gateway, ANTHROPIC, key=key, model=asked).status_code == 200
+    assert ask(gateway, ANTHROPIC, key=key, model="blind", change=SEES).status_code == 200
+    assert listed(gateway, key) == {"claude-sees", "blind"}
+    assert ask(gateway, ANTHROPIC, key=key, model="claude-test").status_code == 404
