@@ -64,6 +64,8 @@ class WordsField(forms.CharField):
     def clean(self, value: Any) -> Any:
         text = super().clean(value)
         words = [word.strip() for word in text.replace("\n", ",").split(",")]
+        if text.strip() and not any(words):  # as empty it would often mean: all
+            raise ValidationError("There is no word between these commas.")
         return [word for word in words if word] or self.none
 
     def has_changed(self, initial: Any, data: Any) -> bool:

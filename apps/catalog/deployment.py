@@ -28,8 +28,11 @@ class Window(models.TextChoices):
     COUNT = "count", "Calls"
 
 
+SECONDS = [MinValueValidator(0.01), MaxValueValidator(86_400), validators.validate_finite]
+
+
 def _optional_seconds() -> models.FloatField[float | None, float | None]:
-    return models.FloatField(null=True, blank=True, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)])
+    return models.FloatField(null=True, blank=True, validators=SECONDS)
 
 
 def _percent(default: int) -> models.PositiveSmallIntegerField[int, int]:
@@ -67,7 +70,9 @@ class Deployment(models.Model):
     max_concurrency = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     queue_places = models.PositiveIntegerField(default=0, db_default=0, validators=[MaxValueValidator(10_000)])
     queue_seconds = models.FloatField(
-        default=10.0, db_default=10.0, validators=[MinValueValidator(0.01), MaxValueValidator(600)]
+        default=10.0,
+        db_default=10.0,
+        validators=[MinValueValidator(0.01), MaxValueValidator(600), validators.validate_finite],
     )
     connect_timeout = _optional_seconds()
     first_byte_timeout = _optional_seconds()
@@ -79,12 +84,8 @@ class Deployment(models.Model):
     breaker_minimum_calls = _count(20)
     breaker_failure_rate = _percent(50)
     breaker_slow_rate = _percent(100)
-    breaker_slow_seconds = models.FloatField(
-        default=30.0, db_default=30.0, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)]
-    )
-    breaker_open_seconds = models.FloatField(
-        default=60.0, db_default=60.0, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)]
-    )
+    breaker_slow_seconds = models.FloatField(default=30.0, db_default=30.0, validators=SECONDS)
+    breaker_open_seconds = models.FloatField(default=60.0, db_default=60.0, validators=SECONDS)
     breaker_half_open_calls = _count(10)
     breaker_reset_at = models.DateTimeField(null=True, blank=True, editable=False)
 

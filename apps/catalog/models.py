@@ -12,9 +12,9 @@ from django.db import models
 from django.utils import timezone
 
 from apps.catalog import addresses, validators
+from apps.catalog.deployment import SECONDS, weight_field
 from apps.catalog.deployment import Deployment as Deployment
 from apps.catalog.deployment import Protocol as Protocol
-from apps.catalog.deployment import weight_field
 from apps.catalog.fallback import Fallback as Fallback
 from apps.catalog.health_check import CheckKind as CheckKind
 from apps.catalog.health_check import HealthCheck as HealthCheck
@@ -61,7 +61,7 @@ class Health(models.TextChoices):
 
 
 def _seconds(default: float) -> models.FloatField[float, float]:
-    return models.FloatField(default=default, validators=[MinValueValidator(0.01), MaxValueValidator(86_400)])
+    return models.FloatField(default=default, validators=SECONDS)
 
 
 class Provider(models.Model):
@@ -85,8 +85,10 @@ class Provider(models.Model):
     region = models.CharField(max_length=40, blank=True, default="", db_default="")
     options = models.JSONField(default=dict, blank=True, db_default={}, validators=[validators.validate_options])
     quirks = models.JSONField(null=True, blank=True, validators=[validators.validate_words])
-    check_interval_seconds = models.PositiveIntegerField(default=60, validators=[MinValueValidator(5)])
-    max_failures = models.PositiveIntegerField(default=3, validators=[MinValueValidator(1)])
+    check_interval_seconds = models.PositiveIntegerField(
+        default=60, validators=[MinValueValidator(5), MaxValueValidator(86_400)]
+    )
+    max_failures = models.PositiveIntegerField(default=3, validators=[MinValueValidator(1), MaxValueValidator(1_000)])
     recovery_seconds = models.PositiveIntegerField(default=30, db_default=30, validators=[MaxValueValidator(86_400)])
     check_kind = models.CharField(
         max_length=6, choices=CheckKind, default=CheckKind.MODELS, db_default=CheckKind.MODELS.value

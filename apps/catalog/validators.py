@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,12 @@ from django.core.exceptions import ValidationError
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+
+
+def validate_finite(value: float) -> None:
+    """Bounds let what is no number through: it lies neither below nor above."""
+    if not math.isfinite(value):
+        raise ValidationError("Give a number.")
 
 
 def validate_words(value: Any) -> None:

@@ -162,6 +162,8 @@ def test_how_it_is_checked_is_edited_and_what_cannot_be_is_refused_at_its_field(
         ({"check_interval_seconds": ""}, "check_interval_seconds"),
         ({"max_failures": "0"}, "max_failures"),
         ({"max_failures": "two"}, "max_failures"),
+        ({"max_failures": "2147483648"}, "max_failures"),
+        ({"check_interval_seconds": "2147483648"}, "check_interval_seconds"),
     ]
     for values, field in wrong:
         assert field in errors(desk.send(page, provider.pk, **values)), field

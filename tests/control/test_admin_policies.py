@@ -61,6 +61,8 @@ def test_models_that_would_be_left_without_a_deployment_are_named_before_it_is_s
     key = factories.key(website, name="robot").key
     made = services.create_policy(actor=None, name="eu-only")
     services.assign(made, actor=None, key=key)
+    commas = desk.send("policies_datapolicy_change", made.pk, regions=" , ,")
+    assert errors(commas) == {"regions": ["There is no word between these commas."]}, "it would be anywhere"
     refused = desk.send("policies_datapolicy_change", made.pk, regions="eu-west-1")
     assert errors(refused) == {
         "accepts": [f"For key robot ({key.prefix}) no deployment would be left of american."],
