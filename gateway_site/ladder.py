@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from apps.audit import cells
+from apps.catalog.selectors import NO_KEY
 from apps.domain import money
-from apps.domain.explanation import Candidate, Explanation, State
+from apps.domain.explanation import ORDERS, Candidate, Explanation, State
 
 TONES: dict[State, str] = {"first": "good", "next": "info", "waits": "warn", "refused": "bad"}
 SAID: dict[State, str] = {"first": "goes here", "next": "if that fails", "waits": "when ready", "refused": "not for it"}
@@ -17,6 +18,7 @@ def drawn(told: Explanation) -> dict[str, Any]:
     dearest = max((one.cost.most or 0 for one in told.deployments), default=0)
     return {
         "verdict": _verdict(told),
+        "order": ORDERS.get(told.strategy, ""),
         "needs": cells.words([*told.needs, *(["streaming"] if told.stream and "streaming" not in told.needs else [])]),
         "rungs": [_rung(one, dearest=dearest) for one in told.deployments],
         "limits": [_limit(one) for one in told.limits],
@@ -64,7 +66,7 @@ def _facts(one: Candidate) -> list[str]:
             found.append(f"{moment.tokens_per_second:,.0f} tokens/s")
         if moment.success is not None:
             found.append(f"{100 * moment.success:.0f} % succeed")
-    return found + [f"key {alias}" for alias in one.credentials]
+    return found + [alias if alias == NO_KEY else f"key {alias}" for alias in one.credentials]
 
 
 def _limit(one: Any) -> dict[str, Any]:

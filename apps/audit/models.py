@@ -11,7 +11,7 @@ class Area(models.TextChoices):
 
     ACCOUNTS = "accounts", "Accounts"
     TENANTS = "tenants", "Tenants"
-    CATALOG = "catalog", "Catalog"
+    CATALOG = "catalog", "Routing"
     KEYS = "keys", "Keys"
     QUOTAS = "quotas", "Quotas"
     POLICIES = "policies", "Policies"

@@ -6,7 +6,7 @@ from django.core import checks
 
 class CatalogConfig(AppConfig):
     name = "apps.catalog"
-    verbose_name = "Catalog"
+    verbose_name = "Routing"
 
     def ready(self) -> None:
         from apps.catalog import checks as own

@@ -11,6 +11,14 @@ import msgspec
 from apps.domain import money
 
 State = Literal["first", "next", "waits", "refused"]
+ORDERS = {
+    "priority": "by priority",
+    "weighted": "by weight alone",
+    "cheapest": "the cheapest first",
+    "fastest": "the fastest first",
+    "balanced": "by speed, success and cost together",
+}
+
 MARKS: dict[State, str] = {"first": "→", "next": "·", "waits": "~", "refused": "×"}
 
 
@@ -211,7 +219,8 @@ def _lines(told: Explanation) -> Iterator[str]:
         yield f"Needs: {', '.join(told.needs)}"
     yield from _policy(told.policy)
     if told.deployments:
-        yield f"Deployments, by {told.strategy}:" if told.strategy else "Deployments:"
+        order = ORDERS.get(told.strategy, "")
+        yield f"Deployments, {order}:" if order else "Deployments:"
     for one in told.deployments:
         yield f"  {MARKS[one.state]} {one.order or '-'} {one.name}: {one.reason}{_figures(one)}"
     for limit in told.limits:

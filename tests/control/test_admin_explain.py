@@ -60,6 +60,16 @@ def test_an_operator_sees_every_deployment_with_its_reason(desk, keys):
     assert desk.text("explain").count("Explain a call") >= 2  # the menu has it, too
 
 
+@pytest.mark.once
+def test_how_deployments_are_ordered_and_that_one_needs_no_key_is_told_in_words(desk):
+    provider = factories.provider("here", vendor="ollama", protocol="ollama_chat", base_url="https://ollama.test")
+    row = factories.deployment(factories.model("local", strategy="balanced"), provider)
+    page = desk.client.post(desk.url("explain"), {"endpoint": "messages", "model": row.model.name}).content.decode()
+    assert "Deployments, by speed, success and cost together" in page
+    assert ", no key</p>" in page
+    assert "key no key" not in page
+
+
 def test_a_tenant_s_admin_asks_about_its_keys_and_learns_of_no_provider(owner, keys):
     response = owner.client.post(owner.url("explain"), {"endpoint": "messages", "key": keys["ours"], "model": "m"})
     assert response.context["told"].serves

@@ -51,7 +51,7 @@ def test_the_list_the_row_its_history_and_the_empty_form_open(model, desk, rows)
 def test_a_name_stands_at_the_head_of_its_page_as_callers_must_write_it(name, desk):
     model = factories.model(name)
     heads = desk.text("catalog_model_change", model.pk).partition("</h1>")[0].partition('id="header-inner"')[2]
-    assert re.findall(r">([^<>\s]+)</a>", heads) == ["Catalog", "Models", name]
+    assert re.findall(r">([^<>\s]+)</a>", heads) == ["Routing", "Models", name]
 
 
 @pytest.mark.once

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import msgspec
 
 from apps.domain import explanation
@@ -17,6 +19,7 @@ from apps.domain.explanation import (
     Size,
     Who,
 )
+from apps.domain.snapshot import Strategy
 
 TOLD = Explanation(
     endpoint="messages",
@@ -48,7 +51,7 @@ def test_the_text_says_who_is_asked_who_is_not_and_why():
         "Needs: vision",
         "Policy eu-only: needs eu",
         "  found iban ×2: route",
-        "Deployments, by cheapest:",
+        "Deployments, the cheapest first:",
         "  × - far: tag eu missing",
         "  → 1 deployment 2: cheapest ($0.002, at most $0.03)",
         "Limit of this key: 0 of 60 requests left",
@@ -82,3 +85,7 @@ def test_regions_are_told_and_that_there_are_none():
     assert told(("eu", "ch")) == ["Policy eu-only: only in eu, ch"]
     assert told(()) == ["Policy eu-only: only in no region"], "and not anywhere"
     assert told(None) == ["Policy eu-only: no tags, no regions"]
+
+
+def test_every_strategy_is_told_in_words():
+    assert explanation.ORDERS.keys() == set(get_args(Strategy))
