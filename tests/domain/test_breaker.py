@@ -129,13 +129,21 @@ def test_an_open_breaker_tells_how_long_and_why():
     assert breaker.take(59.9) is None
 
 
-def test_failures_in_succession_open_it_however_many_calls_went_well_before():
-    breaker = Breaker(Rules())
+@pytest.mark.parametrize("rate", [50, 100])
+def test_failures_in_succession_open_it_however_many_calls_went_well_before(rate):
+    breaker = Breaker(Rules(failure_rate=rate))
     for failed in [False] * 1000 + [True] * 19 + [False] + [True] * 19:
         breaker.record(breaker.take(5.0), 5.0, is_failure=failed)
     assert breaker.phase == "closed"
     breaker.record(breaker.take(5.0), 5.0, is_failure=True)
     assert (breaker.phase, breaker.reason) == ("open", "the last 20 calls failed")
+
+
+def test_with_a_minimum_of_one_each_failure_opens_it():
+    breaker = Breaker(Rules(minimum_calls=1, failure_rate=100))
+    for failed in (False, False, True):
+        breaker.record(breaker.take(5.0), 5.0, is_failure=failed)
+    assert (breaker.phase, breaker.reason) == ("open", "the last call failed")
 
 
 def test_one_half_open_round_decides_when_all_its_calls_are_back():

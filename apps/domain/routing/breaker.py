@@ -141,7 +141,9 @@ class Breaker:
         return ""
 
     def _why_in_succession(self) -> str:
-        return f"the last {self._minimum} calls failed" if self._in_succession >= self._minimum else ""
+        if self._in_succession < self._minimum:
+            return ""
+        return f"the last {self._minimum} calls failed" if self._minimum > 1 else "the last call failed"
 
 
 class _Window(Protocol):
