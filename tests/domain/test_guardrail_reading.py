@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apps.domain.guardrails import reading
 from apps.domain.guardrails.kinds import KINDS
+from apps.domain.guardrails.scan import scan
 
 VALUES = {
     "card": "4111 1111 1111 1111",
@@ -235,3 +239,36 @@ def test_a_number_out_of_range_is_never_taken_for_clean():
     for number in (b"1e999", b"-1e999", b"1" * 400 + b".5"):
         with pytest.raises(msgspec.DecodeError, match="out of range"):
             reading.count(b'{"temperature":%b,"input":"Hello."}' % number, KINDS)
+
+
+SAYINGS = st.sampled_from(
+    ["", "a word", 'with "quotes" and \\ in it', "Gr\u00fc\u00dfe, \u5361\u53f7", "4111 1111", "12:30", "{not JSON"]
+    + [f"So: {value}, or not." for value in VALUES.values()]
+)
+BODIES = st.recursive(
+    SAYINGS | st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6) | st.booleans() | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(SAYINGS | st.sampled_from(["text", "content", "role", "input"]), inner, max_size=4)
+    ),
+    max_leaves=24,
+)
+
+
+def _strings(value):
+    """All there are, by the simplest of readings."""
+    if isinstance(value, str):
+        yield value
+    for inner in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _strings(inner)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.dictionaries(st.sampled_from(["system", "messages", "input", "tools"]), BODIES, max_size=4), st.booleans())
+def test_of_any_json_just_what_is_in_its_strings_is_found_and_masked(body, escapes):
+    written = json.dumps(body, ensure_ascii=escapes).encode()
+    expected = Counter(found.kind for text in _strings(json.loads(written)) for found in scan(text, KINDS))
+    assert reading.count(written, KINDS) == expected
+    assert not reading.count(masked := reading.masked(written, KINDS), KINDS)
+    if not expected:
+        assert json.loads(masked) == json.loads(written)
