@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import time
 
 import pytest
 
@@ -206,19 +205,19 @@ def test_an_answer_that_is_only_flagged_is_relayed_byte_for_byte(gateway, world,
 
 
 def test_others_calls_go_on_while_a_hostile_request_is_looked_into_and_one_that_takes_too_long_is_refused(monkeypatch):
-    body = json.dumps(said("4111 1111 1111 1112 " * 100_000 + CARD)).encode()
+    body = json.dumps(said("4111 1111 1111 1112 " * 30_000 + CARD)).encode()
 
     async def watched():
         reading = asyncio.ensure_future(guard.found(body, KINDS, tenant_id=1))
-        longest, at = 0.0, time.monotonic()
+        turns = 0
         while not reading.done():
             await asyncio.sleep(0.001)
-            longest, at = max(longest, time.monotonic() - at), time.monotonic()
-        return await reading, longest
+            turns += 1
+        return await reading, turns
 
-    found, longest = asyncio.run(watched())
+    found, turns = asyncio.run(watched())
     assert found == {"card": 1}
-    assert longest < 0.5  # seconds; of some two
+    assert turns > 20  # read on the loop it would be one
     monkeypatch.setattr(policy, "MOST_SECONDS", 0.0)
     with pytest.raises(errors.PermissionDenied, match="takes too long"):
         asyncio.run(guard.found(body, KINDS, tenant_id=1))

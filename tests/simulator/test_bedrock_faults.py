@@ -109,7 +109,7 @@ def frames(data: bytes) -> int:
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("word", BREAKS)
 def test_streams_break_where_they_are_told_to(received, path, word):
-    _, data = received(path, f"{word}-after-3", seconds=0.5 if word == "stall" else 30, breaks=BREAKS[word])
+    _, data = received(path, f"{word}-after-3", seconds=3 if word == "stall" else 30, breaks=BREAKS[word])
     assert frames(data) == 3
 
 
