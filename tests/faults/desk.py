@@ -35,7 +35,9 @@ MODELS = {  # the name callers use: the dialect of its upstream. Two deployments
 EXACT = "exact"
 EXACT_PRICE = dict.fromkeys(PRICE, 0) | {"output": PRICE["output"]}
 MAX_OUTPUT = 400
-TIMEOUTS = {"connect_timeout": 2.0, "first_byte_timeout": 1.5, "idle_timeout": 1.5, "total_timeout": 30.0}
+# As long as a loaded machine may need, and breakers that no such wait opens: who tests either sets it.
+TIMEOUTS = {"connect_timeout": 30.0, "first_byte_timeout": 60.0, "idle_timeout": 60.0, "total_timeout": 120.0}
+CALM = {"breaker_minimum_calls": 100_000}
 
 
 def seed(*, simulator_url: str) -> None:
@@ -48,8 +50,8 @@ def seed(*, simulator_url: str) -> None:
     catalog.allow_network(actor=None, cidr="127.0.0.0/8")
     for name, protocol in MODELS.items():
         for priority in (0, 1):
-            _deploy(name, priority, protocol=protocol, url=simulator_url, price=PRICE, priority=priority)
-    _deploy(EXACT, 0, protocol="anthropic_messages", url=simulator_url, price=EXACT_PRICE)
+            _deploy(name, priority, protocol=protocol, url=simulator_url, price=PRICE, priority=priority, **CALM)
+    _deploy(EXACT, 0, protocol="anthropic_messages", url=simulator_url, price=EXACT_PRICE, **CALM)
 
 
 def deploy(*, name: str, urls: list[str], **fields: Any) -> None:

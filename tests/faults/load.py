@@ -18,7 +18,7 @@ WORDS = "Say something of a usual length about gateways, please."
 _ENDS = {"openai": b"data: [DONE]", "anthropic": b"event: message_stop"}
 _PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 _ABORTIVE = struct.pack("ii", 1, 0)
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 BREATH_SECONDS = 0.4  # that a caller takes who was told to come again
 
 

@@ -14,7 +14,7 @@ from tests.servers import start_simulator
 
 EVERY_RUN = 20  # seeds, in every run of the whole suite
 TOGETHER = 50  # on the same stores, before new ones are made
-BOX_SECONDS = 170.0  # that the rounds on one authority may take of it
+BOX_SECONDS = 300.0  # that the rounds on one authority may take of it
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from tests.faults.tenants import open_tenant, read_books, settled
 OPERATOR = "who-may-read-the-metrics"
 CALLERS = 12
 # All else of a breaker is as by default.
-FIELDS = {"breaker_slow_seconds": 0.2, "first_byte_timeout": 1.0}
+FIELDS = {"breaker_slow_seconds": 0.2, "connect_timeout": 2.0, "first_byte_timeout": 1.0, "idle_timeout": 1.5}
 ROUNDS = {"breaker_open_seconds": 2.0}  # so that half-open rounds are made meanwhile
 SUCCESS, UPSTREAM = 0.999, 1.2
 FAULTS = ("kill", "stall", "429", "500", "slow")

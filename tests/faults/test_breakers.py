@@ -37,7 +37,7 @@ def test_what_one_gateway_opens_the_other_heeds_and_closes_when_it_is_alone(seve
     assert set(said(here, tenant, "500", calls=20)) == {502, 529}
     opened = time.monotonic()
     until(lambda: said(there, tenant) == [529])
-    assert time.monotonic() - opened < 3
+    assert time.monotonic() - opened < 20  # not after its own failures, nor when the 60 s are over
     until(lambda: phases(several) == {"open"})
 
     several.ask("set_breakers", open_seconds=1.0, **RULES)  # other rules: what was learned is forgotten

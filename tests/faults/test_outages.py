@@ -21,7 +21,7 @@ PLENTY = 10**13  # what a process leases of it lasts for any outage here
 CALLERS = 12
 OUTAGE_SECONDS = 20.0
 # What a call may take that does not wait for a store: far less than a store's outage, far more than it takes.
-PROMPT_SECONDS = 3.0
+PROMPT_SECONDS = 6.0
 
 
 class Traffic:

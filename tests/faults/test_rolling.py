@@ -13,7 +13,7 @@ from tests.faults.tenants import open_tenant, settled
 
 CALLERS = 50
 RESTARTS = 3
-NOTICE_SECONDS = 1.0  # for the balancer to see that a replica leaves
+NOTICE_SECONDS = 3.0  # for the balancer to see that a replica leaves
 LOOK_SECONDS = 0.1
 
 
