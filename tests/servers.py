@@ -97,13 +97,16 @@ class Simulator:
         """The newest call, once it has ended."""
         return until(lambda: next((r for r in self.readings()[-1:] if r.outcome != "open"), None))
 
-    def calls(self) -> list[dict]:
-        """The last thousand requests, the oldest first, credentials masked to their last four characters."""
-        return httpx2.get(f"{self.base_url}/simulator/calls").json()
+    def calls(self, *, last: int = 1000) -> list[dict]:
+        """The last requests, the oldest first, credentials masked to their last four characters."""
+        return self._told(last).json()
 
     def seen(self) -> int:
         """How many requests there have been since it started."""
-        return int(httpx2.get(f"{self.base_url}/simulator/calls").headers["x-simulator-seen"])
+        return int(self._told(0).headers["x-simulator-seen"])
+
+    def _told(self, last: int) -> httpx2.Response:
+        return httpx2.get(f"{self.base_url}/simulator/calls", params={"last": last})
 
     def behave(self, moods: Mapping[str, str]) -> None:
         """From now on calls of these models, by their names there, that bring no script follow these."""

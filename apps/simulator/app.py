@@ -6,6 +6,9 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -22,7 +25,7 @@ CREDENTIAL_HEADERS = {b"authorization", b"x-api-key", b"api-key", b"cookie", b"x
 
 
 class Simulator:
-    """One provider. GET /simulator/calls tells the last calls with their credentials masked.
+    """One provider. GET /simulator/calls tells the last calls with their credentials masked; ?last=n no more than n.
 
     It remembers the last `REMEMBERED`; its header `x-simulator-seen` says how many there have been. PUT
     /simulator/moods takes scripts by model's name, {"gpt-5": "500"}: of calls without one, until the next PUT.
@@ -50,7 +53,8 @@ class Simulator:
             )
             if path == "/simulator/calls":
                 seen = (b"x-simulator-seen", b"%d" % self.seen)
-                return await _send_json(wire, 200, [self._told(*call) for call in self.calls], headers=[seen])
+                told = [self._told(*call) for call in self._last(request.query)]
+                return await _send_json(wire, 200, told, headers=[seen])
             if path == "/simulator/moods" and request.method == "PUT":
                 self.desk.moods = msgspec.json.decode(request.body, type=dict[str, str])
                 return await _send_json(wire, 200, self.desk.moods, headers=[])
@@ -78,6 +82,10 @@ class Simulator:
         if place.document is None:
             return await self.desk.complete(call)
         await _send_json(call.wire, 200, place.document(request), headers=call.dialect.headers(call.request_id))
+
+    def _last(self, query: str) -> Iterable[tuple[float, str, Request]]:
+        last = int(dict(parse_qsl(query)).get("last", REMEMBERED))
+        return islice(self.calls, max(0, len(self.calls) - last), None)
 
     def _told(self, at: float, request_id: str, request: Request) -> Object:
         """`understood` is what its dialect made of it, in words that all dialects share; null: it was refused."""

@@ -93,7 +93,7 @@ def test_claude_code_works_with_every_provider(gateway, provider, http, upstream
     first = anthropic_messages.read(answer, stream=False, relayed=True)
     assert first.stop == "tools"
     assert first.calls == [("get_weather", {"city": "Paris", "unit": "celsius"})]
-    understood = provider.calls()[-1]["understood"]
+    understood = provider.calls(last=1)[0]["understood"]
     assert len(understood["tools"]) == len(NAMES)
     assert (BILLING in understood["texts"]) == (upstream in CLAUDE)
     for text in ("You are Claude Code.", "Be brief."):
@@ -104,7 +104,7 @@ def test_claude_code_works_with_every_provider(gateway, provider, http, upstream
     assert second.status_code == 200, second.text
     told = anthropic_messages.read(second, stream=True, relayed=True)
     assert "18 degrees" in told.text
-    understood = provider.calls()[-1]["understood"]
+    understood = provider.calls(last=1)[0]["understood"]
     assert understood["results"] or any("18 degrees" in text for text in understood["texts"])
     assert understood["attachments"] == 1
 
@@ -134,7 +134,7 @@ def test_a_system_message_in_the_middle_reaches_the_model(gateway, provider, htt
         assert "role" in answer.json()["error"]["message"]
         return
     assert answer.status_code == 200, answer.text
-    assert any("Answer in French" in text for text in provider.calls()[-1]["understood"]["texts"])
+    assert any("Answer in French" in text for text in provider.calls(last=1)[0]["understood"]["texts"])
 
 
 def codex(model: str, items: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def test_codex_works_with_every_provider(gateway, provider, http, upstream):
     assert again.status_code == 200, again.text
     texts = [part["text"] for item in done(again) if item["type"] == "message" for part in item["content"]]
     assert "18 degrees" in "".join(texts)
-    understood = provider.calls()[-1]["understood"]
+    understood = provider.calls(last=1)[0]["understood"]
     assert any("You are Codex." in text for text in understood["texts"])
     assert any("read-only" in text for text in understood["texts"])
     assert {"get_weather", "shell", "update_plan", "apply_patch"} <= {tool["name"] for tool in understood["tools"]}

@@ -49,7 +49,7 @@ def test_a_cell_is_what_the_table_says(gateway, provider, http, shelf, client, u
     broken = stream and cell.expected.breaks
     said = caller.read(response, stream=stream, relayed=seed.UPSTREAMS[upstream][0] == client)
     _check_said(said, cell.expected, broken=broken)
-    _check_understood(provider.calls()[-1]["understood"], wish)
+    _check_understood(provider.calls(last=1)[0]["understood"], wish)
     row = _check_ledger(gateway, provider, response, client=client, upstream=upstream, broken=broken)
     if not broken:
         assert said.usage == row

@@ -183,7 +183,7 @@ async def test_a_picture_arrives(claude, model, provider):
     source = {"type": "base64", "media_type": "image/png", "data": worlds.PIXEL}
     content = [{"type": "image", "source": source}, {"type": "text", "text": "What is this, Ada?"}]
     await resolved(claude.messages.create(model=model, max_tokens=99, messages=[{"role": "user", "content": content}]))
-    assert worlds.PIXEL in str(provider.calls()[-1]["body"])
+    assert worlds.PIXEL in str(provider.calls(last=1)[0]["body"])
 
 
 async def test_a_refusal_is_a_stop_reason(claude, model):
@@ -259,7 +259,7 @@ async def test_a_broken_stream_never_looks_complete(claude, model, words):
 
 async def test_the_upstream_sees_the_gateways_credential_and_never_the_callers(claude, gateway, model, provider):
     await resolved(claude.messages.create(model=model, max_tokens=99, messages=worlds.HELLO))
-    call = provider.calls()[-1]
+    call = provider.calls(last=1)[0]
     secrets = [call["headers"][name] for name in ("x-api-key", "authorization") if name in call["headers"]]
     assert secrets
     assert set(secrets) == {"…0123"}

@@ -165,7 +165,7 @@ async def test_a_picture_arrives(gpt, model, provider):
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{worlds.PIXEL}"}}
     content = [{"type": "text", "text": "What is this, Ada?"}, picture]
     await resolved(gpt.chat.completions.create(model=model, messages=[{"role": "user", "content": content}]))
-    assert worlds.PIXEL in str(provider.calls()[-1]["body"])
+    assert worlds.PIXEL in str(provider.calls(last=1)[0]["body"])
 
 
 async def test_a_refusal_is_a_finish_reason(gpt, model):
@@ -247,7 +247,7 @@ async def test_a_broken_stream_never_looks_complete(gpt, model, words):
 
 async def test_the_upstream_sees_the_gateways_credential_and_never_the_callers(gpt, gateway, model, provider):
     await resolved(gpt.chat.completions.create(model=model, messages=worlds.HELLO))
-    call = provider.calls()[-1]
+    call = provider.calls(last=1)[0]
     secrets = [call["headers"][name] for name in ("x-api-key", "authorization") if name in call["headers"]]
     assert secrets
     assert set(secrets) == {"…0123"}

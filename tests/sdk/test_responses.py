@@ -153,7 +153,7 @@ async def test_a_picture_arrives(gpt, model, provider):
     picture = {"type": "input_image", "detail": "auto", "image_url": f"data:image/png;base64,{worlds.PIXEL}"}
     content = [{"type": "input_text", "text": "What is this, Ada?"}, picture]
     await resolved(gpt.responses.create(model=model, input=[{"role": "user", "content": content}]))
-    assert worlds.PIXEL in str(provider.calls()[-1]["body"])
+    assert worlds.PIXEL in str(provider.calls(last=1)[0]["body"])
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_codex_gets_its_namespaced_call_and_goes_on_with_its_result(gateway, mod
     assert last["type"] == "response.completed"
     assert "21 degrees" in answered[-1]["content"][0]["text"]
     if model == "claude-test":  # what Claude signed came back to it
-        history = provider.calls()[-1]["body"]["messages"]
+        history = provider.calls(last=1)[0]["body"]["messages"]
         assert any(block["type"] == "thinking" for turn in history for block in turn["content"])
 
 

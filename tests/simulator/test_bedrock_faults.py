@@ -160,7 +160,7 @@ def test_what_is_emitted_is_what_is_reported_and_billed(provider, conversed, str
 def test_a_bearers_key_is_taken(provider, monkeypatch):
     with aws.bearing(provider.base_url, token="bedrock-api-key-0123", monkeypatch=monkeypatch) as good:
         assert good.converse(modelId=CLAUDE, messages=HELLO)["stopReason"] == "end_turn"
-    assert provider.calls()[-1]["headers"]["authorization"] == "…0123"
+    assert provider.calls(last=1)[0]["headers"]["authorization"] == "…0123"
     with (
         aws.bearing(provider.base_url, token="bad-key", monkeypatch=monkeypatch) as bad,
         pytest.raises(bad.exceptions.AccessDeniedException, match="API Key is valid"),

@@ -54,7 +54,9 @@ def test_it_counts_on_when_it_begins_to_forget(provider):
         for _ in range(REMEMBERED + 1):
             caller.get(f"{provider.base_url}/v1/models")
     assert provider.seen() == before + REMEMBERED + 1
-    assert len(provider.calls()) == REMEMBERED
+    told = provider.calls()
+    assert len(told) == REMEMBERED
+    assert provider.calls(last=2) == told[-2:]
 
 
 def test_the_limits_and_the_request_id_are_in_the_headers(provider, http):
