@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,11 +121,22 @@ def _weir(
     card = folder / f"{name}.json"
     variables = environment(folder)
     if not card.exists():
+        if "DATABASE_URL" not in variables:
+            shutil.copytree(_migrated(folder), variables["WEIR_VAR"])
         card.write_text(seed("--simulator", provider.url, *seeding, environment=variables))
     port = servers.free_port()
     command = [sys.executable, "-m", module, "--host", HOST, "--port", str(port)]
     with started(command, port=port, log=folder / f"{name}.log", cores=cores, environment=variables) as server:
         yield Up(port=server.port, key=json.loads(card.read_text())["key"], pid=server.pid, headers={})
+
+
+def _migrated(folder: Path) -> Path:
+    """A `var` with an empty database, made the first time: migrating takes longer than starting."""
+    variables = embedded(folder, name="migrated")
+    place = Path(variables["WEIR_VAR"])
+    if not place.exists():
+        seed("--migrate", environment=variables)
+    return place
 
 
 def embedded(folder: Path, *, name: str = "weir") -> dict[str, str]:

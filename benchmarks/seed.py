@@ -4,6 +4,7 @@ All of them are far too wide to be hit. Run as a process of its own, with Weir's
 
     python -m benchmarks.seed --simulator http://127.0.0.1:9000     migrates, seeds, prints {"key": …}
                                                      `--cached`: every answer is kept
+    python -m benchmarks.seed --migrate                             no more than that
     python -m benchmarks.seed --count                               prints {"ok": …, "other": …, "cost_nano": …}
 """
 
@@ -35,16 +36,22 @@ def main() -> None:
     parser.add_argument("--simulator")
     parser.add_argument("--cached", action="store_true")
     parser.add_argument("--count", action="store_true")
+    parser.add_argument("--migrate", action="store_true")
     options = parser.parse_args()
     django.setup()
-    print(json.dumps(_count() if options.count else _seed(options.simulator, cached=options.cached)))
+    from django.core.management import call_command
+
+    if options.count:
+        told: object = _count()
+    else:
+        call_command("migrate", interactive=False, verbosity=0)
+        told = {} if options.migrate else _seed(options.simulator, cached=options.cached)
+    print(json.dumps(told))
 
 
 def _seed(simulator: str, *, cached: bool) -> dict[str, str]:
-    from django.core.management import call_command
     from django.db import transaction
 
-    call_command("migrate", interactive=False, verbosity=0)
     with transaction.atomic():
         _catalogue(simulator, cached=cached)
         return {"key": _caller()}

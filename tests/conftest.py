@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests import migrated
 from tests.longest import LONGEST
 
 TESTS = Path(__file__).parent
@@ -50,6 +52,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     gc.set_threshold(COLLECT_AFTER)
     ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_modify_db_settings) -> bool:
+    """Whether it is there already: SQLite's is a copy, as PostgreSQL's is of its template."""
+    if connection.vendor == "postgresql":
+        return False
+    place = Path(connection.settings_dict["TEST"]["NAME"])
+    for old in place.parent.glob(f"{place.name}*"):
+        old.unlink()
+    shutil.copy(migrated.sqlite(), place)
+    return True
 
 
 @pytest.fixture(scope="session")

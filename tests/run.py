@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-from tests import services
+from tests import migrated, services
 
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
@@ -146,6 +146,8 @@ def servers() -> Iterator[dict[str, str]]:
                 service = stack.enter_context(start())
                 variables[name] = service.url
                 print(f"started {service.name}", flush=True)
+                if name == "DATABASE_URL":
+                    variables[migrated.TEMPLATE] = migrated.postgresql(service.url)
         yield variables
 
 
@@ -155,6 +157,16 @@ def main(asked: list[str]) -> int:
     seed = int(os.environ.get("SEED") or random.randrange(10**9))
     print(f"order: SEED={seed}")
     tally = Tally()
+    with tempfile.TemporaryDirectory(prefix="weir-migrated-", dir="/tmp") as folder:
+        os.environ[migrated.FOLDER] = folder
+        run_passes(names, seed=seed, tally=tally)
+    print(f"\norder: SEED={seed}")
+    for line in tally.lines():
+        print(line)
+    return 1 if tally.failed else 0
+
+
+def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
     storeless = [name for name in names if name in STORELESS]
     stored = [name for name in names if name not in STORELESS | {FAULTS}]
     run_pass("no store", names=storeless, variables={}, seed=seed, tally=tally)
@@ -164,10 +176,6 @@ def main(asked: list[str]) -> int:
         run_pass("SQLite, no Redis", names=stored, variables={}, seed=seed, tally=tally)
     faults = [name for name in names if name == FAULTS]
     run_pass("faults", names=faults, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
-    print(f"\norder: SEED={seed}")
-    for line in tally.lines():
-        print(line)
-    return 1 if tally.failed else 0
 
 
 if __name__ == "__main__":

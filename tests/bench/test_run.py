@@ -16,12 +16,12 @@ from benchmarks.servers import ROOT
 TINY = "--rounds 1 --seconds 0.1 --duels 2 --settling 0 --streams 5 --paced 0"
 
 
-@pytest.mark.timeout(300)  # seven servers are started, one after another
+@pytest.mark.timeout(600)  # seven servers are started, one after another
 def test_a_tiny_run_measures_everybody_and_writes_both_reports(tmp_path):
     command = [sys.executable, "-m", "benchmarks.run", *TINY.split()]
     command += ["--output", str(tmp_path), "--results", str(tmp_path / "RESULTS.md")]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
-    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads((tmp_path / "latest.json").read_text(encoding="utf-8"))
     assert all(step["median"] > 0 for step in document["steps"])

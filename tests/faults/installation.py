@@ -20,7 +20,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from tests import services
+from tests import migrated, services
 from tests.faults.proxy import Proxy
 from tests.house.processes import alive, state
 from tests.servers import ROOT, START_SECONDS, STOP_SECONDS, Simulator
@@ -187,10 +187,12 @@ class Installation:
         self.to_database = Proxy(database.url) if database else None
         self.to_redis = Proxy(redis.url) if redis else None
         self.var = folder / "var"
-        if blank is None:
-            self.var.mkdir(parents=True)
-        else:
+        if blank is not None:
             shutil.copytree(blank, self.var)
+        else:
+            self.var.mkdir(parents=True)
+            if database is None:
+                shutil.copy(migrated.sqlite(), self.var)
         self.journals = self.var / "journal"
         self.gateways: list[Gateway] = []
         self._variables = dict(variables or {})

@@ -23,7 +23,7 @@ def test_every_stream_of_a_killed_gateway_is_settled_or_bounded_soon_after_the_r
     tenant = open_tenant(installation, budgets=[{"of": "tenant", "amount": 10**13}])
     (gateway,) = installation.start()
     asks = [
-        Ask(tenant.key, model=("claude", "gpt")[n % 2], script="tokens-390,pace-100", max_tokens=400)
+        Ask(tenant.key, model=("claude", "gpt")[n % 2], script="tokens-390,pace-300", max_tokens=400)
         for n in range(STREAMS)
     ]
 

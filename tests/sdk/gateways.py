@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import migrated
 from tests.servers import ROOT, Process, start_process
 
 READY = re.compile(r"(?:running on|Listening on TCP address) (?:http://)?(127\.0\.0\.1:\d+)")
@@ -63,15 +61,6 @@ def run(*command: str, var: Path) -> str:
     return done.stdout
 
 
-@functools.cache
-def _migrated() -> Path:
-    """A database, made once a process: migrating takes longer than most tests."""
-    folder = Path(tempfile.mkdtemp(prefix="weir-migrated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    run("manage.py", "migrate", "--verbosity", "0", var=folder)
-    return folder / "weir.db"
-
-
 def seeded(var: Path, *, simulator_url: str, by: str = "tests.sdk.seed") -> str:
     """Makes a `var` with a database that is migrated, and seeded `by` this module. Returns the caller's key."""
     return str(card(var, simulator_url=simulator_url, by=by)["key"])
@@ -80,7 +69,7 @@ def seeded(var: Path, *, simulator_url: str, by: str = "tests.sdk.seed") -> str:
 def card(var: Path, *, simulator_url: str, by: str) -> dict[str, str]:
     """The same. Returns all that it says its callers need."""
     var.mkdir()
-    shutil.copy(_migrated(), var)
+    shutil.copy(migrated.sqlite(), var)
     return json.loads(run("-m", by, simulator_url, var=var).splitlines()[-1])
 
 

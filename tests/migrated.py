@@ -1,0 +1,79 @@
+"""Migrated databases to be copied: migrating takes longer than most tests.
+
+One of each kind serves a whole run and all its workers, as `tests.run` says in the environment. A pytest that
+is started by itself makes its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from tests.servers import ROOT
+
+FOLDER = "WEIR_TEST_MIGRATED"  # where a run's SQLite is, or will be
+TEMPLATE = "WEIR_TEST_TEMPLATE"  # the name of its PostgreSQL database
+NAME = "weir_migrated"
+
+
+@functools.cache
+def sqlite() -> Path:
+    """A file that nobody has open. Whoever comes first makes it. Raises AssertionError if that fails."""
+    folder = _folder()
+    made = folder / "weir.db"
+    with _alone(folder):
+        if not made.exists():
+            alone = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"), "")
+            _migrate({**alone, "WEIR_PROFILE": "embedded", "WEIR_VAR": str(folder / "making")})
+            (folder / "making" / "weir.db").rename(made)
+    return made
+
+
+def postgresql(url: str) -> str:
+    """The name of a database that this makes on that server. Raises AssertionError if migrating fails."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {NAME}")  # type: ignore[arg-type]  # our own word
+    with tempfile.TemporaryDirectory(prefix="weir-migrating-") as folder:
+        database = urlunsplit(urlsplit(url)._replace(path=f"/{NAME}"))
+        _migrate({"DATABASE_URL": database, "REDIS_URL": "", "CELERY_BROKER_URL": "", "WEIR_VAR": folder})
+    return NAME
+
+
+def _migrate(variables: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "gateway_site.settings", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _folder() -> Path:
+    if told := os.environ.get(FOLDER):
+        return Path(told)
+    folder = Path(tempfile.mkdtemp(prefix="weir-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Other processes wait."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
