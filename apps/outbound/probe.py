@@ -72,7 +72,7 @@ async def _probe(asked: Asked, seconds: float) -> ProbeResult:
     if failure:
         return ProbeResult(ok=False, status=0, milliseconds=milliseconds, message=failure)
     ok, message = _judged(status, has_list=url is not None)
-    listed = listing.read(body) if ok and url is not None and 200 <= status < 300 else ()
+    listed = listing.read(asked.cut(body)) if ok and url is not None and 200 <= status < 300 else ()
     if ok and not message:
         ok, message = _read(body, count=len(listed))
     words = "" if ok else asked.words(body)

@@ -69,7 +69,7 @@ async def _trial(asked: Asked, model: str, stream: bool, seconds: float) -> Tria
         ok=ok,
         status=status,
         milliseconds=round((time.monotonic() - started) * 1000),
-        message=message,
+        message=asked.words(message.encode()),  # it may call the model what the provider calls it
         words=words,
         usage=None if exchange is None else exchange.seen.usage,
         is_in_doubt=is_in_doubt,
