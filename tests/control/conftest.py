@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+
 import pytest
+from django.db import transaction
+from pytest_django import DjangoDbBlocker
 
 from apps.accounts.models import User
 from apps.catalog import vault
 from apps.tenants.models import Project, Role, Tenant
 from tests import factories
+from tests.control import world
 from tests.control.desk import Desk
 
 
@@ -57,3 +63,22 @@ def website(acme: Tenant) -> Project:
 def desk(operator: User) -> Desk:
     """The operator, signed in at the admin."""
     return Desk(operator)
+
+
+@pytest.fixture(scope="module")
+def _of_everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[world.Rows]:
+    """Made once, in a transaction around those of the module's tests."""
+    block = transaction.atomic()
+    with django_db_blocker.unblock():
+        block.__enter__()
+        made = world.one_of_everything()
+    yield made
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        block.__exit__(None, None, None)
+
+
+@pytest.fixture
+def rows(_of_everything: world.Rows, db: None) -> world.Rows:
+    """One of everything, by model. In such a module it is there for every test, asked for or not."""
+    return {model: copy.copy(row) for model, row in _of_everything.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpResponse
 from django.test import Client
+from django.test.client import ClientHandler
 from django.urls import reverse
 
 Values = dict[str, Any]
@@ -20,6 +22,7 @@ class Desk:
     def __init__(self, user: Any, **options: Any) -> None:
         self.user = user
         self.client = Client(**options)
+        self.client.handler = _handler(self.client.handler.enforce_csrf_checks)
         self.client.force_login(user)
 
     def url(self, page: str, *arguments: Any) -> str:
@@ -47,6 +50,12 @@ class Desk:
         """Does an action of a list to some of its rows."""
         chosen = {"action": action, "_selected_action": [row.pk for row in rows], "index": 0} | values
         return self.client.post(self.url(page), chosen, follow=True)
+
+
+@functools.cache
+def _handler(enforce_csrf_checks: bool) -> ClientHandler:
+    """One for all desks: a new one would look for every static file first, which takes as long as a page does."""
+    return ClientHandler(enforce_csrf_checks)
 
 
 class _Form(HTMLParser):

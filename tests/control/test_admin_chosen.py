@@ -7,8 +7,7 @@ from django.contrib import admin
 from django.forms import ModelChoiceField
 
 from apps.audit.rows import RowFilter
-from tests.control import world
-from tests.control.desk import errors
+from tests.control.desk import errors, fields
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NO_ROWS = ("abc", "9" * 30, "-1", "\x00")
@@ -36,11 +35,10 @@ def is_choice(field):
     return isinstance(field, ModelChoiceField) and not field.disabled
 
 
-def pages(desk, model, row):
+def pages(request, model, row):
     """The pages of a model that a form can be sent from."""
     name = f"{model._meta.app_label}_{model._meta.model_name}"
     page = admin.site._registry[model]
-    request = desk.get("index").wsgi_request
     if page.has_add_permission(request):
         yield f"{name}_add", ()
     if page.has_change_permission(request, row):
@@ -48,11 +46,13 @@ def pages(desk, model, row):
 
 
 @pytest.mark.parametrize("model", MODELS, ids=[model._meta.label for model in MODELS])
-def test_what_names_no_row_is_told_at_its_field(model, desk):
-    row = world.one_of_everything()[model]
-    for page, arguments in pages(desk, model, row):
-        found = list(chosen(desk.get(page, *arguments)))
-        sent = desk.form(page, *arguments)
+def test_what_names_no_row_is_told_at_its_field(model, desk, rows, rf):
+    request = rf.get("/")
+    request.user = desk.user
+    for page, arguments in pages(request, model, rows[model]):
+        opened = desk.get(page, *arguments)
+        found = list(chosen(opened))
+        sent = fields(opened.content.decode())
         sent |= {f"{formset.prefix}-TOTAL_FORMS": len(formset.forms) + 1 for _, formset in found if formset is not None}
         for word in NO_ROWS if found else ():
             response = desk.client.post(desk.url(page, *arguments), sent | {name: word for name, _ in found})
