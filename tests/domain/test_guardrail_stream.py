@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apps.domain.guardrails.kinds import KINDS
 from apps.domain.guardrails.stream import Watch
-from apps.domain.sse import frame
+from apps.domain.sse import MAX_EVENT, frame
 
 CARD = "4111111111111111"
 FEW = settings(max_examples=150, deadline=None, derandomize=True)
@@ -167,6 +167,55 @@ def test_a_number_that_is_none_is_held_back_no_longer_than_until_it_is_known():
     assert watch.close() == b""
     long = [event("1") for _ in range(80)]
     assert b"".join(map(watch.feed, long)) + watch.close() == b"".join(long)
+
+
+def test_the_end_of_a_text_lets_go_what_was_held_and_begins_another():
+    event, end = STREAMS["Anthropic's text"]
+    watch = Watch({"card"}, stopping={"card"})
+    assert watch.feed(event("4111 1111")) == b""
+    assert watch.feed(end()) == event("4111 1111") + end()
+    assert watch.feed(event(" 1111 1111") + end()) == event(" 1111 1111") + end()
+    assert watch.stopped is None
+
+
+def test_no_more_than_so_much_is_held_back():
+    piece = frame("", json.dumps({"padding": "x" * 8_000, "text": "1"}).encode())
+    watch = Watch({"card"}, stopping={"card"})
+    held = 0
+    for _ in range(12):
+        held += len(piece) - len(watch.feed(piece))
+        assert held <= 65_536 + len(piece)
+    assert held > 60_000
+
+
+def test_choices_that_come_in_turns_are_texts_of_their_own():
+    def event(index, piece):
+        return frame("", json.dumps({"choices": [{"index": index, "delta": {"content": piece}}]}).encode())
+
+    stream = b"".join(event(index, piece) for piece in ("It is 4111 1111", " 1111 1111", ", so.") for index in (0, 1))
+    watch = Watch({"card"}, stopping=())
+    assert _fed(watch, stream, 4096) == stream
+    assert watch.found == {"card": 2}
+
+
+def test_what_is_left_of_a_longer_number_is_no_finding():
+    event, end = STREAMS["Weir's own"]
+    watch = Watch({"card"}, stopping={"card"})
+    stream = b"".join(map(event, "9" + CARD + " and so on" * 40)) + end()
+    assert _fed(watch, stream, len(stream)) == stream
+    assert not watch.found
+
+
+def test_an_event_that_is_cut_short_or_too_long_does_not_pass_unread():
+    event, _ = STREAMS["OpenAI's text"]
+    for cut in (event(CARD)[:-2], event(CARD)[:-1]):
+        watch = Watch({"card"}, stopping={"card"})
+        assert watch.feed(event("It is ") + cut) == event("It is ")
+        assert (watch.close(), watch.stopped) == (b"", "card")
+    for stopping in ((), ("card",)):
+        watch = Watch({"card"}, stopping=stopping)
+        out = watch.feed(b'data: {"text":"' + b"x" * MAX_EVENT) + watch.feed(b"y") + watch.feed(b'"}\n\n')
+        assert (out == b"", watch.stopped is None) == (bool(stopping), not stopping)
 
 
 IN_BETWEEN = {

@@ -77,3 +77,31 @@ def test_what_another_process_has_found_is_not_told_on_as_found_here():
 @pytest.mark.parametrize(("status", "fails"), [(0, True), (399, True), (400, False), (499, False), (500, True)])
 def test_answers_from_400_to_499_are_no_failures(status, fails):
     assert is_failure(errors.UpstreamFailed("so it said", upstream_status=status)) == fails
+
+
+def test_a_connection_that_had_been_closed_before_speaks_against_nobody():
+    assert is_failure(errors.UpstreamBroken("it broke"))
+    assert not is_failure(errors.ConnectionStale("it had been closed"))
+
+
+def test_a_stream_that_breaks_in_a_half_open_round_takes_no_place_in_it():
+    at = [0.0]
+    breakers = Breakers(on_change=lambda known: None, now=lambda: at[0])
+    rules = Breaker(window="count", size=2, minimum_calls=2, half_open_calls=2, open_seconds=10)
+    one = msgspec.structs.replace(deployment(), breaker=rules)
+    broken(one, breakers=breakers)
+    at[0] = 11.0
+    first = breakers.take(one)
+    breakers.answered(first, first_token=0.1)
+    breakers.broke(first)
+    second = breakers.take(one)
+    assert second is not None
+    breakers.answered(second, first_token=0.1)
+    assert [known.breaker.phase for known in breakers] == ["closed"]
+
+
+def test_what_was_heard_and_is_over_opens_nothing():
+    at = [0.0]
+    breakers = Breakers(on_change=lambda known: None, now=lambda: at[0])
+    breakers.heard(breakers.of(deployment()).field, "open", 0.0, "it failed")
+    assert [known.breaker.phase for known in breakers] == ["closed"]

@@ -100,7 +100,6 @@ class Watch:
         self._texts: dict[Channel, _Text] = {}
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
-        self._whole: Counter[str] = Counter()  # the most of a kind in what was told once more, at once
 
     def feed(self, frames: bytes) -> bytes:
         """What may go out of these and those before."""
@@ -177,9 +176,7 @@ class Watch:
                 self._unread()
                 return
             for kind in counted:
-                more = counted[kind] - max(self.found[kind], self._whole[kind])
-                self._whole[kind] = max(self._whole[kind], counted[kind])
-                self._tell([kind] * more)
+                self._tell([kind] * (counted[kind] - self.found[kind]))  # the rest is told once more
 
     def _end_texts(self) -> None:
         for text in self._texts.values():
