@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import tracemalloc
 from typing import Any
 
 import msgspec
@@ -24,11 +22,10 @@ from tests.domain.streams import ANTHROPIC, OPENAI, RESPONSES
 
 ALL = (ANTHROPIC, OPENAI, RESPONSES)
 EACH = pytest.mark.parametrize("protocol", ALL)
-PAIRS = pytest.mark.parametrize(("client", "upstream"), list(itertools.product(ALL, ALL)))
+UPSTREAMS = pytest.mark.parametrize("upstream", ALL)  # what is random is theirs, and each client gets it
 random_examples = settings(
     max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
-PEAK = 16 << 20
 
 
 def told(protocol: str, stream: bytes) -> grammar.Told:
@@ -69,23 +66,23 @@ def test_what_a_dialect_encodes_it_decodes(protocol, events, cuts):
     assert streams.summed(back) == carried(protocol, said)
 
 
-@PAIRS
+@UPSTREAMS
 @random_examples
 @given(events=streams.answers(), cuts=streams.cuts)
-def test_what_an_upstream_says_reaches_any_client(client, upstream, events, cuts):
+def test_what_an_upstream_says_reaches_any_client(upstream, events, cuts):
     said = carried(upstream, streams.summed(events))
     assume(not tagged(said.text))
-    opened = exchange.open(streams.calling(client), target(upstream), request_id="r", created=1)
     stream = streams.encode(upstream, events)
-    sent = b"".join(map(opened.feed, streams.split(stream, cuts))) + opened.close()
-    found = told(client, sent)
-    assert (found.text, found.thinking) == (said.text, said.thinking)
-    assert found.arguments == [(name, made) for _, name, made in said.calls]
-    assert opened.seen.usage == said.usage
-    assert opened.seen.finished
-    assert opened.seen.error is None
-    if client == upstream:
-        assert sent == stream
+    for client in ALL:
+        opened, sent = relayed(client, upstream, streams.split(stream, cuts))
+        found = told(client, sent)
+        assert (found.text, found.thinking) == (said.text, said.thinking), client
+        assert found.arguments == [(name, made) for _, name, made in said.calls], client
+        assert opened.seen.usage == said.usage, client
+        assert opened.seen.finished, client
+        assert opened.seen.error is None, client
+        if client == upstream:
+            assert sent == stream
 
 
 def target(protocol: str) -> Target:
@@ -184,25 +181,30 @@ def relayed(client: str, upstream: str, pieces: list[bytes]) -> tuple[Exchange, 
     return opened, b"".join(map(opened.feed, pieces)) + opened.close()
 
 
-@PAIRS
-@settings(random_examples, max_examples=150)
+@UPSTREAMS
+@settings(random_examples, max_examples=100)
 @given(data=st.data(), cuts=streams.cuts)
-def test_a_hostile_stream_ends_in_one_clean_end(client, upstream, data, cuts):
+def test_a_hostile_stream_ends_in_one_clean_end(upstream, data, cuts):
     stream = data.draw(hostile(upstream))
+    for client in ALL:
+        check_end(client, upstream, stream, cuts)
+
+
+def check_end(client: str, upstream: str, stream: bytes, cuts: list[int]) -> None:
     opened, sent = relayed(client, upstream, streams.split(stream, cuts))
     whole, at_once = relayed(client, upstream, [stream])
-    assert at_once == sent
-    assert msgspec.structs.replace(whole.seen, error=None) == msgspec.structs.replace(opened.seen, error=None)
-    assert opened.seen.finished or opened.seen.error is not None
+    assert at_once == sent, client
+    assert msgspec.structs.replace(whole.seen, error=None) == msgspec.structs.replace(opened.seen, error=None), client
+    assert opened.seen.finished or opened.seen.error is not None, client
     if client == upstream:
         return  # relayed: what is not an error of ours is the upstream's own
-    assert opened.seen.finished == (opened.seen.error is None)
+    assert opened.seen.finished == (opened.seen.error is None), client
     if not opened.seen.started:
-        assert sent == b""
+        assert sent == b"", client
         return
     found = told(client, sent)
-    assert (found.error is None) == opened.seen.finished
-    assert opened.feed(stream) == b""
+    assert (found.error is None) == opened.seen.finished, client
+    assert opened.feed(stream) == b"", client
 
 
 @EACH
@@ -216,25 +218,6 @@ def test_any_bytes_are_events_in_order_with_one_end(protocol, stream, cuts):
     events = streams.decode(protocol, streams.split(stream, cuts))
     streams.check_events(events)
     assert [type(event).__name__ in ("Finished", "Failed") for event in events].count(True) == 1
-
-
-@PAIRS
-@pytest.mark.parametrize(
-    "piece",
-    [b"data: %b", b"data: %b\n", b": %b\n\n", b"event: %b\n", b"%b"],
-    ids=["a line", "lines", "comments", "names", "noise"],
-)
-def test_memory_is_bounded_whatever_never_ends(client, upstream, piece):
-    opened = exchange.open(streams.calling(client), target(upstream), request_id="r", created=1)
-    fed = piece % (b"x" * 32768)
-    tracemalloc.start()
-    for _ in range(2 * PEAK // len(fed)):
-        opened.feed(fed)
-        if opened.seen.error is not None:
-            break
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < PEAK
 
 
 def test_both_dialects_know_a_signature_of_ours_by_the_same_mark():

@@ -16,7 +16,7 @@ from tests.fidelity.streams import PROTOCOLS
 some = settings(
     max_examples=40, derandomize=True, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
 )
-PAIRS = pytest.mark.parametrize(("client", "upstream"), callers.PAIRS)
+EACH = pytest.mark.parametrize("upstream", PROTOCOLS)
 
 
 def split(stream: bytes, cuts: list[int]) -> list[bytes]:
@@ -24,56 +24,67 @@ def split(stream: bytes, cuts: list[int]) -> list[bytes]:
     return [stream[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
-@PAIRS
+@EACH
 @some
 @given(data=st.data(), cuts=st.lists(st.integers(0, 1 << 16), max_size=12))
-def test_no_split_shows_and_every_stream_has_one_end(client, upstream, data, cuts):
+def test_no_split_shows_and_every_stream_has_one_end(upstream, data, cuts):
     stream = data.draw(streams.broken(PROTOCOLS[upstream]))
+    for client in callers.CLIENTS:
+        _check_end(client, upstream, stream, cuts)
+
+
+def _check_end(client: str, upstream: str, stream: bytes, cuts: list[int]) -> None:
     whole, at_once = callers.fed(client, upstream, [stream])
     pieces, sent = callers.fed(client, upstream, split(stream, cuts))
-    assert sent == at_once
-    assert msgspec.structs.replace(whole.seen, error=None) == msgspec.structs.replace(pieces.seen, error=None)
-    assert repr(whole.seen.error) == repr(pieces.seen.error)
+    assert sent == at_once, client
+    assert msgspec.structs.replace(whole.seen, error=None) == msgspec.structs.replace(pieces.seen, error=None), client
+    assert repr(whole.seen.error) == repr(pieces.seen.error), client
     seen = whole.seen
     if seen.usage is not None:
-        assert all(0 <= count <= 10**9 for count in msgspec.structs.astuple(seen.usage))
-    assert seen.finished or seen.error is not None
-    assert whole.feed(stream[:50]) in (b"", stream[:50])
+        assert all(0 <= count <= 10**9 for count in msgspec.structs.astuple(seen.usage)), client
+    assert seen.finished or seen.error is not None, client
+    assert whole.feed(stream[:50]) in (b"", stream[:50]), client
     if not seen.started:
-        assert at_once == b""
+        assert at_once == b"", client
     elif (client, upstream) not in callers.RELAYED:
-        assert seen.finished == (seen.error is None)
-        assert (callers.read(client, at_once).error is None) == seen.finished
+        assert seen.finished == (seen.error is None), client
+        assert (callers.read(client, at_once).error is None) == seen.finished, client
 
 
-@PAIRS
+@EACH
 @some
 @given(answer=streams.answers)
-def test_a_good_answer_is_understood(client, upstream, answer):
-    running, sent = callers.fed(client, upstream, [PROTOCOLS[upstream].stream(answer)])
-    assert running.seen.error is None
-    usage = running.seen.usage
-    assert usage is not None
-    assert (usage.in_total, usage.out_total) == answer.tokens
-    if (client, upstream) in callers.RELAYED:
-        return
+def test_a_good_answer_is_understood(upstream, answer):
+    stream = PROTOCOLS[upstream].stream(answer)
+    for client in callers.CLIENTS:
+        running, sent = callers.fed(client, upstream, [stream])
+        assert running.seen.error is None, client
+        usage = running.seen.usage
+        assert usage is not None, client
+        assert (usage.in_total, usage.out_total) == answer.tokens, client
+        if (client, upstream) not in callers.RELAYED:
+            _check_told(client, upstream, sent, answer=answer)
+
+
+def _check_told(client: str, upstream: str, sent: bytes, *, answer: streams.Answer) -> None:
     told = callers.read(client, sent)
-    assert told.error is None
+    assert told.error is None, client
     text, thinking = "".join(answer.text), "".join(answer.thinking)
     if upstream == "openai_chat" and "<think>".startswith(text.lstrip()[:7]):
         return  # such text is looked at for thinking in tags
-    assert told.text == text
+    assert told.text == text, client
     if client in ("openai_completions", "prompt"):
         return
-    assert told.thinking == thinking
-    assert told.arguments == [(name, arguments) for name, arguments in answer.calls]
+    assert told.thinking == thinking, client
+    assert told.arguments == [(name, arguments) for name, arguments in answer.calls], client
 
 
-@pytest.mark.parametrize("upstream", PROTOCOLS)
-@settings(some, max_examples=100)
+@EACH
+@some
 @given(data=st.data())
 def test_a_decoder_takes_one_byte_at_a_time(upstream, data):
     stream = data.draw(streams.broken(PROTOCOLS[upstream]))
+    single = [stream[at : at + 1] for at in range(len(stream))]
     for client in ("anthropic_messages", "openai_responses"):
         _, at_once = callers.fed(client, upstream, [stream])
-        assert callers.fed(client, upstream, [stream[at : at + 1] for at in range(len(stream))])[1] == at_once
+        assert callers.fed(client, upstream, single)[1] == at_once, client
