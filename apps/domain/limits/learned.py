@@ -8,6 +8,9 @@ a key that is new. No expectation until SAMPLES answers have been seen.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
+
 SAMPLES = 50
 QUANTILE = 0.99
 # With so many answers a histogram halves all its counts, so that what is new weighs more than what is old.
@@ -40,11 +43,14 @@ class Outputs:
             if len(self._keys) >= _MOST_KNOWN:
                 del self._keys[next(iter(self._keys))]
             by_key = self._keys[model_id, key_id] = Histogram()
-        by_key.note(tokens, is_cut=is_cut)
         by_model = self._models.get(model_id)
         if by_model is None:
             by_model = self._models[model_id] = Histogram()
-        by_model.note(tokens, is_cut=is_cut)
+        bucket = _bucket(tokens)
+        for known in (by_key, by_model):
+            # A cut answer counts only where it is longer than what is expected: of a shorter one nothing is known.
+            if not is_cut or (known.quantile is not None and tokens >= known.quantile):
+                known.add(bucket)
 
 
 class Histogram:
@@ -58,11 +64,8 @@ class Histogram:
         self._noted = 0
         self.quantile: int | None = None
 
-    def note(self, tokens: int, *, is_cut: bool) -> None:
-        """A cut answer counts only where it is longer than what is expected: of a shorter one nothing is known."""
-        if is_cut and (self.quantile is None or tokens < self.quantile):
-            return
-        self._counts[_bucket(tokens)] += 1
+    def add(self, bucket: int) -> None:
+        self._counts[bucket] += 1
         self._total += 1
         self._noted += 1
         if self._total >= SAMPLES and (self._noted >= _REFRESH or self.quantile is None):
@@ -74,11 +77,8 @@ class Histogram:
 
     def _read(self) -> int:
         above = self._total - int(self._total * QUANTILE)
-        for number in range(_BUCKETS - 1, -1, -1):
-            above -= self._counts[number]
-            if above <= 0:
-                return _upper(number)
-        return _upper(0)
+        longest_first = list(accumulate(reversed(self._counts)))
+        return _upper(_BUCKETS - 1 - bisect_left(longest_first, above))
 
 
 def _bucket(tokens: int) -> int:
