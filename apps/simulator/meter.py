@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Literal
@@ -43,7 +44,7 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     reported: Counters | None = None
 
 
-class Reading(msgspec.Struct, kw_only=True):
+class Reading(msgspec.Struct, kw_only=True, frozen=True):
     """One call. `outcome` "open": it had not ended when the file was read."""
 
     id: str
@@ -62,14 +63,31 @@ class Reading(msgspec.Struct, kw_only=True):
     reported: Counters | None = None
 
 
-def read(path: str | Path) -> list[Reading]:
-    """Every call in the order they were opened. A last line that is not whole yet is left out."""
-    decoder = msgspec.json.Decoder(Line)
-    readings: dict[str, Reading] = {}
-    for raw in Path(path).read_bytes().split(b"\n")[:-1]:
-        line = decoder.decode(raw)
+class Reader:
+    """What a meter's file says, read on from where the last time ended: it may be asked as often as one likes."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._decoder = msgspec.json.Decoder(Line)
+        self._readings: dict[str, Reading] = {}
+        self._place = 0
+        self._lock = threading.Lock()
+
+    def read(self) -> list[Reading]:
+        """Every call in the order they were opened, as it is now; none of an earlier list is changed. A last line that
+        is not whole yet is left for the next time. Raises OSError."""
+        with self._lock:
+            with self._path.open("rb") as file:
+                file.seek(self._place)
+                *lines, rest = file.read().split(b"\n")
+                self._place = file.tell() - len(rest)
+            for line in lines:
+                self._take(self._decoder.decode(line))
+            return list(self._readings.values())
+
+    def _take(self, line: Line) -> None:
         if line.event == "open":
-            readings[line.id] = Reading(
+            self._readings[line.id] = Reading(
                 id=line.id,
                 dialect=line.dialect,
                 model=line.model,
@@ -78,12 +96,22 @@ def read(path: str | Path) -> list[Reading]:
                 prompt=line.prompt,
                 opened_at=line.at,
             )
-            continue
-        reading = readings[line.id]
-        reading.outcome, reading.closed_at = line.event, line.at
-        reading.status, reading.fault, reading.emitted = line.status, line.fault, line.emitted
-        reading.billed, reading.reported = line.billed, line.reported
-    return list(readings.values())
+            return
+        self._readings[line.id] = msgspec.structs.replace(
+            self._readings[line.id],
+            outcome=line.event,
+            closed_at=line.at,
+            status=line.status,
+            fault=line.fault,
+            emitted=line.emitted,
+            billed=line.billed,
+            reported=line.reported,
+        )
+
+
+def read(path: str | Path) -> list[Reading]:
+    """The same, once."""
+    return Reader(path).read()
 
 
 def fingerprint(texts: tuple[str, ...]) -> str:

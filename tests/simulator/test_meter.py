@@ -121,3 +121,16 @@ def test_a_line_that_is_not_whole_yet_is_left_out(tmp_path):
     path.write_text(json.dumps(opened) + '\n{"event":"end","id":"a"')
     (reading,) = meter.read(path)
     assert (reading.id, reading.outcome) == ("a", "open")
+
+
+def test_a_reader_reads_on_where_it_ended_and_changes_nothing_that_it_told_before(tmp_path):
+    path = tmp_path / "meter"
+    ended = json.dumps({"event": "end", "id": "a", "at": 2.0, "status": 200}) + "\n"
+    path.write_text(json.dumps({"event": "open", "id": "a", "at": 1.0}) + "\n" + ended[:10])
+    reader = meter.Reader(path)
+    (before,), (again,) = reader.read(), reader.read()
+    with path.open("a") as file:
+        file.write(ended[10:] + json.dumps({"event": "open", "id": "b", "at": 3.0}) + "\n")
+    assert [(one.id, one.outcome, one.status) for one in reader.read()] == [("a", "end", 200), ("b", "open", 0)]
+    assert before == again
+    assert before.outcome == "open"
