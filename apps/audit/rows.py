@@ -58,6 +58,10 @@ class _FilterForm(AutocompleteDropdownForm):
 
 
 class RowFilter(AutocompleteSelectFilter):
-    """By one row, found by typing."""
+    """By one row, found by typing; for those who may see its table, as the chosen one is named whatever id was sent."""
 
     form_class = _FilterForm
+
+    def has_output(self) -> bool:
+        table = self.model_admin.admin_site.get_model_admin(self.field.related_model)
+        return bool(table.has_view_permission(self.request))

@@ -15,6 +15,7 @@ from apps.catalog.models import Credential
 from apps.domain import keys as format_of_keys
 from apps.keys.models import KeySecret
 from tests import factories
+from tests.control.desk import Desk
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 SECRET = "sk-ant-canary-0123456789abcdef"
@@ -81,3 +82,15 @@ def test_no_page_of_the_admin_names_a_stored_secret(desk, website):
     for page, pk in pages:
         text = desk.text(page, pk) + desk.text(page.replace("change", "history"), pk)
         assert [canary for canary in (SECRET, *stored) if canary in text] == []
+
+
+def test_no_filter_tells_the_name_of_a_row_to_who_may_not_see_its_table(acme):
+    """Ids can be counted up: each would tell another name."""
+    chosen = acme.pk
+    for page, model in (("policies_intervention", "policies.view_intervention"), ("keys_key", "keys.view_key")):
+        asked = dict(zip(("app_label", "model_name"), page.split("_"), strict=True)) | {"field_name": "tenant"}
+        for permissions, sees in (((model,), False), ((model, "tenants.view_tenant"), True)):
+            desk = Desk(factories.staff(*permissions))
+            text = desk.text(f"{page}_changelist", tenant__id__exact=chosen)
+            assert (f'<option value="{chosen}" selected>' in text) == sees
+            assert desk.client.get(reverse("admin:autocomplete"), asked).status_code == (200 if sees else 403)
