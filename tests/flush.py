@@ -25,13 +25,18 @@ def allow() -> None:
     TransactionTestCase._fixture_teardown = _teardown
 
 
+def filled() -> list[str]:
+    """Tables that a test would have to be cleaned up after, as SQL names them."""
+    with connection.cursor() as cursor:
+        return [table for table, rows in _counts(cursor).items() if rows]
+
+
 def _teardown(_case: Any) -> None:
     """In one transaction, and not before others' have ended: threads of a test may still be writing."""
     with transaction.atomic(), _unguarded(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute(f"LOCK TABLE {', '.join(_tables())}")
-        cursor.execute(_counting())
-        counts = dict(cursor.fetchall())
+        counts = _counts(cursor)
         if connection.vendor == "postgresql" and max(counts.values()) == FEW:
             cursor.execute(f"TRUNCATE {', '.join(_tables())}")
             return
@@ -46,6 +51,11 @@ def _unguarded() -> Iterator[None]:
     yield
     guards.install(connection)
     append_only.protect(connection)
+
+
+def _counts(cursor: Any) -> dict[str, int]:
+    cursor.execute(_counting())
+    return dict(cursor.fetchall())
 
 
 @functools.cache

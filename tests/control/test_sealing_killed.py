@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -24,10 +24,29 @@ from tests.control.test_sealing import LAST_BUT_ONE, OLD, sums
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SEAL = (
-    "from django.utils import timezone; from apps.usage import retention; retention.seal_due(timezone.now(), months=1)"
-)
-ROLL_UP = "from apps.usage import tasks; tasks.roll_up()"
+SEAL = "retention.seal_due(timezone.now(), months=1)"
+ROLL_UP = "tasks.roll_up()"
+# Imports once, and forks for each order: the point at which the child is to die, and what it does.
+NURSERY = """
+import os, sys, traceback
+import django
+django.setup()
+from django.utils import timezone
+from apps.runtime import failpoints
+from apps.usage import retention, tasks
+for line in sys.stdin:
+    point, order = line.rstrip().split(" ", 1)
+    if pid := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+        continue
+    failpoints.arm(point.strip("-"))
+    try:
+        exec(order)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+"""
 
 
 @pytest.fixture
@@ -39,16 +58,32 @@ def books(transactional_db) -> Books:
     return made
 
 
-def process(code: str, folder: Path, *, failpoint: str = "") -> int:
-    """Runs it on the test's database; its exit status."""
-    place = {key: value for key, value in connection.settings_dict.items() if isinstance(value, str | int)}
+Process = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def process(django_db_setup, django_db_blocker, tmp_path_factory) -> Iterator[Process]:
+    """Runs an order in a process of its own on the test's database, to a failpoint if one is given. Returns its exit
+    status."""
+    with django_db_blocker.unblock():
+        place = {key: value for key, value in connection.settings_dict.items() if isinstance(value, str | int)}
     url = f"sqlite:///{place['NAME']}"
     if connection.vendor == "postgresql":
         url = f"postgres://{place['USER']}:{place['PASSWORD']}@{place['HOST']}:{place['PORT']}/{place['NAME']}"
-    environment = os.environ | {"WEIR_VAR": str(folder), "DATABASE_URL": url, "WEIR_FAILPOINT": failpoint}
+    environment = os.environ | {"WEIR_VAR": str(tmp_path_factory.mktemp("var")), "DATABASE_URL": url}
     environment["DJANGO_SETTINGS_MODULE"] = "gateway_site.settings"
-    command = [sys.executable, "-c", f"import django; django.setup(); {code}"]
-    return subprocess.run(command, cwd=settings.BASE_DIR, env=environment, timeout=90).returncode
+    command = [sys.executable, "-c", NURSERY]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, **pipes) as nursery:
+        orders, statuses = nursery.stdin, nursery.stdout
+
+        def run(order: str, *, failpoint: str = "-") -> int:
+            orders.write(f"{failpoint} {order}\n")
+            orders.flush()
+            return int(statuses.readline())
+
+        yield run
+        orders.close()
 
 
 def true() -> bool:
@@ -69,13 +104,13 @@ POINTS = {
 
 
 @pytest.mark.parametrize("point", sorted({point for points in POINTS.values() for point in points}))
-def test_a_seal_whose_process_is_killed_is_finished_by_the_next(books, tmp_path, point):
+def test_a_seal_whose_process_is_killed_is_finished_by_the_next(books, process, point):
     if point not in POINTS[connection.vendor]:
         pytest.skip("the other database's")
     before, spent, rows = sums(), books.settled(), Entry.objects.count()
-    assert process(SEAL, tmp_path, failpoint=point) == -signal.SIGKILL
+    assert process(SEAL, failpoint=point) == -signal.SIGKILL
     assert true()
-    assert process(SEAL, tmp_path) == 0
+    assert process(SEAL) == 0
     assert true()
     assert not Entry.objects.exists()
     assert (sums(), books.settled()) == (before, spent)
@@ -85,12 +120,12 @@ def test_a_seal_whose_process_is_killed_is_finished_by_the_next(books, tmp_path,
 
 
 @pytest.mark.parametrize("point", ["rollup.before_commit", "rollup.between_hours", "rollup.before_mark"])
-def test_rollups_whose_process_is_killed_equal_the_ledger_in_the_end(books, tmp_path, point):
+def test_rollups_whose_process_is_killed_equal_the_ledger_in_the_end(books, process, point):
     HourlyRollup.objects.all().delete()
     rollups.Watermark.objects.update(at=None)
-    assert process(ROLL_UP, tmp_path, failpoint=f"{point}:kill") == -signal.SIGKILL
-    assert process(ROLL_UP, tmp_path) == 0
-    assert process(ROLL_UP, tmp_path) == 0
+    assert process(ROLL_UP, failpoint=f"{point}:kill") == -signal.SIGKILL
+    assert process(ROLL_UP) == 0
+    assert process(ROLL_UP) == 0
     assert HourlyRollup.objects.exists()
     assert true()
 

@@ -18,6 +18,7 @@ from apps.usage.models import Entry
 from gateway_site.asgi import application
 from gateway_site.server import protocol
 from tests.gateway.world import World
+from tests.remembered import Remembered
 from tests.servers import Simulator, start_simulator, until
 
 DEADLINE = 30.0
@@ -109,9 +110,14 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     running.stop()
 
 
+@pytest.fixture(scope="session")
+def remembered(simulator: Simulator) -> Remembered[World]:
+    return Remembered(lambda: World(simulator.base_url))
+
+
 @pytest.fixture
-def world(transactional_db: None, simulator: Simulator) -> World:
-    return World(simulator.base_url)
+def world(transactional_db: None, remembered: Remembered[World]) -> World:
+    return remembered.again()
 
 
 @pytest.fixture

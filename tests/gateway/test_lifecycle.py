@@ -35,7 +35,9 @@ def gateway(tmp_path: Path, provider: Simulator):
         running.process.stop()
 
 
-def test_streams_finish_after_sigterm_while_readiness_says_no(gateway, provider):
+def test_streams_finish_after_sigterm_while_readiness_says_no_and_after_a_second_gateway_was_refused(gateway, provider):
+    with pytest.raises(AssertionError, match="more than one needs REDIS_URL"):
+        start_gateway("uvicorn", var=gateway.var, key=gateway.key, log=gateway.var / "second.log")
     callers = [Caller(gateway, "long") for _ in range(STREAMS)]
     for caller in callers:
         assert caller.begun.wait(30)
@@ -82,11 +84,6 @@ def test_a_killed_process_leaves_every_call_between_two_bounds(gateway, provider
     with contextlib.closing(sqlite3.connect(again.database)) as books:
         ((settled, held),) = books.execute("SELECT settled, held FROM quotas_budgetwindow").fetchall()
     assert (settled, held) == (sum(row["high_nano"] for row in booked), 0)
-
-
-def test_a_second_gateway_on_the_same_books_is_refused(gateway):
-    with pytest.raises(AssertionError, match="more than one needs REDIS_URL"):
-        start_gateway("uvicorn", var=gateway.var, key=gateway.key)
 
 
 def _uuid(text: str) -> str:

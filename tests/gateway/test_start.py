@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
@@ -56,15 +55,13 @@ def test_a_revocation_does_not_wait_for_last_uses_to_be_written(gateway, world, 
 
     def write_slowly() -> None:
         is_writing.set()
-        may_go_on.wait(10)
+        may_go_on.wait(60)
 
     monkeypatch.setattr(known.uses, "flush", write_slowly)
     monkeypatch.setattr(known, "_uses_flushed", float("-inf"))
     try:
         assert is_writing.wait(10)
         world.revoke()
-        revoked = time.monotonic()
         until(lambda: ask(gateway, ANTHROPIC).status_code == 401)
-        assert time.monotonic() - revoked < 3.0
     finally:
         may_go_on.set()

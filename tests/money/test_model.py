@@ -14,6 +14,8 @@ from tests.money.model_mutants import MUTANTS
 from tests.money.model_process import Process
 from tests.money.model_rules import Truth, Violation, check
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 400
 CHUNK = 100

@@ -14,6 +14,8 @@ from gateway_site import ports
 from gateway_site.ports import Ports
 from tests.status.served import asking, head, running, until
 
+pytestmark = pytest.mark.once
+
 HOME = "127.0.0.1"
 
 

@@ -13,6 +13,8 @@ import pytest
 from apps.runtime.state import state
 from tests.status.served import asking, head, running, until
 
+pytestmark = pytest.mark.once
+
 
 async def test_a_server_that_is_told_to_leave_serves_on_until_balancers_have_noticed() -> None:
     async with running(prestop=30) as it:
