@@ -14,7 +14,7 @@ from apps.domain import estimate, snapshot
 from apps.domain.protocols import registry
 from apps.domain.protocols.contract import ClientCall
 from apps.domain.providers import speech
-from apps.domain.routing import conversation, needs, plan
+from apps.domain.routing import conversation, dialogue, needs, plan
 from apps.domain.routing.facts import Calm, Measured
 from apps.domain.routing.options import Options, options
 from apps.domain.routing.turns import Turns
@@ -51,8 +51,10 @@ def among_many(strategy: snapshot.Strategy, *, is_real: bool = False) -> Callabl
     turns, policy = Turns(), snapshot.DataPolicy(id=1, name="p", forbidden_tags=frozenset({"public"}))
 
     def step() -> object:
-        conversation.of(call, key_id=1)
-        wishes = plan.Wishes(needs=needs.of(call, prompt_bytes=size), policy=policy, stays=7, expected=300)
+        said = dialogue.turns(call)
+        conversation.of(call, key_id=1, turns=said)
+        wanted = needs.of(call, prompt_bytes=size, turns=said)
+        wishes = plan.Wishes(needs=wanted, policy=policy, stays=7, expected=300)
         return plan.decide(ways, now=NOW, dice=random.random, turns=turns, facts=facts, wishes=wishes)
 
     return step

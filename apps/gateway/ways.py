@@ -10,7 +10,7 @@ from apps.domain.protocols import registry
 from apps.domain.protocols.contract import Target
 from apps.domain.providers import families, speech
 from apps.domain.providers import registry as providers
-from apps.domain.routing import conversation, needs, reasons
+from apps.domain.routing import conversation, dialogue, needs, reasons
 from apps.domain.routing import plan as plans
 from apps.domain.routing.options import options as options_of
 from apps.domain.routing.turns import Turns
@@ -114,13 +114,14 @@ def _wishes(ctx: RequestContext, options: Options, expected: Expected | None) ->
     priced_only = bool(ctx.budgets) and ctx.wire.operation != "count"  # which costs nothing
     if not options.is_choosy and len(options.ways) < 2 and ctx.policy is None:
         return _PRICED if priced_only else plans.NO_WISHES
+    turns = dialogue.turns(call) if options.is_choosy else None
     stays = None
     if model.sticky and len(options.ways) > 1 and ctx.wire.operation == "generate":
-        ctx.conversation = conversation.of(call, key_id=principal.key_id)
+        ctx.conversation = conversation.of(call, key_id=principal.key_id, turns=turns)
         if ctx.conversation is not None:
             stays = conversations.place(model.id, ctx.conversation)
     return plans.Wishes(
-        needs=needs.of(call, prompt_bytes=ctx.prompt_bytes) if options.is_choosy else None,
+        needs=needs.of(call, prompt_bytes=ctx.prompt_bytes, turns=turns) if options.is_choosy else None,
         policy=ctx.policy,
         prefers=_prefers(ctx),
         stays=stays,

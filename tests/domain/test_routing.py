@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from apps.domain import errors
-from apps.domain.routing import abilities, conversation, needs, plan, ranking, reasons
+from apps.domain.routing import abilities, conversation, dialogue, needs, plan, ranking, reasons
 from apps.domain.routing.facts import UNMEASURED, Calm, Measured
 from apps.domain.routing.options import options as options_of
 from apps.domain.routing.turns import Turns
@@ -269,7 +269,10 @@ def test_a_conversation_is_known_by_its_beginning_however_that_is_written():
 
     def numbered(first, *more, system="Be brief.", key_id=1):
         messages = [{"role": "user", "content": first}, *more]
-        return conversation.of(Call(system=system, messages=messages), key_id=key_id)
+        call = Call(system=system, messages=messages)
+        number = conversation.of(call, key_id=key_id)
+        assert conversation.of(call, key_id=key_id, turns=dialogue.turns(call)) == number
+        return number
 
     marked = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]
     same = {numbered("hi"), numbered(marked), numbered("hi", {"role": "assistant", "content": "x"})}

@@ -9,49 +9,42 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
+from apps.domain.routing import dialogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    import msgspec
 
     from apps.domain.protocols.contract import ClientCall
+    from apps.domain.routing.dialogue import Turn
 
 _TEXT = re.compile(rb'"text"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"')  # it never goes back
 _OWN = b"x-anthropic-billing-header"  # Claude Code's, another one every call
 
 
-class _Turn(msgspec.Struct):
-    role: str = "user"
-    content: msgspec.Raw = msgspec.Raw()
-
-
-_turns = msgspec.json.Decoder(list[_Turn])
-
-
-def of(call: ClientCall, *, key_id: int) -> int | None:
+def of(call: ClientCall, *, key_id: int, turns: Sequence[Turn] | None = None) -> int | None:
     """A number of this process's; None: it says nothing to tell it by. Two conversations of one key that begin alike
-    are one."""
+    are one. `turns` None: they are yet to be read."""
     fields = call.fields
     said = fields.get("messages") or fields.get("input")
     if said is None:
         return None
-    raw = bytes(said)
-    first = _first(raw) if raw.startswith(b"[") else (raw,)
+    if turns is None:
+        turns = dialogue.turns(call)
+    first = _first(turns) if dialogue.is_list(said) else (bytes(said),)
     if not first:
         return None
     return hash((key_id, *_texts(fields, "system"), *_texts(fields, "instructions"), *first))
 
 
-def _first(turns: bytes) -> tuple[bytes, ...]:
+def _first(turns: Sequence[Turn]) -> tuple[bytes, ...]:
     """The texts up to the first of a user's: what is before it are instructions in some dialects."""
     texts: list[bytes] = []
-    try:
-        for turn in _turns.decode(turns):
-            texts += _said(bytes(turn.content))
-            if turn.role == "user":
-                break
-    except msgspec.DecodeError:
-        return ()
+    for turn in turns:
+        texts += _said(bytes(turn.content))
+        if turn.role == "user":
+            break
     return tuple(texts)
 
 

@@ -1,5 +1,5 @@
 """What a call requires of whoever answers it, read from its body where its dialect has it: text that looks like an
-image is text. Turns are decoded without their texts, which takes less than to search them."""
+image is text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from apps.domain import estimate
+from apps.domain.routing import dialogue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from apps.domain.protocols.contract import ClientCall
+    from apps.domain.routing.dialogue import Turn
 
 
 class Needs(NamedTuple):
@@ -40,67 +42,67 @@ class _Part(msgspec.Struct):
     content: msgspec.Raw = msgspec.Raw()  # of a tool's result, and of what lies in a document
 
 
-class _Item(msgspec.Struct):
-    content: msgspec.Raw = msgspec.Raw()
-    output: msgspec.Raw = msgspec.Raw()  # of a tool, in Responses
-
-
 _typed = msgspec.json.Decoder(_Typed)
 _part = msgspec.json.Decoder(_Part)
 _parts = msgspec.json.Decoder(list[_Part])
-_items = msgspec.json.Decoder(list[_Item])
+_ASKING = frozenset(
+    {
+        "tools", "functions", "response_format", "output_format", "output_config", "text",
+        "thinking", "reasoning", "reasoning_effort",
+    }
+)  # fmt: skip
 _NOTHING = (b"null", b"[]", b"")
 _SEEN = frozenset({"image", "image_url", "input_image", "computer_screenshot"})
 _READ = frozenset({"file", "input_file"})
 
 
-def of(call: ClientCall, *, prompt_bytes: int) -> Needs:
-    """`prompt_bytes` as `estimate` weighs it. The body has been read by its dialect, so it is sound."""
+def of(call: ClientCall, *, prompt_bytes: int, turns: Sequence[Turn] | None = None) -> Needs:
+    """`prompt_bytes` as `estimate` weighs it. The body has been read by its dialect, so it is sound. `turns` None: they
+    are yet to be read."""
     found = {"streaming"} if call.stream else set()
     thinks = False
     if call.protocol == "openai_embeddings":
         found.add("embeddings")
     elif fields := call.fields:
         try:
-            if _said(fields, "tools") or _said(fields, "functions"):
-                found.add("tools")
-            if _wants_schema(fields):
-                found.add("structured_outputs")
-            thinks = _wants_thinking(fields)
-            found |= _attached(fields)
+            if asked := _asked(fields):
+                if "tools" in asked or "functions" in asked:
+                    found.add("tools")
+                if _wants_schema(asked):
+                    found.add("structured_outputs")
+                thinks = _wants_thinking(asked)
+            found |= _attached(dialogue.turns(call) if turns is None else turns)
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # what no reader of ours understands is the provider's to refuse
     return Needs(frozenset(found), thinks, estimate.input_tokens(prompt_bytes), call.max_tokens)
 
 
-def _said(fields: Mapping[str, msgspec.Raw], name: str) -> bytes:
-    raw = fields.get(name)
-    told = b"" if raw is None else bytes(raw)
-    return b"" if told in _NOTHING else told
+def _asked(fields: Mapping[str, msgspec.Raw]) -> dict[str, bytes]:
+    """Of what may need an ability: most calls ask for none of it."""
+    return {name: told for name in _ASKING.intersection(fields) if (told := bytes(fields[name])) not in _NOTHING}
 
 
-def _wants_thinking(fields: Mapping[str, msgspec.Raw]) -> bool:
-    if told := _said(fields, "thinking"):
+def _wants_thinking(asked: Mapping[str, bytes]) -> bool:
+    if told := asked.get("thinking"):
         return _typed.decode(told).type in ("enabled", "adaptive")
-    if told := _said(fields, "reasoning"):
+    if told := asked.get("reasoning"):
         return _typed.decode(told).effort not in (None, "none")
-    return _said(fields, "reasoning_effort") not in (b"", b'"none"')
+    return asked.get("reasoning_effort", b'"none"') != b'"none"'
 
 
-def _wants_schema(fields: Mapping[str, msgspec.Raw]) -> bool:
-    if told := _said(fields, "response_format") or _said(fields, "output_format"):
+def _wants_schema(asked: Mapping[str, bytes]) -> bool:
+    if told := asked.get("response_format") or asked.get("output_format"):
         return _typed.decode(told).type == "json_schema"
-    told = _said(fields, "output_config") or _said(fields, "text")
+    told = asked.get("output_config") or asked.get("text")
     wanted = _typed.decode(told).format if told else None
     return isinstance(wanted, dict) and wanted.get("type") == "json_schema"
 
 
-def _attached(fields: Mapping[str, msgspec.Raw]) -> set[str]:
+def _attached(turns: Sequence[Turn]) -> set[str]:
     """Of vision and documents."""
     found: set[str] = set()
-    said = _said(fields, "messages") or _said(fields, "input")
-    for item in _items.decode(said) if said.startswith(b"[") else ():
-        told = bytes(item.content) or bytes(item.output)
+    for turn in turns:
+        told = bytes(turn.content) or bytes(turn.output)
         if told.startswith(b"["):
             found.update(_within(_parts.decode(told)))
         elif told.startswith(b"{"):
