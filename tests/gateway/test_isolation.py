@@ -80,8 +80,8 @@ class Corner:
         self.questions = semantic.Semantic()
         self.kept: list[Asked] = []
 
-    async def ask(self, asked: Asked) -> tuple[Asked, str] | None:
-        """Whose answer was given, and how it was found. If none was, the call's own is kept."""
+    async def ask(self, asked: Asked, *, age: float = 0.0) -> tuple[Asked, str] | None:
+        """Whose answer was given, and how it was found. If none was, the call's own is kept, as if so old."""
         sent: list[bytes] = []
 
         async def send(message: dict[str, Any]) -> None:
@@ -94,6 +94,7 @@ class Corner:
         look = ctx.look
         if look is not None and look.recorder is not None:
             new = kept.answer(b'{"n":%d}' % len(self.kept), origin=ORIGIN, is_stream=False, tells_usage=True)
+            new = replace(new, kept_at=new.kept_at - age)
             then = cache._remembering(ctx, look, look.place, self.questions, size=9) if look.place else None
             self.shelf.keep(look.key, look.flight, new, ttl=look.caching.ttl, then=then)
             self.kept.append(asked)
@@ -175,6 +176,28 @@ def test_nobody_is_given_what_was_kept_for_another(corner):
     whoever_asks()
     assert found.count("exact") > 10
     assert found.count("semantic") > 5
+
+
+def test_what_is_older_than_the_policy_says_now_is_given_to_nobody(tmp_path, monkeypatch, settings):
+    """It is kept as long as the policy said when it came."""
+    monkeypatch.setattr(semantic, "DEADLINE_SECONDS", 30.0)
+    settings.VAR_DIR = tmp_path
+    vectors.open()
+    vectors.submit(lambda: None).result(60)
+    one, alike = Asked(Call(), "Why?"), Asked(Call(), "How?")
+
+    async def check() -> None:
+        ours = Corner(Local(most=10**8))
+        assert await ours.ask(one, age=3_601.0) is None
+        assert await ours.ask(alike, age=3_601.0) is None, "nor to other words"
+        assert await ours.ask(one, age=3_500.0) is None
+        assert await ours.ask(one) == (one, "exact")
+        assert await ours.ask(alike) == (one, "semantic")
+
+    try:
+        asyncio.run(check())
+    finally:
+        vectors.close()
 
 
 @pytest.mark.parametrize(("field", "value"), [(name, value) for name, values in CHANGES.items() for value in values])

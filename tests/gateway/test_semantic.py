@@ -139,6 +139,11 @@ def test_what_is_thrown_away_is_not_found_and_leaves_the_index(gateway, world):
         forget()
         gateway.refresh()
         until(lambda: not held())
+    assert kind(ask(gateway, ASKED)) == MISS
+    policies.update_cache(cache, actor=world.alice, max_bytes=cache.max_bytes - 1)
+    gateway.refresh()
+    until(lambda: not vectors._pending)
+    assert [one.count for one in held()] == [1], "what came after stays when it is looked through again"
 
 
 def test_a_call_goes_on_when_its_question_cannot_be_compared(gateway, world, monkeypatch):
