@@ -92,7 +92,7 @@ async def _ask_once(
     counter: Counter = registry.COUNTERS[protocol]
     url = way.vendor.count_url(provider.base_url, protocol, model=way.target.model, options=provider.options)
     assert url is not None
-    if ctx.enclosed is not None:
+    if ctx.enclosed is not None:  # nothing fetched is masked here: who counts what is fetched is sent the very bytes
         ctx.enclosed.admit(candidate.deployment)
     try:
         body = counter.write(ctx.call, way.target)

@@ -105,3 +105,12 @@ def test_what_was_heard_and_is_over_opens_nothing():
     breakers = Breakers(on_change=lambda known: None, now=lambda: at[0])
     breakers.heard(breakers.of(deployment()).field, "open", 0.0, "it failed")
     assert [known.breaker.phase for known in breakers] == ["closed"]
+
+
+def test_that_it_is_closed_elsewhere_forgets_no_failure_of_one_that_is_closed_here():
+    breakers = Breakers(on_change=lambda known: None, now=lambda: 0.0)
+    one = deployment()
+    breakers.failed(breakers.take(one))
+    breakers.heard(breakers.of(one).field, "closed", 30.0, "")
+    breakers.failed(breakers.take(one))
+    assert [known.breaker.phase for known in breakers] == ["open"]

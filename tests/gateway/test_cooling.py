@@ -8,7 +8,7 @@ from apps.domain import errors
 from apps.domain.routing.plan import Try
 from apps.domain.snapshot import Credential, Deployment, Provider, Secret
 from apps.gateway import cooling as module
-from apps.gateway.cooling import Cooling, told_wait
+from apps.gateway.cooling import Aside, Cooling, told_wait
 from apps.runtime.state import state
 
 REFUSED = errors.UpstreamAuth("no", upstream_status=401)
@@ -99,6 +99,21 @@ def test_refusals_of_calls_under_way_together_count_once(cooling, clock):
         clock.to(seconds)
         cooling.refused(candidate(), REFUSED, asked_at=asked_at)
     assert rest_of(cooling, candidate()) == pytest.approx(58.0)
+
+
+def test_of_limits_that_calls_under_way_together_meet_the_longest_holds(cooling, clock):
+    asked_at = clock()
+    for moment, told in ((1, 10.0), (2, 30.0), (3, 5.0)):
+        clock.to(moment)
+        cooling.refused(candidate(), limited(told), asked_at=asked_at)
+    assert rest_of(cooling, candidate()) == pytest.approx(29.0)
+
+
+def test_a_limit_of_a_model_that_was_forbidden_holds_as_long_as_it_says(cooling, clock):
+    cooling.refused(candidate(), FORBIDDEN, asked_at=clock())
+    clock.to(1)
+    cooling.refused(candidate(), limited(7.0), asked_at=clock())
+    assert rest_of(cooling, candidate()) == pytest.approx(7.0)
 
 
 def test_a_success_ends_it_and_forgets_the_strikes(cooling, clock):
@@ -209,3 +224,27 @@ def test_what_is_over_goes_by_itself_though_nobody_asks_for_it_again(cooling, cl
     cooling.succeeded(candidate(99), asked_at=clock())
     assert not cooling
     assert state.resting == ()
+
+
+def aside(seconds: float, *, version: float = 1.0, is_limit: bool = False) -> Aside:
+    return Aside(1, version, "c1", "p", "m", is_limit, "429" if is_limit else "403", 1, seconds)
+
+
+@pytest.mark.parametrize("is_limit", [True, False])
+def test_what_another_process_has_set_aside_rests_from_when_it_was_told(cooling, clock, is_limit):
+    cooling.adopt(aside(30.0, is_limit=is_limit), age=10.0)
+    assert rest_of(cooling, candidate()) == pytest.approx(20.0)
+    assert rest_of(cooling, candidate(version=2.0)) == 0.0
+
+
+def test_what_another_process_says_is_over_ends_a_refusal_of_that_secret_and_no_limit(cooling, clock):
+    cooling.adopt(aside(30.0, is_limit=True), age=40.0)
+    assert not cooling, "it was told too late"
+    cooling.refused(candidate(), FORBIDDEN, asked_at=clock())
+    cooling.adopt(aside(0.0, version=2.0), age=0.0)
+    assert rest_of(cooling, candidate()) == 60.0
+    cooling.adopt(aside(0.0), age=0.0)
+    assert not cooling
+    cooling.refused(candidate(), limited(30.0), asked_at=clock())
+    cooling.adopt(aside(0.0), age=0.0)
+    assert rest_of(cooling, candidate()) == 30.0

@@ -169,6 +169,20 @@ async def test_the_later_of_two_answers_stays_and_a_flight_lands_once():
     await shelf.close()
 
 
+async def test_a_flight_that_lands_again_leaves_the_next_one_in_the_air():
+    shelf, one = Shelf(Local(most=MOST)), key()
+    first = (await shelf.find(one, is_fresh=always)).flight
+    shelf.land(one, first, Fate.AGAIN)
+    second = (await shelf.find(one, is_fresh=always)).flight
+    shelf.land(one, first, Fate.AGAIN)
+    (waits,) = askers(shelf, one, 1)
+    await turns()
+    assert not waits.done()
+    shelf.keep(one, second, said := answer(b"said"), ttl=60)
+    assert (await waits).answer == said
+    await shelf.close()
+
+
 async def test_who_has_waited_for_an_answer_that_is_stale_for_it_asks_alone():
     shelf, one = Shelf(Local(most=MOST)), key()
     (leader,) = askers(shelf, one, 1)

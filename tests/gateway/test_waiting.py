@@ -160,6 +160,17 @@ async def test_what_rests_longer_than_a_call_may_wait_is_not_waited_for():
     assert await waiting.wait(principal(), [one], rests=rests) is None
 
 
+async def test_while_somebody_waits_for_a_rest_nobody_goes_by_though_there_is_room():
+    waiting, rests, one = Waiting(), Rests(), candidate()
+    rests.end(after=30.0)
+    waits = wait(waiting, one, rests=rests)
+    await turn()
+    assert taken(waiting, one) is None
+    waits.cancel()
+    await turn()
+    assert taken(waiting, one) is not None
+
+
 async def test_after_a_rest_one_goes_first_and_twice_as_many_with_every_answer():
     waiting, rests, one = Waiting(), Rests(), candidate(most=None)
     rests.end(after=0.02)
