@@ -7,12 +7,11 @@ test that opened it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.browser.windows import OPTIONS, WIDE, House, Watch, installed, sign_in
+from tests.browser.windows import OPTIONS, Desk, House, Watch, installed, sign_in
 from tests.sdk.gateways import card, start_gateway
 from tests.servers import Simulator, start_simulator
 
@@ -41,38 +40,30 @@ def house(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     gateway.process.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium(program: str) -> Iterator[Browser]:
-    """For one file: as long as Playwright is open, its event loop counts as running and no other may run here."""
+    """For this folder: as long as Playwright is open, its event loop counts as running and no other may run here."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=OPTIONS)
         yield opened
         opened.close()
 
 
-@pytest.fixture(scope="module")
-def session(chromium: Browser, house: House) -> Any:
-    """The cookies of an operator who has signed in."""
+@pytest.fixture(scope="package")
+def desk(chromium: Browser, house: House) -> Iterator[Desk]:
     context = chromium.new_context()
-    sign_in(context.new_page(), house.gateway.base_url, user=house.user, password=house.password)
-    state = context.storage_state()
-    context.close()
-    return state
-
-
-@pytest.fixture
-def window(request: pytest.FixtureRequest, chromium: Browser, house: House, session: Any) -> Iterator[BrowserContext]:
-    """Signed in. Its size and colours can be given as the fixture's parameter."""
-    options = {"viewport": WIDE, **getattr(request, "param", {})}
-    context = chromium.new_context(storage_state=session, **options)
     context.set_default_timeout(15_000)
     watch = Watch(origin=house.gateway.base_url)
     context.on("page", watch.over)
-    yield context
+    page = context.new_page()
+    sign_in(page, house.gateway.base_url, user=house.user, password=house.password)
+    yield Desk(page=page, watch=watch, cookies=context.cookies())
     context.close()
-    assert watch.complaints == []
 
 
 @pytest.fixture
-def page(window: BrowserContext) -> Page:
-    return window.new_page()
+def page(request: pytest.FixtureRequest, desk: Desk) -> Iterator[Page]:
+    """The operator's, as if it were new. Its size and colours can be given as the fixture's parameter."""
+    desk.clear(**getattr(request, "param", {}))
+    yield desk.page
+    assert desk.heard() == []

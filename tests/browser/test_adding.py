@@ -5,33 +5,31 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.test_looks import PHONE, STICKS_OUT
-from tests.browser.windows import House
+from tests.browser.windows import Colours, House, wear
 from tests.servers import Simulator
 
 WAYS = {"wide": {}, "phone": PHONE}
-COLOURS: tuple[Literal["light", "dark"], ...] = ("dark", "light")
+COLOURS: tuple[Colours, ...] = ("dark", "light")
 
 
 def seen(page: Page, name: str) -> None:
     """Nothing sticks out in either colours; WEIR_PICTURES names a folder for pictures of the pages."""
     for colours in COLOURS:
-        page.emulate_media(color_scheme=colours)
+        wear(page, colours)
         assert page.evaluate(STICKS_OUT) == 0, (name, colours)
         if folder := os.environ.get("WEIR_PICTURES"):
             page.screenshot(path=Path(folder) / f"{name}-{colours}.png", full_page=True)
 
 
-@pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)
+@pytest.mark.parametrize("page", WAYS.values(), ids=WAYS, indirect=True)
 def test_a_provider_is_added_from_its_card_and_tested(
-    window: BrowserContext, house: House, provider: Simulator, request: pytest.FixtureRequest
+    page: Page, house: House, provider: Simulator, request: pytest.FixtureRequest
 ) -> None:
-    page = window.new_page()
     way = re.sub(r"\W+", "-", request.node.callspec.id)
     page.goto(house.url("/admin/catalog/provider/"))
     page.goto(house.url("/admin/catalog/provider/add/"))
@@ -64,11 +62,8 @@ def test_a_provider_is_added_from_its_card_and_tested(
     seen(page, f"provider-{way}")
 
 
-@pytest.mark.parametrize("window", WAYS.values(), ids=WAYS, indirect=True)
-def test_what_is_seldom_needed_opens_below(
-    window: BrowserContext, house: House, request: pytest.FixtureRequest
-) -> None:
-    page = window.new_page()
+@pytest.mark.parametrize("page", WAYS.values(), ids=WAYS, indirect=True)
+def test_what_is_seldom_needed_opens_below(page: Page, house: House, request: pytest.FixtureRequest) -> None:
     way = re.sub(r"\W+", "-", request.node.callspec.id)
     for vendor in ("openai_compatible", "azure_openai", "bedrock"):
         page.goto(house.url(f"/admin/catalog/provider/add/?vendor={vendor}"))

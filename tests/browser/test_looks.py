@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
+from playwright.sync_api import Page, ViewportSize
 
-from tests.browser.windows import WIDE, House, Watch
+from tests.browser.windows import WIDE, WORN, Colours, Desk, House, wear
 
 PHONE: dict[str, ViewportSize] = {"viewport": {"width": 390, "height": 844}}
 DARK = {"color_scheme": "dark"}
-WAYS: dict[str, tuple[ViewportSize, Literal["dark", "light"]]] = {
+WAYS: dict[str, tuple[ViewportSize, Colours]] = {
     "wide and dark": (WIDE, "dark"),
     "phone and light": (PHONE["viewport"], "light"),
 }
@@ -20,13 +19,6 @@ STICKS_OUT = """() => {
     const list = document.querySelector("#result_list");
     const boxes = [document.documentElement, ...(list ? [list.parentElement] : [])];
     return Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
-}"""
-LUMINANCE = """() => {
-    const context = document.createElement("canvas").getContext("2d");
-    context.fillStyle = getComputedStyle(document.querySelector("#main")).backgroundColor;
-    context.fillRect(0, 0, 1, 1);
-    const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
-    return (red + green + blue) / 3;
 }"""
 
 
@@ -51,14 +43,13 @@ def excesses(page: Page) -> dict[str, int]:
     found = {}
     for way, (size, colours) in WAYS.items():
         page.set_viewport_size(size)
-        page.emulate_media(color_scheme=colours)
+        wear(page, colours)
         if excess := page.evaluate(STICKS_OUT):
             found[way] = excess
     return found
 
 
-def test_no_page_sticks_out_of_the_screen(window: BrowserContext, house: House) -> None:
-    page = window.new_page()
+def test_no_page_sticks_out_of_the_screen(page: Page, house: House) -> None:
     others = ["/admin/explain/?model=claude-test", "/admin/policies/cachepolicy/questions/"]
     waiting = ["/admin/", *others, *lists(page, house)]
     wrong, seen = {}, 0
@@ -74,8 +65,7 @@ def test_no_page_sticks_out_of_the_screen(window: BrowserContext, house: House) 
     assert seen > 30
 
 
-def test_an_explanation_sticks_out_nowhere(window: BrowserContext, house: House) -> None:
-    page = window.new_page()
+def test_an_explanation_sticks_out_nowhere(page: Page, house: House) -> None:
     page.goto(house.url("/admin/explain/?model=claude-test"))
     page.locator("button:has-text('Explain')").click()
     page.wait_for_selector(".weir-ladder")
@@ -83,16 +73,15 @@ def test_an_explanation_sticks_out_nowhere(window: BrowserContext, house: House)
     assert excesses(page) == {}
 
 
-@pytest.mark.parametrize(("window", "is_dark"), [({}, False), (DARK, True)], ids=["light", "dark"], indirect=["window"])
-def test_the_page_follows_the_colours_of_the_system(window: BrowserContext, house: House, is_dark: bool) -> None:
-    page = window.new_page()
+@pytest.mark.parametrize(("page", "is_dark"), [({}, False), (DARK, True)], ids=["light", "dark"], indirect=["page"])
+def test_the_page_follows_the_colours_of_the_system(page: Page, house: House, is_dark: bool) -> None:
     page.goto(house.url("/admin/"))
-    assert (page.evaluate(LUMINANCE) < 100) is is_dark
+    assert page.evaluate("document.documentElement.classList.contains('dark')") is is_dark
+    assert page.evaluate(WORN, is_dark)
 
 
-@pytest.mark.parametrize("window", [PHONE], indirect=True)
-def test_a_phone_shows_labels_as_they_are_written(window: BrowserContext, house: House) -> None:
-    page = window.new_page()
+@pytest.mark.parametrize("page", [PHONE], indirect=True)
+def test_a_phone_shows_labels_as_they_are_written(page: Page, house: House) -> None:
     page.goto(house.url("/admin/catalog/deployment/"))
     shown = "cell => [cell.dataset.label, getComputedStyle(cell, '::before').textTransform]"
     labels = dict(page.eval_on_selector_all("#result_list [data-label]", f"cells => cells.map({shown})"))
@@ -100,17 +89,15 @@ def test_a_phone_shows_labels_as_they_are_written(window: BrowserContext, house:
     assert labels["model"] == "capitalize", "it begins in lower case"
 
 
-def test_the_watch_hears_complaints_and_strangers(chromium: Browser, house: House) -> None:
-    context = chromium.new_context()
-    watch = Watch(origin=house.gateway.base_url)
-    context.on("page", watch.over)
-    page = context.new_page()
+def test_the_watch_hears_complaints_and_strangers(page: Page, desk: Desk, house: House) -> None:
     page.goto(house.url("/admin/login/"))
-    assert watch.complaints == []
+    assert desk.heard() == []
     with page.expect_event("console", lambda message: message.text == "ouch"):
         page.evaluate("() => { new Image().src = 'http://127.0.0.1:9/stranger.png'; console.error('ouch'); }")
     with page.expect_event("response", lambda response: response.status == 404):
         page.evaluate("() => { new Image().src = '/static/no-such.png'; }")
-    context.close()
-    for heard in ("off the origin: http://127.0.0.1:9/stranger.png", "console: ouch", "404: "):
-        assert any(complaint.startswith(heard) for complaint in watch.complaints), heard
+    heard = desk.heard()
+    for each in ("off the origin: http://127.0.0.1:9/stranger.png", "console: ouch", "404: "):
+        assert any(complaint.startswith(each) for complaint in heard), each
+    page.goto("about:blank")  # or it would complain on
+    desk.watch.complaints.clear()

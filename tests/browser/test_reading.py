@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.reading import pale, unnamed
-from tests.browser.test_looks import DARK, excesses
-from tests.browser.windows import House
+from tests.browser.test_looks import excesses
+from tests.browser.windows import Colours, House, wear
 
 PAGES = (
     *("/admin/catalog/provider/", "/admin/catalog/model/", "/admin/catalog/model/add/", "/admin/catalog/deployment/"),
@@ -17,6 +17,7 @@ PAGES = (
     *("/admin/policies/cachepolicy/", "/admin/policies/cachepolicy/add/", "/admin/policies/cachepolicy/questions/"),
     *("/admin/explain/", "/admin/usage/entry/", "/admin/catalog/provider/check/"),
 )
+COLOURS: tuple[Colours, ...] = ("light", "dark")
 LISTS = ("/admin/catalog/provider/", "/admin/catalog/deployment/", "/admin/policies/datapolicy/")
 
 
@@ -26,21 +27,23 @@ def tabs(page: Page) -> list[Any]:
 
 
 def faults(page: Page, path: str) -> dict[str, list[str]]:
-    """On any tab of the page that is open."""
+    """On any tab of the page that is open, in either colours."""
     found: dict[str, list[str]] = {}
     for tab in [None, *tabs(page)]:
         if tab is not None and tab.is_visible():
             tab.click()
         where = path if tab is None else f"{path} {tab.inner_text().strip()}"
-        if wrong := pale(page) + unnamed(page):
+        for colours in COLOURS:
+            wear(page, colours)
+            if wrong := pale(page):
+                found[f"{where}, {colours}"] = wrong
+        if wrong := unnamed(page):
             found[where] = wrong
     return found
 
 
-@pytest.mark.parametrize("window", [{}, DARK], ids=["light", "dark"], indirect=True)
 @pytest.mark.parametrize("path", PAGES)
-def test_words_stand_out_and_fields_have_names(window: BrowserContext, house: House, path: str) -> None:
-    page = window.new_page()
+def test_words_stand_out_and_fields_have_names(page: Page, house: House, path: str) -> None:
     page.goto(house.url(path))
     assert faults(page, path) == {}
 

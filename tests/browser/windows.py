@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from playwright.sync_api import Page, Response
+from playwright.sync_api import Page, Response, ViewportSize
 
 from tests.sdk.gateways import Gateway
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WIDE = {"width": 1280, "height": 900}
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+Colours = Literal["light", "dark"]
+# Some colours change gradually.
+WORN = """(isDark) => {
+    if (document.getAnimations().some(each => each.transitionProperty?.endsWith("color"))) return false;
+    const context = document.createElement("canvas").getContext("2d");
+    context.fillStyle = getComputedStyle(document.querySelector("#main")).backgroundColor;
+    context.fillRect(0, 0, 1, 1);
+    const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
+    return (red + green + blue) / 3 < 100 === isDark;
+}"""
 
 
 def installed() -> str | None:
@@ -54,6 +64,38 @@ class Watch:
     def _answered(self, response: Response) -> None:
         if response.status >= 400:
             self.complaints.append(f"{response.status}: {response.url}")
+
+
+@dataclass
+class Desk:
+    """One tab for all: in another window's every page would read its scripts, styles and fonts anew."""
+
+    page: Page
+    watch: Watch
+    cookies: list[Any]
+
+    def clear(self, *, viewport: ViewportSize = WIDE, color_scheme: Colours = "light") -> None:
+        """What the last test left behind."""
+        if self.page.url.startswith(self.watch.origin):
+            self.page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+        self.page.goto("about:blank")
+        self.page.context.clear_permissions()
+        self.page.context.clear_cookies()
+        self.page.context.add_cookies(self.cookies)
+        self.page.set_viewport_size(viewport)
+        self.page.emulate_media(color_scheme=color_scheme)
+        self.watch.complaints.clear()
+
+    def heard(self) -> list[str]:
+        """What went wrong in this test."""
+        return [*self.watch.complaints]
+
+
+def wear(page: Page, colours: Colours) -> None:
+    """Show the page that is open in other colours. It looks at the system's once, as it loads, and then has a class."""
+    page.emulate_media(color_scheme=colours)
+    page.evaluate("isDark => document.documentElement.classList.toggle('dark', isDark)", colours == "dark")
+    page.wait_for_function(WORN, arg=colours == "dark")
 
 
 def sign_in(page: Page, base_url: str, *, user: str, password: str) -> None:
