@@ -263,8 +263,10 @@ class Attempt:
 
     async def abandon(self, failure: errors.UpstreamError) -> None:
         """This try failed before anything reached the client."""
-        self.settle(failure)
-        await self.leave()
+        try:
+            self.settle(failure)
+        finally:
+            await self.leave()
 
     async def leave(self) -> None:
         """Closes the connection of an unfinished answer, so that the provider stops."""

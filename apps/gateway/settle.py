@@ -25,9 +25,9 @@ async def settle(ctx: RequestContext, failure: GatewayError | None, limiter: Lim
             if attempt.turn is not None:
                 standing.ended(attempt, failure)
             used += attempt.tokens
+        metrics.observe(ctx, failure or (ctx.attempts[-1].failure if ctx.attempts else None))
     finally:
         if ctx.decision is not None and ctx.decision.allowed:
             limiter.release(ctx.decision, tokens_used=used)
-    metrics.observe(ctx, failure or (ctx.attempts[-1].failure if ctx.attempts else None))
-    for attempt in ctx.attempts:
-        await attempt.leave()
+        for attempt in ctx.attempts:
+            await attempt.leave()

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from apps.runtime import failpoints
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, frames
+from tests.gateway.sockets import call, leave, read_until
 from tests.servers import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -237,3 +239,18 @@ def test_a_provider_that_bills_anyway_is_heard_out(gateway, world, simulator):
     (row,) = entries(gateway)
     assert row.usage_source == "provider"
     assert row.out_total == simulator.readings()[before].billed.output
+
+
+def test_a_provider_is_left_at_once_though_its_call_cannot_be_booked(gateway, world, simulator):
+    world.scripted("pace-100-tokens-60", on_disconnect="cancel")
+    gateway.refresh()
+    before = len(simulator.readings())
+    failpoints.arm("settle.before_journal:raise")
+    try:
+        raw = call(gateway, ANTHROPIC, model="claude-pace-100-tokens-60", stream=True)
+        read_until(raw, b"content_block_delta")
+        leave(raw, "rst")
+        until(lambda: len(simulator.readings()) > before and simulator.readings()[before].outcome != "open")
+    finally:
+        failpoints.arm("")
+    assert simulator.readings()[before].outcome == "aborted"
