@@ -80,12 +80,14 @@ def test_a_budget_keeps_its_subject_and_its_period(desk, acme, globex):
     assert (budget.tenant, budget.period, budget.amount) == (acme, "month", 6 * DOLLAR)
 
 
+@pytest.mark.once
 def test_the_subject_is_chosen_already_where_the_link_names_it(desk, website):
     key = factories.key(website).key
     for page in ("quotas_budget_add", "quotas_limit_add"):
         assert desk.form(page, key=key.pk)["key"] == str(key.pk)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("amount", "tone"), [(0, "good"), (79, "good"), (80, "warn"), (100, "bad"), (130, "bad")])
 def test_the_bar_turns_as_the_budget_goes(amount, tone, desk, acme):
     budget = quotas.create_budget(actor=None, tenant=acme, amount=100 * DOLLAR, period="month")
@@ -137,6 +139,7 @@ def test_a_fixed_period_is_from_a_day_to_a_day_and_may_be_made_longer(desk, acme
     assert "2026-12-01 to 2026-12-31" in desk.text("quotas_budget_changelist")
 
 
+@pytest.mark.once
 def test_a_budget_of_nothing_is_full(desk, acme):
     quotas.create_budget(actor=None, tenant=acme, amount=0, period="month")
     assert "weir-bar-bad" in desk.text("quotas_budget_changelist")
@@ -196,6 +199,7 @@ def test_rules_are_switched_from_their_lists(desk, acme):
     assert actions(by=desk.user) == ["budget.updated"] * 2 + ["limit.updated"] * 2
 
 
+@pytest.mark.once
 def test_keys_of_one_name_are_told_apart(desk, website):
     keys = [factories.key(website, name="Laptop").key for _ in range(2)]
     for key in keys:
