@@ -235,6 +235,18 @@ def test_masking_leaves_every_other_number_as_it_was_written():
     )
 
 
+def test_keys_that_are_masked_alike_stay_keys_of_their_own():
+    cards = ["4111 1111 1111 1111", "5555 5555 5555 4444", "4012 8888 8888 1881"]
+    body = {"input": {"[card] 3": "a", **{card: number for number, card in enumerate(cards)}, "[card]": "b"}}
+    masked = json.loads(reading.masked(json.dumps(body).encode(), KINDS))["input"]
+    assert masked == {"[card] 3": "a", "[card] 2": 0, "[card] 4": 1, "[card] 5": 2, "[card]": "b"}
+    assert list(masked.values()) == ["a", 0, 1, 2, "b"]
+    assert not reading.count(json.dumps(masked).encode(), KINDS)
+    many = {f"{4_000_000_000_000_000 + 10 * number}": 1 for number in range(1_000)}
+    written = json.dumps(many).encode()
+    assert len(json.loads(reading.masked(written, {"card"}))) == len(many)
+
+
 def test_a_number_out_of_range_is_never_taken_for_clean():
     for number in (b"1e999", b"-1e999", b"1" * 400 + b".5"):
         with pytest.raises(msgspec.DecodeError, match="out of range"):

@@ -8,7 +8,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
@@ -322,9 +322,12 @@ def _masked(value: Any, kinds: Collection[str], name: str, depth: int) -> Maskin
         return (yield from _masked_text(value, kinds, name, depth))
     if isinstance(value, dict):
         files = packed.told(value)
-        told = {}
+        told: dict[str, Any] = {}
+        uses: Counter[str] = Counter()
         for key, inner in value.items():
             new = yield from _replaced(key, kinds, "")
+            if new != key:
+                new = _free(new, uses, told, value)
             if key in files:
                 told[new] = yield from _masked_file(inner, files[key], kinds)
             else:
@@ -341,6 +344,15 @@ def _masked(value: Any, kinds: Collection[str], name: str, depth: int) -> Maskin
         new = yield from _replaced(written, kinds, name)
         return value if new == written else new
     return value
+
+
+def _free(name: str, uses: Counter[str], *taken: Mapping[str, Any]) -> str:
+    """A key that no other member has: keys that are masked alike stay apart."""
+    new = name
+    while any(new in members for members in taken):
+        uses[name] += 1
+        new = f"{name} {uses[name] + 1}"
+    return new
 
 
 def _masked_file(text: str, kind: str, kinds: Collection[str]) -> Masking[str]:
