@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 
-from apps.audit import services as audit
-from apps.audit.models import Area
 from apps.catalog import health, known
 from apps.catalog.models import AllowedNetwork, CheckKind, Credential, Provider
 from apps.catalog.questions import REFUSED, Question, ask, asked_of, open_secret, protocol_for
@@ -66,20 +63,14 @@ def try_model(
         stream=stream,
         seconds=min(provider.total_timeout, 60.0),
     )
-    with transaction.atomic():
-        audit.record(
-            actor=actor,
-            action="provider.tested",
-            target=provider,
-            area=Area.CATALOG,
-            after={
-                "model": model,
-                "stream": stream,
-                "credential": credential.alias if credential is not None else "",
-                "works": result.ok,
-                "milliseconds": result.milliseconds,
-            },
-        )
+    told = {
+        "model": model,
+        "stream": stream,
+        "credential": credential.alias if credential is not None else "",
+        "works": result.ok,
+        "milliseconds": result.milliseconds,
+    }
+    health.record_tested(provider, actor=actor, told=told)
     return result
 
 

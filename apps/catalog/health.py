@@ -41,7 +41,8 @@ def check_each(providers: list[Provider], *, actor: Any) -> list[Found]:
     for provider, each in _ask_all(providers, now=None):
         found[provider.pk] = each
         if each.kind == CheckKind.CALL:
-            _record_call(provider, each, actor=actor)
+            told = {"works": each.result.ok, "milliseconds": each.result.milliseconds, "cost_nano": each.cost}
+            record_tested(provider, actor=actor, told=told)
     return [found[provider.pk] for provider in providers]
 
 
@@ -181,15 +182,10 @@ def _keep(row: Provider, found: Found, *, began: datetime.datetime) -> None:
         Provider.objects.filter(pk=row.pk).update(**sums)
 
 
-def _record_call(provider: Provider, found: Found, *, actor: Any) -> None:
+def record_tested(provider: Provider, *, actor: Any, told: dict[str, Any]) -> None:
+    """That somebody has made a call of it, which costs something."""
     with transaction.atomic():
-        audit.record(
-            actor=actor,
-            action="provider.tested",
-            target=provider,
-            area=Area.CATALOG,
-            after={"works": found.result.ok, "milliseconds": found.result.milliseconds, "cost_nano": found.cost},
-        )
+        audit.record(actor=actor, action="provider.tested", target=provider, area=Area.CATALOG, after=told)
 
 
 _WRITTEN: tuple[Any, ...] = (
