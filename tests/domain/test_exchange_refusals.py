@@ -161,9 +161,9 @@ def test_a_field_is_called_what_the_caller_calls_it(client, upstream, message, p
 @pytest.mark.parametrize("dialects", [("openai_chat", "anthropic_messages"), ("openai_responses", "openai_chat")])
 def test_a_place_as_long_as_an_error_can_be_is_told_at_once(dialects):
     place = "messages" + ".a" * 300_000
-    began = time.monotonic()
+    began = time.thread_time()
     _, blamed = told(*dialects, f"{place}: no", place if "openai_chat" in dialects[1] else None)
-    assert time.monotonic() - began < 2  # two seconds are three hundred times what it takes
+    assert time.thread_time() - began < 2  # two seconds are three hundred times what it takes
     assert blamed == ("messages" if dialects[0] == "openai_chat" else "input")
 
 

@@ -159,7 +159,7 @@ ROWS = ("1", "1 ", "1234 ", "4111 1111 1111 1112 ", "1-2/3.4 ", "12 34-", "4" * 
 def test_a_row_of_any_length_takes_the_memory_of_a_few_copies_and_no_number_in_it_is_missed():
     card = "4111-1111-1111-1111"
     for repeated in ROWS:
-        text = repeated * (100_000 // len(repeated))
+        text = repeated * (50_000 // len(repeated))
         row = f"{text} {card} {text[:999]}".encode()
         tracemalloc.start()
         found = list(rows.found(row.decode(), row))

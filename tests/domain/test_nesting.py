@@ -43,10 +43,10 @@ def test_sixty_four_levels_pass_and_sixty_five_do_not(shape):
 @pytest.mark.parametrize("deep", [b"[" * 1_000_000, b'{"a":' * 1_000_000, b"[" * 100_000 + b"]" * 100_000])
 def test_a_million_brackets_are_refused_within_milliseconds(deep):
     body = b'{"a":' + deep + b"}"
-    started = time.perf_counter()
+    began = time.thread_time()
     with pytest.raises(InvalidRequest, match="deep"):
         splice.read(body)
-    assert time.perf_counter() - started < 0.5  # it takes one; the machine may be busy
+    assert time.thread_time() - began < 1  # it takes one of those; the machine may be slow
 
 
 @pytest.mark.parametrize("values", [60_000, 500_000])

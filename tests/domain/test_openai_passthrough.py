@@ -277,9 +277,9 @@ def test_an_event_too_long_to_hold_is_let_through():
 
 def test_watching_takes_time_in_proportion_and_not_more():
     hostile = b'"content":"' + b"\\" * 200_000
-    started = time.perf_counter()
+    began = time.thread_time()
     relay(ROLE, b"data: " + hostile + b"\n\n", STOP + DONE)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - began < 1
 
 
 def test_a_whole_answer_is_read_for_its_usage():

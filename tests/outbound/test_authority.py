@@ -92,7 +92,7 @@ def test_what_is_no_answer_in_time_is_given_up(pieces, pause):
         started = time.monotonic()
         with pytest.raises(AuthorityUnreachable, match=r"127\.0\.0\.1"):
             ask(server.url, seconds=0.3)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         until(lambda: not [thread for thread in threading.enumerate() if thread.name == "authority"])
 
 
@@ -102,7 +102,7 @@ def test_names_that_are_not_found_in_time_are_given_up(monkeypatch):
     started = time.monotonic()
     with pytest.raises(AuthorityUnreachable, match="TimeoutError"):
         ask("https://vault.example.org", seconds=0.3)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     found.set()
 
 

@@ -202,7 +202,7 @@ def test_the_first_byte_and_the_pace_can_be_set_even_when_nothing_else_waits(lin
     began = time.monotonic()
     call = line("claude-slow-300-pace-20-tokens-5")
     call.read(until=b"message_start")
-    assert 0.25 < time.monotonic() - began < 5
+    assert 0.25 < time.monotonic() - began < 20
     began = time.monotonic()
     call.read(until=b"message_stop")
     assert time.monotonic() - began > 0.15  # ten events
