@@ -114,6 +114,18 @@ def test_models_that_a_policy_leaves_to_nobody_are_not_listed_and_say_why(gatewa
     assert unnamed.status_code == 200, "the one that is left needs no name"
 
 
+def test_a_model_of_which_a_policy_leaves_one_deployment_is_listed_and_answers(gateway, world, simulator):
+    model = world.model("claude-both")
+    world.deploy("claude-both", upstream="claude-there", model=model, priority=0)
+    world.deploy("claude-both", upstream="claude-here", model=model, priority=1, tags=["eu"])
+    policy = policies.create_policy(actor=world.alice, name="eu-only", required_tags=["eu"])
+    policies.assign(policy, actor=world.alice, key=world.key_row)
+    gateway.refresh()
+    assert listed(gateway) == {"claude-both"}
+    assert ask(gateway, ANTHROPIC, model="claude-both").status_code == 200
+    assert simulator.calls(last=1)[0]["body"]["model"] == "claude-here"
+
+
 @pytest.mark.parametrize("asked", ["claude-sees", "sees"])
 @pytest.mark.parametrize("kept", ["claude-sees", "sees"])
 def test_a_key_that_lists_any_name_of_a_model_may_use_it_by_each(gateway, world, target, kept, asked):
