@@ -20,6 +20,9 @@ class Conversations:
         self._now = now
         self._places: dict[tuple[int, int], tuple[int, float]] = {}
 
+    def forget(self) -> None:
+        self._places.clear()
+
     def place(self, model_id: int, conversation: int) -> int | None:
         """The deployment; None: nobody knows, or it was too long ago."""
         found = self._places.get((model_id, conversation))

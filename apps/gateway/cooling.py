@@ -99,6 +99,9 @@ class Cooling:
         """Whether anything may rest: nothing has to be asked while nothing does."""
         return bool(self._rests)
 
+    def forget(self) -> None:
+        self._rests.clear()
+
     def seconds(self, deployment: Deployment, credential: Credential) -> float:
         """Until it is ready; 0: it is."""
         now = self._now()

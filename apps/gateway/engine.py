@@ -17,6 +17,7 @@ from django.conf import settings
 from apps.gateway import metrics, names
 from apps.gateway.attempt import Accounts
 from apps.gateway.configuration import Configuration
+from apps.gateway.conversations import conversations
 from apps.gateway.kept import make_store
 from apps.gateway.semantic import Semantic
 from apps.gateway.shelf import Shelf
@@ -78,6 +79,7 @@ class Engine:
         for part, fault in zip(parts, faults, strict=True):
             if fault is not None:
                 log.error("gateway.close_failed", target=type(part).__name__, exc_info=fault)
+        conversations.forget()
         metrics.tell()
         if self._lock is not None:
             self._lock.close()

@@ -89,6 +89,7 @@ class Standing:
     async def close(self) -> None:
         """What was learned is forgotten: the process's next engine may have another catalog."""
         self._cooling.on_change = None
+        self._cooling.forget()
         if self._sharing is not None:
             await self._sharing.close()
             self._sharing = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 import uvicorn
 from django.conf import settings
 
+from apps.catalog import vault
 from apps.gateway import engine as engines
 from apps.runtime.state import state
 from apps.usage.models import Entry
@@ -117,6 +119,9 @@ def remembered(simulator: Simulator) -> Remembered[World]:
 
 @pytest.fixture
 def world(transactional_db: None, remembered: Remembered[World]) -> World:
+    """Ids repeat from test to test: what this process and its journals still know by them is of the last test."""
+    vault.forget()
+    shutil.rmtree(settings.WEIR_JOURNAL_DIR, ignore_errors=True)
     return remembered.again()
 
 
