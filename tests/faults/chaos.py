@@ -22,6 +22,10 @@ from tests.faults.tenants import Tenant, open_tenant, read_books, settle, verifi
 RESTART_SECONDS = 0.15  # that a dead gateway lies before its supervisor notices
 STUCK_SECONDS = 0.8  # that one stopped at a failpoint stands still
 LOOK_SECONDS = 0.03
+# Of a provider that says nothing, which some are told to be.
+HASTE = {"connect_timeout": 2.0, "first_byte_timeout": 1.5, "idle_timeout": 1.5, "total_timeout": 30.0}
+MINIMUM_CALLS = 20  # of a breaker, as by default
+PATIENCE_SECONDS = 30.0  # of a caller whose answer was lost
 
 
 class Broken(AssertionError):
@@ -31,7 +35,8 @@ class Broken(AssertionError):
 def play(installation: Installation, plan: Plan) -> list[Said]:
     """One round, with a tenant of its own. Raises Broken."""
     installation.ask("set_prices", factor=1)  # as no earlier round has left them
-    installation.ask("disconnects", policy="cancel")
+    installation.ask("set_providers", on_disconnect="cancel", **HASTE)
+    installation.ask("set_breakers", minimum_calls=MINIMUM_CALLS)
     tenant = open_tenant(installation, budgets=plan.budgets, keys=KEYS, on_outage=plan.on_outage)
     stage = Stage(installation, plan, tenant)
     said = asyncio.run(stage.run())
@@ -83,7 +88,7 @@ class Stage:
         for gateway in self._places:
             gateway.wait_until_it_serves()
         asks = [Ask(**(call | {"key": self._tenant.keys[call["key"]][1]})) for call in self._plan.calls]
-        async with Load(self._choose, tries=40) as load:
+        async with Load(self._choose, tries=40, patience=PATIENCE_SECONDS) as load:
             over = asyncio.Event()
             breaking = asyncio.create_task(asyncio.to_thread(self._break, over))
             try:
@@ -196,7 +201,7 @@ class Stage:
         self._ask("set_prices", factor=int(event.number))
 
     def _disconnects(self, event: Event, gateway: Gateway) -> None:
-        self._ask("disconnects", policy=("cancel", "drain")[int(event.number)])
+        self._ask("set_providers", on_disconnect=("cancel", "drain")[int(event.number)])
 
     def _redis_reset(self, event: Event, gateway: Gateway) -> None:
         assert self._installation.to_redis is not None

@@ -176,13 +176,13 @@ def set_limit(*, tenant: int, **limits: int) -> None:
     services.create_limit(actor=None, tenant=Tenant.objects.get(pk=tenant), **limits)
 
 
-def disconnects(*, policy: str) -> None:
-    """What every provider's calls do when the client leaves: cancel or drain."""
+def set_providers(**fields: Any) -> None:
+    """Of every provider, as `on_disconnect`: what its calls do when the client leaves, cancel or drain."""
     from apps.catalog import services
     from apps.catalog.models import Provider
 
     for provider in Provider.objects.all():
-        services.update_provider(provider, actor=None, on_disconnect=policy)
+        services.update_provider(provider, actor=None, **fields)
 
 
 def books(*, tenant: int, budgets: list[int]) -> dict[str, Any]:

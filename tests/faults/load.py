@@ -58,12 +58,13 @@ class Load:
 
     choose: Callable[[], str]
     tries: int = 3
+    patience: float = PATIENCE_SECONDS
     said: list[Said] = field(default_factory=list)
     live: int = 0  # streams that have begun and not ended
 
     async def __aenter__(self) -> Load:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self.patience)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self
 
