@@ -101,6 +101,7 @@ class Cooling:
 
     def forget(self) -> None:
         self._rests.clear()
+        self._publish()
 
     def seconds(self, deployment: Deployment, credential: Credential) -> float:
         """Until it is ready; 0: it is."""

@@ -27,7 +27,9 @@ async def settle(ctx: RequestContext, failure: GatewayError | None, limiter: Lim
             used += attempt.tokens
         metrics.observe(ctx, failure or (ctx.attempts[-1].failure if ctx.attempts else None))
     finally:
-        if ctx.decision is not None and ctx.decision.allowed:
-            limiter.release(ctx.decision, tokens_used=used)
-        for attempt in ctx.attempts:
-            await attempt.leave()
+        try:
+            if ctx.decision is not None and ctx.decision.allowed:
+                limiter.release(ctx.decision, tokens_used=used)
+        finally:
+            for attempt in ctx.attempts:
+                await attempt.leave()

@@ -77,7 +77,7 @@ def test_an_explanation_sticks_out_nowhere(page: Page, house: House) -> None:
 def test_the_page_follows_the_colours_of_the_system(page: Page, house: House, is_dark: bool) -> None:
     page.goto(house.url("/admin/"))
     assert page.evaluate("document.documentElement.classList.contains('dark')") is is_dark
-    assert page.evaluate(WORN, is_dark)
+    page.wait_for_function(WORN, arg=is_dark)
 
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True)

@@ -71,11 +71,14 @@ def _of_everything(django_db_setup: None, django_db_blocker: DjangoDbBlocker) ->
     block = transaction.atomic()
     with django_db_blocker.unblock():
         block.__enter__()
-        made = world.one_of_everything()
-    yield made
-    with django_db_blocker.unblock():
-        transaction.set_rollback(True)
-        block.__exit__(None, None, None)
+    try:
+        with django_db_blocker.unblock():
+            made = world.one_of_everything()
+        yield made
+    finally:
+        with django_db_blocker.unblock():
+            transaction.set_rollback(True)
+            block.__exit__(None, None, None)
 
 
 @pytest.fixture

