@@ -93,7 +93,7 @@ def test_a_warm_key_costs_no_look_up(gateway):
     assert gateway.look_ups() == before == 1
 
 
-def test_revoking_a_key_takes_effect_in_two_seconds(gateway, world):
+def test_revoking_a_key_takes_effect_soon(gateway, world):
     assert ask(gateway, ANTHROPIC).status_code == 200
     world.revoke()
     began = time.monotonic()
