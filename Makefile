@@ -9,7 +9,7 @@ BIN := .venv/bin
 # its name is no error.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement
 COMPILE := { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
-EXTRAS := pubsub semantic pii otel
+EXTRAS := pubsub semantic pii otel focus
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z][a-z-]*%?:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -54,8 +54,11 @@ INSTALLED_APPS = [
     "apps.quotas",
     "apps.policies",
     "apps.usage",
+    "apps.alerts",
     "apps.status",
     "apps.gateway",
+    "apps.api",
+    "apps.portal",
 ]
 
 MIDDLEWARE = [
