@@ -57,7 +57,7 @@ async def download(
     if len(urls) > MOST_URLS:
         raise NotDownloaded(urls[MOST_URLS], "many")
     guard = Guard(networks, allows_plain=True)
-    session = guarded_session(guard, keep_alive=False, resolver=resolver or _Names(), tls=tls)
+    session = guarded_session(guard, keep_alive=False, resolver=resolver or Names(), tls=tls)
     errand = _Errand(session, guard, seconds=seconds, room=most_bytes)
     try:
         async with session, asyncio.TaskGroup() as group:
@@ -129,7 +129,7 @@ class _Errand:
         return Fetched(b"".join(parts), response.headers.get("content-type", ""))
 
 
-class _Names(AbstractResolver):
+class Names(AbstractResolver):
     """The machine's own resolver, in few threads."""
 
     async def resolve(
