@@ -11,6 +11,7 @@ from apps.domain import caching
 from apps.domain.errors import ClientGone
 from apps.domain.protocols import registry
 from apps.gateway.context import RequestContext
+from apps.gateway.records import SAID_OF_ITSELF
 from apps.gateway.semantic import Unavailable, Vector
 from apps.runtime.state import state
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 # For one vector. A call does not wait longer to learn whether it has been answered before.
 PATIENCE_SECONDS = 3.0
 _ENDPOINT = "embeddings"
-_PASSED_ON = frozenset({b"authorization", b"x-api-key", b"user-agent"})
+_PASSED_ON = frozenset({b"authorization", b"x-api-key", b"user-agent", *SAID_OF_ITSELF})
 _leaving: set[asyncio.Task[None]] = set()
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apps.domain import errors
-from apps.usage.records import Cached, Intent, Outcome, Status
+from apps.usage.records import WORD_LENGTH, Cached, Intent, Outcome, Status
 
 if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
     from apps.gateway.kept import Answer
+
+
+# Session, agent and the agent that started it, in Claude Code's words.
+SAID_OF_ITSELF = (b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id")
+_UNTYPED = bytes({*range(256)} - {*range(0x21, 0x7F)})
 
 
 def intent(ctx: RequestContext, *, attempt: int, **where: Any) -> Intent:
@@ -18,6 +23,7 @@ def intent(ctx: RequestContext, *, attempt: int, **where: Any) -> Intent:
     assert principal is not None
     assert model is not None
     assert call is not None
+    session, agent, parent_agent = (_word(ctx, name) for name in SAID_OF_ITSELF)
     return Intent(
         request_id=ctx.request_id,
         attempt=attempt,
@@ -35,8 +41,17 @@ def intent(ctx: RequestContext, *, attempt: int, **where: Any) -> Intent:
         trace_id=ctx.trace_id,
         client_address=client[0] if client else "",
         user_agent=ctx.headers.get(b"user-agent", b"")[:200].decode("latin-1"),
+        session=session,
+        agent=agent,
+        parent_agent=parent_agent,
         **where,
     )
+
+
+def _word(ctx: RequestContext, name: bytes) -> str:
+    """A header that holds one word, by which calls are added up: what could not be typed is left out of it."""
+    told = ctx.headers.get(name)
+    return "" if told is None else told.translate(None, _UNTYPED)[:WORD_LENGTH].decode("ascii")
 
 
 def hit(

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 from apps.domain.ids import EntryKind
+from apps.usage.records import WORD_LENGTH
 
 
 class Kind(models.IntegerChoices):
@@ -137,6 +138,9 @@ class Entry(models.Model):
     provider_request_id = models.CharField(max_length=100)
     client_address = models.CharField(max_length=45)
     user_agent = models.CharField(max_length=200)
+    session = models.CharField(max_length=WORD_LENGTH, null=True)
+    agent = models.CharField(max_length=WORD_LENGTH, null=True)
+    parent_agent = models.CharField(max_length=WORD_LENGTH, null=True)
     cached = models.SmallIntegerField("from the cache", null=True, choices=Cached)
     saved_nano = models.BigIntegerField(
         "saved", null=True, help_text="what the answer had cost when it was given first"
@@ -164,6 +168,8 @@ class Entry(models.Model):
             models.Index(fields=["id"], condition=IS_ERROR, name="entry_failed"),
             models.Index(fields=["id"], condition=Q(price_version=None), name="entry_unpriced"),
             models.Index(fields=["id"], condition=Q(cached__isnull=False), name="entry_cached"),
+            models.Index(fields=["session", "id"], condition=Q(session__isnull=False), name="entry_by_session"),
+            models.Index(fields=["tenant", "id"], condition=Q(session__isnull=False), name="entry_in_session"),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ Status = Literal[
 State = Literal["settled", "unconfirmed", "void"]
 Source = Literal["provider", "estimated", "none"]
 Cached = Literal["exact", "semantic"]
+WORD_LENGTH = 64  # of what a coding agent calls its session and itself
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +32,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `attempt` counts from 1. `started_at` is unix seconds; `card` the price in force then; `input_tokens` the estimate;
     `reserved` nano-USD; `windows` and `leases` are those of the Hold; `gated`: the database may know of it too.
+    `session`, `agent`, `parent_agent`: what a coding agent says of itself; "": nothing.
     """
 
     request_id: UUID
@@ -61,6 +63,9 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace_id: str = ""
     client_address: str = ""
     user_agent: str = ""
+    session: str = ""
+    agent: str = ""
+    parent_agent: str = ""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,7 +13,7 @@ from django.db import connection
 
 from apps.domain import ids
 from apps.usage.models import Cached, Entry, Kind
-from apps.usage.records import Outcome
+from apps.usage.records import WORD_LENGTH, Outcome
 
 Row = tuple[Any, ...]
 
@@ -24,7 +24,7 @@ COLUMNS = (
     "in_cache_write_1h", "out_total", "out_reasoning", "cost_nano", "low_nano", "high_nano", "reserved_nano",
     "overrun_nano", "price_version", "usage_source", "status", "http_status", "error_code", "stop_reason",
     "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent",
-    "cached", "saved_nano", "saved_tokens", "windows", "trail", "started_at",
+    "session", "agent", "parent_agent", "cached", "saved_nano", "saved_tokens", "windows", "trail", "started_at",
 )  # fmt: skip
 # In a correction and in a repricing these are differences.
 SUMMED = (
@@ -103,6 +103,9 @@ def of_outcome(entry: UUID, outcome: Outcome) -> Row:
         _text(outcome.provider_request_id, 100),
         _text(intent.client_address, 45),
         _text(intent.user_agent, 200),
+        _told(intent.session),
+        _told(intent.agent),
+        _told(intent.parent_agent),
         *(_UNCACHED if outcome.cached is None else (_CACHED[outcome.cached], outcome.saved, outcome.saved_tokens)),
         intent.windows,
         outcome.trail,
@@ -145,6 +148,11 @@ def _list(items: tuple[Any, ...]) -> str:
 def most(outcome: Outcome) -> int:
     """What budgets are charged."""
     return outcome.cost if outcome.high is None else outcome.high
+
+
+def _told(value: str) -> str | None:
+    """What most callers say nothing of."""
+    return _text(value, WORD_LENGTH) if value else None
 
 
 def _text(value: str, width: int) -> str:

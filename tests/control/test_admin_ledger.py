@@ -116,6 +116,17 @@ def test_calls_are_found_by_whose_they_are(desk, call, website):
     assert listed(desk, tenant__id__exact=website.tenant_id + 1) == []
 
 
+def test_a_sessions_calls_are_found_from_one_of_them(desk, call):
+    old, new = call(20 * DAY, session="s-1"), call(HOUR, session="s-1", agent="a2", parent_agent="a1")
+    call(HOUR, session="s-2")
+    text = desk.text("usage_entry_change", new.pk)
+    assert "a2, started by a1" in text
+    assert "?session=s-1&amp;since=all" in text
+    assert listed(desk, session="s-1", since="all") == [new, old]
+    assert listed(desk, session="s-1") == [new]
+    assert listed(desk, session="s") == []
+
+
 def test_the_page_shows_how_the_cost_came_about(desk, call):
     price = factories.price(
         input=CARD.input, output=CARD.output, cache_read=CARD.cache_read,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -19,7 +20,7 @@ from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
 from apps.usage import selectors
 from apps.usage.admin import attempts, costs
-from apps.usage.admin.filters import NAMED, OutcomeFilter, SinceFilter, request_of
+from apps.usage.admin.filters import NAMED, OutcomeFilter, SessionFilter, SinceFilter, request_of
 from apps.usage.models import Entry, Kind
 from apps.usage.rollups import UNPRICED
 
@@ -45,6 +46,7 @@ class EntryAdmin(GrowingAdmin):
         OutcomeFilter,
         *((name, RowFilter) for name in NAMED),
         ("usage_source", ChoicesDropdownFilter),
+        SessionFilter,
     ]
     list_select_related = ["tenant", "key"]
     list_fullwidth = True
@@ -71,6 +73,7 @@ class EntryAdmin(GrowingAdmin):
             {
                 "fields": [
                     *("shown_request", "entry_id", "trace_id", "provider_request_id", "client_address", "user_agent"),
+                    *("shown_session", "shown_agent"),
                 ]
             },
         ),
@@ -80,6 +83,7 @@ class EntryAdmin(GrowingAdmin):
         *("shown_started", "shown_status", "shown_answer", "shown_model", "shown_dialects", "shown_deployment"),
         *("tried", "exact_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
         *("shown_latency", "shown_queue", "speed", "shown_settled", "shown_request", "entry_id", "shown_trail"),
+        *("shown_session", "shown_agent"),
     ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Entry | None = None) -> Any:
@@ -241,6 +245,18 @@ class EntryAdmin(GrowingAdmin):
     @display(description="Entry")
     def entry_id(self, entry: Entry) -> str:
         return cells.code(entry.pk)
+
+    @display(description="Session")
+    def shown_session(self, entry: Entry) -> str:
+        if not entry.session:
+            return cells.NOTHING
+        calls = reverse("admin:usage_entry_changelist") + f"?{urlencode({'session': entry.session, 'since': 'all'})}"
+        return cells.lines([cells.code(entry.session), cells.link(calls, "Its calls")])
+
+    @display(description="Agent")
+    def shown_agent(self, entry: Entry) -> str:
+        parent = f"started by {entry.parent_agent}" if entry.parent_agent else ""
+        return ", ".join(part for part in (entry.agent, parent) if part) or cells.NOTHING
 
 
 def _budget(window: BudgetWindow) -> str:

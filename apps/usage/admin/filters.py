@@ -10,7 +10,7 @@ from uuid import UUID
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter, RadioFilter
+from unfold.contrib.filters.admin import DropdownFilter, RadioFilter, TextFilter
 
 from apps.domain import ids
 from apps.usage import selectors
@@ -93,6 +93,17 @@ class OutcomeFilter(DropdownFilter):
             case status if status in Status.values:
                 return queryset.filter(IS_ERROR, status=status)
         return queryset
+
+
+class SessionFilter(TextFilter):
+    """What a coding agent's session did, by the whole of its id."""
+
+    title = "session"
+    parameter_name = "session"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        session = (self.value() or "").strip()
+        return queryset.filter(session=session) if session else queryset
 
 
 def request_of(term: str) -> UUID | None:
