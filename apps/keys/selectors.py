@@ -7,14 +7,16 @@ import hmac
 from collections.abc import Callable, Sequence
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
 
+from apps.accounts.models import User
 from apps.catalog import data_keys
 from apps.catalog.keyrings.ring import KeyringUnavailable
 from apps.domain import keys as format_of_keys
 from apps.domain.snapshot import Principal
 from apps.keys import peppers
 from apps.keys.models import Key, KeySecret
-from apps.tenants.models import Membership
+from apps.tenants.models import Membership, Tenant
 
 
 def principal(
@@ -66,6 +68,29 @@ def named(term: str, *, among: QuerySet[Key] | None = None) -> list[Key]:
     keys = Key.objects.all() if among is None else among
     exact = list(keys.filter(secrets__public_id=public_id)[:1]) if public_id else []
     return exact or list(keys.filter(begins | Q(name=term)).order_by("-pk").distinct()[:2] if term else ())
+
+
+def seen_by(tenant: Tenant, *, user: User | None) -> QuerySet[Key]:
+    """The tenant's keys with their projects and owners, newest first; `user`: that member's own only."""
+    own = {} if user is None else {"user": user}
+    return Key.objects.filter(tenant=tenant, **own).select_related("project", "user").order_by("-pk")
+
+
+def has_key(tenant: Tenant, *, user: User | None) -> bool:
+    """Whether there is one that works. One query."""
+    return _working(seen_by(tenant, user=user), timezone.now()).exists()
+
+
+def expiring(
+    tenant: Tenant, *, user: User | None, now: datetime.datetime, within: datetime.timedelta, most: int = 20
+) -> list[Key]:
+    """Those that stop working soon, the soonest first. One query."""
+    ending = _working(seen_by(tenant, user=user), now).filter(expires_at__lte=now + within)
+    return list(ending.order_by("expires_at")[:most])
+
+
+def _working(keys: QuerySet[Key], now: datetime.datetime) -> QuerySet[Key]:
+    return keys.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
 def _outdated(secret: KeySecret, key: str) -> peppers.Outdated:

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now, NullIf
 
 from apps.catalog.models import Deployment, Price
 from apps.domain import pricing, snapshot
 from apps.domain.limits import budget as periods
+from apps.keys.models import Key
 from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
+from apps.tenants.models import Project, Tenant
 
 ModelKey = tuple[int, int | None]
 
@@ -61,9 +63,20 @@ def rules_of(key_id: int, user_id: int | None, tenant_id: int) -> tuple[snapshot
     )
 
 
-def most_used(now: datetime, count: int) -> list[tuple[BudgetWindow, str]]:
-    """Windows of the present periods that are closest to their limits, with whose they are. One query."""
+def budgets_of(tenant: Tenant) -> QuerySet[Budget]:
+    """Those of the tenant itself, its projects, keys and members within it. Each part along an index of its own."""
+    own = Budget.objects.filter(tenant=tenant).order_by().values("pk")
+    projects = Budget.objects.filter(project__in=Project.objects.filter(tenant=tenant)).order_by().values("pk")
+    keys = Budget.objects.filter(key__in=Key.objects.filter(tenant=tenant)).order_by().values("pk")
+    return Budget.objects.filter(Q(pk__in=own) | Q(pk__in=projects) | Q(pk__in=keys))
+
+
+def most_used(now: datetime, count: int, *, tenant: Tenant | None = None) -> list[tuple[BudgetWindow, str]]:
+    """Windows of the present periods that are closest to their limits, with whose they are; of all, or of a tenant. One
+    query."""
     windows = BudgetWindow.objects.filter(starts__lte=now, ends__gt=now, budget__is_enabled=True, settled__gt=0)
+    if tenant is not None:
+        windows = windows.filter(budget__in=budgets_of(tenant))
     share = F("settled") * 1.0 / NullIf(F("limit"), 0)
     rows = windows.select_related(*(f"budget__{scope}" for scope in ("tenant", *NARROW))).order_by(
         share.desc(nulls_first=True)

@@ -7,6 +7,8 @@ from typing import Any
 from apps.domain.snapshot import Outage
 from apps.tenants.models import Membership, Project, Role, Tenant
 
+MOST_SHOWN = 100
+
 
 def active_tenants() -> dict[int, Outage]:
     """Ids, each with what it gets in an outage. One query."""
@@ -17,6 +19,16 @@ def active_projects() -> frozenset[int]:
     """Ids of the active projects of active tenants. One query."""
     found = Project.objects.filter(is_active=True, tenant__is_active=True)
     return frozenset(found.order_by().values_list("pk", flat=True))
+
+
+def tenant_of(user: Any, slug: str) -> Tenant | None:
+    """The tenant of that slug, if `user` is a member of it or an operator. One query."""
+    return Tenant.objects.for_user(user).filter(slug=slug).first()
+
+
+def tenants_of(user: Any) -> list[Tenant]:
+    """Those that `user` may look at, by name; of an operator the first hundred. One query."""
+    return list(Tenant.objects.for_user(user).order_by("name")[:MOST_SHOWN])
 
 
 def role_of(user: Any, tenant: Tenant) -> Role | None:

@@ -81,7 +81,7 @@ def add(parts: list[Totals]) -> Totals:
 
 
 def spent(now: datetime, *, days: int, **subject: int) -> Totals:
-    """Calls and costs of the last `days`, this moment included. `subject`: `tenant_id`, and `project_id` or
+    """Calls and costs of the last `days`, this moment included. `subject`: `tenant_id`, and `project_id`, `user_id` or
     `key_id`; or `pinned_id`.
 
     At most three queries, along the indexes of the subject.
@@ -146,9 +146,9 @@ def doubts(**subject: int) -> list[Doubt]:
     return [Doubt(*row) for row in rows]
 
 
-def latest(count: int) -> list[Entry]:
-    """The newest attempts with their tenants; one query, by the primary key."""
-    firsts = Entry.objects.filter(kind__lt=Kind.CORRECTION)
+def latest(count: int, **subject: int) -> list[Entry]:
+    """The newest attempts with their tenants, `subject` as in `spent`; one query, along an index."""
+    firsts = Entry.objects.filter(kind__lt=Kind.CORRECTION, **subject)
     return list(firsts.select_related("tenant").order_by("-id")[:count])
 
 

@@ -1,0 +1,88 @@
+"""Who is looking at which tenant's page, and what they may do there. Every page of a tenant goes through `page`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from apps.portal import navigation
+from apps.tenants import selectors as tenants
+from apps.tenants.rights import Right, may
+
+View = Callable[..., HttpResponseBase]
+
+
+@dataclass(kw_only=True)
+class Visit:
+    """`role` is never None: whoever has none sees no page. `tenant` and `user` are rows."""
+
+    request: HttpRequest
+    user: Any
+    tenant: Any
+    role: Any
+
+    @property
+    def home(self) -> str:
+        return self.url("overview")
+
+    @functools.cached_property
+    def others(self) -> list[Any]:
+        """The tenants to choose from, if there is a choice. One query."""
+        found = tenants.tenants_of(self.user)
+        return found if len(found) > 1 else []
+
+    def may(self, right: Right) -> bool:
+        return may(self.role, right)
+
+    def require(self, right: Right) -> None:
+        """Raises PermissionDenied."""
+        if not self.may(right):
+            raise PermissionDenied(f"Your role in {self.tenant} does not let you {right}.")
+
+    def url(self, name: str, **arguments: Any) -> str:
+        """Of a page of this tenant: `visit.url("keys")`."""
+        return reverse(f"portal:{name}", kwargs={"tenant": self.tenant.slug, **arguments})
+
+    def show(self, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+        """The page, with the menu around it."""
+        context |= {"visit": self, "tenant": self.tenant, "menu": navigation.menu(self)}
+        return render(self.request, template, context, status=status)
+
+
+def page(*methods: str, right: Right | None = None) -> Callable[[View], View]:
+    """For views `(visit, **arguments)` under `/t/<tenant>/`. `methods`: GET and HEAD unless said otherwise. `right`:
+    what its visitors need; None: membership alone.
+
+    To whoever is no member the tenant does not exist: 404, as for one that nobody has.
+    """
+
+    def dress(view: View) -> View:
+        @functools.wraps(view)
+        def visited(request: HttpRequest, tenant: str, **arguments: Any) -> HttpResponseBase:
+            visit = _visit(request, tenant)
+            if right is not None:
+                visit.require(right)
+            return view(visit, **arguments)
+
+        allowed = list(methods or ("GET", "HEAD"))
+        return login_required(require_http_methods(allowed)(visited))
+
+    return dress
+
+
+def _visit(request: HttpRequest, slug: str) -> Visit:
+    """Two queries."""
+    tenant = tenants.tenant_of(request.user, slug)
+    role = None if tenant is None else tenants.role_of(request.user, tenant)
+    if role is None:
+        raise Http404("There is no such tenant.")
+    return Visit(request=request, user=request.user, tenant=tenant, role=role)
