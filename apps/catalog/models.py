@@ -320,13 +320,14 @@ class Purpose(models.TextChoices):
 
     CREDENTIALS = "credentials", "Credentials"
     API_KEYS = "api_keys", "API keys"
+    API_TOKENS = "api_tokens", "API tokens"
 
 
 class DataKey(models.Model):
     """A key, sealed under a version of the keyring; `tenant` null: the platform's. The highest `version` seals.
 
-    For credentials it is what they are sealed with: deleting the row shreds them. For API keys it is the pepper of
-    their digests.
+    For credentials it is what they are sealed with: deleting the row shreds them. For API keys, and for tokens of the
+    management API, it is the pepper of their digests.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -355,7 +356,7 @@ class DataKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        what = "pepper" if self.purpose == Purpose.API_KEYS else "data key"
+        what = "data key" if self.purpose == Purpose.CREDENTIALS else "pepper"
         return f"{what} {self.version} of {self.tenant or 'the platform'}"
 
     def seal(self, key: bytes, ring: Keyring) -> None:
@@ -373,7 +374,7 @@ class DataKey(models.Model):
 
     def _context(self) -> bytes:
         """A row's content opens in that row only."""
-        what = "pepper" if self.purpose == Purpose.API_KEYS else "data key"
+        what = "data key" if self.purpose == Purpose.CREDENTIALS else "pepper"
         return f"v1|{what}|{self.pk.hex}|{self.tenant_id or ''}".encode()
 
 

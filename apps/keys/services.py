@@ -27,8 +27,6 @@ EXPIRED = "This key has expired and stays that; issue another."
 MAXIMUM_OVERLAP = datetime.timedelta(days=30)
 _CHANGEABLE = frozenset({"name", "project", "models", "endpoints", "networks", "priority", "expires_at"})
 _GRAIN = datetime.timedelta(minutes=1)
-_PUBLIC_IDS = 62**format_of_keys.PUBLIC_LENGTH
-_SECRETS = 62**format_of_keys.SECRET_LENGTH
 
 
 class Issued(NamedTuple):
@@ -175,7 +173,10 @@ def touch(uses: Iterable[tuple[int, datetime.datetime, str, str]]) -> None:
 
 
 def _mint() -> str:
-    return format_of_keys.mint(public_bits=secrets.randbelow(_PUBLIC_IDS), secret_bits=secrets.randbelow(_SECRETS))
+    return format_of_keys.mint(
+        public_bits=secrets.randbelow(format_of_keys.PUBLIC_IDS),
+        secret_bits=secrets.randbelow(format_of_keys.SECRETS),
+    )
 
 
 def _show(key: Key, plaintext: str) -> None:

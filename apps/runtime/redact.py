@@ -20,8 +20,8 @@ _NAMES = (
 )
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # Our own keys keep the public id, which names a key in logs.
-    (re.compile(r"(weir_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"), rf"\1{CUT}"),
+    # Our own keys and tokens keep the public id, which names them in logs.
+    (re.compile(r"(weir(?:api)?_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"), rf"\1{CUT}"),
     (
         re.compile(
             rf"(?i)(?<![0-9a-z])((?:{_NAMES})(?>[\"'`]?\s{{0,4}}[:=,]\s{{0,4}}(?:b(?=[\"']))?[\"'`]?)){_DONE}"
