@@ -86,6 +86,15 @@ def set_password(user: User, *, actor: Any, password: str) -> None:
         axes.reset(username=user.username)
 
 
+def end_sessions(user: User, *, actor: Any) -> None:
+    """Wherever the user is signed in, they are no longer. A session that shall go on takes the new hash: see
+    Django's `update_session_auth_hash`."""
+    with transaction.atomic():
+        epoch = User.objects.select_for_update().values_list("session_epoch", flat=True).get(pk=user.pk)
+        changes = {"session_epoch": epoch + 1}
+        audit.amend(user, actor=actor, action="user.sessions_ended", area=Area.ACCOUNTS, changes=changes)
+
+
 def deactivate(user: User, *, actor: Any) -> None:
     """The user can no longer sign in, nor can the keys issued for them be used. Raises ValidationError."""
     with transaction.atomic():

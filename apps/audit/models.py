@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class Area(models.TextChoices):
-    """The parts of the configuration that processes refresh separately; and usage, which is none of it."""
+    """The parts of the configuration that processes refresh separately; and usage and sign-in, which are none of it."""
 
     ACCOUNTS = "accounts", "Accounts"
     TENANTS = "tenants", "Tenants"
@@ -16,6 +16,7 @@ class Area(models.TextChoices):
     QUOTAS = "quotas", "Quotas"
     POLICIES = "policies", "Policies"
     USAGE = "usage", "Usage"
+    SIGN_IN = "sign_in", "Sign-in"
 
 
 class Record(models.Model):

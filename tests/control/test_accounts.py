@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from django.contrib import auth
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
@@ -106,3 +107,14 @@ def test_only_named_fields_can_be_updated(db, bob):
     services.update_user(bob, actor=None, first_name="Robert", is_staff=True)
     bob.refresh_from_db()
     assert (bob.first_name, bob.is_staff) == ("Robert", True)
+
+
+def test_sessions_end_everywhere(db, client, operator, bob):
+    client.force_login(bob)
+    assert auth.get_user(client).is_authenticated
+    services.end_sessions(bob, actor=operator)
+    assert not auth.get_user(client).is_authenticated
+    client.force_login(bob)
+    assert auth.get_user(client).is_authenticated
+    row = Record.objects.latest("id")
+    assert (row.action, row.actor_name, row.after) == ("user.sessions_ended", "operator", {"session_epoch": 1})
