@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -24,16 +24,14 @@ from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.panels import Panel, panel_of
 from apps.audit.rows import RowFilter
-from apps.keys import handover, services
+from apps.catalog import clients
+from apps.keys import handover, selectors, services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
 
 TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
-ENDED = ("revoked", "expired")
 SENSELESS = {"revoked": ("rotate", "revoke"), "expired": ("rotate",)}
-SOON = datetime.timedelta(days=7)
-LONG = datetime.timedelta(days=90)
 MOST_COUNTED = 1_000
 MOST_NAMED = 20
 
@@ -43,41 +41,10 @@ class StateFilter(RadioFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [
-            *(("active", "Active"), ("soon", "Expires within 7 days"), ("unused", "Not used for 90 days")),
-            *(("expired", "Expired"), ("revoked", "Revoked")),
-        ]
+        return list(selectors.STATES.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Key]) -> QuerySet[Key]:
-        now = timezone.now()
-        working = queryset.filter(revoked_at=None).exclude(expires_at__lte=now)
-        match self.value():
-            case "active":
-                return working
-            case "soon":
-                return queryset.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON)
-            case "unused":
-                never = Q(last_used_at=None, created_at__lte=now - LONG)
-                return working.filter(never | Q(last_used_at__lte=now - LONG))
-            case "expired":
-                return queryset.filter(revoked_at=None, expires_at__lte=now)
-            case "revoked":
-                return queryset.exclude(revoked_at=None)
-        return queryset
-
-
-def state(key: Key, *, now: datetime.datetime) -> str:
-    if key.revoked_at is not None:
-        return "revoked"
-    if key.expires_at is not None and key.expires_at <= now:
-        return "expired"
-    if key.expires_at is not None and key.expires_at <= now + SOON:
-        return "expires soon"
-    return "unused" if (key.last_used_at or key.created_at) <= now - LONG else "active"
-
-
-def works(key: Key, *, now: datetime.datetime) -> bool:
-    return state(key, now=now) not in ENDED
+        return selectors.in_state(queryset, self.value() or "", now=timezone.now())
 
 
 @admin.register(Key)
@@ -134,7 +101,7 @@ class KeyAdmin(AuditedAdmin):
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """What can be done to a key in its state."""
         key = self.get_object(request, str(object_id))
-        senseless = SENSELESS.get(state(key, now=timezone.now()), ()) if key is not None else ()
+        senseless = SENSELESS.get(selectors.state(key, now=timezone.now()), ()) if key is not None else ()
         return [offered for offered in super().get_actions_detail(request, object_id) if offered.path not in senseless]
 
     # --- columns -----------------------------------------------------------------------------------------------
@@ -145,13 +112,13 @@ class KeyAdmin(AuditedAdmin):
 
     @display(description="State")
     def shown_state(self, key: Key) -> str:
-        found = state(key, now=timezone.now())
+        found = selectors.state(key, now=timezone.now())
         return cells.badge(found, TONES[found])
 
     @display(description="State")
     def standing(self, key: Key) -> str:
         """First on the key's page, with the moment of an end that has come."""
-        since = key.revoked_at or (None if works(key, now=timezone.now()) else key.expires_at)
+        since = key.revoked_at or (None if selectors.works(key, now=timezone.now()) else key.expires_at)
         return (
             self.shown_state(key)
             if since is None
@@ -234,8 +201,8 @@ class KeyAdmin(AuditedAdmin):
             "object": key,
             "key": key,
             "plaintext": shown.plaintext if shown is not None else "",
-            "can_rotate": self.has_change_permission(request) and works(key, now=timezone.now()),
-            "base_url": settings.WEIR_BASE_URL,
+            "can_rotate": self.has_change_permission(request) and selectors.works(key, now=timezone.now()),
+            "snippets": [] if shown is None else _snippets(shown.plaintext),
         }
         response = self._page(request, "issued", context)
         response["Cache-Control"] = "no-store"
@@ -297,6 +264,10 @@ class KeyAdmin(AuditedAdmin):
 
     def kept(self, obj: Key) -> str:
         return "The ledger names this key: revoke it instead."
+
+
+def _snippets(plaintext: str) -> list[clients.Snippet]:
+    return clients.snippets(clients.Target(base=settings.WEIR_BASE_URL.rstrip("/"), key=plaintext))
 
 
 def _fate(secret: KeySecret, *, now: datetime.datetime) -> str:

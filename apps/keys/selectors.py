@@ -18,6 +18,15 @@ from apps.keys import peppers
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Membership, Tenant
 
+STATES = {
+    **{"active": "Active", "soon": "Expires within 7 days", "unused": "Not used for 90 days"},
+    **{"expired": "Expired", "revoked": "Revoked"},
+}
+ENDED = ("revoked", "expired")
+SOON = datetime.timedelta(days=7)
+LONG = datetime.timedelta(days=90)
+MOST_SECRETS = 10
+
 
 def principal(
     key: str,
@@ -87,6 +96,43 @@ def expiring(
     """Those that stop working soon, the soonest first. One query."""
     ending = _working(seen_by(tenant, user=user), now).filter(expires_at__lte=now + within)
     return list(ending.order_by("expires_at")[:most])
+
+
+def state(key: Key, *, now: datetime.datetime) -> str:
+    """One of STATES, in a word."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    if key.expires_at is not None and key.expires_at <= now + SOON:
+        return "expires soon"
+    return "unused" if (key.last_used_at or key.created_at) <= now - LONG else "active"
+
+
+def works(key: Key, *, now: datetime.datetime) -> bool:
+    return state(key, now=now) not in ENDED
+
+
+def in_state(keys: QuerySet[Key], word: str, *, now: datetime.datetime) -> QuerySet[Key]:
+    """Those of STATES that `word` names; all for any other word."""
+    match word:
+        case "active":
+            return _working(keys, now)
+        case "soon":
+            return _working(keys, now).filter(expires_at__lte=now + SOON)
+        case "unused":
+            never = Q(last_used_at=None, created_at__lte=now - LONG)
+            return _working(keys, now).filter(never | Q(last_used_at__lte=now - LONG))
+        case "expired":
+            return keys.filter(revoked_at=None, expires_at__lte=now)
+        case "revoked":
+            return keys.exclude(revoked_at=None)
+    return keys
+
+
+def secrets_of(key: Key) -> list[KeySecret]:
+    """Those that work or did, the newest first: two at most of the former. One query."""
+    return list(key.secrets.order_by("-pk")[:MOST_SECRETS])
 
 
 def _working(keys: QuerySet[Key], now: datetime.datetime) -> QuerySet[Key]:
