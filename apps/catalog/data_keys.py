@@ -1,8 +1,8 @@
 """The keys that seal what is stored, each of them sealed under the keyring in a row of its own.
 
-A tenant has one for its credentials, the platform one for its own, and the platform's pepper of API keys is kept in
-the same way. Each has versions: the highest seals. The keyring is asked for each again after five minutes; while it
-does not answer, what a process has opened before is used on.
+A tenant has one for its credentials, the platform one for its own and one for what people sign in with, and the
+platform's peppers are kept in the same way. Each has versions: the highest seals. The keyring is asked for each again
+after five minutes; while it does not answer, what a process has opened before is used on.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def newest(tenant_id: int | None, *, purpose: Purpose = Purpose.CREDENTIALS) -> 
     return of(tenant_id, purpose=purpose).first() or _first(tenant_id, purpose)
 
 
-def newest_held(tenant_id: int | None) -> DataKey:
+def newest_held(tenant_id: int | None, *, purpose: Purpose = Purpose.CREDENTIALS) -> DataKey:
     """As `newest`, and the row stays until the caller's transaction has ended, so that a rotation waits for it."""
-    row = of(tenant_id).select_for_update(no_key=True).first()
-    return row or _first(tenant_id, Purpose.CREDENTIALS)
+    row = of(tenant_id, purpose=purpose).select_for_update(no_key=True).first()
+    return row or _first(tenant_id, purpose)
 
 
 def make(tenant_id: int | None, *, purpose: Purpose, version: int) -> DataKey:

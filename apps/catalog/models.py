@@ -321,13 +321,19 @@ class Purpose(models.TextChoices):
     CREDENTIALS = "credentials", "Credentials"
     API_KEYS = "api_keys", "API keys"
     API_TOKENS = "api_tokens", "API tokens"
+    SIGN_IN = "sign_in", "Sign-in"
+
+    @property
+    def seals(self) -> bool:
+        """Whether the key seals texts; else it is the pepper of digests."""
+        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN)
 
 
 class DataKey(models.Model):
     """A key, sealed under a version of the keyring; `tenant` null: the platform's. The highest `version` seals.
 
-    For credentials it is what they are sealed with: deleting the row shreds them. For API keys, and for tokens of the
-    management API, it is the pepper of their digests.
+    For credentials, and for what people sign in with, it is what they are sealed with: deleting the row shreds them.
+    For API keys, and for tokens of the management API, it is the pepper of their digests.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -356,7 +362,7 @@ class DataKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        what = "data key" if self.purpose == Purpose.CREDENTIALS else "pepper"
+        what = "data key" if Purpose(self.purpose).seals else "pepper"
         return f"{what} {self.version} of {self.tenant or 'the platform'}"
 
     def seal(self, key: bytes, ring: Keyring) -> None:
@@ -374,7 +380,7 @@ class DataKey(models.Model):
 
     def _context(self) -> bytes:
         """A row's content opens in that row only."""
-        what = "data key" if self.purpose == Purpose.CREDENTIALS else "pepper"
+        what = "data key" if Purpose(self.purpose).seals else "pepper"
         return f"v1|{what}|{self.pk.hex}|{self.tenant_id or ''}".encode()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from apps.catalog import data_keys, sealing
-from apps.catalog.models import DataKey
+from apps.catalog.models import DataKey, Purpose
 
 REMEMBERED_TEXTS = 4096
 
@@ -42,12 +42,13 @@ class Sealed(NamedTuple):
     fingerprint: str
 
 
-def seal(plaintext: str, *, place: Place) -> Sealed:
-    """In the transaction that stores the text. Makes the tenant's data key if it is the first.
+def seal(plaintext: str, *, place: Place, purpose: Purpose = Purpose.CREDENTIALS) -> Sealed:
+    """In the transaction that stores the text. Makes the tenant's data key of the purpose if it is the first. Texts of
+    credentials alone are sealed anew by `rotation`.
 
     Raises KeyringRefused.
     """
-    row = data_keys.newest_held(place.tenant_id)
+    row = data_keys.newest_held(place.tenant_id, purpose=purpose)
     key = data_keys.opened(row)
     mark = hmac.digest(sealing.derived(key, purpose="fingerprint"), plaintext.encode(), hashlib.sha256)
     text = sealing.seal(plaintext, key=key, name=row.pk.hex, data=place.associated_data())
