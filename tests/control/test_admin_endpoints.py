@@ -291,7 +291,7 @@ def test_the_page_has_what_each_program_wants_and_no_secret(desk, sonnet, way):
         f"curl {base}/v1/chat/completions",
     ):
         assert escape(wanted) in text
-    assert text.count("data-copy=") == 3 + 5
+    assert text.count("data-copy=") == 3 + 12
     assert "admin/copy.js" in text
 
 

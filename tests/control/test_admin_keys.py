@@ -64,7 +64,7 @@ def test_the_page_shows_how_to_call_with_the_key(desk, website, settings):
     response = desk.send("keys_key_add", name="Laptop", project=website.pk)
     text = desk.client.get(response["location"]).content.decode()
     assert "ANTHROPIC_BASE_URL=https://weir.example\n" in text
-    assert "curl https://weir.example/v1/models" in text
+    assert "curl https://weir.example/v1/messages" in text
 
 
 @pytest.mark.parametrize(("chosen", "days"), [("7", 7), ("90", 90), ("365", 365), ("", None)])

@@ -138,7 +138,7 @@ class PinnedEndpointAdmin(Switched):
             "ways": ways,
             "chosen": chosen,
             "position": ways.index(chosen),
-            "snippets": clients.snippets(endpoint, base=chosen.base),
+            "snippets": clients.snippets(clients.target(endpoint, base=chosen.base)),
         }
         return TemplateResponse(request, "admin/catalog/clients.html", context)
 
@@ -146,7 +146,7 @@ class PinnedEndpointAdmin(Switched):
         """The file for Wave Terminal, to keep."""
         endpoint, ways = self._reached(request, str(object_id))
         base = ways[self._chosen(request, ways)].base
-        response = HttpResponse(clients.wave(endpoint, base=base), content_type="application/json")
+        response = HttpResponse(clients.wave(clients.target(endpoint, base=base)), content_type="application/json")
         response["Content-Disposition"] = f'attachment; filename="{clients.WAVE_FILE}"'
         return response
 
