@@ -376,6 +376,11 @@ def allow_network(*, actor: Any, cidr: str, note: str = "") -> AllowedNetwork:
     return network
 
 
+def annotate_network(network: AllowedNetwork, *, actor: Any, note: str) -> None:
+    """Another range is another row."""
+    audit.amend(network, actor=actor, action="network.updated", area=Area.CATALOG, changes={"note": note})
+
+
 def forbid_network(network: AllowedNetwork, *, actor: Any) -> None:
     """Providers in the range can no longer be called; they stay configured."""
     audit.remove(network, actor=actor, action="network.forbidden", area=Area.CATALOG)

@@ -30,7 +30,7 @@ def create_policy(*, actor: Any, rules: dict[str, tuple[str, str]] | None = None
         policy = DataPolicy(**fields)
         audit.add(policy, actor=actor, action="datapolicy.created", area=Area.POLICIES)
         for kind, (on_request, on_response) in (rules or {}).items():
-            _add(Rule(policy=policy, kind=kind, on_request=on_request, on_response=on_response), actor=actor)
+            add_rule(Rule(policy=policy, kind=kind, on_request=on_request, on_response=on_response), actor=actor)
         check(policy)
     return policy
 
@@ -69,12 +69,23 @@ def set_rule(policy: DataPolicy, kind: str, *, actor: Any, on_request: str = "",
     with transaction.atomic():
         rule = policy.rules.filter(kind=kind).first()
         if rule is None:
-            rule = _add(Rule(policy=policy, kind=kind, on_request=on_request, on_response=on_response), actor=actor)
+            rule = add_rule(Rule(policy=policy, kind=kind, on_request=on_request, on_response=on_response), actor=actor)
         else:
-            changes = {"on_request": on_request, "on_response": on_response}
-            audit.amend(rule, actor=actor, action="rule.updated", area=Area.POLICIES, changes=changes)
+            change_rule(rule, actor=actor, on_request=on_request, on_response=on_response)
         check(policy)
     return rule
+
+
+def add_rule(rule: Rule, *, actor: Any) -> Rule:
+    """As `change_policy`, one of several changes to a policy: then `check`."""
+    audit.add(rule, actor=actor, action="rule.created", area=Area.POLICIES)
+    return rule
+
+
+def change_rule(rule: Rule, *, actor: Any, **changes: Any) -> None:
+    """`on_request`, `on_response`; then `check`."""
+    allowed = frozenset({"on_request", "on_response"})
+    audit.amend(rule, actor=actor, action="rule.updated", area=Area.POLICIES, changes=changes, allowed=allowed)
 
 
 def remove_rule(rule: Rule, *, actor: Any) -> None:
@@ -138,11 +149,6 @@ def forget_tenant(tenant: Tenant, *, actor: Any) -> None:
 
 def remove_cache(cache: CachePolicy, *, actor: Any) -> None:
     audit.remove(cache, actor=actor, action="cachepolicy.removed", area=Area.POLICIES)
-
-
-def _add(rule: Rule, *, actor: Any) -> Rule:
-    audit.add(rule, actor=actor, action="rule.created", area=Area.POLICIES)
-    return rule
 
 
 def _tenant_of(assignment: Assignment) -> int | None:
