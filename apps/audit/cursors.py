@@ -15,33 +15,54 @@ from django.db.models import Model, Q, QuerySet
 
 OLDER, NEWER = "o", "n"
 MOST_TEXT = 1_000
+MOST_READ = 20_000
 
 
 class Page(NamedTuple):
-    """`newer` and `older` are the cursors of the pages before and after; "": there is none."""
+    """`newer` and `older` are the cursors of the pages before and after; "": there is none. `last` is the last row that
+    was looked at, where there are more that were not."""
 
     rows: list[Any]
     newer: str
     older: str
+    last: Any = None
 
 
-def page(rows: QuerySet[Any], ordering: Sequence[str], *, cursor: str, size: int) -> Page:
-    """`cursor` "": the first page. `ordering` ends with the primary key, and none of its columns is null. Raises
-    ValueError for a cursor that this list has never given."""
+def page(
+    rows: QuerySet[Any], ordering: Sequence[str], *, cursor: str, size: int, along: QuerySet[Any] | None = None
+) -> Page:
+    """`cursor` "": the first page. `ordering` ends with the primary key, and none of its columns is null. `along`:
+    `rows` without the conditions that no index serves; of those MOST_READ are looked at, and the next page goes on from
+    there. Raises ValueError for a cursor that this list has never given."""
     direction, values = _read(rows.model, ordering, cursor)
     back = direction == NEWER
-    if values:
-        rows = rows.filter(_beyond(ordering, values, back=back))
-    rows = rows.order_by(*(map(_turned, ordering) if back else ordering))
-    found = list(rows[: size + 1])
+    beyond = _beyond(ordering, values, back=back) if values else Q()
+    order = [_turned(name) for name in ordering] if back else ordering
+    last, unread = _edge(along.filter(beyond).order_by(*order)) if along is not None else (None, None)
+    if unread is not None:
+        beyond &= _beyond(ordering, [getattr(unread, name.lstrip("-")) for name in ordering], back=not back)
+    found = list(rows.filter(beyond).order_by(*order)[: size + 1])
     more = len(found) > size
+    last = None if more else last
     found = found[:size][::-1] if back else found[:size]
     has_newer, has_older = (more, True) if back else (bool(values), more)
+    newest, oldest = (found[0], found[-1]) if found else (None, None)
+    if last is not None and back:
+        has_newer, newest = True, last
+    elif last is not None:
+        has_older, oldest = True, last
     return Page(
         rows=found,
-        newer=NEWER + _cursor(found[0], ordering) if has_newer and found else "",
-        older=OLDER + _cursor(found[-1], ordering) if has_older and found else "",
+        newer=NEWER + _cursor(newest, ordering) if has_newer and newest is not None else "",
+        older=OLDER + _cursor(oldest, ordering) if has_older and oldest is not None else "",
+        last=last,
     )
+
+
+def _edge(rows: QuerySet[Any]) -> tuple[Any, Any]:
+    """The last row to look at, and the first that is too many; None, None: all of them may be."""
+    found = list(rows[MOST_READ - 1 : MOST_READ + 1])
+    return (found[0], found[1]) if len(found) > 1 else (None, None)
 
 
 def whole(ordering: Sequence[str], *, key: str) -> list[str]:

@@ -18,9 +18,11 @@ from apps.audit.rows import RowFilter
 from apps.catalog.models import Deployment, Price, Protocol
 from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
-from apps.usage import selectors
-from apps.usage.admin import attempts, costs
-from apps.usage.admin.filters import NAMED, OutcomeFilter, SessionFilter, SinceFilter, request_of
+from apps.usage import attempts, costs, selectors
+from apps.usage.admin.attempts import picture, steps
+from apps.usage.admin.costs import breakdown
+from apps.usage.admin.filters import NAMED, OutcomeFilter, SessionFilter, SinceFilter
+from apps.usage.finding import request_of
 from apps.usage.models import Entry, Kind
 from apps.usage.rollups import UNPRICED
 
@@ -153,11 +155,11 @@ class EntryAdmin(GrowingAdmin):
 
     @display(description="Attempts of this request")
     def tried(self, entry: Entry) -> str:
-        return attempts.picture(entry)
+        return picture(entry)
 
     @display(description="Steps")
     def shown_trail(self, entry: Entry) -> str:
-        return attempts.steps(entry.trail)
+        return steps(entry.trail)
 
     # --- what it cost ------------------------------------------------------------------------------------------
 
@@ -179,11 +181,7 @@ class EntryAdmin(GrowingAdmin):
             return cells.lines([costs.shown(entry, write=money.exact), cells.link(resolve, "Say what it did cost")])
         if len(parts) == 1:
             return costs.shown(entry, write=money.exact)
-        summed = ("in_fresh", "in_cache_read", "out_total", "cost_nano", "low_nano", "high_nano")
-        total = Entry(
-            price_version=parts[-1].price_version,
-            **{name: sum(getattr(row, name) for row in parts) for name in summed},
-        )
+        total = attempts.in_all(parts)
         return f"{costs.shown(entry, write=money.exact)}; the attempt in all {costs.shown(total, write=money.exact)}"
 
     @display(description="Charged to budgets")
@@ -211,7 +209,7 @@ class EntryAdmin(GrowingAdmin):
 
     @display(description="How the cost came about")
     def breakdown(self, entry: Entry) -> str:
-        return costs.breakdown(entry)
+        return breakdown(entry)
 
     # --- how long it took --------------------------------------------------------------------------------------
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter, RadioFilter, TextFilter
 
-from apps.domain import ids
-from apps.usage import selectors
-from apps.usage.models import IS_ERROR, NOT_ERRORS, Status
+from apps.usage import finding
+from apps.usage.finding import OUTCOMES, request_of, with_outcome
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -25,7 +23,6 @@ RANGES = {
 }
 DEFAULT = "7d"
 NAMED = ("tenant", "project", "user", "key", "model", "provider", "pinned")  # whom and what rows name
-CENTURY = 3.2e9  # seconds
 
 
 def since(value: str | None) -> datetime | None:
@@ -57,7 +54,7 @@ class SinceFilter(RadioFilter):
         return self.cut(queryset, begin)
 
     def cut(self, queryset: QuerySet[Any], begin: datetime) -> QuerySet[Any]:
-        return queryset.filter(id__gte=ids.floor(int(begin.timestamp() * 1000)))
+        return queryset.filter(id__gte=finding.since(begin))
 
 
 class HourFilter(SinceFilter):
@@ -72,27 +69,10 @@ class OutcomeFilter(DropdownFilter):
     parameter_name = "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        special = [
-            *(("errors", "Any error"), ("unconfirmed", "Cost not confirmed"), ("unpriced", "Without a price")),
-            ("cached", "From the cache"),
-        ]
-        return [*special, *((status.value, str(status.label)) for status in Status)]
+        return list(OUTCOMES.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case "errors":
-                return queryset.filter(IS_ERROR)
-            case "unconfirmed":
-                return queryset.filter(selectors.is_open())
-            case "unpriced":
-                return queryset.filter(selectors.is_unpriced())
-            case "cached":
-                return queryset.filter(cached__isnull=False)
-            case status if status in NOT_ERRORS:
-                return queryset.filter(status=status)
-            case status if status in Status.values:
-                return queryset.filter(IS_ERROR, status=status)
-        return queryset
+        return with_outcome(queryset, self.value())
 
 
 class SessionFilter(TextFilter):
@@ -104,14 +84,3 @@ class SessionFilter(TextFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         session = (self.value() or "").strip()
         return queryset.filter(session=session) if session else queryset
-
-
-def request_of(term: str) -> UUID | None:
-    """The request that `req_<hex>`, a request's id or an entry's id names; None: it is no such id."""
-    try:
-        found = UUID(term.strip().removeprefix("req_"))
-    except ValueError:
-        return None
-    age = datetime.now(UTC).timestamp() - ids.milliseconds(found) / 1000
-    is_ours = found.version == 7 and abs(age) < CENTURY  # a trace id has 32 hexadecimal digits too
-    return ids.request_of(found) if is_ours else None
