@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.humanize",
+    "django.forms",  # its widgets, for the renderer of the portal's forms
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
     "apps.catalog",
     "apps.keys",
     "apps.access",
+    "apps.signin",
     "apps.quotas",
     "apps.policies",
     "apps.usage",
@@ -181,7 +183,8 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_CALLABLE = "gateway_site.admin.locked"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_SENSITIVE_PARAMETERS: list[str] = []  # passwords are cut always; who was locked out, and from where, is to be seen
+AXES_SENSITIVE_PARAMETERS = ["code"]  # passwords are cut always; who was locked out, and from where, is to be seen
+WEIR_REQUIRE_TOTP = env.choice("WEIR_REQUIRE_TOTP", "nobody", "staff", "everybody")
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 if env.PRODUCTION:
