@@ -8,6 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.renderers import TemplatesSetting
 
+from apps.audit import fields
+
 
 class Renderer(TemplatesSetting):
     """Fields as the portal shows them, with help and errors beside them."""
@@ -27,28 +29,52 @@ class PortalForm(forms.Form):
         for name, field in self.fields.items():
             field.when = self.when.get(name, "")  # type: ignore[attr-defined]  # the template asks
 
-    def refuse(self, error: ValidationError) -> None:
-        """What a service says, at the field that it names; at the head of the form where there is no such field."""
+    def refuse(self, error: ValidationError, *, names: dict[str, str] | None = None) -> None:
+        """What a service says, at the field that it names, `names` where it is called otherwise here; at the head of
+        the form where there is no such field."""
         if not hasattr(error, "error_dict"):
             self.add_error(None, error)
             return
         for name, errors in error.error_dict.items():
-            self.add_error(name if name in self.fields else None, errors)
+            here = (names or {}).get(name, name)
+            self.add_error(here if here in self.fields else None, errors)
 
 
-class WordsField(forms.CharField):
-    """A list of words with commas, spaces or lines between them; None for none."""
+class TypedForm(PortalForm):
+    """What cannot be undone is typed, so that it is not clicked away. `word`: what has to be typed."""
 
-    def to_python(self, value: Any) -> Any:
-        words = str(value or "").replace(",", " ").split()
-        return list(dict.fromkeys(words)) or None
+    typed = forms.CharField(max_length=200, widget=forms.TextInput({"autocomplete": "off"}))
 
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(value) if isinstance(value, list | tuple) else value
+    def __init__(self, *args: Any, word: str, verb: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.word = word
+        self.fields["typed"].label = f"Type “{word}” to {verb}"
 
-    def validate(self, value: Any) -> None:
-        if self.required and not value:
-            raise ValidationError(self.error_messages["required"], code="required")
+    def clean_typed(self) -> str:
+        typed: str = self.cleaned_data["typed"]
+        if typed.strip() != self.word.strip():
+            raise ValidationError("That is something else.")
+        return typed
 
-    def run_validators(self, value: Any) -> None:
-        """Those of texts are none of a list's."""
+
+class WordsField(fields.WordsField):
+    """A list of words with commas between them; None for none."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=forms.TextInput, **options)
+
+
+class DollarsField(fields.DollarsField):
+    """An amount typed in dollars; its value is nano-USD."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=forms.TextInput({"inputmode": "decimal", "placeholder": "0.00"}), **options)
+
+
+class TicksField(forms.TypedMultipleChoiceField):
+    """Boxes to tick; None where none is, which stands for all."""
+
+    widget = forms.CheckboxSelectMultiple
+
+    def clean(self, value: Any) -> Any:
+        return super().clean(value) or None

@@ -31,6 +31,17 @@ def tenants_of(user: Any) -> list[Tenant]:
     return list(Tenant.objects.for_user(user).order_by("name")[:MOST_SHOWN])
 
 
+def projects_of(tenant: Tenant) -> list[Project]:
+    """All of the tenant's, by name. One query."""
+    return list(Project.objects.filter(tenant=tenant).order_by("name", "pk"))
+
+
+def members_of(tenant: Tenant) -> list[Membership]:
+    """With their users, those who may most first, then by name. One query."""
+    rows = Membership.objects.filter(tenant=tenant).select_related("user").order_by("user__username")
+    return sorted(rows, key=lambda row: list(Role).index(Role(row.role)))
+
+
 def role_of(user: Any, tenant: Tenant) -> Role | None:
     """What `user` is in `tenant`; None: nothing. An operator (superuser) is an owner everywhere."""
     if not user.is_active or user.pk is None:
