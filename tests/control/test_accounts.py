@@ -9,7 +9,7 @@ from django.contrib import auth
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 
-from apps.accounts import services
+from apps.accounts import identities, services
 from apps.accounts.models import User
 from apps.audit import selectors as audit
 from apps.audit.models import Record
@@ -118,3 +118,18 @@ def test_sessions_end_everywhere(db, client, operator, bob):
     assert auth.get_user(client).is_authenticated
     row = Record.objects.latest("id")
     assert (row.action, row.actor_name, row.after) == ("user.sessions_ended", "operator", {"session_epoch": 1})
+
+
+def test_an_identity_is_one_persons(db, operator, bob, alice):
+    identities.link(bob, actor=operator, issuer="https://id.example.com", subject="7")
+    assert identities.user_of("https://id.example.com", "7") == bob
+    assert (
+        identities.user_of("https://id.example.org", "7") is identities.user_of("https://id.example.com", "8") is None
+    )
+    with pytest.raises(ValidationError, match="Somebody has this identity"):
+        identities.link(alice, actor=operator, issuer="https://id.example.com", subject="7")
+    identities.unlink(identities.of(bob).get(), actor=operator)
+    assert identities.user_of("https://id.example.com", "7") is None
+    actions = list(Record.objects.order_by("-id").values_list("action", "target_label")[:2])
+    told = "bob at https://id.example.com"
+    assert actions == [("identity.unlinked", told), ("identity.linked", told)]
