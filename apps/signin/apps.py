@@ -1,0 +1,8 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class SignInConfig(AppConfig):
+    name = "apps.signin"
+    verbose_name = "Sign-in"
