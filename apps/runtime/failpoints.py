@@ -34,6 +34,9 @@ NAMES = frozenset(
         "reap.before_write_off",  # what ran is unconfirmed, the leases are not freed
         "rollup.before_commit",
         "rollup.between_hours",
+        "rollup.day_before_commit",
+        "rollup.between_days",
+        "rollup.zone_adopted",
         "rollup.before_mark",  # all is computed, and the next run does not know
         "seal.before_commit",  # PostgreSQL: the partition is dropped in a transaction that is still open
         "seal.between_hours",  # SQLite: some hours of the month are sealed

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from apps.domain.ids import EntryKind
+from apps.usage.columns import amount, names
 from apps.usage.records import WORD_LENGTH
+from apps.usage.summed import Calendar as Calendar
+from apps.usage.summed import DailyRollup as DailyRollup
+from apps.usage.summed import HourlyRollup as HourlyRollup
+from apps.usage.summed import Level as Level
+from apps.usage.summed import StaleDay as StaleDay
+from apps.usage.summed import Sums
 
 
 class Kind(models.IntegerChoices):
@@ -64,28 +69,6 @@ NOT_ERRORS = (Status.OK, Status.CLIENT_GONE)
 IS_ERROR = ~Q(status=Status.OK.value) & ~Q(status=Status.CLIENT_GONE.value)
 
 
-def _names(to: str, label: str | None = None, *, null: bool = False) -> models.ForeignKey[Any, Any]:
-    """A number that names a row, joined where a page wants its name; usage outlives what it was used on."""
-    return models.ForeignKey(
-        to,
-        verbose_name=label,
-        on_delete=models.DO_NOTHING,
-        db_constraint=False,
-        db_index=False,
-        null=null,
-        related_name="+",
-    )
-
-
-def _amount() -> models.BigIntegerField:
-    return models.BigIntegerField(default=0)
-
-
-def _later_amount() -> models.BigIntegerField:
-    """One that older processes do not write."""
-    return models.BigIntegerField(default=0, db_default=0)
-
-
 class Entry(models.Model):
     """What one attempt of one call used and cost. Money is nano-USD, token counters are disjoint, times are UTC.
 
@@ -99,32 +82,32 @@ class Entry(models.Model):
     attempt = models.PositiveSmallIntegerField()
     kind = models.PositiveSmallIntegerField(choices=Kind)
     state = models.CharField(max_length=12, choices=State)
-    tenant = _names("tenants.Tenant")
-    project = _names("tenants.Project")
-    user = _names(settings.AUTH_USER_MODEL, null=True)
-    key = _names("keys.Key", null=True)
-    model = _names("catalog.Model", null=True)
-    provider = _names("catalog.Provider", null=True)
-    deployment = _names("catalog.Deployment", null=True)
+    tenant = names("tenants.Tenant")
+    project = names("tenants.Project")
+    user = names(settings.AUTH_USER_MODEL, null=True)
+    key = names("keys.Key", null=True)
+    model = names("catalog.Model", null=True)
+    provider = names("catalog.Provider", null=True)
+    deployment = names("catalog.Deployment", null=True)
     credential = models.CharField(max_length=60)
     model_name = models.CharField("requested model", max_length=200)
     upstream_model = models.CharField(max_length=200)
     client_protocol = models.CharField(max_length=32)
     upstream_protocol = models.CharField(max_length=32)
     endpoint = models.CharField(max_length=64)
-    pinned = _names("catalog.PinnedEndpoint", "pinned endpoint", null=True)
+    pinned = names("catalog.PinnedEndpoint", "pinned endpoint", null=True)
     stream = models.BooleanField()
-    in_fresh = _amount()
-    in_cache_read = _amount()
-    in_cache_write_5m = _amount()
-    in_cache_write_1h = _amount()
-    out_total = _amount()
-    out_reasoning = _amount()
-    cost_nano = _amount()
-    low_nano = _amount()
-    high_nano = _amount()
-    reserved_nano = _amount()
-    overrun_nano = _amount()
+    in_fresh = amount()
+    in_cache_read = amount()
+    in_cache_write_5m = amount()
+    in_cache_write_1h = amount()
+    out_total = amount()
+    out_reasoning = amount()
+    cost_nano = amount()
+    low_nano = amount()
+    high_nano = amount()
+    reserved_nano = amount()
+    overrun_nano = amount()
     price_version = models.BigIntegerField(null=True)
     usage_source = models.CharField(max_length=12, choices=Source)
     status = models.CharField(max_length=20, choices=Status)
@@ -196,31 +179,6 @@ class Unconfirmed(Entry):
         default_permissions = ("view", "change")
 
 
-class Sums(models.Model):
-    """What entries come to; see `rollups.SUMS`."""
-
-    calls = _amount()
-    errors = _amount()
-    unconfirmed = _amount()
-    unpriced = _amount()
-    in_fresh = _amount()
-    in_cache_read = _amount()
-    in_cache_write_5m = _amount()
-    in_cache_write_1h = _amount()
-    out_total = _amount()
-    out_reasoning = _amount()
-    cost_nano = _amount()
-    low_nano = _amount()
-    high_nano = _amount()
-    latency_ms = _amount()
-    hits = _later_amount()
-    saved_nano = _later_amount()
-    saved_tokens = _later_amount()
-
-    class Meta:
-        abstract = True
-
-
 class SealedMonth(Sums):
     """What a month's rows came to before they were dropped. Rows that came later are sealed under the next number.
 
@@ -229,11 +187,11 @@ class SealedMonth(Sums):
 
     month = models.DateTimeField()
     number = models.PositiveSmallIntegerField()
-    rows = _amount()
-    rows_posted = _amount()
-    rows_unconfirmed = _amount()
-    rows_corrected = _amount()
-    rows_repriced = _amount()
+    rows = amount()
+    rows_posted = amount()
+    rows_unconfirmed = amount()
+    rows_corrected = amount()
+    rows_repriced = amount()
     digest = models.CharField(max_length=64, blank=True)
     began_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)
@@ -270,7 +228,7 @@ class SealedWindow(models.Model):
 
     seal = models.ForeignKey(SealedMonth, on_delete=models.PROTECT, related_name="windows")
     window = models.BigIntegerField()
-    high_nano = _amount()
+    high_nano = amount()
 
     class Meta:
         ordering = ["window"]
@@ -279,54 +237,6 @@ class SealedWindow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seal}: window {self.window}"
-
-
-class HourlyRollup(Sums):
-    """Sums of the entries of one hour (of their requests' arrival), recomputed whole, never added to.
-
-    With a `seal` they are of entries that were dropped, and stay as they are; entries that came later have others.
-    """
-
-    hour = models.DateTimeField()
-    tenant = _names("tenants.Tenant")
-    project = _names("tenants.Project")
-    user = _names(settings.AUTH_USER_MODEL, null=True)
-    key = _names("keys.Key", null=True)
-    model = _names("catalog.Model", null=True)
-    provider = _names("catalog.Provider", null=True)
-    pinned = _names("catalog.PinnedEndpoint", "pinned endpoint", null=True)
-    seal = models.ForeignKey(SealedMonth, on_delete=models.PROTECT, null=True, db_index=False, related_name="rollups")
-
-    class Meta:
-        ordering = ["-hour"]
-        default_permissions = ("view",)
-        constraints = [
-            models.UniqueConstraint(
-                "hour",
-                "tenant_id",
-                "project_id",
-                Coalesce("user_id", 0),
-                Coalesce("key_id", 0),
-                Coalesce("model_id", 0),
-                Coalesce("provider_id", 0),
-                Coalesce("pinned_id", 0),
-                Coalesce("seal_id", 0),
-                name="rollup_unique_in_its_seal",
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["hour", "id"], name="rollup_by_hour"),
-            models.Index(fields=["tenant", "hour"], name="rollup_by_tenant"),
-            models.Index(fields=["project", "hour"], name="rollup_by_project"),
-            models.Index(fields=["user", "hour"], name="rollup_by_user"),
-            models.Index(fields=["key", "hour"], name="rollup_by_key"),
-            models.Index(fields=["pinned", "hour"], condition=Q(pinned__isnull=False), name="rollup_by_endpoint"),
-            models.Index(fields=["cost_nano"], name="rollup_by_cost"),
-            models.Index(fields=["seal"], condition=Q(seal__isnull=False), name="rollup_sealed"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.hour:%Y-%m-%d %H:00} {self.tenant}"
 
 
 class OpenAttempt(models.Model):
@@ -369,8 +279,8 @@ class Verification(models.Model):
     began_at = models.DateTimeField()
     seconds = models.FloatField(default=0)
     is_quick = models.BooleanField("quick")
-    checked = _amount()
-    violations = _amount()
+    checked = amount()
+    violations = amount()
     findings = models.JSONField(default=list)
     failure = models.CharField(max_length=200, blank=True)
 
@@ -388,7 +298,7 @@ class Figure(models.Model):
     """A number that a scrape of the metrics asks for, counted in the background."""
 
     name = models.CharField(max_length=40)
-    tenant = _names("tenants.Tenant", null=True)
+    tenant = names("tenants.Tenant", null=True)
     value = models.BigIntegerField()
 
     class Meta:

@@ -1,21 +1,26 @@
 """Hourly sums of the ledger. An hour is computed again as a whole whenever something was added to it; doing so twice,
 or half, or after a crash, changes nothing: the rollup always equals the ledger it was made from.
 
-An entry belongs to the hour in which its request arrived, which its id tells.
+An entry belongs to the hour in which its request arrived, which its id tells. Where a day of its tenant's begins within
+that hour, the hour has two parts, so that days are made of hours without a remainder: see `days`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.db.models.functions import TruncHour
 
+from apps.domain import days as calendar
 from apps.domain import ids
 from apps.runtime.failpoints import failpoint
-from apps.usage.models import NOT_ERRORS, Entry, Kind, Source, Watermark
+from apps.tenants.models import Tenant
+from apps.usage.models import NOT_ERRORS, Calendar, Entry, HourlyRollup, Kind, Source, StaleDay, Watermark
 
 NAME = "rollups"
 STRIDE = timedelta(days=1)
@@ -23,7 +28,11 @@ HOUR = timedelta(hours=1)
 # A transaction may become visible this much later than the time on its rows.
 OVERLAP = timedelta(minutes=10)
 
-GROUP = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id", "pinned_id")
+# How many hours that know of no endpoints are computed again at a time.
+UNTOLD_HOURS = 200
+OF_ALL = 0  # the owner of the calendar of all tenants
+
+GROUP = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "provider_id", "endpoint", "pinned_id")
 COUNTERS = (
     "in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total", "out_reasoning",
     "cost_nano", "low_nano", "high_nano",
@@ -37,6 +46,9 @@ _IS_COUNTED = (
     f"(kind = {Kind.POST.value} AND {_HAS_TOKENS}"
     f" OR kind = {Kind.CORRECTION.value} AND usage_source <> '{Source.NONE.value}')"
 )
+
+# What is unconfirmed is counted as that; once it is corrected, its correction says where the counters are from.
+_IS_ESTIMATED = f"kind IN ({Kind.POST.value}, {Kind.CORRECTION.value}) AND usage_source = '{Source.ESTIMATED.value}'"
 
 
 def _count(condition: str, *, less: str = "FALSE") -> str:
@@ -55,19 +67,26 @@ SUMS = {
     "latency_ms": f"SUM(CASE WHEN {_IS_CALL} THEN latency_ms ELSE 0 END)",
     "hits": _count("cached IS NOT NULL"),
     **{name: f"SUM(COALESCE({name}, 0))" for name in ("saved_nano", "saved_tokens")},
+    "estimated": _count(_IS_ESTIMATED),
 }
 _ROLL_UP = """
 INSERT INTO usage_hourlyrollup (hour, {group}, {names})
-SELECT %s, {group}, {sums} FROM usage_entry WHERE id >= %s AND id < %s GROUP BY {group}
+SELECT {{begins}}, {group}, {sums} FROM usage_entry WHERE id >= %s AND id < %s GROUP BY 1, {group}
 ON CONFLICT (hour, tenant_id, project_id, COALESCE(user_id, 0), COALESCE(key_id, 0), COALESCE(model_id, 0),
-    COALESCE(provider_id, 0), COALESCE(pinned_id, 0), COALESCE(seal_id, 0))
-DO UPDATE SET {updates}
+    COALESCE(provider_id, 0), COALESCE(endpoint, ''), COALESCE(pinned_id, 0), COALESCE(seal_id, 0))
+DO UPDATE SET {updates} WHERE ({mine}) <> ({theirs}) RETURNING tenant_id
 """.format(
     group=", ".join(GROUP),
     names=", ".join(SUMS),
     sums=", ".join(SUMS.values()),
     updates=", ".join(f"{name} = excluded.{name}" for name in SUMS),
+    mine=", ".join(f"usage_hourlyrollup.{name}" for name in SUMS),
+    theirs=", ".join(f"excluded.{name}" for name in SUMS),
 )
+# Of tenants whose days do not begin within this hour, or no longer; and from before endpoints were told apart.
+_FORGET = """DELETE FROM usage_hourlyrollup WHERE hour >= %s AND hour < %s AND seal_id IS NULL
+    AND (endpoint IS NULL OR hour > %s {split})"""
+_OF_ZONES = "tenant_id IN (SELECT id FROM tenants_tenant WHERE timezone IN ({zones}))"
 
 
 def roll_up() -> int:
@@ -89,7 +108,7 @@ def roll_up() -> int:
         if until == newest:
             break
         since = until
-    return count
+    return count + _tell_endpoints()
 
 
 def _roll_up(fresh: Any) -> int:
@@ -102,17 +121,80 @@ def _roll_up(fresh: Any) -> int:
 
 def compute(hour: datetime) -> None:
     """One hour, whole. Two workers at it wait for one another."""
+    begun = parameter(hour)
     with transaction.atomic(), connection.cursor() as cursor:
-        Watermark.objects.select_for_update().get(name=NAME)
-        cursor.execute(_ROLL_UP, [_parameter(hour), *bounds(hour)])
+        alone()
+        begins, cuts, split, zones = _parts(hour)
+        cursor.execute(_FORGET.format(split=split), [begun, parameter(hour + HOUR), begun, *zones])
+        cursor.execute(_ROLL_UP.format(begins=begins), [*cuts, begun, *bounds(hour)])
+        if changed := {tenant for (tenant,) in cursor.fetchall()}:
+            _outdate(hour, changed)
         failpoint("rollup.before_commit")
+
+
+def alone() -> None:
+    """Until the transaction ends, nobody else changes rollups."""
+    Watermark.objects.select_for_update().get_or_create(name=NAME)
+
+
+def _parts(hour: datetime) -> tuple[str, list[Any], str, list[str]]:
+    """In SQL: when the part of the hour begins that a row belongs to, less its last parameter, which is the hour; and
+    whose hour has parts, as another condition of `_FORGET`. Both with their parameters."""
+    midnights: dict[datetime, list[str]] = {}
+    for zone in Tenant.objects.order_by().values_list("timezone", flat=True).distinct():
+        if hour < (midnight := _last_midnight(hour, zone)):
+            midnights.setdefault(midnight, []).append(zone)
+    cases, cuts, all_zones = [], [], []
+    for midnight, zones in midnights.items():
+        condition = _OF_ZONES.format(zones=", ".join(["%s"] * len(zones)))
+        cases.append(f"WHEN {condition} AND id >= %s THEN {_MOMENT[connection.vendor]}")
+        cuts += [*zones, floor_of(midnight), parameter(midnight)]
+        all_zones += zones
+    if not cases:
+        return _MOMENT[connection.vendor], cuts, "", all_zones
+    split = _OF_ZONES.format(zones=", ".join(["%s"] * len(all_zones)))
+    return f"CASE {' '.join(cases)} ELSE {_MOMENT[connection.vendor]} END", cuts, f"OR {split}", all_zones
+
+
+_MOMENT = {"postgresql": "CAST(%s AS timestamptz)", "sqlite": "%s"}
+
+
+def _last_midnight(hour: datetime, zone: str) -> datetime:
+    """The last one before the hour's end."""
+    place = ZoneInfo(zone)
+    return calendar.begins(calendar.day_of(hour + HOUR - timedelta(seconds=1), place), place)
+
+
+def _outdate(hour: datetime, tenants: Collection[int]) -> None:
+    """Whose days, of which the hour is a part, are not what they were."""
+    calendars = Calendar.objects.filter(owner__in=[*tenants, OF_ALL]).values_list("owner", "timezone")
+    days = {(owner, day) for owner, zone in calendars for day in _days_of(hour, zone)}
+    StaleDay.objects.bulk_create((StaleDay(owner=owner, day=day) for owner, day in sorted(days)), ignore_conflicts=True)
+
+
+def _days_of(hour: datetime, zone: str) -> set[date]:
+    place = ZoneInfo(zone)
+    return {calendar.day_of(moment, place) for moment in (hour, hour + HOUR - timedelta(seconds=1))}
+
+
+def _tell_endpoints() -> int:
+    """Hours that were summed up before endpoints were told apart, the newest first. Returns how many were computed."""
+    untold = HourlyRollup.objects.filter(endpoint=None, seal=None).order_by("-hour").values_list("hour", flat=True)
+    hours = list(untold.distinct()[:UNTOLD_HOURS])
+    for hour in hours:
+        compute(hour_of(hour))
+    return len(hours)
 
 
 def bounds(hour: datetime) -> list[Any]:
     """Of the hour's ids, as query parameters."""
-    borders = (int(moment.timestamp()) * 1000 for moment in (hour, hour + HOUR))
-    floors = [ids.floor(border) for border in borders]
-    return list(floors) if connection.vendor == "postgresql" else [floor.hex for floor in floors]
+    return [floor_of(hour), floor_of(hour + HOUR)]
+
+
+def floor_of(moment: datetime) -> Any:
+    """The first id of requests that arrive then, as a query parameter."""
+    floor = ids.floor(int(moment.timestamp() * 1000))
+    return floor if connection.vendor == "postgresql" else floor.hex
 
 
 def hour_of(moment: datetime) -> datetime:
@@ -127,5 +209,5 @@ def hours_of(fresh: Any) -> list[datetime]:
     return sorted({hour - back for hour in begun for back in (timedelta(0), HOUR)})
 
 
-def _parameter(hour: datetime) -> Any:
-    return connection.ops.adapt_datetimefield_value(hour)
+def parameter(moment: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(moment)

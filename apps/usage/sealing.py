@@ -192,7 +192,7 @@ def _under_way(month: datetime, hours: list[datetime]) -> SealedMonth:
 
 def _seal_hour(sealed: SealedMonth, hour: datetime, kept: Hour) -> None:
     rollups.compute(hour)
-    live = HourlyRollup.objects.filter(hour=hour, seal=None)
+    live = HourlyRollup.objects.filter(hour__gte=hour, hour__lt=hour + rollups.HOUR, seal=None)
     totals = live.aggregate(**{name: Sum(name) for name in rollups.SUMS})
     if totals["unconfirmed"]:
         raise Refused(_open(totals["unconfirmed"]))

@@ -3,7 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from apps.usage import figures, partitions, reaper, retention, rollups, verifications
+from apps.usage import days, figures, partitions, reaper, retention, rollups, verifications
 
 # The broker hands a task out again when it has heard nothing for longer than the longest of them may take.
 LONG_SECONDS = 3 * 3600
@@ -12,6 +12,7 @@ LONG_SECONDS = 3 * 3600
 @shared_task
 def roll_up() -> None:
     rollups.roll_up()
+    days.roll_up(timezone.now())
 
 
 @shared_task

@@ -56,6 +56,7 @@ def grouped() -> dict[tuple, tuple]:
             "hits": entry.cached is not None,
             "saved_nano": entry.saved_nano or 0,
             "saved_tokens": entry.saved_tokens or 0,
+            "estimated": entry.kind in (Kind.POST, Kind.CORRECTION) and entry.usage_source == "estimated",
         }
         for index, name in enumerate(rollups.SUMS):
             sums[index] += counts[name] if name in counts else getattr(entry, name)

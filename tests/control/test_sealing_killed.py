@@ -119,7 +119,13 @@ def test_a_seal_whose_process_is_killed_is_finished_by_the_next(books, process, 
     assert sealed.finished_at is not None
 
 
-@pytest.mark.parametrize("point", ["rollup.before_commit", "rollup.between_hours", "rollup.before_mark"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        *("rollup.before_commit", "rollup.between_hours", "rollup.before_mark"),
+        *("rollup.day_before_commit", "rollup.between_days", "rollup.zone_adopted"),
+    ],
+)
 def test_rollups_whose_process_is_killed_equal_the_ledger_in_the_end(books, process, point):
     HourlyRollup.objects.all().delete()
     rollups.Watermark.objects.update(at=None)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from apps.domain import days as calendar
 from apps.domain import money
 from apps.domain.snapshot import Budget, Period
 
@@ -25,8 +26,7 @@ class Span(msgspec.Struct, frozen=True):
 def span(period: Period, *, timezone: str, now: float) -> Span:
     """The period that `now` (unix seconds) falls in. Weeks begin on Monday.
 
-    A border is local midnight. Where the clock skips midnight it is the moment of the jump; where midnight comes twice
-    it is the first. So days are of 23 to 25 hours, without gap or overlap.
+    A border is local midnight; see `days.begins`.
     """
     zone = ZoneInfo(timezone)
     today = datetime.fromtimestamp(now, UTC).astimezone(zone).date()
@@ -110,4 +110,4 @@ def _end(budget: Budget, ends: int) -> str:
 
 
 def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp())
+    return int(calendar.begins(day, zone).timestamp())

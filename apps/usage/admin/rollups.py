@@ -39,10 +39,13 @@ class HourlyRollupAdmin(GrowingAdmin):
     sortable_by = ["shown_hour", "shown_cost"]  # what there is an index for
     nothing_yet = "The ledger is summed up here every few minutes, once there have been calls."
     fieldsets = [
-        (None, {"fields": ["shown_hour", "tenant", "project", "user", "key", "model", "provider", "pinned"]}),
+        (
+            None,
+            {"fields": ["shown_hour", "tenant", "project", "user", "key", "model", "provider", "endpoint", "pinned"]},
+        ),
         ("Calls", {"fields": ["shown_calls", "shown_errors", "latency"]}),
         ("Tokens", {"fields": ["fresh", "read", "written", "out", "reasoning"]}),
-        ("Money", {"fields": ["exact_cost", "saved", "doubt", "unpriced"]}),
+        ("Money", {"fields": ["exact_cost", "saved", "doubt", "estimated", "unpriced"]}),
     ]
     readonly_fields = [
         *("shown_hour", "shown_calls", "shown_errors", "latency", "fresh", "read", "written", "out", "reasoning"),
@@ -57,7 +60,7 @@ class HourlyRollupAdmin(GrowingAdmin):
 
     @display(description="Hour (UTC)", ordering="hour")
     def shown_hour(self, rollup: HourlyRollup) -> str:
-        return f"{rollup.hour:%Y-%m-%d %H:00}"
+        return f"{rollup.hour:%Y-%m-%d %H:%M}"
 
     @display(description="Project")
     def shown_project(self, rollup: HourlyRollup) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import Q, Sum
 from django.db.models.functions import Length
 
@@ -23,7 +22,8 @@ _DIFFER = " OR ".join(f"SUM({name}) <> 0" for name in rollups.SUMS)
 # Both sides as one: where they are the same, every sum of the two is zero.
 _COMPARE = f"""SELECT {_GROUP}, {", ".join(f"SUM({name})" for name in rollups.SUMS)} FROM (
     SELECT {_GROUP}, {_LEDGER} FROM usage_entry WHERE id >= %s AND id < %s {{tenant}} GROUP BY {_GROUP}
-    UNION ALL SELECT {_GROUP}, {_NEGATED} FROM usage_hourlyrollup WHERE hour = %s AND seal_id IS NULL {{tenant}}
+    UNION ALL SELECT {_GROUP}, {_NEGATED} FROM usage_hourlyrollup
+        WHERE hour >= %s AND hour < %s AND seal_id IS NULL {{tenant}}
 ) AS both_sides GROUP BY {_GROUP} HAVING {_DIFFER}"""  # noqa: S608
 
 
@@ -42,15 +42,15 @@ class Rollups:
         own = HourlyRollup.objects.filter(seal=None).order_by().values_list("hour", flat=True).distinct()
         if self._scope.since is not None:
             own = own.filter(hour__gte=rollups.hour_of(self._scope.since))
-        for hour in sorted({*hours, *own} - self._waiting):
+        for hour in sorted({*hours, *map(rollups.hour_of, own)} - self._waiting):
             self._compare(hour)
 
     def _compare(self, hour: datetime) -> None:
         tenant = [self._scope.tenant_id] if self._scope.tenant_id is not None else []
         query = _COMPARE.format(tenant="AND tenant_id = %s" if tenant else "")
-        moment = connection.ops.adapt_datetimefield_value(hour)
+        span = [rollups.parameter(moment) for moment in (hour, hour + rollups.HOUR)]
         self.finding.count(1)
-        for row in rows(query, [*rollups.bounds(hour), *tenant, moment, *tenant]):
+        for row in rows(query, [*rollups.bounds(hour), *tenant, *span, *tenant]):
             group, differences = row[: len(rollups.GROUP)], row[len(rollups.GROUP) :]
             subject = ", ".join(f"{name} {value}" for name, value in zip(rollups.GROUP, group, strict=True) if value)
             off = {name: int(by) for name, by in zip(rollups.SUMS, differences, strict=True) if by}
@@ -62,11 +62,14 @@ class Rollups:
 
 
 def _waiting(now: datetime) -> set[datetime] | None:
-    """Hours with rows that came since the last time, or a moment ago; None: nothing was ever rolled up."""
+    """Hours with rows that came since the last time, or a moment ago, and those that are to be computed again, as they
+    know of no endpoints; None: nothing was ever rolled up."""
     mark = Watermark.objects.filter(name=rollups.NAME).values_list("at", flat=True).first()
     if mark is None:
         return None
-    return set(rollups.hours_of(Entry.objects.filter(Q(settled_at__gt=mark) | Q(settled_at__gte=now - _MOMENT))))
+    fresh = rollups.hours_of(Entry.objects.filter(Q(settled_at__gt=mark) | Q(settled_at__gte=now - _MOMENT)))
+    untold = HourlyRollup.objects.filter(endpoint=None, seal=None).order_by().values_list("hour", flat=True).distinct()
+    return {*fresh, *map(rollups.hour_of, untold)}
 
 
 def sealed(progress: Progress) -> list[Finding]:

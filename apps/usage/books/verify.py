@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from apps.quotas.models import Gap
 from apps.usage import partitions
-from apps.usage.books import budgets, entries, sums, tables
+from apps.usage.books import budgets, daily, entries, sums, tables
 from apps.usage.books.entries import Unchecked
 from apps.usage.books.promises import Finding, Progress, Scope
 
@@ -103,6 +103,7 @@ def _findings(scope: Scope, progress: Progress) -> tuple[list[Finding], Unchecke
     of_the_ledger, unchecked = _of_the_ledger(scope, progress)
     found += of_the_ledger
     found += sums.sealed(progress)
+    found.append(daily.check(scope, progress))
     found += tables.check()
     return sorted(found, key=lambda finding: finding.name), unchecked
 
