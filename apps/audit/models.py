@@ -7,7 +7,8 @@ from django.utils import timezone
 
 
 class Area(models.TextChoices):
-    """The parts of the configuration that processes refresh separately; and usage and sign-in, which are none of it."""
+    """The parts of the configuration that processes refresh separately; and usage, sign-in and what was only looked at,
+    which are none of it."""
 
     ACCOUNTS = "accounts", "Accounts"
     TENANTS = "tenants", "Tenants"
@@ -17,6 +18,7 @@ class Area(models.TextChoices):
     POLICIES = "policies", "Policies"
     USAGE = "usage", "Usage"
     SIGN_IN = "sign_in", "Sign-in"
+    READS = "reads", "Privileged reads"
 
 
 class Record(models.Model):

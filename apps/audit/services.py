@@ -15,7 +15,7 @@ from django.db.models import F
 from django.db.transaction import TransactionManagementError
 
 from apps.audit import origin, redaction
-from apps.audit.models import Record, Revision
+from apps.audit.models import Area, Record, Revision
 
 Row = TypeVar("Row", bound=models.Model)
 Values = Mapping[str, Any]
@@ -63,6 +63,15 @@ def record(
         address=origin.address(),
     )
     return revision
+
+
+def note_read(
+    *, actor: Any, action: str, target: models.Model, tenant_id: int | None = None, after: Values | None = None
+) -> None:
+    """That somebody has looked at, or taken away, what is not for all to see: a privileged read (decision 0031).
+    `after`: what of it."""
+    with transaction.atomic():
+        record(actor=actor, action=action, target=target, area=Area.READS, after=after, tenant_id=tenant_id)
 
 
 def _next_revision(area: str) -> int:
