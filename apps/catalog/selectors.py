@@ -105,6 +105,27 @@ def models_of_tenant(tenant_id: int) -> QuerySet[Model]:
     return Model.objects.filter(Q(tenants=None) | Q(tenants=tenant_id)).distinct()
 
 
+def names_for(tenant_id: int) -> list[str]:
+    """Of the enabled models that are a tenant's to use, in order. One query."""
+    return sorted(models_of_tenant(tenant_id).filter(is_enabled=True).values_list("name", flat=True))
+
+
+def choices_for(tenant_id: int) -> list[tuple[int, str]]:
+    """The models that are a tenant's to use, disabled ones too, by name. One query."""
+    return sorted(models_of_tenant(tenant_id).values_list("pk", "name"), key=lambda row: row[1])
+
+
+def providers_for(tenant_id: int) -> list[tuple[int, str]]:
+    """The providers of those models, by name. One query."""
+    found = Deployment.objects.filter(model__in=models_of_tenant(tenant_id).order_by().values("pk"))
+    return sorted(set(found.order_by().values_list("provider", "provider__name")), key=lambda row: row[1])
+
+
+def aliases_of(tenant_id: int) -> frozenset[str]:
+    """What the tenant's own credentials are called. One query."""
+    return frozenset(Credential.objects.filter(tenant=tenant_id).values_list("alias", flat=True))
+
+
 def providers_overview() -> list[dict[str, Any]]:
     """Every provider with its health and how many usable credentials and deployments it has, by name. One query."""
     usable = Q(credentials__is_enabled=True) & ~Q(credentials__ciphertext="")

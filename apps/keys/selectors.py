@@ -26,6 +26,7 @@ ENDED = ("revoked", "expired")
 SOON = datetime.timedelta(days=7)
 LONG = datetime.timedelta(days=90)
 MOST_SECRETS = 10
+MOST_DIGITS = 19  # fewer are a number that a column holds
 
 
 def principal(
@@ -128,6 +129,21 @@ def in_state(keys: QuerySet[Key], word: str, *, now: datetime.datetime) -> Query
         case "revoked":
             return keys.exclude(revoked_at=None)
     return keys
+
+
+def beginning_with(keys: QuerySet[Key], term: str) -> QuerySet[Key]:
+    """By the beginning of the name, or of a key's public part: of a key that is pasted whole, no more is looked at."""
+    public_id = term.removeprefix("weir_").partition("_")[0].rstrip("….")
+    if term.startswith("weir_"):
+        return keys.filter(public_id__startswith=public_id)
+    return keys.filter(name__istartswith=term)
+
+
+def wanted(term: str, *, among: QuerySet[Key]) -> list[Key]:
+    """As `named`; a number may be a key's id."""
+    if term.isdecimal() and len(term) < MOST_DIGITS and (found := list(among.filter(pk=int(term)))):
+        return found
+    return named(term, among=among)
 
 
 def secrets_of(key: Key) -> list[KeySecret]:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from apps.portal import overview
+from apps.portal import key_changes, keys, overview
 
 app_name = "portal"
 
 tenant_pages = [
     path("", overview.overview, name="overview"),
+    path("keys/", keys.keys, name="keys"),
+    path("keys/new/", key_changes.new, name="keys-new"),
+    path("keys/<int:key>/", keys.one, name="keys-one"),
+    path("keys/<int:key>/edit/", key_changes.edit, name="keys-edit"),
+    path("keys/<int:key>/rotate/", key_changes.rotate, name="keys-rotate"),
+    path("keys/<int:key>/revoke/", key_changes.revoke, name="keys-revoke"),
+    path("keys/<int:key>/issued/", key_changes.issued, name="keys-issued"),
 ]
 
 urlpatterns = [

@@ -18,6 +18,7 @@ from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
 from apps.tenants.models import Project, Tenant
 
 ModelKey = tuple[int, int | None]
+_NEAREST = ("key", "user", "project", "tenant", "model", "endpoint")
 
 
 class RuleBook(NamedTuple):
@@ -35,7 +36,8 @@ def rule_book() -> RuleBook:
     wide = Q(key=None, user=None)
     limits = list(Limit.objects.filter(wide, is_enabled=True).order_by("id"))
     budgets = list(
-        Budget.objects.filter(wide, is_enabled=True)
+        _in_force()
+        .filter(wide, is_enabled=True)
         .select_related("tenant", "project__tenant", "model", "endpoint")
         .order_by("id")
     )
@@ -48,14 +50,14 @@ def rule_book() -> RuleBook:
     )
 
 
-def rules_of(key_id: int, user_id: int | None, tenant_id: int) -> tuple[snapshot.Rules, snapshot.Rules]:
+def rules_of(key_id: int | None, user_id: int | None, tenant_id: int) -> tuple[snapshot.Rules, snapshot.Rules]:
     """The key's own and its user's (everywhere and in this tenant). Two queries."""
-    mine = Q(key_id=key_id)
+    mine = Q(pk__in=[]) if key_id is None else Q(key_id=key_id)
     if user_id is not None:
         mine |= Q(user_id=user_id) & (Q(tenant=None) | Q(tenant_id=tenant_id))
     limits = list(Limit.objects.filter(mine, is_enabled=True).order_by("id"))
     budgets = list(
-        Budget.objects.filter(mine, is_enabled=True).select_related("tenant", "key__tenant", "user").order_by("id")
+        _in_force().filter(mine, is_enabled=True).select_related("tenant", "key__tenant", "user").order_by("id")
     )
     return (
         _rules(limits, budgets, scope="key"),
@@ -84,6 +86,44 @@ def most_used(now: datetime, count: int, *, tenant: Tenant | None = None) -> lis
     return [(row, f"{row.budget.scope} {row.budget.subject}") for row in rows[:count]]
 
 
+class Stand(NamedTuple):
+    """How a budget stands in its present period, in nano-USD; nothing spent yet, if it has no window so far."""
+
+    budget: Budget
+    subject: str
+    limit: int
+    settled: int
+    held: int
+    ends: datetime | None
+
+
+def budgets_over(key: Key, now: datetime) -> list[Stand]:
+    """All that a call with the key is paid from but what its model has, the key's own first. Two queries."""
+    over = Q(key=key) | Q(project=key.project_id) | Q(tenant=key.tenant_id, user=None, model=None)
+    if key.user_id is not None:
+        over |= Q(user=key.user_id) & (Q(tenant=None) | Q(tenant=key.tenant_id))
+    budgets = Budget.objects.filter(over, is_enabled=True).select_related(*NARROW, "tenant")
+    return sorted(stands(budgets, now), key=lambda stand: _NEAREST.index(stand.budget.scope))
+
+
+def limits_over(key: Key) -> list[Limit]:
+    """The key's own limits. One query."""
+    return list(Limit.objects.filter(key=key, is_enabled=True).order_by("pk"))
+
+
+def stands(budgets: Iterable[Budget], now: datetime) -> list[Stand]:
+    """One query beside that of the budgets."""
+    rows = list(budgets)
+    windows = BudgetWindow.objects.filter(budget__in=rows, starts__lte=now, ends__gt=now)
+    present = {window.budget_id: window for window in windows}
+    found = []
+    for row in rows:
+        window = present.get(row.pk)
+        figures = (window.limit, window.settled, window.held, window.ends) if window else (row.amount, 0, 0, None)
+        found.append(Stand(row, f"{row.scope} {row.subject}", *figures))
+    return found
+
+
 class Left(NamedTuple):
     """Of a budget's present period, in nano-USD: what is spent for sure, and what is promised to processes."""
 
@@ -106,6 +146,10 @@ def dearest_answer() -> tuple[str, int] | None:
     full = served.annotate(full=F("price") * F("model__max_output_tokens")).filter(full__gt=0)
     found = full.order_by("-full").values_list("model__name", "full").first()
     return (found[0], found[1] // pricing.MILLION) if found is not None else None
+
+
+def _in_force() -> QuerySet[Budget]:
+    return Budget.objects.raised_at(datetime.fromtimestamp(clock.now(), UTC))
 
 
 def _by_subject(
@@ -152,7 +196,7 @@ def _budget(row: Budget) -> snapshot.Budget:
     return snapshot.Budget(
         id=row.pk,
         scope=row.scope,  # type: ignore[arg-type]
-        amount=row.amount,
+        amount=row.in_force,
         period=row.period,  # type: ignore[arg-type]
         timezone=timezone,
         subject=f"{row.scope} {row.subject}",

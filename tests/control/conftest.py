@@ -1,4 +1,4 @@
-"""The cast. Alice owns Acme and Bob develops there; Charlie owns Globex, which is none of their business."""
+"""The cast (see `tests.cast`), an operator at the admin, and a world with one of everything."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pytest_django import DjangoDbBlocker
 
 from apps.accounts.models import User
 from apps.catalog import vault
-from apps.tenants.models import Project, Role, Tenant
-from tests import factories
+from tests.cast import acme, alice, ann, bob, charlie, globex, operator, vera, website  # noqa: F401  # fixtures
 from tests.control import world
 from tests.control.desk import Desk
 
@@ -23,44 +22,7 @@ def _nothing_remembered() -> None:
 
 
 @pytest.fixture
-def acme(db: None) -> Tenant:
-    return factories.tenant("Acme")
-
-
-@pytest.fixture
-def globex(db: None) -> Tenant:
-    return factories.tenant("Globex")
-
-
-@pytest.fixture
-def alice(acme: Tenant) -> User:
-    return factories.member(acme, "alice", Role.OWNER)
-
-
-@pytest.fixture
-def bob(acme: Tenant) -> User:
-    return factories.member(acme, "bob", Role.DEVELOPER)
-
-
-@pytest.fixture
-def charlie(globex: Tenant) -> User:
-    return factories.member(globex, "charlie", Role.OWNER)
-
-
-@pytest.fixture
-def operator(db: None) -> User:
-    """Administers the installation; a member of nothing."""
-    return factories.user("operator", is_staff=True, is_superuser=True)
-
-
-@pytest.fixture
-def website(acme: Tenant) -> Project:
-    """A project of Acme's."""
-    return factories.project(acme, "Website")
-
-
-@pytest.fixture
-def desk(operator: User) -> Desk:
+def desk(operator: User) -> Desk:  # noqa: F811
     """The operator, signed in at the admin."""
     return Desk(operator)
 
