@@ -92,7 +92,7 @@ def caching_of(snapshot: Snapshot, principal: Principal, model: Model) -> Cachin
     cachings = snapshot.cachings
     if not (cachings.keys or cachings.models):
         return None
-    return cachings.keys.get(principal.key_id) or cachings.models.get(model.id)
+    return cachings.keys.get(principal.key_id or 0) or cachings.models.get(model.id)
 
 
 def wish(header: bytes | None) -> Wish:
@@ -219,7 +219,7 @@ def key(
     `now` in unix seconds decides on the prices in force; `barred`: the fallbacks that may not answer the caller."""
     left_out = _SAYS_NOTHING.get(protocol, _DELIVERY)
     cachings = snapshot.cachings
-    own = cachings.keys.get(principal.key_id)
+    own = cachings.keys.get(principal.key_id or 0)
     caching = own or cachings.models.get(model.id)
     cards = [pricing.card_at(deployment.prices, now) for deployment in model.deployments]
     parts = (

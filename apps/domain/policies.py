@@ -74,13 +74,13 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     answers: dict[str, Ending] = {}
 
 
-def applying(policies: Policies, *, tenant_id: int, project_id: int, key_id: int) -> tuple[DataPolicy, ...]:
+def applying(policies: Policies, *, tenant_id: int, project_id: int, key_id: int | None) -> tuple[DataPolicy, ...]:
     """From the widest subject to the narrowest, none twice."""
     found = (
         *policies.everyone,
         *policies.tenants.get(tenant_id, ()),
         *policies.projects.get(project_id, ()),
-        *policies.keys.get(key_id, ()),
+        *policies.keys.get(key_id or 0, ()),
     )
     return tuple({policy.id: policy for policy in found}.values())
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
+from apps.domain.issuers import Issuer
+
 Scope = Literal["tenant", "project", "user", "key", "model", "endpoint"]
 Period = Literal["day", "week", "month", "fixed"]
 Outage = Literal["lease", "open", "closed"]
@@ -307,9 +309,10 @@ class Cachings(msgspec.Struct, frozen=True):
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks. `models`, `endpoints`, `networks`: what the key is confined to; None: not confined. A higher `priority`
-    goes before others in a queue."""
+    goes before others in a queue. `key_id` None: no key was presented, but a token, which is good until `until`: calls
+    that it has begun go on."""
 
-    key_id: int
+    key_id: int | None
     public_id: str
     tenant_id: int
     project_id: int
@@ -320,8 +323,14 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: frozenset[str] | None = None
     networks: tuple[str, ...] | None = None
     priority: int = 0
+    until: float = math.inf
     key_rules: Rules = UNRESTRAINED
     user_rules: Rules = UNRESTRAINED
+
+    @property
+    def caller(self) -> int:
+        """By which the process remembers what is learned of callers: the key or, below zero, whose token it is."""
+        return self.key_id if self.key_id is not None else -(self.user_id or 0)
 
     @property
     def ends_at(self) -> float:
@@ -357,9 +366,9 @@ class PinnedEndpoints(msgspec.Struct, frozen=True):
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """`models` is keyed by name and by alias. `tenants` and `projects` hold the ids of active ones with their rules;
-    `model_rules` is keyed by (model id, tenant id or None for everyone), `endpoint_rules` by a pinned endpoint's id.
-    `on_outage` says of the tenants for whom it is not "lease" what they get while what restrains them cannot be
-    counted."""
+    `model_rules` is keyed by (model id, tenant id or None for everyone), `endpoint_rules` by a pinned endpoint's id,
+    `issuers`, the enabled ones, by `url`. `on_outage` says of the tenants for whom it is not "lease" what they get
+    while what restrains them cannot be counted."""
 
     revision: int
     compiled_at: float
@@ -369,6 +378,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     model_rules: dict[tuple[int, int | None], Rules] = {}
     endpoints: PinnedEndpoints = PinnedEndpoints()
     endpoint_rules: dict[int, Rules] = {}
+    issuers: dict[str, Issuer] = {}
     on_outage: dict[int, Outage] = {}
     policies: Policies = Policies()
     cachings: Cachings = Cachings()

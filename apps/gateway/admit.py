@@ -53,7 +53,7 @@ class Restraints(NamedTuple):
     on_outage: Outage
 
 
-_restrained: Known[tuple[int, int, int], tuple[Principal, Restraints]] = Known()  # by key, model and endpoint
+_restrained: Known[tuple[int, int, int], tuple[Principal, Restraints]] = Known()  # by caller, model and endpoint
 
 
 def restraints(ctx: RequestContext) -> Restraints:
@@ -63,7 +63,7 @@ def restraints(ctx: RequestContext) -> Restraints:
     assert model is not None
     restrained = _restrained.under(ctx.snapshot)
     pinned_id = ctx.pinned.id if ctx.pinned is not None else 0
-    known = restrained.get((principal.key_id, model.id, pinned_id))
+    known = restrained.get((principal.caller, model.id, pinned_id))
     if known is None or known[0] is not principal:
         rules = _rules(principal, model, ctx.snapshot, pinned_id=pinned_id)
         found = Restraints(
@@ -71,7 +71,7 @@ def restraints(ctx: RequestContext) -> Restraints:
             tuple(dict.fromkeys(budget for rule in rules for budget in rule.budgets)),
             ctx.snapshot.on_outage.get(principal.tenant_id, "lease"),
         )
-        known = restrained[principal.key_id, model.id, pinned_id] = (principal, found)
+        known = restrained[principal.caller, model.id, pinned_id] = (principal, found)
     return known[1] if ctx.on_behalf_of is None else _beside(known[1], restraints(ctx.on_behalf_of))
 
 

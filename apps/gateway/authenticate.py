@@ -1,20 +1,17 @@
-"""Who asks. A warm key costs one hash and a dictionary look-up; a cold one a single query."""
+"""Who asks. A warm key, or token, costs one hash and a dictionary look-up; a cold key a single query."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from apps.domain import errors
-from apps.gateway import networks
+from apps.gateway import bearers, networks
 from apps.runtime import clock
 
 if TYPE_CHECKING:
     from apps.domain.snapshot import Principal, Snapshot
     from apps.gateway.configuration import Configuration
     from apps.gateway.context import RequestContext
-
-# The same words for every cause: a caller without a valid key learns nothing about the keys that exist.
-_REFUSED = "invalid API key"
 
 
 async def authenticate(ctx: RequestContext, configuration: Configuration) -> None:
@@ -46,7 +43,7 @@ async def _found(ctx: RequestContext, configuration: Configuration) -> Principal
         raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
     principal = configuration.known(key) or await configuration.look_up(key)
     if principal is None or not works(principal, configuration.snapshot):
-        raise errors.AuthenticationFailed(_REFUSED)
+        raise errors.AuthenticationFailed(bearers.REFUSED)
     may_come(ctx, principal)
     return principal
 
@@ -60,6 +57,8 @@ def may_come(ctx: RequestContext, principal: Principal) -> None:
 def _enter(ctx: RequestContext, principal: Principal, configuration: Configuration) -> None:
     ctx.principal = principal
     ctx.snapshot = configuration.snapshot
+    if principal.key_id is None:
+        return
     address = ctx.scope["client"][0] if ctx.scope.get("client") else ""
     configuration.uses.note(
         principal.key_id, at=ctx.started_at, address=address, agent=ctx.headers.get(b"user-agent", b"")

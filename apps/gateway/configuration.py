@@ -1,8 +1,8 @@
 """The current snapshot and the keys that are warm: what the data plane knows of the control plane.
 
-A door: the only room that reads the catalog, tenants, keys and rules. A poller asks for the revisions once a second
-(a tiny query in a thread of its own), forgets keys that changed at once and rebuilds the snapshot meanwhile; whatever
-fails, the last good snapshot stays.
+A door: the only room that reads the catalog, tenants, keys, issuers and rules. A poller asks for the revisions once a
+second (a tiny query in a thread of its own), forgets keys that changed at once and rebuilds the snapshot meanwhile;
+whatever fails, the last good snapshot stays.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from apps.catalog import canary, vault
 from apps.catalog import selectors as catalog
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
+from apps.gateway import bearers
 from apps.gateway.keyring import Keyring
 from apps.gateway.underway import Underway
-from apps.keys import peppers, uses
+from apps.keys import callers, issuers, peppers, uses
 from apps.keys import selectors as key_selectors
 from apps.outbound import signing
 from apps.policies import selectors as policies
@@ -46,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 # A change here may alter what any cached principal may do, so all of them are looked up again.
 _CLEARS_KEYS = ("accounts", "quotas")
-_NOT_IN_SNAPSHOT = {"keys", "usage"}
+_NOT_IN_SNAPSHOT = {"keys", "usage", "sign_in", "reads"}
 _USES_FLUSH_SECONDS = 30.0
 EMPTY = Snapshot(revision=-1, compiled_at=0.0, models={}, tenants={}, projects={})
 
@@ -59,6 +60,7 @@ class Configuration:
         self._on_change = on_change
         self._salted = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=32)
         self.keyring = Keyring(capacity=settings.WEIR_KEY_CACHE)
+        self.tokens = Keyring(capacity=settings.WEIR_KEY_CACHE)  # apart: there is no end of new ones
         self.underway = Underway()
         self._revisions: dict[str, int] = {}  # of the snapshot
         self._keys_revisions: dict[str, int] = {}  # of what is warm; a snapshot that fails does not hold it back
@@ -97,16 +99,31 @@ class Configuration:
     # --- keys ------------------------------------------------------------------------------------------------
 
     def known(self, key: str) -> Principal | None:
-        """A warm key's principal, without a database. None: not warm, or not a key."""
-        return self.keyring.get(self._digest(key))
+        """A warm key's principal, or a warm token's, without a database. None: not warm, or neither of them."""
+        digest = self._digest(key)
+        return self.keyring.get(digest) or self._known_token(digest)
+
+    def _known_token(self, digest: bytes) -> Principal | None:
+        principal = self.tokens.get(digest)
+        return principal if principal is not None and clock.now() < principal.until else None
 
     async def look_up(self, key: str) -> Principal | None:
-        """A cold key's principal by one query; concurrent askers share it. Junk is refused by its checksum first."""
-        public_id = keys.public_id(key)
-        if public_id is None:
+        """A cold key's principal by one query; concurrent askers share it. Junk is refused by its checksum first.
+        Raises AuthenticationFailed for a token that is refused."""
+        public_id, digest = keys.public_id(key), self._digest(key)
+        if public_id is not None:
+            return await self.keyring.load(digest, public_id, lambda: self._look_ups.ask(_principal, key, self.uses))
+        if not bearers.is_shaped(key):
             return None
-        digest = self._digest(key)
-        return await self.keyring.load(digest, public_id, lambda: self._look_ups.ask(_principal, key, self.uses))
+        return await self.tokens.load(digest, "", lambda: self._bearer(key))
+
+    async def _bearer(self, token: str) -> Principal:
+        """What is refused is not remembered: it may be good later."""
+        verified = await bearers.verified(token, self.snapshot)
+        try:
+            return await self._look_ups.ask(_caller, verified)
+        except callers.Unwelcome as fault:
+            raise bearers.refused(fault.reason, verified.issuer) from None
 
     def _digest(self, key: str) -> bytes:
         """What a warm key is remembered by, in this process only. Not the stored digest: OpenSSL's HMAC hands the
@@ -167,6 +184,7 @@ class Configuration:
         changed = _changed(self._keys_revisions, current)
         if changed.intersection(_CLEARS_KEYS):
             self.keyring.clear()
+            self.tokens.clear()
             self.underway.doubt(None)
         elif "keys" in changed:
             stale = await self._changes.ask(key_selectors.changed_since, self._keys_revisions.get("keys", 0))
@@ -177,7 +195,7 @@ class Configuration:
 
     async def _review(self) -> None:
         """Calls of keys that have changed end if their key has."""
-        await self.underway.review(lambda public_ids: self._changes.ask(key_selectors.ends, public_ids))
+        await self.underway.review(lambda public_ids: self._changes.ask(_ends, public_ids))
         self.underway.sweep(self.snapshot)
 
     async def _take_up(self, current: dict[str, int]) -> None:
@@ -219,11 +237,33 @@ def _principal(key: str, seen: uses.Uses) -> Principal | None:
         principal = key_selectors.principal(key, outdated=seen.outdated, missed=seen.missed)
         if principal is None:
             return None
-        key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
+        return None if principal is None else _restrained(principal)
     except Exception as error:
         log.exception("configuration.look_up_failed")
         raise errors.Unavailable("keys cannot be checked right now", retry_after=1) from error
+
+
+def _caller(verified: bearers.Verified) -> Principal:
+    """Whom a token names, with what restrains its user. Raises Unwelcome."""
+    try:
+        return _restrained(callers.of_claims(verified.issuer, verified.claims, until=verified.until))
+    except callers.Unwelcome:
+        raise
+    except callers.Outdated:
+        raise errors.Unavailable("the issuer of this token has just been changed", retry_after=1) from None
+    except Exception as error:
+        log.exception("configuration.look_up_failed")
+        raise errors.Unavailable("tokens cannot be checked right now", retry_after=1) from error
+
+
+def _restrained(principal: Principal) -> Principal:
+    key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
     return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
+
+
+def _ends(public_ids: Sequence[str]) -> dict[str, float]:
+    """When each of these callers may call no more; see `key_selectors.ends`."""
+    return key_selectors.ends(public_ids) | callers.ends(public_ids)
 
 
 def outline() -> Snapshot:
@@ -234,10 +274,7 @@ def outline() -> Snapshot:
 def principal_of(key_id: int) -> Principal | None:
     """Who calls with a key, and what restrains them, for who only wants to look."""
     principal = key_selectors.principal_of(key_id)
-    if principal is None:
-        return None
-    key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
-    return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
+    return None if principal is None else _restrained(principal)
 
 
 def keys_beginning(public_id: str) -> list[int]:
@@ -268,6 +305,7 @@ def _compile(revision: int, *, opens: bool = True) -> Snapshot:
         model_rules=book.models,
         endpoints=catalog.snapshot_endpoints(),
         endpoint_rules=book.endpoints,
+        issuers=issuers.snapshot_issuers(),
         policies=policies.snapshot_policies(),
         cachings=policies.snapshot_cachings(),
         on_outage={tenant: policy for tenant, policy in active_tenants.items() if policy != "lease"},

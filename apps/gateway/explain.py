@@ -73,7 +73,7 @@ async def answer(ctx: RequestContext, engine: Engine) -> bytes:
     """For a caller, about its own calls: JSON. Raises a ClientError for what is wrong with the question itself."""
     await authenticate.identify(ctx, engine.configuration)
     assert ctx.principal is not None
-    number = ctx.principal.key_id
+    number = ctx.principal.caller
     once = Limit(id=0, key=f"explain:{number}", scope="key", requests_per_minute=MOST_A_MINUTE)
     _take(once, 0, told=f"{MOST_A_MINUTE} explanations a minute")
     try:
@@ -235,7 +235,7 @@ class _Draft:
         is_theirs = deployment.tenant_ids is None or principal.tenant_id in deployment.tenant_ids
         if not is_theirs and not sight.shows_all:
             return None
-        expected = sight.outputs.expected(model.id, principal.key_id) if sight.outputs is not None else None
+        expected = sight.outputs.expected(model.id, principal.caller) if sight.outputs is not None else None
         rests = plan.aside.get(deployment.id)
         told = Candidate(
             number=model.deployments.index(deployment) + 1,

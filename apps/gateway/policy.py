@@ -35,7 +35,7 @@ INLINE_BYTES = 32_768  # what is longer is read in another thread
 MOST_SECONDS = 20.0  # for what has to be looked at number by number; a usual request of 30 MB takes one
 
 _readers = readers.Readers(threads=1)
-_merged: Known[tuple[int, int, int], Merged | None] = Known()  # by tenant, project and key
+_merged: Known[tuple[int, int, int | None], Merged | None] = Known()  # by tenant, project and key
 
 
 def of(ctx: RequestContext) -> Merged | None:

@@ -50,6 +50,18 @@ class _Told:
 _told = _Told()
 
 
+def token(reason: str, issuer: str) -> None:
+    """Why a token was refused, in one of few words: its caller is told nothing of it. `issuer` "": none of ours."""
+    if _told.admits():
+        log.info("token.refused", issuer=issuer, reason=reason)
+
+
+def unverified(issuer: str, reason: str) -> None:
+    """Its keys cannot be had."""
+    if _told.admits():
+        log.warning("token.keys_unavailable", issuer=issuer, reason=reason)
+
+
 def note(ctx: RequestContext, error: GatewayError, *, status: int) -> None:
     """`status` as the caller got it. Neither the body nor the message, which may quote it."""
     if any(attempt.is_journalled for attempt in ctx.attempts) or not _told.admits():

@@ -73,7 +73,7 @@ class Reservation:
         assert call is not None
         assert model is not None
         assert principal is not None
-        tokens = self._outputs.expected(model.id, principal.key_id)
+        tokens = self._outputs.expected(model.id, principal.caller)
         if tokens is None:
             return self.amount
         likely = TokenUsage(in_fresh=most.in_fresh, out_total=min(most.out_total, tokens * call.choices))
@@ -149,7 +149,7 @@ class Reservation:
         if verdict.source != "provider" or call is None or model is None or principal is None or seen is None:
             return
         is_cut = seen.stop_reason == "max_tokens"
-        self._outputs.note(model.id, principal.key_id, tokens=verdict.usage.out_total // call.choices, is_cut=is_cut)
+        self._outputs.note(model.id, principal.caller, tokens=verdict.usage.out_total // call.choices, is_cut=is_cut)
 
     def give_back(self, amount: int = 0) -> None:
         """All but `amount`."""

@@ -117,7 +117,7 @@ def _wishes(ctx: RequestContext, options: Options, expected: Expected | None) ->
     turns = dialogue.turns(call) if options.is_choosy else None
     stays = None
     if model.sticky and len(options.ways) > 1 and ctx.wire.operation == "generate":
-        ctx.conversation = conversation.of(call, key_id=principal.key_id, turns=turns)
+        ctx.conversation = conversation.of(call, key_id=principal.caller, turns=turns)
         if ctx.conversation is not None:
             stays = conversations.place(model.id, ctx.conversation)
     return plans.Wishes(
@@ -126,7 +126,7 @@ def _wishes(ctx: RequestContext, options: Options, expected: Expected | None) ->
         prefers=_prefers(ctx),
         stays=stays,
         priced_only=priced_only,
-        expected=expected(model.id, principal.key_id) if expected is not None and options.weighs else None,
+        expected=expected(model.id, principal.caller) if expected is not None and options.weighs else None,
     )
 
 

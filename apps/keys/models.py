@@ -13,9 +13,11 @@ from apps.catalog.models import DataKey
 from apps.catalog.pinned import SHAPE
 from apps.catalog.selectors import models_of_tenant, pinned_names
 from apps.catalog.validators import validate_networks, validate_words
+from apps.outbound import guard
 from apps.tenants.models import Project, Tenant
 from apps.tenants.scope import TenantScoped
 
+MOST_CLAIMS = 20
 _PINNED = re.compile(f"e/{SHAPE}")
 
 
@@ -37,6 +39,17 @@ def validate_endpoints(value: Any) -> None:
     if unknown := [word for word in value if word not in Endpoint.values and not _PINNED.fullmatch(word)]:
         there_are = ", ".join([*Endpoint.values, "e/<a pinned one's name>"])
         raise ValidationError(f"“{unknown[0]}” is not an endpoint; there are {there_are}.")
+
+
+def _check_pinned(endpoints: Any) -> None:
+    pinned = {word.removeprefix("e/") for word in endpoints or () if word.startswith("e/")}
+    if pinned and (unknown := pinned.difference(pinned_names())):
+        raise ValidationError({"endpoints": f"There is no pinned endpoint “{min(unknown)}”."})
+
+
+def _names_of_models(tenant_id: int) -> set[str]:
+    rows = models_of_tenant(tenant_id).values_list("name", "aliases")
+    return {name for own, aliases in rows for name in (own, *aliases)}
 
 
 class Key(orm.Model):
@@ -100,15 +113,10 @@ class Key(orm.Model):
             raise ValidationError({"user": "The user is not a member of the tenant."})
         if unknown := set(self.models or ()) - self._models_of_tenant():
             raise ValidationError({"models": f"The tenant has no model “{min(unknown)}”."})
-        pinned = {word.removeprefix("e/") for word in self.endpoints or () if word.startswith("e/")}
-        if pinned and (unknown := pinned.difference(pinned_names())):
-            raise ValidationError({"endpoints": f"There is no pinned endpoint “{min(unknown)}”."})
+        _check_pinned(self.endpoints)
 
     def _models_of_tenant(self) -> set[str]:
-        if not self.models:
-            return set()
-        rows = models_of_tenant(self.tenant_id).values_list("name", "aliases")
-        return {name for own, aliases in rows for name in (own, *aliases)}
+        return _names_of_models(self.tenant_id) if self.models else set()
 
 
 class KeySecret(orm.Model):
@@ -131,3 +139,96 @@ class KeySecret(orm.Model):
 
     def __str__(self) -> str:
         return f"weir_{self.public_id}…{self.last_four}"
+
+
+def validate_algorithms(value: Any) -> None:
+    from apps.outbound.jwks import ALGORITHMS  # with an HTTP client, which most processes have no need of
+
+    validate_words(value)
+    if unknown := [word for word in value if word not in ALGORITHMS]:
+        raise ValidationError(f"“{unknown[0]}” verifies nothing here; there are {', '.join(ALGORITHMS)}.")
+
+
+def validate_claims(value: Any) -> None:
+    """What each claim must be: a word, or one of several."""
+    if not isinstance(value, dict) or len(value) > MOST_CLAIMS:
+        raise ValidationError(f"Give up to {MOST_CLAIMS} claims, each with what it must be.")
+    for name, wanted in value.items():
+        words = wanted if isinstance(wanted, list) else [wanted]
+        if not name or not words or not all(isinstance(word, str) and word for word in words):
+            raise ValidationError(f"“{name}” must be a word, or one of a list of words.")
+
+
+class Issuer(orm.Model):
+    """Who signs tokens (JWT) that callers may present instead of a key. `url` is what their `iss` says, to the letter;
+    `required_claims` what others must say. Whose calls they are is either fixed (`tenant`) or told by a claim.
+
+    `revision` is the number that the audit gave the last change.
+    """
+
+    name = orm.CharField(max_length=60, unique=True)
+    url = orm.CharField("issuer", max_length=255, unique=True)
+    audiences = orm.JSONField(validators=[validate_words])
+    jwks_url = orm.CharField("JWKS URL", max_length=500, blank=True, default="")
+    algorithms = orm.JSONField(default=list, validators=[validate_algorithms])
+    leeway_seconds = orm.PositiveSmallIntegerField("leeway", default=60, validators=[MaxValueValidator(300)])
+    longest_seconds = orm.PositiveIntegerField(
+        "longest life", null=True, blank=True, default=86_400, validators=[MinValueValidator(60)]
+    )
+    required_claims = orm.JSONField(default=dict, blank=True, validators=[validate_claims])
+    tenant = orm.ForeignKey(Tenant, on_delete=orm.PROTECT, null=True, blank=True, related_name="issuers")
+    tenant_claim = orm.CharField(max_length=100, blank=True, default="")
+    project = orm.ForeignKey(Project, on_delete=orm.PROTECT, null=True, blank=True, related_name="issuers")
+    project_claim = orm.CharField(max_length=100, blank=True, default="")
+    welcomes = orm.BooleanField("welcomes newcomers", default=False)
+    models = orm.JSONField(null=True, blank=True, validators=[validate_words])
+    endpoints = orm.JSONField(null=True, blank=True, validators=[validate_endpoints])
+    networks = orm.JSONField(null=True, blank=True, validators=[validate_networks])
+    priority = orm.SmallIntegerField(default=0, validators=[MinValueValidator(-100), MaxValueValidator(100)])
+    is_enabled = orm.BooleanField("enabled", default=True)
+    revision = orm.BigIntegerField(default=0, editable=False)
+    created_at = orm.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "trusted issuer"
+        constraints = [
+            orm.CheckConstraint(
+                condition=orm.Q(tenant__isnull=False, tenant_claim="")
+                | (orm.Q(tenant__isnull=True, project__isnull=True) & ~orm.Q(tenant_claim="")),
+                name="issuer_tenant_once",
+                violation_error_message="Name a tenant, or the claim that tells it: one of the two.",
+            ),
+            orm.CheckConstraint(
+                condition=orm.Q(project__isnull=False) | ~orm.Q(project_claim=""),
+                name="issuer_project_known",
+                violation_error_message="Name a project, or the claim that tells it.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        for name in ("audiences", "algorithms"):
+            if not getattr(self, name):
+                raise ValidationError({name: "Name at least one."})
+        if not self.name.isprintable() or not self.url.isprintable() or self.url != self.url.strip():
+            raise ValidationError({"url": "Give what tokens have as their issuer, without spaces around it."})
+        _check_address("jwks_url" if self.jwks_url else "url", self.jwks_url or self.url)
+        if self.project is not None and self.tenant is not None and self.project.tenant_id != self.tenant_id:
+            raise ValidationError({"project": "The project belongs to another tenant."})
+        if self.models == []:
+            raise ValidationError({"models": "Name a model, or leave it empty for all of them."})
+        theirs = _names_of_models(self.tenant_id) if self.models and self.tenant_id is not None else None
+        if theirs is not None and (unknown := set(self.models or ()) - theirs):
+            raise ValidationError({"models": f"The tenant has no model “{min(unknown)}”."})
+        _check_pinned(self.endpoints)
+
+
+def _check_address(field: str, url: str) -> None:
+    """Whether it may be called is seen when it is: networks are opened and closed."""
+    try:
+        guard.parse(url)
+    except guard.AddressRefused as refused:
+        raise ValidationError({field: f"Its keys cannot be fetched: {refused}"}) from None
