@@ -6,8 +6,8 @@ from typing import Any
 
 from celery import current_app
 from django import forms
-from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 from unfold.contrib.filters.admin import BooleanRadioFilter
@@ -15,6 +15,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.pages import Page
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
@@ -83,27 +84,25 @@ class TaskAdmin(Page):
     def shown_count(self, task: PeriodicTask) -> str:
         return cells.number(task.total_run_count)
 
-    def switch(self, queryset: QuerySet[PeriodicTask], *, on: bool) -> None:
-        """Row by row: saving is what tells the scheduler."""
-        for task in queryset:
-            task.enabled = on
-            task.save()
+    @to_many(
+        "Enable", does="The scheduler starts them when they are due.", done="Enabled", open=lambda: Q(enabled=False)
+    )
+    def enable(self, row: PeriodicTask, *, actor: Any) -> None:
+        _switch(row, on=True)
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self.switch(queryset, on=True)
-        messages.success(request, f"Enabled: {len(queryset)}.")
+    @to_many("Disable", does="The scheduler starts them no more.", done="Disabled", open=lambda: Q(enabled=True))
+    def disable(self, row: PeriodicTask, *, actor: Any) -> None:
+        _switch(row, on=False)
 
-    @admin.action(description="Disable", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        self.switch(queryset, on=False)
-        messages.success(request, f"Disabled: {len(queryset)}.")
+    @to_many("Run now", does="They are sent to the worker at once, beside their schedule.", done="Sent to the worker")
+    def run_now(self, row: PeriodicTask, *, actor: Any) -> None:
+        current_app.send_task(row.task)
 
-    @admin.action(description="Run now", permissions=["change"])
-    def run_now(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        for task in queryset:
-            current_app.send_task(task.task)
-        messages.success(request, f"Sent to the worker: {len(queryset)}.")
+
+def _switch(task: PeriodicTask, *, on: bool) -> None:
+    """Saving is what tells the scheduler."""
+    task.enabled = on
+    task.save()
 
 
 @admin.register(IntervalSchedule)

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, Permission
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -22,6 +22,7 @@ from apps.accounts import services
 from apps.accounts.forms import PasswordForm
 from apps.accounts.models import User
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.rows import RowsField
@@ -155,14 +156,16 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
         asked.change_password_form = functools.partial(PasswordForm, actor=request.user)  # type: ignore[assignment]
         return DjangoUserAdmin.user_change_password(asked, request, id, form_url)
 
-    @admin.action(description="Activate", permissions=["change"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._switch(request, queryset, services.activate, done="Activated")
+    @to_many("Activate", does="They may sign in again.", done="Activated", open=lambda: Q(is_active=False))
+    def activate(self, row: User, *, actor: Any) -> None:
+        services.activate(row, actor=actor)
 
-    @admin.action(description="Deactivate: sign-in and keys stop working", permissions=["change"])
-    def deactivate(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
-        self._switch(request, queryset, services.deactivate, done="Deactivated")
-
-    def _switch(self, request: HttpRequest, queryset: QuerySet[User], verb: Any, *, done: str) -> None:
-        rows = [user for user in queryset if self.has_change_permission(request, user)]
-        self.each(request, rows, functools.partial(verb, actor=request.user), done=done)
+    @to_many(
+        "Deactivate",
+        does="They can no longer sign in, and the keys issued for them stop working.",
+        done="Deactivated",
+        open=lambda: Q(is_active=True),
+        is_danger=True,
+    )
+    def deactivate(self, row: User, *, actor: Any) -> None:
+        services.deactivate(row, actor=actor)

@@ -143,6 +143,7 @@ class AuditedAdmin(Page):
     """
 
     area: str
+    list_disable_select_all = False
 
     @property
     def noun(self) -> str:
@@ -192,18 +193,6 @@ class AuditedAdmin(Page):
             with named(row):
                 services.remove(row, actor=request.user, action=f"{noun}.deleted", area=self.area)
         formset.save_m2m()
-
-    def each(self, request: HttpRequest, rows: Iterable[Any], do: Callable[[Any], object], *, done: str) -> None:
-        """Does it to every row, and says how many, and why not to the others."""
-        count = 0
-        for row in rows:
-            try:
-                do(row)
-                count += 1
-            except ValidationError as error:
-                messages.error(request, f"{row}: {' '.join(error.messages)}")
-        if count:
-            messages.success(request, f"{done}: {count}.")
 
     # --- deleting ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -25,15 +24,16 @@ from apps.audit.pages import AuditedAdmin
 from apps.audit.panels import Panel, panel_of
 from apps.audit.rows import RowFilter
 from apps.catalog import clients
-from apps.keys import handover, selectors, services
+from apps.keys import handover, issuer_pages, selectors, services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
+from apps.keys.several import Several
 from apps.tenants.models import Project, Tenant
 
+__all__ = ["KeyAdmin", "issuer_pages"]
 TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
 SENSELESS = {"revoked": ("rotate", "revoke"), "expired": ("rotate",)}
 MOST_COUNTED = 1_000
-MOST_NAMED = 20
 
 
 class StateFilter(RadioFilter):
@@ -48,7 +48,7 @@ class StateFilter(RadioFilter):
 
 
 @admin.register(Key)
-class KeyAdmin(AuditedAdmin):
+class KeyAdmin(Several, AuditedAdmin):
     area = Area.KEYS
     form = KeyForm
     list_display = ["name", "shown_key", "shown_state", "shown_project", "user", "shown_used", "shown_expiry"]
@@ -58,7 +58,7 @@ class KeyAdmin(AuditedAdmin):
     search_help_text = "Beginning of the name, or of the key itself"
     ordering = ["-id"]
     autocomplete_fields = ["project", "user"]
-    actions = ["revoke_selected"]
+    actions = ["move_selected", "expire_selected", "rotate_selected", "revoke_selected"]
     actions_detail = ["rotate", "revoke"]
     nothing_yet = "A key is what a person or a program calls with. It is shown once, when it is issued."
     confined = ("Confined to", {"fields": ["models", "endpoints", "networks", "priority"], "classes": ["collapse"]})
@@ -245,22 +245,6 @@ class KeyAdmin(AuditedAdmin):
             return Key.objects.select_related("tenant", "project").get(pk=object_id)
         except (Key.DoesNotExist, ValueError):
             raise Http404 from None
-
-    @admin.action(description="Revoke: calls stop within two seconds, for good", permissions=["change"])
-    def revoke_selected(self, request: HttpRequest, queryset: QuerySet[Key]) -> HttpResponse | None:
-        working = queryset.filter(revoked_at=None)
-        chosen = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        form = RevokeForm(request.POST if "typed" in request.POST else None, word=f"revoke {len(chosen)}")
-        if form.is_valid():
-            self.each(request, working, lambda key: services.revoke(key, actor=request.user), done="Revoked")
-            return None
-        context = {
-            "title": f"Revoke {len(chosen)} keys",
-            "keys": working.select_related("tenant", "project")[:MOST_NAMED],
-            "chosen": chosen,
-            "form": form,
-        }
-        return self._page(request, "revoke", context)
 
     def kept(self, obj: Key) -> str:
         return "The ledger names this key: revoke it instead."

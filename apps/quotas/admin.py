@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -15,6 +14,7 @@ from unfold.decorators import display
 
 from apps.accounts.models import User
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
 from apps.audit.panels import Panel, panel_of
@@ -91,13 +91,19 @@ class RuleAdmin(AuditedAdmin):
     def shown_state(self, rule: Any) -> str:
         return cells.badge("enabled", "good") if rule.is_enabled else cells.badge("disabled", "bad")
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self.each(request, queryset, functools.partial(services.enable, actor=request.user), done="Enabled")
+    @to_many("Enable", does="They restrain calls again.", done="Enabled", open=lambda: Q(is_enabled=False))
+    def enable(self, row: Any, *, actor: Any) -> None:
+        services.enable(row, actor=actor)
 
-    @admin.action(description="Disable: it restrains nobody any more", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self.each(request, queryset, functools.partial(services.disable, actor=request.user), done="Disabled")
+    @to_many(
+        "Disable",
+        does="They restrain nobody any more.",
+        done="Disabled",
+        open=lambda: Q(is_enabled=True),
+        is_danger=True,
+    )
+    def disable(self, row: Any, *, actor: Any) -> None:
+        services.disable(row, actor=actor)
 
 
 def _count(name: str, description: str) -> Any:

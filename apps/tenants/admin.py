@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django import forms
@@ -17,6 +16,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminRadioSelectWidget
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.fields import TimezoneField
 from apps.audit.forms import Lasting, named
 from apps.audit.models import Area
@@ -133,13 +133,19 @@ class Switched(AuditedAdmin):
     def switch(self, row: Any, *, actor: Any, on: bool) -> None:
         raise NotImplementedError
 
-    @admin.action(description="Activate", permissions=["change"])
-    def activate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self.each(request, queryset, functools.partial(self.switch, actor=request.user, on=True), done="Activated")
+    @to_many("Activate", does="Their keys work again.", done="Activated", open=lambda: Q(is_active=False))
+    def activate(self, row: Any, *, actor: Any) -> None:
+        self.switch(row, actor=actor, on=True)
 
-    @admin.action(description="Deactivate: its keys stop working", permissions=["change"])
-    def deactivate(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self.each(request, queryset, functools.partial(self.switch, actor=request.user, on=False), done="Deactivated")
+    @to_many(
+        "Deactivate",
+        does="Their keys stop working within two seconds. Nothing is deleted.",
+        done="Deactivated",
+        open=lambda: Q(is_active=True),
+        is_danger=True,
+    )
+    def deactivate(self, row: Any, *, actor: Any) -> None:
+        self.switch(row, actor=actor, on=False)
 
 
 @admin.register(Tenant)

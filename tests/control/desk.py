@@ -47,7 +47,14 @@ class Desk:
         return self.client.post(url, {k: v for k, v in values.items() if v is not None})
 
     def act(self, page: str, action: str, *rows: Any, **values: Any) -> HttpResponse:
-        """Does an action of a list to some of its rows."""
+        """Does an action of a list to some of its rows, and says yes where it is asked for."""
+        asked = self.ask(page, action, *rows, **values)
+        if 'name="mark"' not in asked.content.decode():
+            return asked
+        return self.client.post(self.url(page), fields(asked.content.decode()) | values, follow=True)
+
+    def ask(self, page: str, action: str, *rows: Any, **values: Any) -> HttpResponse:
+        """The page that says what an action of a list would do."""
         chosen = {"action": action, "_selected_action": [row.pk for row in rows], "index": 0} | values
         return self.client.post(self.url(page), chosen, follow=True)
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action, display
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.catalog import services
 from apps.catalog.models import Deployment
 from apps.runtime import standings
@@ -63,10 +62,13 @@ class Standing:
         ]
         return cells.table(("Of late", ""), rows)
 
-    @admin.action(description="Reset breaker", permissions=["change"])
-    def reset_breakers(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> None:
-        reset = functools.partial(services.reset_breaker, actor=request.user)
-        self.each(request, queryset, reset, done="Breakers reset")  # type: ignore[attr-defined]  # of the page
+    @to_many(
+        "Reset the breaker of",
+        does="What every gateway has learned of them is forgotten within a second, and they are asked again.",
+        done="Breakers reset",
+    )
+    def reset_breakers(self, row: Deployment, *, actor: Any) -> None:
+        services.reset_breaker(row, actor=actor)
 
     @action(description="Reset breaker", icon="restart_alt", permissions=["change"])
     def reset_breaker(self, request: HttpRequest, object_id: str) -> HttpResponse:

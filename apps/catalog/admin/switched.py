@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Count, Model, QuerySet
-from django.http import HttpRequest
+from django.db.models import Count, Q
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 
@@ -37,10 +35,15 @@ class Switched(AuditedAdmin):
     def switch(self, row: Any, *, actor: Any, on: bool) -> None:
         raise NotImplementedError
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self.each(request, queryset, functools.partial(self.switch, actor=request.user, on=True), done="Enabled")
+    @to_many("Enable", does="Calls may go there again.", done="Enabled", open=lambda: Q(is_enabled=False))
+    def enable(self, row: Any, *, actor: Any) -> None:
+        self.switch(row, actor=actor, on=True)
 
-    @admin.action(description="Disable: no calls go there any more", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Model]) -> None:
-        self.each(request, queryset, functools.partial(self.switch, actor=request.user, on=False), done="Disabled")
+    @to_many(
+        "Disable",
+        does="No calls go there any more, within a second or two. Nothing is deleted.",
+        done="Disabled",
+        open=lambda: Q(is_enabled=True),
+    )
+    def disable(self, row: Any, *, actor: Any) -> None:
+        self.switch(row, actor=actor, on=False)

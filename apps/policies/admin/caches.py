@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.timesince import timesince
@@ -15,6 +14,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.rows import RowFilter
@@ -100,17 +100,19 @@ class CachePolicyAdmin(Questions, AuditedAdmin):
         else:
             super().save_model(request, obj, form, change)
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
-        switch = functools.partial(services.update_cache, actor=request.user, is_enabled=True)
-        self.each(request, queryset, switch, done="Enabled")
+    @to_many("Enable", does="Answers are kept, and given again.", done="Enabled", open=lambda: Q(is_enabled=False))
+    def enable(self, row: CachePolicy, *, actor: Any) -> None:
+        services.update_cache(row, actor=actor, is_enabled=True)
 
-    @admin.action(description="Throw away what is kept", permissions=["change"])
-    def forget(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
-        forget = functools.partial(services.forget_answers, actor=request.user)
-        self.each(request, queryset, forget, done="Thrown away")
+    @to_many(
+        "Throw away what is kept under",
+        does="No answer that is kept now is given again.",
+        done="Thrown away",
+        is_danger=True,
+    )
+    def forget(self, row: CachePolicy, *, actor: Any) -> None:
+        services.forget_answers(row, actor=actor)
 
-    @admin.action(description="Disable: answers are not kept any more", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[CachePolicy]) -> None:
-        switch = functools.partial(services.update_cache, actor=request.user, is_enabled=False)
-        self.each(request, queryset, switch, done="Disabled")
+    @to_many("Disable", does="Answers are not kept any more.", done="Disabled", open=lambda: Q(is_enabled=True))
+    def disable(self, row: CachePolicy, *, actor: Any) -> None:
+        services.update_cache(row, actor=actor, is_enabled=False)

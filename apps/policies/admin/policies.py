@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import BaseModelFormSet
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import BooleanRadioFilter, RadioFilter
 from unfold.decorators import display
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.forms import named
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
@@ -178,21 +178,23 @@ class DataPolicyAdmin(Trial, AuditedAdmin):
         for told in reach.unknown(form.instance):
             messages.warning(request, told)
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[DataPolicy]) -> None:
-        self.each(request, queryset, functools.partial(self._enable, actor=request.user), done="Enabled")
-
+    @to_many("Enable", does="They hold for everybody under them.", done="Enabled", open=lambda: Q(is_enabled=False))
     @transaction.atomic
-    def _enable(self, policy: DataPolicy, *, actor: Any) -> None:
+    def enable(self, row: DataPolicy, *, actor: Any) -> None:
         """What strands somebody is asked about on its page."""
-        services.update_policy(policy, actor=actor, is_enabled=True)
-        if left := reach.stranded(policy):
+        services.update_policy(row, actor=actor, is_enabled=True)
+        if left := reach.stranded(row):
             raise ValidationError([*(_left(whom, models) for whom, models in left.items()), "Enable it on its page."])
 
-    @admin.action(description="Disable: it holds for nobody any more", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[DataPolicy]) -> None:
-        switch = functools.partial(services.update_policy, actor=request.user, is_enabled=False)
-        self.each(request, queryset, switch, done="Disabled")
+    @to_many(
+        "Disable",
+        does="They hold for nobody any more.",
+        done="Disabled",
+        open=lambda: Q(is_enabled=True),
+        is_danger=True,
+    )
+    def disable(self, row: DataPolicy, *, actor: Any) -> None:
+        services.update_policy(row, actor=actor, is_enabled=False)
 
 
 def _label(kind: str) -> str:
