@@ -29,6 +29,7 @@ MOST_PENDING = 20_000  # while the database is away
 MOST_KEPT = 1_000_000
 _BATCH = 500
 _AT_ONCE = 1_000
+_MOST_TOLD = 50
 # Ids must differ, not be secret.
 _dice = random.Random(secrets.randbits(256))  # noqa: S311
 
@@ -110,6 +111,11 @@ def _row(noted: _Noted) -> Intervention:
         is_answer=noted.is_answer,
         kinds=noted.kinds,
     )
+
+
+def of_request(request_id: UUID, *, tenant_id: int) -> list[Intervention]:
+    """What policies did to one call of the tenant, in order. One query."""
+    return list(Intervention.objects.filter(request_id=request_id, tenant=tenant_id).order_by("id")[:_MOST_TOLD])
 
 
 def forget(now: datetime) -> int:

@@ -15,25 +15,30 @@ NEWEST_FIRST = ("-id",)
 
 
 class Part(NamedTuple):
-    """A page's rows, and the addresses of the first page and of those before and after; empty where there is none."""
+    """A page's rows, and the addresses of the first page and of those before and after; empty where there is none.
+    `last`: see `cursors.Page`."""
 
     rows: list[Any]
     newest: str
     newer: str
     older: str
+    last: Any = None
 
 
-def part(request: HttpRequest, rows: Any, *, ordering: Sequence[str] = NEWEST_FIRST, size: int = SIZE) -> Part:
-    """Of a queryset. Raises Http404 for a cursor that the list never gave."""
+def part(
+    request: HttpRequest, rows: Any, *, ordering: Sequence[str] = NEWEST_FIRST, size: int = SIZE, along: Any = None
+) -> Part:
+    """Of a queryset; `along`: see `cursors.page`. Raises Http404 for a cursor that the list never gave."""
     try:
-        found = cursors.page(rows, ordering, cursor=request.GET.get(NAME, ""), size=size)
+        found = cursors.page(rows, ordering, cursor=request.GET.get(NAME, ""), size=size, along=along)
     except ValueError:
         raise Http404("There is no such page of the list.") from None
     return Part(
         rows=found.rows,
-        newest=_address(request, "") if found.newer else "",
+        newest=_address(request, "") if request.GET.get(NAME) else "",
         newer=_address(request, found.newer) if found.newer else "",
         older=_address(request, found.older) if found.older else "",
+        last=found.last,
     )
 
 

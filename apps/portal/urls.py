@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from apps.portal import key_changes, keys, overview
+from apps.portal import call, key_changes, keys, overview, usage
 
 app_name = "portal"
 
@@ -17,6 +17,9 @@ tenant_pages = [
     path("keys/<int:key>/rotate/", key_changes.rotate, name="keys-rotate"),
     path("keys/<int:key>/revoke/", key_changes.revoke, name="keys-revoke"),
     path("keys/<int:key>/issued/", key_changes.issued, name="keys-issued"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/calls.csv", usage.export, name="usage-export"),
+    path("usage/<uuid:entry>/", call.call, name="usage-call"),
 ]
 
 urlpatterns = [
