@@ -3,11 +3,9 @@ is neither kept nor logged."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
 from django import forms
 from django.conf import settings
 from django.contrib import admin
@@ -25,13 +23,11 @@ from apps.catalog.models import Deployment, Model
 from apps.catalog.selectors import models_of_tenant
 from apps.domain import explanation
 from apps.domain.explanation import Explanation
-from apps.gateway import configuration, engine, vantage
-from apps.gateway.explain import ENDPOINTS, NOBODY, Asked, explain
-from apps.gateway.networks import ANYWHERE
+from apps.gateway.explain import ENDPOINTS
 from apps.keys import selectors as key_selectors
 from apps.keys.models import Endpoint, Key
 from apps.usage.models import Entry
-from gateway_site import explainers, ladder
+from gateway_site import dry_run, explainers, ladder
 
 MOST_OFFERED = 50
 _UNTOUCHED = {"autocomplete": "off", "spellcheck": "false"}
@@ -134,22 +130,16 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def _answered(form: Question, request: HttpRequest) -> Explanation | None:
     key = form.cleaned_data["key"]
-    principal = NOBODY if key is None else configuration.principal_of(key.pk)
-    if principal is None:
+    told = dry_run.explained(
+        form.cleaned_data["endpoint"],
+        form.cleaned_data["body"],
+        key_id=None if key is None else key.pk,
+        address=form.cleaned_data["address"],
+        shows_all=explainers.is_operator(request.user),
+    )
+    if told is None:
         form.add_error("key", "Its user is shut off, or has left the tenant.")
-        return None
-    address = form.cleaned_data["address"]
-    client = (address, 0) if address else ANYWHERE
-    asked = Asked(form.cleaned_data["endpoint"], form.cleaned_data["body"], principal, client=client)
-    return async_to_sync(_explained)(asked, shows_all=explainers.is_operator(request.user))
-
-
-async def _explained(asked: Asked, *, shows_all: bool) -> Explanation:
-    """In the gateway's own process by what it sees just now."""
-    running = engine.current
-    if running is not None and running.loop is asyncio.get_running_loop():
-        return await explain(asked, vantage.inside(running, shows_all=shows_all))
-    return await explain(asked, await sync_to_async(vantage.outside)(shows_all=shows_all))
+    return told
 
 
 def _begun(request: HttpRequest) -> dict[str, Any]:

@@ -96,5 +96,5 @@ _tails = "|".join(re.escape(tail[1:]) for tail in TAILS)
 urlpatterns = [
     re_path(r"^(?:anthropic/)?v1(?:/|$)", _application),
     re_path(r"^chat/?$", _application),
-    re_path(rf"^(?!admin/)(?:.+/)?(?:{_tails})/?$", _application),
+    re_path(rf"^(?!admin/|api/v1/models/?$)(?:.+/)?(?:{_tails})/?$", _application),
 ]

@@ -22,6 +22,7 @@ from apps.catalog.admin.prices import PriceInline
 from apps.catalog.admin.standing import Standing
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import DeploymentForm, FallbackForm, ModelForm
+from apps.catalog.inventory import why_kept
 from apps.catalog.models import Deployment, Fallback, Model, Price
 from apps.domain import money
 
@@ -104,11 +105,7 @@ class ModelPage(Switched):
         return cells.table(("Tier", "Model", "Provider", "Upstream model"), rows)
 
     def kept(self, obj: Model) -> str:
-        if obj.deployments.exists():
-            return "It has deployments, and the ledger names it: disable it instead."
-        if obj.stands_in_for.exists():
-            return "It is a fallback of other models: take it from them first."
-        return ""
+        return why_kept(obj)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         if change:

@@ -23,6 +23,7 @@ from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.presets import Presets, chosen, with_options
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import CredentialForm
+from apps.catalog.inventory import why_kept
 from apps.catalog.models import AllowedNetwork, Credential, Deployment, Provider
 from apps.catalog.provider_forms import CHECKS, ProviderForm, option_names
 from apps.domain.providers import registry
@@ -142,9 +143,7 @@ class ProviderAdmin(Presets, Checks, Connection, Switched):
         return cells.number(provider.counted[1])
 
     def kept(self, obj: Provider) -> str:
-        if obj.deployments.exists():
-            return "Models are deployed here, and the ledger names it: disable it instead."
-        return ""
+        return why_kept(obj)
 
     # --- writing -----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Describing the API."""

@@ -1,0 +1,43 @@
+"""How far whoever asks can reach: a person's own rights, narrowed by their token, and never more."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from apps.tenants import inventory
+from apps.tenants.rights import Right, Role, may
+
+
+class Reach:
+    """`token` None: signed in with a session. A token that is confined to a tenant is a member's there and nothing
+    more, whoever owns it."""
+
+    def __init__(self, user: Any, token: Any = None) -> None:
+        self.user = user
+        self.token = token
+        self._tenant_id = token.tenant_id if token is not None else None
+        self.may_write = token is None or token.scope == "write"
+
+    @property
+    def is_confined(self) -> bool:
+        return self._tenant_id is not None
+
+    @property
+    def is_operator(self) -> bool:
+        return bool(self.user.is_superuser) and not self.is_confined
+
+    def has_perm(self, *names: str) -> bool:
+        """The admin's permissions, such as `keys.view_key`: all of them."""
+        return not self.is_confined and bool(self.user.has_perms(names))
+
+    @functools.cached_property
+    def roles(self) -> dict[int, Role]:
+        """By tenant. An operator is told none but by a token that is confined."""
+        return inventory.roles(self.user, only=self._tenant_id)
+
+    def may(self, tenant_id: int | None, right: Right) -> bool:
+        return tenant_id is not None and may(self.roles.get(tenant_id), right)
+
+    def tenants_with(self, right: Right) -> list[int]:
+        return [tenant for tenant, role in self.roles.items() if may(role, right)]
