@@ -51,6 +51,7 @@ MENU = [
         _item("Projects", "folder", "tenants.project"),
         _item("Users", "group", "accounts.user"),
         _item("Keys", "key", "keys.key"),
+        _item("Trusted issuers", "verified_user", "keys.issuer"),
     ),
     _group(
         "Spending",

@@ -13,6 +13,7 @@ from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from prometheus_client import Counter
 
 from apps.domain import errors
 from apps.gateway import refusals
@@ -43,9 +44,11 @@ class _Named(msgspec.Struct):
     iss: str
 
 
-_lasting: dict[str, Any] = {"late": math.inf, "stale": STALE_SECONDS, "pause": PAUSE_SECONDS}
-_key_sets = Documents(jwks.read_keys, **_lasting)
-_discovered = Documents(msgspec.json.Decoder(_Discovered).decode, **_lasting)
+LASTING: dict[str, Any] = {"late": math.inf, "stale": STALE_SECONDS, "pause": PAUSE_SECONDS}
+read_discovery = msgspec.json.Decoder(_Discovered).decode
+_key_sets = Documents(jwks.read_keys, **LASTING)
+_refusals = Counter("weir_tokens_refused", "Tokens that were refused, by issuer and reason.", ("issuer", "reason"))
+_discovered = Documents(read_discovery, **LASTING)
 
 
 class Verified(NamedTuple):
@@ -78,7 +81,9 @@ async def verified(token: str, snapshot: Snapshot) -> Verified:
 
 def refused(reason: str, issuer: Issuer | None = None) -> errors.AuthenticationFailed:
     """Counted and logged by its reason; its caller is not told."""
-    refusals.token(reason, issuer.name if issuer is not None else "")
+    name = issuer.name if issuer is not None else ""
+    refusals.token(reason, name)
+    _refusals.labels(name, reason).inc()
     return errors.AuthenticationFailed(REFUSED)
 
 

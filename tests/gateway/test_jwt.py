@@ -16,42 +16,11 @@ from apps.tenants import services as tenants
 from apps.tenants.models import Membership
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, anthropic_error, ask, told
-from tests.gateway.conftest import Gateway
-from tests.issuers import JWKS, Issuer, issuing, signed
+from tests.gateway.tokens import call, issuer, refused, trust, trusted
+from tests.issuers import JWKS, signed
 from tests.servers import until
 
-
-@pytest.fixture
-def issuer():
-    bearers.forget()
-    with issuing() as server:
-        yield server
-
-
-@pytest.fixture
-def trusted(world, issuer):
-    """The issuer speaks for Acme's Rockets; ada is a developer there."""
-    world.ada = accounts.create_user(actor=None, username="ada")
-    tenants.add_member(world.tenant, actor=None, user=world.ada)
-    identities.link(world.ada, actor=None, issuer=issuer.url, subject="ada")
-    return trust(world, issuer)
-
-
-def trust(world, issuer: Issuer, **fields):
-    usual = {
-        **{"name": "Corp", "url": issuer.url, "audiences": ["weir"], "jwks_url": issuer.url + JWKS},
-        **{"algorithms": ["RS256"], "tenant": world.tenant, "project": world.project},
-    }
-    return issuers.create_issuer(actor=world.alice, **(usual | fields))
-
-
-def call(gateway: Gateway, token: str, path: str = ANTHROPIC, **more):
-    return ask(gateway, path, key=None, headers={"authorization": f"Bearer {token}"}, **more)
-
-
-def refused(gateway: Gateway, token: str, path: str = ANTHROPIC) -> None:
-    response = call(gateway, token, path)
-    assert told(path, response, 401) == bearers.REFUSED
+__all__ = ["issuer", "trusted"]
 
 
 @pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
