@@ -232,8 +232,15 @@ def _anthropic_node(to: Target, question: Question) -> str:
 
 def _python_call(name: str, arguments: dict[str, Any]) -> str:
     """Texts, numbers and lists of them: what JSON and Python write the same way."""
-    lines = [f"    {key}={_word(value)},\n" for key, value in arguments.items()]
+    lines = [f"    {key}={_lines(value)},\n" for key, value in arguments.items()]
     return f"{name}(\n{''.join(lines)})"
+
+
+def _lines(value: Any) -> str:
+    """Of several turns each on a line of its own."""
+    if not isinstance(value, list) or len(value) < 2:
+        return _word(value)
+    return "[\n" + "".join(f"        {_word(turn)},\n" for turn in value) + "    ]"
 
 
 def _bearer(to: Target, path: str, body: dict[str, Any]) -> str:

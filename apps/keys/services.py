@@ -24,6 +24,7 @@ from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
 
 EXPIRED = "This key has expired and stays that; issue another."
+ENDED = "A key that has been revoked or has expired stays that; issue another."
 MAXIMUM_OVERLAP = datetime.timedelta(days=30)
 _CHANGEABLE = frozenset({"name", "project", "models", "endpoints", "networks", "priority", "expires_at"})
 _GRAIN = datetime.timedelta(minutes=1)
@@ -51,8 +52,10 @@ def issue(
     networks: Sequence[str] | None = None,
     priority: int = 0,
     expires_at: datetime.datetime | None = None,
+    secret_until: datetime.datetime | None = None,
 ) -> Issued:
-    """A new key. `models`, `endpoints`, `networks` None: not confined. `user`: the member whose key it is."""
+    """A new key. `models`, `endpoints`, `networks` None: not confined. `user`: the member whose key it is.
+    `secret_until`: when its first secret ends, where that is before the key's own end."""
     _check_open(tenant, project, user)
     _check_expiry(expires_at)
     plaintext = _mint()
@@ -71,7 +74,7 @@ def issue(
     with transaction.atomic():
         _show(key, plaintext)
         revision = audit.add(key, actor=actor, action="key.issued", area=Area.KEYS)
-        _add_secret(key, plaintext)
+        _add_secret(key, plaintext, until=secret_until)
         _stamp(key, revision)
     return Issued(key, plaintext)
 
@@ -85,7 +88,7 @@ def rotate(key: Key, *, actor: Any, overlap: datetime.timedelta = datetime.timed
     with transaction.atomic():
         stored = Key.objects.select_for_update().get(pk=key.pk)
         if stored.revoked_at is not None or has_expired(stored):
-            raise ValidationError("A key that has been revoked or has expired stays that; issue another.")
+            raise ValidationError(ENDED)
         _retire_secrets(stored, now=now, until=now + overlap)
         old = {"public_id": stored.public_id, "last_four": stored.last_four}
         _show(stored, plaintext)
@@ -95,6 +98,22 @@ def rotate(key: Key, *, actor: Any, overlap: datetime.timedelta = datetime.timed
         _stamp(stored, _record(stored, actor=actor, action="key.rotated", before=old, after=new))
     key.refresh_from_db()
     return Issued(key, plaintext)
+
+
+def lend(key: Key, *, actor: Any, until: datetime.datetime) -> Issued:
+    """Another secret beside those that work, for a while. Those that have ended go."""
+    plaintext = _mint()
+    with transaction.atomic():
+        stored = Key.objects.select_for_update().get(pk=key.pk)
+        if stored.revoked_at is not None or has_expired(stored):
+            raise ValidationError(ENDED)
+        stored.secrets.filter(expires_at__lte=timezone.now()).delete()
+        _show(stored, plaintext)
+        stored.save(update_fields=["public_id", "last_four"])
+        _add_secret(stored, plaintext, until=until)
+        new = {"public_id": stored.public_id, "last_four": stored.last_four, "works_until": until}
+        _stamp(stored, _record(stored, actor=actor, action="key.lent", after=new))
+    return Issued(stored, plaintext)
 
 
 def update(key: Key, *, actor: Any, **changes: Any) -> Key:
@@ -185,10 +204,16 @@ def _show(key: Key, plaintext: str) -> None:
     key.public_id, key.last_four = public_id, plaintext[-4:]
 
 
-def _add_secret(key: Key, plaintext: str) -> None:
+def _add_secret(key: Key, plaintext: str, *, until: datetime.datetime | None = None) -> None:
     pepper = peppers.newest()
-    digest = peppers.digest(plaintext, pepper=pepper)
-    KeySecret.objects.create(key=key, public_id=key.public_id, digest=digest, pepper=pepper, last_four=key.last_four)
+    KeySecret.objects.create(
+        key=key,
+        public_id=key.public_id,
+        digest=peppers.digest(plaintext, pepper=pepper),
+        pepper=pepper,
+        last_four=key.last_four,
+        expires_at=until,
+    )
 
 
 def _retire_secrets(key: Key, *, now: datetime.datetime, until: datetime.datetime) -> None:

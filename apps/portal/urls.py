@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from apps.portal import call, key_changes, keys, overview, usage
+from apps.portal import call, key_changes, keys, overview, playground, start, trying, usage
 
 app_name = "portal"
 
 tenant_pages = [
     path("", overview.overview, name="overview"),
+    path("start/", start.start, name="start"),
+    path("playground/", playground.playground, name="playground"),
+    path("playground/code/", playground.code, name="playground-code"),
+    path("playground/secret/", trying.lend, name="playground-lend"),
+    path("playground/calls/<str:call>/", trying.outcome, name="playground-outcome"),
     path("keys/", keys.keys, name="keys"),
     path("keys/new/", key_changes.new, name="keys-new"),
     path("keys/<int:key>/", keys.one, name="keys-one"),
