@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-from django.contrib import admin
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
-from django.contrib.auth.views import PasswordChangeView
+from django.contrib.auth.views import PasswordChangeView, redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
@@ -23,14 +21,6 @@ class Autocomplete(AutocompleteJsonView):
         return result | {"text": label(obj)}
 
 
-def locked(request: HttpRequest, response: Any = None, credentials: Any = None) -> HttpResponse:
-    """Too many wrong passwords; axes asks for the page."""
-    minutes = round(settings.AXES_COOLOFF_TIME * 60)
-    page = render(request, "admin/locked.html", {**admin.site.each_context(request), "minutes": minutes}, status=429)
-    page["Retry-After"] = str(minutes * 60)
-    return page
-
-
 class WeirAdminSite(UnfoldAdminSite):
     site_title = "Weir"
     site_header = "Weir"
@@ -40,6 +30,18 @@ class WeirAdminSite(UnfoldAdminSite):
         from gateway_site import explaining  # the site is made before the apps are
 
         return [path("explain/", self.admin_view(explaining.page), name="explain"), *super().get_urls()]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """There is one page to sign in at. Whoever is signed in, and is here all the same, may not see the admin."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied
+        wanted = request.GET.get("next", reverse("admin:index"))
+        return redirect_to_login(wanted)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        from apps.portal import entrance  # the site is made before the apps are
+
+        return entrance.sign_out(request)
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         return Autocomplete.as_view(admin_site=self)(request)

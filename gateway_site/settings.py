@@ -23,8 +23,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 FORMAT_MODULE_PATH = "gateway_site.formats"
-LOGIN_URL = "admin:login"
-LOGIN_REDIRECT_URL = "admin:index"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "portal:home"
 
 INSTALLED_APPS = [
     # Daphne is what `runserver` serves with; elsewhere it would cost each process 14 MB.
@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "apps.audit.origin.remember_address",
+    "apps.signin.entering.require_second_factor",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -181,7 +182,7 @@ AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
-AXES_LOCKOUT_CALLABLE = "gateway_site.admin.locked"
+AXES_LOCKOUT_CALLABLE = "apps.portal.entrance.locked"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_SENSITIVE_PARAMETERS = ["code"]  # passwords are cut always; who was locked out, and from where, is to be seen
 WEIR_REQUIRE_TOTP = env.choice("WEIR_REQUIRE_TOTP", "nobody", "staff", "everybody")

@@ -8,5 +8,6 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("apps.status.urls")),
     path("admin/", admin.site.urls),
+    path("", include("apps.portal.doors")),
     path("", include("apps.portal.urls")),
 ]

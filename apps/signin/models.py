@@ -64,8 +64,16 @@ def default_algorithms() -> list[str]:
     return ["RS256"]
 
 
+def validate_required_claims(value: object) -> None:
+    """By name a text, or a list of texts of which one has to be there."""
+    rows = value.values() if isinstance(value, dict) else [None]
+    if not all(isinstance(word, str) for row in rows for word in (row if isinstance(row, list) else [row])):
+        raise ValidationError('Write {"claim": "value"}, or {"claim": ["one", "another"]}.')
+
+
 class IdentityProvider(models.Model):
-    """An OpenID provider that people may sign in with. `tenant`: only into that one, and never operators or staff."""
+    """An OpenID provider that people may sign in with. `tenant`: only into that one, and never operators or staff.
+    `required_claims`: who lacks one of them is refused; at a provider for everybody they say whom it is for."""
 
     name = models.CharField(max_length=60, unique=True)
     slug = models.SlugField(max_length=60, unique=True)
@@ -81,6 +89,7 @@ class IdentityProvider(models.Model):
     tenant = models.ForeignKey(
         Tenant, on_delete=models.PROTECT, null=True, blank=True, related_name="identity_providers"
     )
+    required_claims = models.JSONField(default=dict, blank=True, validators=[validate_required_claims])
     groups_claim = models.CharField(max_length=100, default="groups", blank=True)
     groups_decide = models.BooleanField(default=False, db_default=False)
     creates_people = models.BooleanField(default=False, db_default=False)

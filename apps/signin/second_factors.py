@@ -1,7 +1,7 @@
 """Authenticator apps: enrolled by whoever owns them, asked at sign-in, removed by their owner or by an operator.
 
 The algorithm and the throttle are django-otp's. Its own tables are not used: they hold secrets and recovery codes as
-plain text (docs/decisions/0031).
+plain text (docs/decisions/0033).
 """
 
 from __future__ import annotations

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils.crypto import constant_time_compare
 
-from apps.signin.models import Identity, IdentityProvider, RecoveryCode, SecondFactor
+from apps.accounts.models import User
+from apps.signin.models import IdentityProvider, RecoveryCode, SecondFactor
 
 
 def has_second_factor(user: Any) -> bool:
@@ -34,5 +36,12 @@ def provider(slug: str) -> IdentityProvider | None:
     return providers().select_related("tenant").filter(slug=slug).first()
 
 
-def identities(user: Any) -> QuerySet[Identity]:
-    return Identity.objects.filter(user_id=user.pk).select_related("provider").order_by("provider__name")
+def provider_by_id(pk: int | None) -> IdentityProvider | None:
+    """Whether it is enabled or not."""
+    return None if pk is None else IdentityProvider.objects.filter(pk=pk).first()
+
+
+def person(pk: int, *, session_hash: str) -> User | None:
+    """If they may sign in, and their password and sessions are what they were."""
+    user = User.objects.filter(pk=pk, is_active=True).first()
+    return user if user is not None and constant_time_compare(user.get_session_auth_hash(), session_hash) else None

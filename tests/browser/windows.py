@@ -99,7 +99,7 @@ def wear(page: Page, colours: Colours) -> None:
 
 
 def sign_in(page: Page, base_url: str, *, user: str, password: str) -> None:
-    page.goto(f"{base_url}/admin/login/")
+    page.goto(f"{base_url}/sign-in/?next=/admin/")
     page.fill("input[name=username]", user)
     page.fill("input[name=password]", password)
     page.click("button[type=submit]")

@@ -51,7 +51,7 @@ def test_signing_in_leads_to_the_first_page(operator):
     operator.set_password("a good password")
     operator.save()
     response = Client().post(
-        "/admin/login/", {"username": operator.username, "password": "a good password"}, follow=True
+        "/sign-in/?next=/admin/", {"username": operator.username, "password": "a good password"}, follow=True
     )
     assert response.redirect_chain == [("/admin/", 302)]
     assert "Spend today" in response.content.decode()

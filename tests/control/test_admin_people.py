@@ -186,7 +186,7 @@ def test_staff_cannot_touch_an_operator(clerk, operator):
 
 
 def knock(password: str) -> HttpResponse:
-    return Client().post("/admin/login/", {"username": "alice", "password": password})
+    return Client().post("/sign-in/", {"username": "alice", "password": password})
 
 
 def test_ten_wrong_passwords_lock_the_door_until_another_is_set(desk, alice):
@@ -207,7 +207,7 @@ def test_ten_wrong_passwords_lock_the_door_until_another_is_set(desk, alice):
 def test_errors_are_pages_that_lead_back(clerk, settings):
     refused = clerk.get("keys_key_changelist")
     missing = clerk.client.get("/admin/nowhere/")
-    stale = Client(enforce_csrf_checks=True).post("/admin/login/", {"username": "alice"})
+    stale = Client(enforce_csrf_checks=True).post("/sign-in/", {"username": "alice"})
     settings.ALLOWED_HOSTS = ["weir.example"]
     strange = Client().get("/admin/", headers={"host": "elsewhere.example"})
     for response, status, heading in (

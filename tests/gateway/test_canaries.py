@@ -155,7 +155,7 @@ class Sweep:
         client = Client(raise_request_exception=False)
         for password in (f"{PASSWORD}x", PASSWORD):
             form = {"username": "warden", "password": password}
-            response = self.note("sign in", client.post(reverse("admin:login"), form))
+            response = self.note("sign in", client.post(reverse("sign_in"), form))
         assert response.status_code == 302
         for pattern in told:
             self.note(str(pattern.pattern), client.get(f"/{pattern.pattern}"))

@@ -158,11 +158,11 @@ def test_the_handed_out_key_calls_both_families_in_both_dialects(card, model):
 
 def test_the_handed_out_admin_can_sign_in(card):
     with httpx2.Client(base_url=card["base_url"], follow_redirects=True, timeout=60) as client:
-        form = client.get("/admin/login/").text
+        form = client.get("/sign-in/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
         assert token is not None
         page = client.post(
-            "/admin/login/?next=/admin/",
+            "/sign-in/?next=/admin/",
             data={
                 "username": card["admin_user"],
                 "password": card["admin_password"],
