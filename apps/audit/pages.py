@@ -26,7 +26,7 @@ from unfold.views import ChangeList as UnfoldChangeList
 
 from apps.audit import bulk, cells, differences, services
 from apps.audit.forms import named, reason, refused
-from apps.audit.panels import panels
+from apps.audit.panels import listings, panels
 from apps.audit.rows import RowSelect, RowsField, RowsSelect
 
 # A list is paged this far and no further: beyond it, filter. Counting a million rows costs more than it tells.
@@ -109,6 +109,7 @@ class Page(Chosen, ModelAdmin):
     warn_unsaved_form = True
     empty_value_display = cells.NOTHING
     change_form_outer_before_template = "admin/panels.html"
+    change_form_outer_after_template = "admin/listings.html"
     counted = ""  # rows, as the foot of the list counts them, where the page's name is no plural
     nothing = ""  # heads an empty list, where "No … yet" would sound as if some were to come
     nothing_yet = ""  # what an empty list says; the button beside it is the next step
@@ -133,6 +134,7 @@ class Page(Chosen, ModelAdmin):
         row = options.get("obj") or context.get("original")
         if row is not None and row.pk is not None:
             context["panels"] = panels(request, row)
+            context["listings"] = listings(request, row)
         return super().render_change_form(request, context, *args, **options)
 
 

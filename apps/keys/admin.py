@@ -17,23 +17,18 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import action, display
 
-from apps.accounts.models import User
 from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
-from apps.audit.panels import Panel, panel_of
 from apps.audit.rows import RowFilter
 from apps.catalog import clients
-from apps.keys import handover, issuer_pages, selectors, services
+from apps.keys import handover, issuer_pages, panels, selectors, services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
 from apps.keys.several import Several
-from apps.tenants.models import Project, Tenant
 
-__all__ = ["KeyAdmin", "issuer_pages"]
-TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
+__all__ = ["KeyAdmin", "issuer_pages", "panels"]
 SENSELESS = {"revoked": ("rotate", "revoke"), "expired": ("rotate",)}
-MOST_COUNTED = 1_000
 
 
 class StateFilter(RadioFilter):
@@ -112,8 +107,7 @@ class KeyAdmin(Several, AuditedAdmin):
 
     @display(description="State")
     def shown_state(self, key: Key) -> str:
-        found = selectors.state(key, now=timezone.now())
-        return cells.badge(found, TONES[found])
+        return panels.badge(key)
 
     @display(description="State")
     def standing(self, key: Key) -> str:
@@ -260,26 +254,3 @@ def _fate(secret: KeySecret, *, now: datetime.datetime) -> str:
     if secret.expires_at is not None:
         return f"{'ended' if secret.expires_at <= now else 'works until'} {cells.utc(secret.expires_at)}"
     return "works"
-
-
-# --- on the pages of those whose keys they are -----------------------------------------------------------------
-
-
-def _keys(request: HttpRequest, row: Any) -> Panel | None:
-    """Counted no further than a thousand."""
-    if not request.user.has_perm("keys.view_key"):
-        return None
-    scope = row._meta.model_name
-    count = Key.objects.filter(revoked_at=None, **{scope: row}).order_by()[: MOST_COUNTED + 1].count()
-    figure = f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
-    if not count:
-        return Panel("Keys", "none", "Issue one", f"{reverse('admin:keys_key_add')}{_preset(row)}")
-    return Panel("Keys", figure, "not revoked", f"{reverse('admin:keys_key_changelist')}?{scope}__id__exact={row.pk}")
-
-
-def _preset(row: Any) -> str:
-    return f"?{row._meta.model_name}={row.pk}" if isinstance(row, Project | User) else ""
-
-
-for owner in (Tenant, Project, User):
-    panel_of(owner)(_keys)

@@ -5,27 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils import timezone
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RadioFilter
 from unfold.decorators import display
 
-from apps.accounts.models import User
 from apps.audit import cells
 from apps.audit.bulk import to_many
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
-from apps.audit.panels import Panel, panel_of
-from apps.audit.rows import RowFilter
-from apps.catalog.models import Model, PinnedEndpoint
+from apps.audit.rows import RowFilter, is_id
 from apps.domain import money
-from apps.keys.models import Key
-from apps.quotas import services
+from apps.quotas import panels, services
+from apps.quotas.bars import burn_bar, with_spent
 from apps.quotas.forms import SUBJECTS, BudgetForm, LimitForm
 from apps.quotas.models import NARROWED, Budget, BudgetWindow, Limit, Period
-from apps.tenants.models import Project, Tenant
+from apps.tenants.models import Tenant
+
+__all__ = ["panels"]  # which stand on other pages
 
 ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
 EXCLUDED = {name: {*SUBJECTS} - {name} for name in SUBJECTS}
@@ -180,30 +177,36 @@ class WindowInline(Inline):
         return money.text(window.overrun) if window.overrun else cells.NOTHING
 
 
-def with_spent(budgets: QuerySet[Budget]) -> QuerySet[Budget]:
-    """Each with what is `settled` and `held` of its present period; None where nothing was asked for yet."""
-    now = timezone.now()
-    current = BudgetWindow.objects.filter(budget=OuterRef("pk"), starts__lte=now, ends__gt=now)
-    held = current.annotate(both=F("held") + F("credit")).values("both")
-    return budgets.annotate(settled=Subquery(current.values("settled")[:1]), held=Subquery(held[:1]))
+class WithinFilter(RadioFilter):
+    """A tenant's budgets with those of its projects, as links from its page ask for them."""
 
+    title = "belongs to"
+    parameter_name = "within"
 
-def percent(part: int, whole: int) -> int:
-    return 100 * part // whole if whole else 100
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """The one that was asked for, by those who may see its name."""
+        value = str(self.value() or "")
+        if (pk := self._tenant()) is None or not request.user.has_perm("tenants.view_tenant"):
+            return [(value, "Whatever the link said")] if value else []
+        name = Tenant.objects.filter(pk=pk).values_list("name", flat=True).first()
+        return [(value, f"{name or 'nobody'}, with projects")]
 
+    def _tenant(self) -> str | None:
+        word = str(self.value() or "")
+        return word if is_id(Tenant, word) else None
 
-def burn_bar(settled: int, held: int, *, amount: int, overdraft: int) -> str:
-    """What is spent, and paler what processes hold; with an overdraft a line stands where the amount ends."""
-    mark = percent(amount, amount + overdraft) if overdraft else None
-    text = f"{money.text(settled)} · {money.text(held)} held" if held else money.text(settled)
-    return cells.bar(percent(settled, amount), text, held=percent(held, max(1, amount + overdraft)), mark=mark)
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Budget]) -> QuerySet[Budget]:
+        if not self.value():
+            return queryset
+        pk = self._tenant()
+        return queryset.filter(Q(tenant=pk) | Q(project__tenant=pk)) if pk is not None else queryset.none()
 
 
 @admin.register(Budget)
 class BudgetAdmin(RuleAdmin):
     form = BudgetForm
     list_display = ["shown_subject", "shown_scope", "shown_amount", "shown_period", "burn", "shown_state"]
-    list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter)]
+    list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter), WithinFilter]
     inlines = [WindowInline]
     what = ("Budget", ["amount", "overdraft", "period", "starts_on", "ends_on", "timezone", "is_enabled"])
     conditional_fields = {**RuleAdmin.conditional_fields, "starts_on": IF_FIXED, "ends_on": IF_FIXED}
@@ -246,60 +249,3 @@ class BudgetAdmin(RuleAdmin):
     @display(description="Spent and held in this period")
     def burn(self, budget: Any) -> str:
         return burn_bar(budget.settled or 0, budget.held or 0, amount=budget.amount, overdraft=budget.overdraft)
-
-
-# --- on the pages of those whom it restrains -------------------------------------------------------------------
-
-
-SCOPES = {Tenant: "tenant", Project: "project", Key: "key", User: "user", Model: "model", PinnedEndpoint: "endpoint"}
-
-
-def _rules(model: Any, row: Any) -> QuerySet[Any]:
-    """Those of the row itself: a tenant's rules for a user or a model in it are that one's."""
-    scope = SCOPES[type(row)]
-    others = {f"{name}__isnull": True for name in SUBJECTS if name not in (scope, "tenant")}
-    found: QuerySet[Any] = model.objects.filter(is_enabled=True, **{scope: row}, **others)
-    return found
-
-
-def _budgets(request: HttpRequest, row: Any) -> Panel | None:
-    if not request.user.has_perm("quotas.view_budget"):
-        return None
-    budgets = list(with_spent(_rules(Budget, row))[:20])
-    scope = SCOPES[type(row)]
-    if not budgets:
-        if not request.user.has_perm("quotas.add_budget"):
-            return None
-        return Panel("Budget", "none", "Set one", f"{reverse('admin:quotas_budget_add')}?{scope}={row.pk}")
-    tightest: Any = max(budgets, key=lambda budget: percent(budget.settled or 0, budget.amount))
-    spent = percent(tightest.settled or 0, tightest.amount)
-    return Panel(
-        f"{tightest.get_period_display()} budget",
-        f"{spent} %",
-        f"{money.text(tightest.settled or 0)} of {money.text(tightest.amount)}",
-        f"{reverse('admin:quotas_budget_changelist')}?{scope}__id__exact={row.pk}",
-    )
-
-
-def _limits(request: HttpRequest, row: Any) -> Panel | None:
-    if not request.user.has_perm("quotas.view_limit"):
-        return None
-    limits = list(_rules(Limit, row)[:20])
-    scope = SCOPES[type(row)]
-    if not limits:
-        if not request.user.has_perm("quotas.add_limit"):
-            return None
-        return Panel("Limits", "none", "Set one", f"{reverse('admin:quotas_limit_add')}?{scope}={row.pk}")
-    least = {
-        unit: min(values)
-        for unit, name in (("rpm", "requests_per_minute"), ("tpm", "tokens_per_minute"), ("at once", "concurrency"))
-        if (values := [value for limit in limits if (value := getattr(limit, name)) is not None])
-    }
-    first, *others = (f"{value:,} {unit}" for unit, value in least.items())
-    link = f"{reverse('admin:quotas_limit_changelist')}?{scope}__id__exact={row.pk}"
-    return Panel("Limits", first, ", ".join(others), link)
-
-
-for restrained in SCOPES:
-    panel_of(restrained)(_budgets)
-    panel_of(restrained)(_limits)

@@ -8,12 +8,15 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.urls import reverse
 
-from apps.audit.panels import Panel, panel_of
+from apps.audit import cells
+from apps.audit.panels import Listing, Panel, listing_of, panel_of
 from apps.catalog.models import Model
 from apps.keys.models import Key
 from apps.policies.admin.caches import lasting
 from apps.policies.models import Assignment, CachePolicy
 from apps.tenants.models import Project, Tenant
+
+MOST_LISTED = 8
 
 
 def _under(row: Any) -> Q:
@@ -39,6 +42,24 @@ def _policies(request: HttpRequest, row: Any) -> Panel | None:
     first, *others = under
     link = reverse("admin:policies_datapolicy_change", args=[under[first]])
     return Panel("Under", first, f"and {', '.join(others)}" if others else "Data policy", link)
+
+
+@listing_of(Tenant, Project)
+def _assigned(request: HttpRequest, row: Any) -> Listing | None:
+    if not request.user.has_perm("policies.view_datapolicy"):
+        return None
+    found = Assignment.objects.filter(_under(row)).select_related("policy", "tenant", "project", "key")
+    rows = [
+        (
+            cells.link(reverse("admin:policies_datapolicy_change", args=[one.policy_id]), one.policy.name),
+            one.whom,
+            cells.badge("enabled", "good") if one.policy.is_enabled else cells.badge("disabled", "bad"),
+        )
+        for one in found.order_by("policy__name", "pk")[:MOST_LISTED]
+    ]
+    table = cells.table(("Policy", "For", "State"), rows) if rows else ""
+    link = reverse("admin:policies_datapolicy_changelist")
+    return Listing("Data policies", table, link, "None: its calls go wherever its models are.")
 
 
 @panel_of(Model)

@@ -9,7 +9,9 @@ from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
-from apps.audit.panels import Panel, panel_of
+from apps.accounts.models import User
+from apps.audit import cells
+from apps.audit.panels import Listing, Panel, listing_of, panel_of
 from apps.catalog.models import PinnedEndpoint
 from apps.domain import money
 from apps.keys.models import Key
@@ -19,6 +21,7 @@ from apps.usage import selectors
 from apps.usage.models import Entry
 
 DAYS = 30
+MOST_LISTED = 8
 
 
 def _panel(request: HttpRequest, *, ledger: str, subject: dict[str, int]) -> Panel | None:
@@ -50,6 +53,31 @@ def of_key(request: HttpRequest, row: Any) -> Panel | None:
 @panel_of(PinnedEndpoint)
 def of_endpoint(request: HttpRequest, row: Any) -> Panel | None:
     return _panel(request, ledger=f"pinned__id__exact={row.pk}", subject={"pinned_id": row.pk})
+
+
+@listing_of(Tenant, Project, User, Key, PinnedEndpoint)
+def last_calls(request: HttpRequest, row: Any) -> Listing | None:
+    """Along an index of the subject."""
+    if not request.user.has_perm("usage.view_entry"):
+        return None
+    scope = "pinned" if isinstance(row, PinnedEndpoint) else row._meta.model_name
+    rows = [
+        (
+            cells.link(reverse("admin:usage_entry_change", args=[entry.pk]), cells.ago(entry.started_at)),
+            outcome(entry),
+            entry.model_name,
+            cells.amount("unpriced" if entry.is_unpriced else money.text(entry.cost_nano)),
+        )
+        for entry in selectors.latest(MOST_LISTED, **{f"{scope}_id": row.pk})
+    ]
+    table = cells.table(("When", "Outcome", "Model", "Cost"), rows) if rows else ""
+    link = f"{reverse('admin:usage_entry_changelist')}?since=all&{scope}__id__exact={row.pk}"
+    return Listing("Last calls", table, link, "None yet.")
+
+
+def outcome(entry: Entry) -> str:
+    is_good = entry.status in ("ok", "client_gone")
+    return cells.badge(entry.get_status_display(), "good" if is_good else "bad")
 
 
 @panel_of(Entry)
