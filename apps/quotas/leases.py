@@ -125,6 +125,8 @@ class LeaseBook:
             found.reserved -= hold.amount
             found.expected -= hold.expected
             found.spent += amount
+            if found.beyond:
+                found.drop()
 
     def extend(self, hold: Hold, *, amount: int) -> bool:
         """`amount` more for a stream that outgrows its reservation; False if a lease is in doubt or has not so much."""
@@ -168,7 +170,7 @@ class LeaseBook:
             if (
                 of_amount + found.credit - found.reserved < amount
                 or of_amount - found.expected < expected
-                or not found.starts <= now < found.ends
+                or not found.starts <= now < found.until
                 or (found.rule is not budget and not found.agrees(budget))
             ):
                 return None
@@ -244,7 +246,7 @@ class LeaseBook:
         if found is not None and not found.starts <= call.now < found.ends:
             self._retire([budget.id])
             found = None
-        elif found is not None and not found.agrees(budget):
+        elif found is not None and (call.now >= found.until or found.dropped or not found.agrees(budget)):
             found.shrink()
             keep = found.keep
         waiting = max(call.amount, self._waiting.get(budget.id, 0))

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import F, Min, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Now
 from django.utils import timezone as clock
 
@@ -114,6 +115,18 @@ class Period(models.TextChoices):
     FIXED = "fixed", "Fixed period"
 
 
+class BudgetQuerySet(models.QuerySet["Budget"]):
+    def raised_at(self, moment: datetime) -> Self:
+        """Each with what increases add to it at that moment, `raised`, and when the first of them ends, `raised_until`;
+        null: there is none. No query more."""
+        rows = Increase.objects.filter(budget=OuterRef("pk"), state=Increase.State.APPROVED, until__gt=moment)
+        mine = rows.order_by().values("budget")
+        return self.annotate(
+            raised=Subquery(mine.annotate(total=Sum("amount")).values("total")),
+            raised_until=Subquery(mine.annotate(first=Min("until")).values("first")),
+        )
+
+
 class Budget(Rule):
     """Nano-USD a period. `timezone` empty: the tenant's, where there is one, else UTC.
 
@@ -128,6 +141,8 @@ class Budget(Rule):
     ends_on = models.DateField("last day", null=True, blank=True)
     timezone = models.CharField("time zone", max_length=64, blank=True, validators=[validate_timezone])
 
+    objects = BudgetQuerySet.as_manager()
+
     class Meta(Rule.Meta):
         constraints = [
             *Rule.Meta.constraints,
@@ -140,6 +155,11 @@ class Budget(Rule):
                 name="budget_fixed_has_days",
             ),
         ]
+
+    @property
+    def in_force(self) -> int:
+        """The amount with what increases add, of a row that was asked for it (`raised_at`)."""
+        return min(self.amount + (getattr(self, "raised", None) or 0), MOST_NANO - self.overdraft)
 
     def clean(self) -> None:
         super().clean()
@@ -168,6 +188,59 @@ class Budget(Rule):
             raise ValidationError({"starts_on": "A fixed period needs a first and a last day."})
         elif self.ends_on < self.starts_on:
             raise ValidationError({"ends_on": "The last day is before the first."})
+
+
+class Increase(models.Model):
+    """More for a budget until a moment, as somebody has asked for and another has decided.
+
+    While it is approved and not over, `amount` (nano-USD) is added to the budget's; then that is in force again.
+    """
+
+    class State(models.TextChoices):
+        REQUESTED = "requested", "Requested"
+        APPROVED = "approved", "Approved"
+        DECLINED = "declined", "Declined"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+        EXPIRED = "expired", "Over"
+
+    budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="increases")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    amount = models.BigIntegerField(validators=[MinValueValidator(1)], help_text="nano-USD")
+    reason = models.TextField(max_length=1000)
+    until = models.DateTimeField()
+    state = models.CharField(max_length=10, choices=State, default=State.REQUESTED)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True, blank=True)
+    note = models.TextField(max_length=1000, blank=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view", "change")
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0, amount__lte=MOST_NANO), name="increase_of_something"),
+            models.UniqueConstraint(
+                fields=["budget", "requested_by"],
+                condition=Q(state="requested"),
+                name="increase_asked_once",
+                violation_error_message="You have asked for more already, and nobody has decided yet.",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["budget"], condition=Q(state="approved"), name="increase_in_force"),
+            models.Index(fields=["until"], condition=Q(state__in=["requested", "approved"]), name="increase_to_end"),
+        ]
+
+    def __str__(self) -> str:
+        return f"increase of the {self.budget}"
+
+    def clean(self) -> None:
+        if self.until is not None:
+            self.until = self.until.replace(microsecond=0)  # gateways count whole seconds
 
 
 class BudgetWindow(models.Model):

@@ -14,12 +14,13 @@ class Slice:
 
     `spent` is gone; `reserved` is promised to calls, of which `expected` will likely be spent. `rest` is what nobody
     held of both when the database was last asked, `away` what other processes did. `rule` are the terms it was granted
-    under.
+    under; they hold `until` then, and no longer than until the window `ends`. `beyond` is what all have of the window
+    over its amount, as it was more before; `dropped`, what this process has given up of that and not yet given back.
     """
 
     __slots__ = (
-        "away", "chunk", "credit", "ends", "expected", "granted", "lease_id", "may_return", "refused_need",
-        "refused_until", "reserved", "rest", "rule", "spent", "starts", "used_at", "window_id",
+        "away", "beyond", "chunk", "credit", "dropped", "ends", "expected", "granted", "lease_id", "may_return",
+        "refused_need", "refused_until", "reserved", "rest", "rule", "spent", "starts", "until", "used_at", "window_id",
     )  # fmt: skip
 
     def __init__(self, grant: Grant, rule: Budget) -> None:
@@ -27,10 +28,10 @@ class Slice:
         self.lease_id = grant.lease_id
         self.rule = rule
         self.starts = grant.starts
-        self.ends = grant.ends
+        self.ends = self.until = grant.ends
         self.granted = 0
         self.credit = 0
-        self.chunk = 0
+        self.chunk = self.beyond = self.dropped = 0
         self.spent = grant.settled
         self.reserved = 0
         self.expected = 0
@@ -71,7 +72,10 @@ class Slice:
     @property
     def is_idle(self) -> bool:
         """There is something that could be given back."""
-        return kept(granted=self.granted, credit=self.credit, keep=self.keep) != (self.granted, self.credit)
+        return self.dropped > 0 or kept(granted=self.granted, credit=self.credit, keep=self.keep) != (
+            self.granted,
+            self.credit,
+        )
 
     def agrees(self, rule: Budget) -> bool:
         """Whether it was granted under these terms; remembers the rule, which is made anew with every snapshot."""
@@ -84,13 +88,26 @@ class Slice:
     def shrink(self) -> None:
         """Nobody takes any more from what is about to be given back."""
         self.granted, self.credit = kept(granted=self.granted, credit=self.credit, keep=self.keep)
+        self.dropped = 0
+
+    def drop(self) -> None:
+        """What calls here do not need of what is beyond the window's amount is for nobody."""
+        unneeded = min(self.beyond, self.free, self.granted - self.spent - self.expected)
+        if unneeded > 0:
+            self.granted -= unneeded
+            self.beyond -= unneeded
+            self.dropped += unneeded
 
     def take_up(self, grant: Grant, rule: Budget) -> None:
         """Where the lease stands by the database."""
         self.rule = rule
         self.starts, self.ends = grant.starts, grant.ends
+        self.until = grant.ends if grant.until is None else min(grant.until, grant.ends)
         self.granted, self.credit = grant.granted, grant.credit
         self.chunk, self.rest, self.away = grant.added.amount, grant.rest, grant.away
+        self.beyond, self.dropped = grant.beyond, 0
+        if self.beyond:
+            self.drop()
 
     def refuse(self, need: int, *, seconds: float, may_return: bool) -> None:
         """Remember for so long that `need` more is not to be had; `may_return`: others have some of it."""

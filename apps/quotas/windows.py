@@ -7,6 +7,7 @@ their credit, and settled + held + credit is at most ceiling + overrun.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from apps.domain.limits import credit
 from apps.domain.limits.credit import Keep, Room
 from apps.domain.snapshot import Budget as BudgetRule
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
+from apps.runtime import clock
 
 DEAD_AFTER = timedelta(seconds=60)
 # Two missed beats: others take its share of rates before its money is touched.
@@ -44,7 +46,7 @@ class Fenced(Exception):
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """`need`, `credit`, `demand`, `unit`, `unit_credit`: see `credit.Wish`, in addition to what the lease has. `keep`:
-    give back first what exceeds this."""
+    give back first what exceeds this. `until`: when the budget's amount is another one."""
 
     rule: BudgetRule
     need: int
@@ -53,11 +55,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     credit: int = 0
     unit_credit: int = 0
     keep: Keep | None = None
+    until: int | None = None
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """Where a lease stands. `granted` is all that it ever got, of which `settled` is in the ledger, and `credit` what
-    it has of the overdraft; `added` what it got now, `rest` what nobody holds, `away` what other replicas do.
+    it has of the overdraft; `added` what it got now, `rest` what nobody holds, `away` what other replicas do. `until`:
+    when the budget's amount is another one, before the window `ends`; `beyond`: what is spent and held over the amount,
+    as it was more before.
     """
 
     budget_id: int
@@ -71,6 +76,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     added: Room
     rest: Room
     away: Room
+    until: int | None = None
+    beyond: int = 0
 
 
 def register(name: str) -> int:
@@ -99,20 +106,27 @@ def acquire(asks: Sequence[Ask], *, replica: str, epoch: int, now: float, replic
     if not beat_row.update(heartbeat=Now()):  # also locks the row, so that a reaper waits
         raise Fenced
     replica_id = beat_row.values_list("pk", flat=True).get()
-    live = _in_force(asks)
+    live = _in_force(asks, now=now)
     current = {ask.rule.id: _window_id(ask.rule, now=now) for ask in live}
     locked = _locked(current.values())
     owner = (replica_id, epoch)
     return [_grant(ask, locked[current[ask.rule.id]], owner=owner, replicas=replicas) for ask in live]
 
 
-def _in_force(asks: Sequence[Ask]) -> list[Ask]:
-    """Under the terms of this moment: who asks may not have heard of them yet."""
-    budgets = Budget.objects.filter(pk__in=[ask.rule.id for ask in asks], is_enabled=True)
-    terms = {row.pop("pk"): row for row in budgets.values("pk", "amount", "overdraft")}
-    replace = msgspec.structs.replace
-    live = [replace(ask, rule=replace(ask.rule, **terms[ask.rule.id])) for ask in asks if ask.rule.id in terms]
-    return sorted(live, key=lambda ask: ask.rule.id)
+def _in_force(asks: Sequence[Ask], *, now: float) -> list[Ask]:
+    """Under the terms of this moment: who asks may not have heard of them yet, or ask for a call of a while ago."""
+    moment = datetime.fromtimestamp(max(now, clock.now()), UTC)
+    budgets = Budget.objects.raised_at(moment).filter(pk__in=[ask.rule.id for ask in asks], is_enabled=True)
+    terms = {budget.pk: budget for budget in budgets}
+    return [
+        _under(ask, terms[ask.rule.id]) for ask in sorted(asks, key=lambda ask: ask.rule.id) if ask.rule.id in terms
+    ]
+
+
+def _under(ask: Ask, terms: Any) -> Ask:
+    rule = msgspec.structs.replace(ask.rule, amount=terms.in_force, overdraft=terms.overdraft)
+    until = None if terms.raised_until is None else math.ceil(terms.raised_until.timestamp())
+    return msgspec.structs.replace(ask, rule=rule, until=until)
 
 
 def _window_id(rule: BudgetRule, *, now: float) -> int:
@@ -162,6 +176,8 @@ def _grant(ask: Ask, window: BudgetWindow, *, owner: tuple[int, int], replicas: 
         added=got,
         rest=Room(left.amount - got.amount, left.credit - got.credit),
         away=away,
+        until=ask.until,
+        beyond=max(0, window.settled + window.held - ask.rule.amount),
     )
 
 
