@@ -15,6 +15,7 @@ from apps.domain import pricing, snapshot
 from apps.domain.limits import budget as periods
 from apps.keys.models import Key
 from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
+from apps.runtime import clock
 from apps.tenants.models import Project, Tenant
 
 ModelKey = tuple[int, int | None]
