@@ -130,6 +130,17 @@ class IdentityProvider(models.Model):
             raise ValidationError({"issuer": str(refused)}) from None
         if "?" in self.issuer or "#" in self.issuer or not target.host:
             raise ValidationError({"issuer": "An issuer is an address without “?” and “#”."})
+        self._check_rules()
+
+    def _check_rules(self) -> None:
+        """Those of a provider that was everybody's must not outlive that."""
+        if self.tenant_id is None or self.pk is None:
+            return
+        elsewhere = models.Q(tenant__isnull=False) & ~models.Q(tenant=self.tenant_id)
+        if self.rules.filter(models.Q(is_staff=True) | models.Q(is_operator=True) | elsewhere).exists():
+            raise ValidationError(
+                {"tenant": "Some of its groups mean something outside this tenant: delete those first."}
+            )
 
 
 class GroupRule(models.Model):
