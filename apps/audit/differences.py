@@ -37,7 +37,11 @@ class Change(NamedTuple):
 
 def of(row: Model) -> list[Change]:
     """The newest changes of one row. One query, and one for every kind of row that they name."""
-    records = list(selectors.history(row)[:MOST])
+    return told(list(selectors.history(row)[:MOST]))
+
+
+def told(records: list[Record]) -> list[Change]:
+    """One query for every kind of row that they name."""
     names = _names(records)
     return [Change(record, _title(record), _between(record, names)) for record in records]
 

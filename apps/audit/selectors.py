@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Model, QuerySet
@@ -28,3 +29,26 @@ def is_work_of(target: Model, actor: Any) -> bool:
 def of_tenant(tenant_id: int) -> QuerySet[Record]:
     """The records that concern one tenant, newest first."""
     return Record.objects.filter(tenant_id=tenant_id)
+
+
+def narrowed(
+    records: QuerySet[Record],
+    *,
+    since: datetime | None = None,
+    actor: str = "",
+    area: str = "",
+    target: str = "",
+) -> QuerySet[Record]:
+    """By the beginning of who did it and of what it was done to."""
+    if since is not None:
+        records = records.filter(at__gte=since)
+    if actor:
+        records = records.filter(actor_name__istartswith=actor)
+    if target:
+        records = records.filter(target_label__istartswith=target)
+    return records.filter(area=area) if area else records
+
+
+def areas() -> list[tuple[str, str]]:
+    """With what people call them."""
+    return [(str(value), str(label)) for value, label in Area.choices]

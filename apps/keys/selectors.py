@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import hmac
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from apps.accounts.models import User
@@ -144,6 +145,18 @@ def wanted(term: str, *, among: QuerySet[Key]) -> list[Key]:
     if term.isdecimal() and len(term) < MOST_DIGITS and (found := list(among.filter(pk=int(term)))):
         return found
     return named(term, among=among)
+
+
+def last_uses(tenant: Tenant, *, users: Sequence[int]) -> dict[int, datetime.datetime]:
+    """When each of them has last called with a key of the tenant's. One query."""
+    found = Key.objects.filter(tenant=tenant, user__in=users, last_used_at__isnull=False).order_by()
+    return dict(found.values_list("user_id").annotate(Max("last_used_at")))
+
+
+def count_working(tenant: Tenant, by: str, **whose: Any) -> dict[int, int]:
+    """How many of the tenant's keys work now, by `project_id` or `user_id`. One query."""
+    found = _working(Key.objects.filter(tenant=tenant, **whose), timezone.now()).order_by()
+    return dict(found.values_list(by).annotate(Count("pk")))
 
 
 def secrets_of(key: Key) -> list[KeySecret]:

@@ -35,7 +35,7 @@ def call(visit: Visit, entry: UUID) -> HttpResponse:
         cost=costs.shown(told.total, write=money.exact),
         lines=costs.lines(row),
         later=[{"entry": later, "amount": costs.shown(later, write=money.exact)} for later in told.later],
-        tried=_tried(row),
+        tried=_tried(row, known),
         steps=[{"text": step, "tone": attempts.tone_of(step)} for step in map(known.told, row.trail)],
         times=_times(row),
         speed=_speed(row),
@@ -56,7 +56,7 @@ class _Known:
         return attempts.for_tenant(str(step), credentials=self.credentials, models=self.models)
 
 
-def _tried(entry: Any) -> list[dict[str, Any]]:
+def _tried(entry: Any, known: _Known) -> list[dict[str, Any]]:
     """In order, each with where in the call's time it was, in parts of WIDE."""
     rows = calls.tried(entry)
     whole = sum(row.latency_ms for row in rows) or 1
@@ -67,7 +67,7 @@ def _tried(entry: Any) -> list[dict[str, Any]]:
             {
                 "entry": row,
                 "is_this": row.pk == entry.pk,
-                "why": attempts.why(row, before=before),
+                "why": known.told(attempts.why(row, before=before)),
                 "tone": attempts.tone(row),
                 "cost": costs.shown(row),
                 "x": min(WIDE - 10, WIDE * passed // whole),

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from django.urls import include, path
 
-from apps.portal import call, key_changes, keys, overview, playground, start, trying, usage
+from apps.portal import (
+    audit,
+    call,
+    joining,
+    key_changes,
+    keys,
+    members,
+    overview,
+    playground,
+    projects,
+    settings,
+    start,
+    trying,
+    usage,
+)
 
 app_name = "portal"
 
@@ -25,9 +39,21 @@ tenant_pages = [
     path("usage/", usage.usage, name="usage"),
     path("usage/calls.csv", usage.export, name="usage-export"),
     path("usage/<uuid:entry>/", call.call, name="usage-call"),
+    path("members/", members.members, name="members"),
+    path("members/invite/", members.invite, name="members-invite"),
+    path("members/invited/<int:invitation>/withdraw/", members.withdraw, name="members-withdraw"),
+    path("members/<int:member>/", members.one, name="members-one"),
+    path("members/<int:member>/remove/", members.remove, name="members-remove"),
+    path("projects/", projects.projects, name="projects"),
+    path("projects/new/", projects.new, name="projects-new"),
+    path("projects/<int:project>/", projects.one, name="projects-one"),
+    path("projects/<int:project>/switch/", projects.switch, name="projects-switch"),
+    path("audit/", audit.audit, name="audit"),
+    path("settings/", settings.settings, name="settings"),
 ]
 
 urlpatterns = [
     path("", overview.home, name="home"),
+    path("invitations/<str:token>/", joining.invitation, name="invitation"),
     path("t/<slug:tenant>/", include(tenant_pages)),
 ]

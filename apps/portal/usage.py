@@ -53,7 +53,9 @@ def export(visit: Visit) -> HttpResponseBase:
     if found is None:
         return visit.show("portal/usage.html", status=400, form=form, part=Part([], "", "", ""), rows=[])
     asked = {name: value for name, value in form.cleaned_data.items() if value not in (None, "")}
-    audit.note_read(actor=visit.user, action="usage.exported", target=visit.tenant, after=asked)
+    audit.note_read(
+        actor=visit.user, action="usage.exported", target=visit.tenant, tenant_id=visit.tenant.pk, after=asked
+    )
     batches = ([_cells(call) for call in batch] for batch in calls.exported(found, most=MOST_EXPORTED))
     return downloads.csv(visit.request, f"{visit.tenant.slug}-calls", HEADINGS, batches)
 

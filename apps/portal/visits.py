@@ -12,12 +12,15 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
+from apps.audit import services as audit
 from apps.portal import navigation
 from apps.tenants import selectors as tenants
 from apps.tenants.rights import Right, may
 
+READS = "weir_reads"
 View = Callable[..., HttpResponseBase]
 
 
@@ -45,8 +48,23 @@ class Visit:
 
     def require(self, right: Right) -> None:
         """Raises PermissionDenied."""
-        if not self.may(right):
-            raise PermissionDenied(f"Your role in {self.tenant} does not let you {right}.")
+        self.allow(self.may(right), f"Your role in {self.tenant} does not let you {right}.")
+
+    @staticmethod
+    def allow(is_allowed: bool, otherwise: str) -> None:
+        """Raises PermissionDenied."""
+        if not is_allowed:
+            raise PermissionDenied(otherwise)
+
+    def note_read(self, action: str) -> None:
+        """Writes a privileged read into the tenant's audit log: once a day and session, not at every page."""
+        today = f"{timezone.now():%Y-%m-%d}"
+        noted: dict[str, str] = self.request.session.get(READS, {})
+        name = f"{action} {self.tenant.pk}"
+        if noted.get(name) == today:
+            return
+        audit.note_read(actor=self.user, action=action, target=self.tenant, tenant_id=self.tenant.pk)
+        self.request.session[READS] = {**{key: day for key, day in noted.items() if day == today}, name: today}
 
     def url(self, name: str, **arguments: Any) -> str:
         """Of a page of this tenant: `visit.url("keys")`."""
@@ -80,9 +98,12 @@ def page(*methods: str, right: Right | None = None) -> Callable[[View], View]:
 
 
 def _visit(request: HttpRequest, slug: str) -> Visit:
-    """Two queries."""
+    """Two queries. An operator who is no member looks at what is not theirs, and that is written down."""
     tenant = tenants.tenant_of(request.user, slug)
     role = None if tenant is None else tenants.role_of(request.user, tenant)
     if role is None:
         raise Http404("There is no such tenant.")
-    return Visit(request=request, user=request.user, tenant=tenant, role=role)
+    visit = Visit(request=request, user=request.user, tenant=tenant, role=role)
+    if request.user.is_superuser and not tenants.is_member(request.user, tenant):
+        visit.note_read("tenant.visited")
+    return visit

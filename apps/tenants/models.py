@@ -6,19 +6,20 @@ import zoneinfo
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone as clock
 
 from apps.tenants.scope import TenantScoped
 
 
 def validate_timezone(name: str) -> None:
-    if name not in _timezones():
+    if name not in timezones():
         raise ValidationError(f"“{name}” is not a time zone.")
 
 
 @functools.cache
-def _timezones() -> frozenset[str]:
-    """A walk through hundreds of files, where the system has them."""
+def timezones() -> frozenset[str]:
+    """Their names. A walk through hundreds of files, where the system has them."""
     return frozenset(zoneinfo.available_timezones())
 
 
@@ -101,3 +102,39 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} · {self.tenant} ({self.get_role_display()})"
+
+
+class Invitation(models.Model):
+    """Lets the person of one e-mail address become a member, once and until `expires_at`. Of the token that is sent
+    only a digest is kept. Open: neither accepted nor withdrawn."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField("e-mail address")
+    role = models.CharField(max_length=16, choices=Role, default=Role.DEVELOPER)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, editable=False)
+    withdrawn_at = models.DateTimeField(null=True, editable=False)
+
+    objects = TenantScoped.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                "tenant",
+                Lower("email"),
+                condition=models.Q(accepted_at=None, withdrawn_at=None),
+                name="invitation_open_unique",
+                violation_error_message="This address has an open invitation already.",
+            ),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} · {self.tenant} ({self.get_role_display()})"

@@ -33,6 +33,13 @@ RIGHTS: dict[Role, frozenset[Right]] = {
     Role.DEVELOPER: frozenset({Right.CALL}),
     Role.VIEWER: frozenset({Right.SEE_ALL_USAGE, Right.MANAGE_ALERTS}),  # whoever pays
 }
+# As people read it who give one.
+ROLES: dict[Role, str] = {
+    Role.OWNER: "everything, the settings too",
+    Role.ADMIN: "all keys, members, projects and budgets",
+    Role.DEVELOPER: "keys for themselves, and what they have used",
+    Role.VIEWER: "sees usage, costs and budgets of all, calls nothing",
+}
 
 
 def may(role: Role | None, right: Right) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.domain.snapshot import Outage
+from apps.tenants import models
 from apps.tenants.models import Membership, Project, Role, Tenant
 
 MOST_SHOWN = 100
@@ -40,6 +43,31 @@ def members_of(tenant: Tenant) -> list[Membership]:
     """With their users, those who may most first, then by name. One query."""
     rows = Membership.objects.filter(tenant=tenant).select_related("user").order_by("user__username")
     return sorted(rows, key=lambda row: list(Role).index(Role(row.role)))
+
+
+def members(tenant: Tenant) -> QuerySet[Membership]:
+    """With their users, for lists by page."""
+    return Membership.objects.filter(tenant=tenant).select_related("user", "tenant")
+
+
+def is_member(user: Any, tenant: Tenant) -> bool:
+    """By themselves, and not as an operator. One query."""
+    return Membership.objects.filter(tenant=tenant, user=user).exists()
+
+
+def member_ids(tenant: Tenant) -> frozenset[int]:
+    """Of its users. One query."""
+    return frozenset(Membership.objects.filter(tenant=tenant).order_by().values_list("user_id", flat=True))
+
+
+def timezones() -> list[str]:
+    """What a tenant's may be called, in order."""
+    return sorted(models.timezones())
+
+
+def outages() -> list[tuple[str, str]]:
+    """What a tenant may choose to get in one, in words."""
+    return [(str(value), str(label)) for value, label in models.Outage.choices]
 
 
 def role_of(user: Any, tenant: Tenant) -> Role | None:

@@ -82,6 +82,14 @@ def activate_project(project: Project, *, actor: Any) -> None:
     audit.amend(project, actor=actor, action="project.activated", area=Area.TENANTS, changes={"is_active": True})
 
 
+def role_named(word: str) -> Role:
+    """Raises ValidationError for what is no role."""
+    try:
+        return Role(word)
+    except ValueError:
+        raise ValidationError({"role": "There is no such role."}) from None
+
+
 def add_member(tenant: Tenant, *, actor: Any, user: User, role: str = Role.DEVELOPER) -> Membership:
     """Raises ValidationError, also for somebody who is a member already."""
     membership = Membership(tenant=tenant, user=user, role=role)

@@ -115,8 +115,13 @@ def spent(now: datetime, *, days: int, **subject: int) -> Totals:
 
 def spent_by_key(now: datetime, *, days: int, keys: Iterable[int]) -> dict[int, int]:
     """Nano-USD of the last `days` by key, as far as it is rolled up; no entry: nothing. One query."""
-    rows = HourlyRollup.objects.filter(key_id__in=list(keys), hour__gte=now - timedelta(days=days))
-    return dict(rows.order_by().values_list("key_id").annotate(Sum("cost_nano")))
+    return spent_by("key_id", now, days=days, key_id__in=list(keys))
+
+
+def spent_by(column: str, now: datetime, *, days: int, **whose: Any) -> dict[int, int]:
+    """As `spent_by_key`, by any column of the rollups. `whose`: conditions that one of their indexes serves."""
+    rows = HourlyRollup.objects.filter(hour__gte=now - timedelta(days=days), **whose)
+    return dict(rows.order_by().values_list(column).annotate(Sum("cost_nano")))
 
 
 def unconfirmed(**subject: int) -> QuerySet[Entry]:
