@@ -61,7 +61,8 @@ def populate(*, tenants: int, keys: int, now: datetime, random: Random) -> World
     fill(Key, _KEY, _keys(groups, now, random))
     fill(KeySecret, ("id", "key_id", "public_id", "digest", "last_four", "created_at"), _secrets(groups, now))
     budgets = _restrain(groups, now)
-    fill(Record, _RECORD, _records(groups, now))
+    last = Record.objects.aggregate(last=Max("pk"))["last"] or 0  # while rows go in, nothing can be asked
+    fill(Record, _RECORD, _records(groups, now, last))
     return World(groups=groups, budgets=budgets)
 
 
@@ -196,9 +197,8 @@ _RECORD = (
 )
 
 
-def _records(groups: list[Group], now: datetime) -> Iterator[tuple[Value, ...]]:
-    """Who issued the keys, of every tenth."""
-    number = Record.objects.aggregate(last=Max("pk"))["last"] or 0
+def _records(groups: list[Group], now: datetime, number: int) -> Iterator[tuple[Value, ...]]:
+    """Who issued the keys, of every tenth. `number`: of the last record before."""
     for group in groups:
         owner = group.people[0]
         for key in group.keys[::10]:
