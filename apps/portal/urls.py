@@ -6,6 +6,7 @@ from django.urls import include, path
 
 from apps.portal import (
     audit,
+    budgets,
     call,
     joining,
     key_changes,
@@ -39,6 +40,13 @@ tenant_pages = [
     path("usage/", usage.usage, name="usage"),
     path("usage/calls.csv", usage.export, name="usage-export"),
     path("usage/<uuid:entry>/", call.call, name="usage-call"),
+    path("budgets/", budgets.budgets, name="budgets"),
+    path("budgets/new/", budgets.new, name="budgets-new"),
+    path("budgets/<int:budget>/", budgets.one, name="budgets-one"),
+    path("budgets/<int:budget>/edit/", budgets.edit, name="budgets-edit"),
+    path("budgets/<int:budget>/remove/", budgets.remove, name="budgets-remove"),
+    path("budgets/<int:budget>/more/", budgets.ask, name="budgets-ask"),
+    path("budgets/more/<int:increase>/", budgets.decide, name="budgets-decide"),
     path("members/", members.members, name="members"),
     path("members/invite/", members.invite, name="members-invite"),
     path("members/invited/<int:invitation>/withdraw/", members.withdraw, name="members-withdraw"),

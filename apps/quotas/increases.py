@@ -18,7 +18,7 @@ from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.quotas.models import Budget, Increase
 from apps.quotas.selfservice import home_of, rules_of
-from apps.tenants.models import Tenant
+from apps.tenants.models import Role, Tenant
 from apps.tenants.rights import Right, may
 from apps.tenants.selectors import role_of
 
@@ -81,12 +81,13 @@ def may_request(budget: Budget, member: Any) -> bool:
     return any(rules_of(Budget, member, tenant).filter(pk=budget.pk).exists() for tenant in _homes(budget, member))
 
 
-def may_decide(budget: Budget, member: Any) -> bool:
-    """Of a tenant's own budget, and of one that is no single tenant's, operators only. At most one query."""
+def may_decide(budget: Budget, member: Any, *, role: Role | None = None) -> bool:
+    """Of a tenant's own budget, and of one that is no single tenant's, operators only. `role`: what the member is in
+    the budget's tenant, where that is known; else it is one query."""
     if member.is_superuser:
         return bool(member.is_active)
     tenant = home_of(budget)
-    return tenant is not None and may(role_of(member, tenant), Right.MANAGE_BUDGETS)
+    return tenant is not None and may(role or role_of(member, tenant), Right.MANAGE_BUDGETS)
 
 
 def increases_of(member: Any, tenant: Tenant) -> QuerySet[Increase]:
@@ -94,7 +95,8 @@ def increases_of(member: Any, tenant: Tenant) -> QuerySet[Increase]:
     found = Increase.objects.filter(budget__in=rules_of(Budget, member, tenant).values("pk"))
     if not may(role_of(member, tenant), Right.MANAGE_BUDGETS):
         found = found.filter(requested_by=member)
-    return found.select_related("budget__tenant", "budget__project", "budget__key", "budget__user", "requested_by")
+    subjects = ("tenant", "project__tenant", "key__tenant", "user", "model", "endpoint")
+    return found.select_related(*(f"budget__{name}" for name in subjects), "requested_by")
 
 
 def deciders(budget: Budget) -> QuerySet[Any]:

@@ -133,6 +133,11 @@ def home_of(rule: Rule) -> Tenant | None:
     return rule.tenant if rule.user_id is not None else None
 
 
+def budgets_of(member: Any, tenant: Tenant) -> QuerySet[Budget]:
+    """See `rules_of`."""
+    return rules_of(Budget, member, tenant)
+
+
 def rules_of(kind: type[Budget] | type[Limit], member: Any, tenant: Tenant) -> QuerySet[Any]:
     """The limits or budgets that a member may see: all within the tenant, or those that restrain their own calls."""
     role = role_of(member, tenant)
