@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test matrix faults faults-long check lint types django shape fmt lock bench screenshots hooks clean
+.PHONY: help setup run test matrix faults faults-long check lint types django openapi shape fmt lock bench screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -46,6 +46,10 @@ types: .venv/dev.lock ## mypy, strict on the domain and the data plane
 django: .venv/dev.lock ## Missing migrations, and what Django itself finds wrong
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py check --fail-level WARNING
+	@$(BIN)/python manage.py openapi --check
+
+openapi: .venv/dev.lock ## Describe the management API anew, in apps/api/openapi.yaml; `make check` compares it
+	@$(BIN)/python manage.py openapi
 
 shape: .venv/dev.lock ## The architecture tests: sizes, names, purity, foreign keys, templates, documents
 	@$(BIN)/python -m pytest -q -p no:randomly tests/architecture

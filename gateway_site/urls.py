@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
+
+from apps.api.problems import lost
+from apps.api.resources import explain
+from gateway_site import dry_run
+
+explain.answer_with(dry_run.explained)
 
 urlpatterns = [
     path("", include("apps.status.urls")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("apps.api.urls")),
+    re_path(r"^api(?:/|$)", lost),
     path("", include("apps.portal.doors")),
     path("", include("apps.portal.urls")),
 ]

@@ -135,7 +135,10 @@ class Ref(Integer):
 
     def __init__(self, to: str, **options: Any) -> None:
         self.to = to
-        super().__init__(**options)
+        super().__init__(min_value=1, **options)
+
+    def run_validators(self, value: Any) -> None:
+        """Bounds are an id's, and there is no row beyond them."""
 
     def get_attribute(self, instance: Any) -> Any:
         """The row itself need not be read."""

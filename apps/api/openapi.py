@@ -37,7 +37,6 @@ SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "POSTPROCESSING_HOOKS": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    "SORT_OPERATIONS": False,
     "LICENSE": {"name": "MIT"},
 }
 PROBLEM = {

@@ -22,6 +22,7 @@ from apps.runtime.redact import redact
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MOST_TEXT = 500
 TYPES = "urn:weir:problem:"
 TITLES = {
     "bad_request": "The request cannot be read",
@@ -69,10 +70,15 @@ def body(status: int, *, code: str = "", detail: str = "", errors: Mapping[str, 
     code = code or _CODES.get(status, "failed")
     told: dict[str, Any] = {"type": TYPES + code, "title": TITLES[code], "status": status, "code": code}
     if detail:
-        told["detail"] = redact(detail)
+        told["detail"] = _plain(detail)
     if errors:
-        told["errors"] = {name: [redact(text) for text in texts] for name, texts in errors.items()}
+        told["errors"] = {_plain(name): [_plain(text) for text in texts] for name, texts in errors.items()}
     return told
+
+
+def _plain(text: str) -> str:
+    """Messages say again what was sent, which may be anything."""
+    return redact(text[:MOST_TEXT]).encode(errors="replace").decode()
 
 
 def response(problem: Problem) -> Response:

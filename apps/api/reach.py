@@ -28,8 +28,10 @@ class Reach:
         return bool(self.user.is_superuser) and not self.is_confined
 
     def has_perm(self, *names: str) -> bool:
-        """The admin's permissions, such as `keys.view_key`: all of them."""
-        return not self.is_confined and bool(self.user.has_perms(names))
+        """The admin's permissions, such as `keys.view_key`: all of them, for those who may sign in there."""
+        if self.is_confined or not (self.user.is_staff or self.user.is_superuser):
+            return False
+        return bool(self.user.has_perms(names))
 
     @functools.cached_property
     def roles(self) -> dict[int, Role]:

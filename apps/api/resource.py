@@ -69,6 +69,7 @@ class Signed(GenericViewSet):
     def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = "no-store"
+        response._has_been_logged = True  # Django would warn of every refusal; what has failed is logged as it fails
         return response
 
     def asked(self) -> dict[str, Any]:

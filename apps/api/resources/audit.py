@@ -21,8 +21,8 @@ class RecordBody(Body):
         *("revision", "address"),
     )
     id = shown(Integer)
-    before = shown(serializers.JSONField, allow_null=True, help_text="Without secrets.")
-    after = shown(serializers.JSONField, allow_null=True)
+    before = shown(serializers.JSONField, help_text="Without secrets.")
+    after = shown(serializers.JSONField)
 
 
 class RecordQuery(Query):

@@ -68,7 +68,7 @@ class EntryQuery(Query):
     user = number()
     key = number()
     pinned = number()
-    request_id = RequestIdQuery(required=False, max_length=60)
+    request_id = RequestIdQuery(required=False)
     since = moment(help_text="When their requests arrived.")
     until = moment()
     state = word("unconfirmed")

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from apps.api.bodies import Body, Query, number
 from apps.api.fields import Integer, Person, Ref, shown
+from apps.api.problems import Problem
 from apps.api.reach import Reach
 from apps.api.resource import Changing, Listing, Making, Reading, Resource
 from apps.quotas import inventory, selfservice
@@ -73,6 +74,8 @@ class Rules(Listing, Reading, Making, Changing, Resource):
     def subject(self, values: dict[str, Any]) -> Any:
         """What a member sets a rule for, taken out of the values. Raises PermissionDenied."""
         named = {name: row for name in SUBJECTS if (row := values.pop(name, None)) is not None}
+        if not named:
+            raise Problem(422, "Choose exactly one of tenant, project, user, key, model or endpoint.")
         match sorted(named):
             case ["key"] | ["project"]:
                 return next(iter(named.values()))

@@ -1,0 +1,148 @@
+"""Tokens: told once, kept as digests, never wider than who owns them, and dead with them."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from apps.access import services
+from apps.access.models import Token
+from apps.accounts import services as accounts
+from apps.api import rates
+from apps.audit.models import Record
+from apps.domain import keys as format_of_keys
+from apps.runtime.redact import redact
+from apps.tenants import services as tenants
+from apps.tenants.models import Membership
+from tests import factories
+from tests.api import caller
+from tests.api.caller import Caller, errors
+
+
+def test_a_token_is_told_once_and_kept_as_a_digest(world):
+    made = world.owner.post("/tokens", {"name": "ci"})
+    assert made.status_code == 201
+    secret, pk = made.json()["secret"], made.json()["id"]
+    assert secret.startswith("weirapi_")
+    assert format_of_keys.public_id(secret, prefix=format_of_keys.OF_TOKENS) == made.json()["public_id"]
+    token = Token.objects.get(pk=pk)
+    assert secret not in str(vars(token))
+    assert "secret" not in world.owner.get(f"/tokens/{pk}")
+    assert token.scope == "read"
+    assert abs(token.expires_at - timezone.now() - services.USUAL_LIFETIME) < datetime.timedelta(minutes=1)
+    record = Record.objects.filter(action="token.issued").latest("pk")
+    assert secret not in str(record.after)
+    assert record.actor_id == world.people["owner"].pk
+    assert Caller(secret).get("/me")["token"]["id"] == pk
+
+
+def test_a_token_in_a_log_line_is_cut(world):
+    issued = services.issue(world.people["owner"], name="leaky")
+    cut = redact(f"it was {issued.plaintext}, they say")
+    assert issued.plaintext not in cut
+    assert issued.token.public_id in cut
+
+
+def test_what_is_no_token_asks_nothing_of_the_database(world, django_assert_num_queries):
+    for word in ("x", "weirapi_", "weir_" + "a" * 62, "weirapi_" + "0" * 12 + "_" + "0" * 49, "ü"):
+        with django_assert_num_queries(0):
+            assert Caller(word)("GET", "/me").status_code == 401
+
+
+def test_a_token_s_typo_is_refused_by_its_checksum(world):
+    secret = services.issue(world.people["owner"], name="typo").plaintext
+    for place in (9, 30, len(secret) - 1):
+        wrong = secret[:place] + ("a" if secret[place] != "a" else "b") + secret[place + 1 :]
+        assert Caller(wrong)("GET", "/me").status_code == 401
+    assert Caller(secret)("GET", "/me").status_code == 200
+
+
+def test_a_revoked_token_is_dead_and_so_is_that_of_somebody_shut_off(world):
+    person = factories.member(world.acme, "mortal")
+    first, second = caller.of(person), caller.of(person)
+    token = first.get("/me")["token"]["id"]
+    assert second.post(f"/tokens/{token}/revoke").status_code == 200
+    assert second.post(f"/tokens/{token}/revoke").status_code == 200  # twice is once
+    assert first("GET", "/me").status_code == 401
+    accounts.deactivate(person, actor=None)
+    assert second("GET", "/me").status_code == 401
+
+
+def test_who_leaves_a_tenant_reaches_it_no_more(world):
+    person = factories.member(world.acme, "leaver")
+    program = caller.of(person)
+    assert len(program.get("/tenants")["items"]) == 1
+    tenants.remove_member(Membership.objects.get(user=person), actor=None)
+    assert program.get("/tenants")["items"] == []
+    assert program("GET", f"/tenants/{world.acme.pk}").status_code == 404
+
+
+def test_a_confined_token_is_a_member_s_there_and_nothing_elsewhere(world):
+    operator = caller.of(world.people["operator"], tenant=world.globex)
+    assert [row["id"] for row in operator.get("/tenants")["items"]] == [world.globex.pk]
+    assert operator("GET", f"/tenants/{world.acme.pk}").status_code == 404
+    assert operator("GET", "/providers").status_code == 403
+    assert operator("POST", "/users", {}).status_code == 403
+    assert operator("GET", f"/keys/{world.ids['keys']}").status_code == 404
+    assert operator.post("/projects", {"tenant": world.globex.pk, "name": "By its operator"}).status_code == 201
+    refused = operator.post("/projects", {"tenant": world.acme.pk, "name": "Elsewhere"})
+    assert errors(refused)["tenant"] == ["There is no such tenant."]
+    assert [row["tenant"] for row in operator.get("/tokens")["items"]] == [world.globex.pk]
+
+
+def test_a_token_issues_none_that_is_wider_than_itself(world):
+    soon = timezone.now() + datetime.timedelta(days=2)
+    narrow = caller.of(world.people["owner"], tenant=world.acme, expires_at=soon)
+    made = narrow.post("/tokens", {"name": "child", "scope": "write"})
+    assert made.json()["tenant"] == world.acme.pk
+    assert made.json()["expires_at"] == narrow.get("/me")["token"]["expires_at"]
+    later = (soon + datetime.timedelta(days=1)).isoformat()
+    assert "expires_at" in errors(narrow.post("/tokens", {"name": "x", "expires_at": later}))
+    assert "tenant" in errors(narrow.post("/tokens", {"name": "x", "tenant": None}))
+    assert world.reader("POST", "/tokens", {"name": "x"}).status_code == 403
+
+
+def test_nobody_has_a_token_confined_to_a_tenant_that_is_not_theirs(world):
+    assert errors(world.owner.post("/tokens", {"name": "x", "tenant": world.globex.pk}))["tenant"]
+    with pytest.raises(ValidationError):
+        services.issue(world.people["owner"], name="x", tenant=world.globex)
+
+
+def test_a_token_ends_within_a_year_and_not_before_it_begins(world):
+    for days in (-1, 400):
+        until = (timezone.now() + datetime.timedelta(days=days)).isoformat()
+        assert "expires_at" in errors(world.owner.post("/tokens", {"name": "x", "expires_at": until}))
+
+
+def test_there_are_no_more_than_so_many(world, monkeypatch):
+    monkeypatch.setattr(services, "MOST_TOKENS", Token.objects.filter(user=world.people["viewer"]).count())
+    assert "already" in errors(world.viewer.post("/tokens", {"name": "one more"}))[""][0]
+
+
+def test_uses_are_remembered_by_the_minute(world, django_assert_num_queries):
+    program = caller.of(world.people["owner"])
+    program.get("/me")
+    token = Token.objects.latest("pk")
+    assert token.last_used_at is not None
+    assert token.last_used_ip == "127.0.0.1"
+    with django_assert_num_queries(2):  # the token, and the roles
+        program.get("/me")
+
+
+def test_guessing_is_slowed_down_and_a_good_token_beside_it_is_not(world, monkeypatch):
+    monkeypatch.setattr(rates, "REFUSALS", 3)
+    guesses = [Caller("weirapi_guess")("GET", "/me") for _ in range(5)]
+    assert [guess.status_code for guess in guesses] == [401, 401, 401, 429, 429]
+    assert 1 <= int(guesses[-1]["Retry-After"]) <= 60
+    assert guesses[0]["WWW-Authenticate"].startswith("Bearer")
+    assert world.owner("GET", "/me").status_code == 200
+
+
+def test_one_token_asks_so_often_and_others_are_not_held_back(world, monkeypatch):
+    monkeypatch.setattr(rates, "REQUESTS", 2)
+    busy = caller.of(world.people["owner"])
+    assert [busy("GET", "/me").status_code for _ in range(3)] == [200, 200, 429]
+    assert world.admin("GET", "/me").status_code == 200
