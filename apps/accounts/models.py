@@ -53,3 +53,30 @@ class Identity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} at {self.issuer}"
+
+
+class SavedView(models.Model):
+    """A list of the admin as somebody wants it again. `page`: its model's label; `query`: filters, search and order as
+    they stand in its address. Shared: everybody who may see the list is offered it."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    page = models.CharField(max_length=100, editable=False)
+    name = models.CharField(max_length=40)
+    query = models.CharField(max_length=2_000, editable=False)
+    is_shared = models.BooleanField("shared", default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        default_permissions = ()
+        ordering = ["name", "id"]
+        indexes = [models.Index(fields=["page"], condition=models.Q(is_shared=True), name="saved_view_shared")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "page", "name"],
+                name="saved_view_once",
+                violation_error_message="You have a view of this name already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name

@@ -15,6 +15,7 @@ from apps.usage.reports.sources import DIMENSIONS, Amounts, Question, Source, St
 from apps.usage.reports.spans import Span
 
 TOP = 8
+OTHER = "Other"
 _REST = -1
 
 
@@ -89,7 +90,7 @@ def break_down(
         return Slice(label, value, amounts, before.of(rank)[0] if before is not None else None, points)
 
     slices = [slice_of(label, value, rank) for rank, (label, value) in enumerate(zip(names, values, strict=True))]
-    other = slice_of("Other", None, _REST) if dimension is not None and count > len(values) else None
+    other = slice_of(OTHER, None, _REST) if dimension is not None and count > len(values) else None
     rest = slice_of("", None, _REST)
     return Breakdown(dimension, slices, other, count - len(values), _total([*slices, rest]))
 

@@ -51,6 +51,10 @@ class Burn(msgspec.Struct, frozen=True):
     exhausted_at: datetime | None
 
     @property
+    def rest(self) -> int:
+        return self.limit - self.settled
+
+    @property
     def is_exhausted(self) -> bool:
         return self.settled >= self.limit
 
