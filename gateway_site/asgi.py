@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 django_application = get_asgi_application()
 
 from apps.gateway import engine, entrance, routes  # noqa: E402  # after Django is set up
+from apps.portal import sockets  # noqa: E402
 from apps.status import probes  # noqa: E402
 
 
@@ -24,9 +25,15 @@ async def pages(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def no_websocket(scope: Any, receive: Any, send: Any) -> None:
-    """There is none: the server answers the handshake with 403."""
+    """There is none here: the server answers the handshake with 403."""
     await receive()
     await send({"type": "websocket.close"})
+
+
+async def websocket(scope: Any, receive: Any, send: Any) -> None:
+    """The portal's; behind a pin there is none."""
+    is_behind = entrance.is_pinned({**scope, "type": "http"})
+    await (no_websocket if is_behind else _sockets)(scope, receive, send)
 
 
 def _has_page(path: str) -> bool:
@@ -41,10 +48,12 @@ def _has_page(path: str) -> bool:
     return path.startswith("/static/")
 
 
+_nowhere: Any = no_websocket
+_sockets = URLRouter([*sockets.urlpatterns, re_path(r"", _nowhere)])
 planes = ProtocolTypeRouter(
     {
         "http": URLRouter([*routes.urlpatterns, *probes.urlpatterns, re_path(r"", pages)]),
-        "websocket": no_websocket,
+        "websocket": websocket,
         "lifespan": engine.lifespan,
     }
 )

@@ -12,6 +12,7 @@ from apps.portal import (
     joining,
     key_changes,
     keys,
+    live,
     members,
     overview,
     playground,
@@ -26,6 +27,9 @@ app_name = "portal"
 
 tenant_pages = [
     path("", overview.overview, name="overview"),
+    path("live/", live.live, name="live"),
+    path("live/who/", live.who, name="live-who"),
+    path("live/now/", live.now, name="live-now"),
     path("start/", start.start, name="start"),
     path("playground/", playground.playground, name="playground"),
     path("playground/code/", playground.code, name="playground-code"),
@@ -66,5 +70,8 @@ tenant_pages = [
 urlpatterns = [
     path("", overview.home, name="home"),
     path("invitations/<str:token>/", joining.invitation, name="invitation"),
+    path("live/", live.live_of_all, name="live-all"),
+    path("live/who/", live.who_of_all, name="live-who-all"),
+    path("live/now/", live.now_of_all, name="live-now-all"),
     path("t/<slug:tenant>/", include(tenant_pages)),
 ]

@@ -60,6 +60,11 @@ class World:
         project = tenants.create_project(tenant, actor=self.alice, name="Theirs")
         return keys.issue(actor=self.alice, tenant=tenant, project=project, name="theirs").plaintext
 
+    def issue_for_member(self, member: Any) -> str:
+        """A key of another member's, in Acme's project."""
+        scope: dict[str, Any] = {"tenant": self.tenant, "project": self.project, "user": member}
+        return keys.issue(actor=self.alice, name="a member's", **scope).plaintext
+
     def expired_key(self) -> str:
         issued = self._issue(name="short", expires_at=timezone.now() + timedelta(hours=1))
         type(issued.key).objects.filter(pk=issued.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
