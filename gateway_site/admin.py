@@ -27,9 +27,16 @@ class WeirAdminSite(UnfoldAdminSite):
     index_title = "Overview"
 
     def get_urls(self) -> list[Any]:
-        from gateway_site import explaining  # the site is made before the apps are
+        from gateway_site import explaining, transfer, views_of_lists  # the site is made before the apps are
 
-        return [path("explain/", self.admin_view(explaining.page), name="explain"), *super().get_urls()]
+        return [
+            path("explain/", self.admin_view(explaining.page), name="explain"),
+            path("transfer/", self.admin_view(transfer.page), name="transfer"),
+            path("transfer/<slug:name>.<slug:ending>", self.admin_view(transfer.file), name="transfer_file"),
+            path("views/", self.admin_view(views_of_lists.save), name="view_save"),
+            path("views/<int:view_id>/", self.admin_view(views_of_lists.change), name="view_change"),
+            *super().get_urls(),
+        ]
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """There is one page to sign in at. Whoever is signed in, and is here all the same, may not see the admin."""

@@ -30,6 +30,12 @@ def _is_open(item: dict[str, Any], request: Any) -> bool:
     return bool(item["permission"](request)) if "permission" in item else True
 
 
+def _may_transfer(request: Any) -> bool:
+    from gateway_site import transfer  # settings are read before there are models
+
+    return transfer.may_ask(request.user)
+
+
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
     return {"title": title, "separator": True, "items": list(items)}
 
@@ -71,6 +77,12 @@ MENU = [
             "icon": "alt_route",
             "link": reverse_lazy("admin:explain"),
             "permission": lambda request: explainers.may_ask(request.user),
+        },
+        {
+            "title": "Import and export",
+            "icon": "swap_vert",
+            "link": reverse_lazy("admin:transfer"),
+            "permission": _may_transfer,
         },
     ),
     _group(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
+from django.apps import apps
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -14,15 +15,19 @@ from apps.audit import cells
 from apps.catalog import selectors as catalog
 from apps.catalog.models import Health
 from apps.domain import money
+from apps.keys.models import Key
+from apps.keys.panels import ending
 from apps.quotas import selectors as quotas
+from apps.runtime import standings
 from apps.runtime.state import state
-from apps.usage import figures
+from apps.usage import figures, pulse
 from apps.usage import selectors as usage
 
 CHART_HEIGHT = 160
 BAR_WIDTH = 100 / 24
 LATEST = 10
 MOST_USED = 6
+MOST_KEYS = 1_000
 MANY_ERRORS_PERCENT = 5
 PROVIDER_TROUBLES = {Health.DOWN: "down", Health.RECOVERING: "recovering", Health.FAILING: "failing"}
 
@@ -33,12 +38,14 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     cards: list[dict[str, Any]] = []
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
-        cards += [*_usage_cards(overview.today), _doubt_card(request)]
+        cards += [_today_card(overview.today), _month_card(now), *_call_cards(overview.today, now)]
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
-    cards += [*_gap_cards(request), *_books_cards(request)]
-    if request.user.has_perm("catalog.view_provider"):
-        cards.insert(3, _provider_card(may_add=request.user.has_perm("catalog.add_provider")))
+        context["step"] = None if context["calls"] else next_step(request.user)
+    cards += [*_provider_cards(request), *_key_cards(request, now)]
+    if request.user.has_perm("usage.view_entry"):
+        cards.append(_doubt_card(request))
+    cards += [*_books_cards(request), *_gap_cards(request)]
     if request.user.has_perm("quotas.view_budget"):
         context["budgets"] = [_budget(window, subject) for window, subject in quotas.most_used(now, MOST_USED)]
     context["cards"] = cards
@@ -50,20 +57,91 @@ def _card(title: str, figure: str, note: str, link: str, *, good: bool = False, 
     return {"title": title, "figure": figure, "note": note, "link": link, "good": good, "bad": bad}
 
 
-def _usage_cards(today: usage.Totals) -> list[dict[str, Any]]:
+def _today_card(today: usage.Totals) -> dict[str, Any]:
+    ledger = reverse("admin:usage_entry_changelist")
+    return _card("Spend today", money.text(today.cost), "since midnight UTC", f"{ledger}?since=today")
+
+
+def _month_card(now: datetime) -> dict[str, Any]:
+    """Against the monthly budgets of all tenants, and what it comes to if every day is like those so far."""
+    month = pulse.month(now)
+    ledger = f"{reverse('admin:usage_entry_changelist')}?since=month"
+    notes = [f"of {money.text(month.budgeted)} in monthly budgets"] if month.budgets else ["no tenant has a budget"]
+    if month.forecast is not None:
+        notes.append(f"{money.text(month.forecast)} by its end at this pace")
+    bad = bool(month.budgets) and max(month.spent, month.forecast or 0) > month.budgeted
+    return _card("Spend this month", money.text(month.spent), "; ".join(notes), ledger, bad=bad)
+
+
+def _call_cards(today: usage.Totals, now: datetime) -> list[dict[str, Any]]:
     ledger = reverse("admin:usage_entry_changelist")
     rate = 100 * today.errors / today.calls if today.calls else 0.0
+    errors = f"{ledger}?since=today&outcome=errors"
+    speed = pulse.speed(now)
+    took = "–" if speed.p95_ms is None else f"{speed.p95_ms / 1000:,.2f} s"
+    note = f"of the newest {speed.answers:,} answers within the hour" if speed.answers else "no answer within the hour"
     return [
-        _card("Spend today", money.text(today.cost), "since midnight UTC", f"{ledger}?since=24h"),
-        _card("Calls today", f"{today.calls:,}", f"{state.in_flight:,} in flight now", f"{ledger}?since=24h"),
-        _card(
-            "Errors today",
-            f"{today.errors:,}",
-            f"{rate:.1f} % of calls",
-            f"{ledger}?since=24h&outcome=errors",
-            bad=rate >= MANY_ERRORS_PERCENT,
-        ),
+        _card("Calls today", f"{today.calls:,}", f"{state.in_flight:,} in flight now", f"{ledger}?since=today"),
+        _card("Error rate", f"{rate:.1f} %", f"{today.errors:,} errors today", errors, bad=rate >= MANY_ERRORS_PERCENT),
+        _card("95 % took less than", took, note, f"{ledger}?since=1h"),
     ]
+
+
+def _provider_cards(request: HttpRequest) -> list[dict[str, Any]]:
+    found = []
+    if request.user.has_perm("catalog.view_provider"):
+        found.append(_provider_card(may_add=request.user.has_perm("catalog.add_provider")))
+    if request.user.has_perm("catalog.view_deployment"):
+        found.append(_breaker_card())
+    return found
+
+
+def _breaker_card() -> dict[str, Any]:
+    """As every gateway told of late; none of them need have been asked."""
+    known = [standing.breaker for standing in standings.by_deployment().values()]
+    count, half = known.count("open"), known.count("half_open")
+    link = f"{reverse('admin:catalog_deployment_changelist')}{'?breaker=open' if count else ''}"
+    note = (
+        f"{half:,} half-open" if half else "deployments that are left alone" if count else "every deployment is asked"
+    )
+    return _card("Open breakers", f"{count:,}", note, link, bad=bool(count))
+
+
+def _key_cards(request: HttpRequest, now: datetime) -> list[dict[str, Any]]:
+    """Counted no further than a thousand."""
+    if not request.user.has_perm("keys.view_key"):
+        return []
+    count = ending(Key.objects.order_by(), now=now)[: MOST_KEYS + 1].count()
+    link = f"{reverse('admin:keys_key_changelist')}?state=month"
+    figure = f"{MOST_KEYS:,}+" if count > MOST_KEYS else f"{count:,}"
+    return [_card("Keys about to expire", figure, "within 30 days", link)]
+
+
+def next_step(user: Any) -> dict[str, str] | None:
+    """Of an installation that nobody has called yet: the first thing that is missing, for who may do it."""
+    steps = (
+        ("catalog.provider", "Add a provider", "A provider is where models are called. Nothing can be called yet."),
+        ("catalog.model", "Add a model", "A model is a name that callers ask for, served at a provider."),
+        ("catalog.price", "Set a price", "Without a price no call that a budget pays for is made."),
+        ("tenants.tenant", "Add a tenant", "A tenant is a customer or a department, with projects, members and keys."),
+        (
+            "keys.key",
+            "Issue a key",
+            "A key is what a person or a program calls with. Issue one and make the first call.",
+        ),
+    )
+    for label, title, why in steps:
+        app, _, name = label.partition(".")
+        if not apps.get_model(label)._base_manager.exists():
+            return (
+                {"title": title, "why": why, "link": reverse(f"admin:{app}_{name}_add")} if _may(user, label) else None
+            )
+    return None
+
+
+def _may(user: Any, label: str) -> bool:
+    app, _, name = label.partition(".")
+    return bool(user.has_perm(f"{app}.add_{name}"))
 
 
 def _doubt_card(request: HttpRequest) -> dict[str, Any]:
@@ -116,8 +194,11 @@ def _provider_card(*, may_add: bool) -> dict[str, Any]:
         parts.append(f"not checked yet: {len(names[Health.UNKNOWN])}")
     if late:
         parts.append(f"no check lately: {', '.join(late)}")
+    trouble = next((word for word in PROVIDER_TROUBLES if word in names), None)
     note = "; ".join(parts) or ("all answer" if count else "add one" if may_add else "none yet")
     link = reverse("admin:catalog_provider_changelist" if count or not may_add else "admin:catalog_provider_add")
+    if trouble is not None:
+        link += f"?health={trouble.value}"
     return _card("Providers", f"{len(names[Health.UP])} of {count} up", note, link, bad=Health.DOWN in names)
 
 

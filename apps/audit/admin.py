@@ -30,6 +30,10 @@ class RecordAdmin(GrowingAdmin):
     search_fields = ["action__startswith", "target_label__startswith", "actor_name__startswith", "=target_id"]
     search_help_text = "Beginning of an action (key.), a name or a person"
     sortable_by: list[str] = []
+    downloaded = (
+        *(("at", "at"), ("action", "action"), ("kind", "target_type"), ("id", "target_id"), ("name", "target_label")),
+        *(("by", "actor_name"), ("address", "address"), ("area", "area"), ("tenant_id", "tenant_id")),
+    )
     nothing_yet = "Every change that somebody makes here, or through the API, is written down in this list."
     fieldsets = [
         (None, {"fields": ["shown_at", "shown_action", "shown_target", "shown_actor", "address"]}),

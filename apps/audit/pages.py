@@ -18,13 +18,14 @@ from django.db.models import ProtectedError
 from django.forms import BaseModelFormSet, ModelForm
 from django.forms.utils import pretty_name
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import path, reverse
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
 
-from apps.audit import bulk, cells, differences, services
+from apps.audit import bulk, cells, differences, services, taking
 from apps.audit.forms import named, reason, refused
 from apps.audit.panels import listings, panels
 from apps.audit.rows import RowSelect, RowsField, RowsSelect
@@ -108,14 +109,24 @@ class Page(Chosen, ModelAdmin):
     list_disable_select_all = True
     warn_unsaved_form = True
     empty_value_display = cells.NOTHING
+    list_before_template = "admin/lists.html"
     change_form_outer_before_template = "admin/panels.html"
     change_form_outer_after_template = "admin/listings.html"
     counted = ""  # rows, as the foot of the list counts them, where the page's name is no plural
     nothing = ""  # heads an empty list, where "No … yet" would sound as if some were to come
     nothing_yet = ""  # what an empty list says; the button beside it is the next step
+    downloaded: tuple[taking.Column, ...] = ()  # columns of the list as a file; none: it cannot be taken away
+    transfer = ""  # the table's name on the page that brings files in
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
         return ChangeList
+
+    def get_urls(self) -> list[Any]:
+        own = [path("download.csv", self.admin_site.admin_view(self.download_view))] if self.downloaded else []
+        return [*own, *super().get_urls()]
+
+    def download_view(self, request: HttpRequest) -> HttpResponseBase:
+        return taking.download(self, request)
 
     def complete(self, rows: list[Any]) -> None:
         """Adds to the rows of a page what would otherwise be asked for each."""

@@ -62,6 +62,18 @@ class RowFilter(AutocompleteSelectFilter):
 
     form_class = _FilterForm
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if not self._may_be_named():
+            self.template = "admin/unnamed_filter.html"
+
     def has_output(self) -> bool:
+        """A filter that the address asks for holds for everybody, or the list would show what was not asked for."""
+        return self._may_be_named() or bool(self.used_parameters)
+
+    def choices(self, changelist: Any) -> Any:
+        return super().choices(changelist) if self._may_be_named() else iter(())
+
+    def _may_be_named(self) -> bool:
         table = self.model_admin.admin_site.get_model_admin(self.field.related_model)
         return bool(table.has_view_permission(self.request))

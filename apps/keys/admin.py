@@ -31,15 +31,21 @@ __all__ = ["KeyAdmin", "issuer_pages", "panels"]
 SENSELESS = {"revoked": ("rotate", "revoke"), "expired": ("rotate",)}
 
 
+MONTH = "month"
+
+
 class StateFilter(RadioFilter):
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return list(selectors.STATES.items())
+        return [*selectors.STATES.items(), (MONTH, "Expires within 30 days")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Key]) -> QuerySet[Key]:
-        return selectors.in_state(queryset, self.value() or "", now=timezone.now())
+        now = timezone.now()
+        if self.value() == MONTH:
+            return panels.ending(queryset, now=now)
+        return selectors.in_state(queryset, self.value() or "", now=now)
 
 
 @admin.register(Key)
@@ -52,6 +58,12 @@ class KeyAdmin(Several, AuditedAdmin):
     search_fields = ["public_id__startswith", "name__startswith"]
     search_help_text = "Beginning of the name, or of the key itself"
     ordering = ["-id"]
+    downloaded = (
+        *(("name", "name"), ("key", "public_id"), ("last_four", "last_four"), ("state", panels.word)),
+        *(("tenant", "tenant.name"), ("project", "project.name"), ("user", "user.username")),
+        *(("created", "created_at"), ("last_used", "last_used_at")),
+        *(("expires", "expires_at"), ("revoked", "revoked_at")),
+    )
     autocomplete_fields = ["project", "user"]
     actions = ["move_selected", "expire_selected", "rotate_selected", "revoke_selected"]
     actions_detail = ["rotate", "revoke"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -18,6 +20,7 @@ from apps.tenants.models import Project, Tenant
 TONES = {"active": "good", "expires soon": "warn", "unused": "warn", "expired": "bad", "revoked": "bad"}
 MOST_COUNTED = 1_000
 MOST_LISTED = 8
+ENDING = datetime.timedelta(days=30)
 
 
 def _keys(request: HttpRequest, row: Any) -> Panel | None:
@@ -40,10 +43,19 @@ for owner in (Tenant, Project, User):
     panel_of(owner)(_keys)
 
 
+def ending(keys: QuerySet[Key], *, now: datetime.datetime) -> QuerySet[Key]:
+    """Those that stop working within thirty days."""
+    return keys.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + ENDING)
+
+
 def badge(key: Key) -> str:
     """The state of a key."""
-    found = selectors.state(key, now=timezone.now())
+    found = word(key)
     return cells.badge(found, TONES[found])
+
+
+def word(key: Key) -> str:
+    return selectors.state(key, now=timezone.now())
 
 
 @listing_of(Tenant, Project, User)

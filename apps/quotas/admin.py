@@ -24,6 +24,7 @@ from apps.tenants.models import Tenant
 
 __all__ = ["panels"]  # which stand on other pages
 
+AMOUNTS = ("amount", "overdraft", "settled", "held")
 ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
 EXCLUDED = {name: {*SUBJECTS} - {name} for name in SUBJECTS}
 EXCLUDED |= {name: {*SUBJECTS} - {name, "tenant"} for name in NARROWED}
@@ -208,6 +209,11 @@ class BudgetAdmin(RuleAdmin):
     list_display = ["shown_subject", "shown_scope", "shown_amount", "shown_period", "burn", "shown_state"]
     list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter), WithinFilter]
     inlines = [WindowInline]
+    downloaded = (
+        *(("of", "scope"), ("subject", lambda row: str(row.subject)), ("tenant", "tenant.name"), ("period", "period")),
+        *((name, lambda row, name=name: money.dollars(getattr(row, name) or 0)) for name in AMOUNTS),
+        *(("starts_on", "starts_on"), ("ends_on", "ends_on"), ("time_zone", "timezone"), ("enabled", "is_enabled")),
+    )
     what = ("Budget", ["amount", "overdraft", "period", "starts_on", "ends_on", "timezone", "is_enabled"])
     conditional_fields = {**RuleAdmin.conditional_fields, "starts_on": IF_FIXED, "ends_on": IF_FIXED}
     nothing_yet = "When a budget is spent, calls are refused until its next period begins."

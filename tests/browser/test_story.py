@@ -39,7 +39,7 @@ def issue(page: Page, house: House, name: str) -> str:
 def test_an_operator_signs_in_and_sees_the_day(page: Page, house: House) -> None:
     page.context.clear_cookies()
     sign_in(page, house.gateway.base_url, user=house.user, password=house.password)
-    for shown in ("Spend today", "Calls today", "Errors today", "Providers", "Spend, last 24 hours"):
+    for shown in ("Spend today", "Calls today", "Error rate", "Providers", "Spend, last 24 hours"):
         expect(page.get_by_text(shown).first).to_be_visible()
 
 

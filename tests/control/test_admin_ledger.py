@@ -257,17 +257,10 @@ def test_the_first_page_shows_today(desk, call):
     # Just after midnight, a second ago was yesterday.
     if cards["Calls today"]["figure"] == "2":
         assert cards["Spend today"]["figure"] == "$2.50"
-        assert (cards["Errors today"]["figure"], cards["Errors today"]["bad"]) == ("1", True)
+        assert (cards["Error rate"]["figure"], cards["Error rate"]["bad"]) == ("50.0 %", True)
     assert sum(int(bar["calls"]) for bar in context["chart"]["bars"]) == 2
     assert len(context["chart"]["bars"]) == 24
     assert len(context["calls"]) == 2
-
-
-def test_the_first_page_of_an_empty_house_leads_to_the_first_key(desk):
-    text = desk.text("index")
-    assert "No calls yet" in text
-    assert f'href="{desk.url("keys_key_add")}"' in text
-    assert "No budget has been used" in text
 
 
 def test_what_is_uncertain_stands_on_the_first_page_until_it_is_resolved(desk, call):

@@ -19,7 +19,7 @@ from apps.audit.rows import RowFilter
 from apps.catalog import forms, selectors, services
 from apps.catalog.admin.deployments import DeploymentInline
 from apps.catalog.admin.prices import PriceInline
-from apps.catalog.admin.standing import Standing
+from apps.catalog.admin.standing import BreakerFilter, Standing
 from apps.catalog.admin.switched import IS_ENABLED, Switched, counts
 from apps.catalog.forms import DeploymentForm, FallbackForm, ModelForm
 from apps.catalog.inventory import why_kept
@@ -51,6 +51,7 @@ class FallbackOfModel(Inline):
 @admin.register(Model)
 class ModelPage(Switched):
     form = ModelForm
+    transfer = "models"
     list_display = ["name", "shown_state", "shown_aliases", "deployments", "offered_to", "context"]
     list_filter = [IS_ENABLED]
     search_fields = ["name__icontains", "display_name__icontains"]
@@ -131,11 +132,12 @@ class ModelPage(Switched):
 @admin.register(Deployment)
 class DeploymentAdmin(Standing, Switched):
     form = DeploymentForm
+    transfer = "deployments"
     list_display = [
         *("model", "shown_provider", "shown_state"),
         *("shown_breaker", "shown_measures", "shown_room", "shown_priority", "price"),
     ]
-    list_filter = [("model", RowFilter), ("provider", RowFilter), IS_ENABLED]
+    list_filter = [("model", RowFilter), ("provider", RowFilter), BreakerFilter, IS_ENABLED]
     search_fields = ["model__name__icontains", "upstream_model__icontains", "provider__name__istartswith"]
     search_help_text = "Part of the model's name, or beginning of the provider's"
     autocomplete_fields = ["model", "provider"]

@@ -78,6 +78,7 @@ class PriceInline(Priced, Inline):
 class PriceAdmin(Priced, AuditedAdmin):
     area = Area.CATALOG
     form = PriceForm
+    transfer = "prices"
     list_display = ["deployment", "shown_from", "in_force", "shown_input", "shown_output", "shown_read", "shown_write"]
     list_filter = [("deployment", RowFilter)]
     list_select_related = ["deployment__model", "deployment__provider"]

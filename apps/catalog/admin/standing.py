@@ -8,9 +8,11 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from unfold.contrib.filters.admin import RadioFilter
 from unfold.decorators import action, display
 
 from apps.audit import cells
@@ -21,6 +23,22 @@ from apps.runtime import standings
 from apps.runtime.state import DeploymentStanding
 
 _NOT_ASKED = "nobody has asked it of late"
+
+
+class BreakerFilter(RadioFilter):
+    """By what every gateway told of late, which no table holds."""
+
+    title = "breaker"
+    parameter_name = "breaker"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Open"), ("half_open", "Half-open"), ("closed", "Closed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Deployment]) -> QuerySet[Deployment]:
+        if not self.value():
+            return queryset
+        known = standings.by_deployment()
+        return queryset.filter(pk__in=[pk for pk, found in known.items() if found.breaker == self.value()])
 
 
 class Standing:

@@ -20,6 +20,7 @@ from apps.domain import ids, money
 from apps.quotas.models import BudgetWindow
 from apps.usage import attempts, costs, selectors
 from apps.usage.admin.attempts import picture, steps
+from apps.usage.admin.columns import COUNTERS, dollars_of
 from apps.usage.admin.costs import breakdown
 from apps.usage.admin.filters import NAMED, OutcomeFilter, SessionFilter, SinceFilter
 from apps.usage.finding import request_of
@@ -55,6 +56,15 @@ class EntryAdmin(GrowingAdmin):
     search_fields = ["request_id"]  # see get_search_results
     search_help_text = "A request id, trace id or the provider's request id"
     sortable_by: list[str] = []
+    downloaded = (
+        *(("id", "id"), ("started", "started_at"), ("kind", "kind"), ("status", "status"), ("state", "state")),
+        *(("tenant", "tenant.name"), ("project_id", "project_id"), ("user_id", "user_id"), ("key", "key.name")),
+        *(("model", "model_name"), ("upstream_model", "upstream_model"), ("provider_id", "provider_id")),
+        *((name, name) for name in COUNTERS),
+        *((name, dollars_of(f"{name}_nano")) for name in ("cost", "low", "high")),
+        *(("price_version", "price_version"), ("latency_ms", "latency_ms"), ("ttft_ms", "ttft_ms")),
+        *(("request_id", "public_request_id"), ("error_code", "error_code"), ("trace_id", "trace_id")),
+    )
     nothing_yet = "Every call that reached a provider is written down here. Issue a key and make the first one."
     fieldsets = [
         (

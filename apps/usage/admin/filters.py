@@ -16,8 +16,10 @@ from apps.usage.finding import OUTCOMES, request_of, with_outcome
 
 RANGES = {
     "1h": ("Last hour", timedelta(hours=1)),
+    "today": ("Today (UTC)", None),
     "24h": ("Last 24 hours", timedelta(hours=24)),
     "7d": ("Last 7 days", timedelta(days=7)),
+    "month": ("This month (UTC)", None),
     "30d": ("Last 30 days", timedelta(days=30)),
     "all": ("All time", None),
 }
@@ -27,8 +29,12 @@ NAMED = ("tenant", "project", "user", "key", "model", "provider", "pinned")  # w
 
 def since(value: str | None) -> datetime | None:
     """None: from the beginning."""
+    now = datetime.now(UTC)
+    if value in ("today", "month"):
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight.replace(day=1) if value == "month" else midnight
     _, length = RANGES.get(value or DEFAULT, RANGES[DEFAULT])
-    return None if length is None else datetime.now(UTC) - length
+    return None if length is None else now - length
 
 
 class SinceFilter(RadioFilter):

@@ -11,6 +11,7 @@ from apps.audit import cells
 from apps.audit.keyset import GrowingAdmin
 from apps.audit.rows import RowFilter
 from apps.domain import money
+from apps.usage.admin.columns import COUNTERS, dollars_of
 from apps.usage.admin.filters import NAMED, HourFilter
 from apps.usage.models import HourlyRollup
 
@@ -35,6 +36,12 @@ class HourlyRollupAdmin(GrowingAdmin):
     ]
     list_select_related = ["tenant", "project", "model", "key"]
     list_fullwidth = True
+    downloaded = (
+        *(("hour", "hour"), ("tenant", "tenant.name"), ("project", "project.name"), ("key", "key.name")),
+        *(("user_id", "user_id"), ("model", "model.name"), ("provider_id", "provider_id")),
+        *((name, name) for name in ("calls", "errors", "unconfirmed", "unpriced", *COUNTERS)),
+        *((name, dollars_of(f"{name}_nano")) for name in ("cost", "low", "high")),
+    )
     ordering = ["-hour", "-id"]
     sortable_by = ["shown_hour", "shown_cost"]  # what there is an index for
     nothing_yet = "The ledger is summed up here every few minutes, once there have been calls."
