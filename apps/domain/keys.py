@@ -1,5 +1,5 @@
 """API keys: `weir_<12 public id>_<43 secret><6 checksum>`, all base62. Tokens of the management API look the same but
-for how they begin: `weirapi_…`.
+for how they begin: `weirapi_…`; and those of a program that somebody has signed in: `weirat_…`, `weirrt_…`.
 
 Underscores keep the key one word to a double click; the public id names it in logs and limits; the checksum (CRC-32
 over everything before it) refuses typos and junk without a look-up and lets secret scanners confirm a leak offline.
@@ -14,6 +14,8 @@ import zlib
 
 PREFIX = "weir"
 OF_TOKENS = "weirapi"
+OF_ACCESS = "weirat"
+OF_REFRESH = "weirrt"
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PUBLIC_LENGTH = 12
 SECRET_LENGTH = 43  # 62**43 > 2**256

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -113,6 +113,9 @@ class Configuration:
         public_id, digest = keys.public_id(key), self._digest(key)
         if public_id is not None:
             return await self.keyring.load(digest, public_id, lambda: self._look_ups.ask(_principal, key, self.uses))
+        grant = keys.public_id(key, prefix=keys.OF_ACCESS)
+        if grant is not None:
+            return await self.tokens.load(digest, grant, lambda: self._look_ups.ask(_granted, key))
         if not bearers.is_shaped(key):
             return None
         return await self.tokens.load(digest, "", lambda: self._bearer(key))
@@ -131,6 +134,15 @@ class Configuration:
         digest = self._salted.copy()
         digest.update(key.encode())
         return digest.digest()
+
+    async def managed_settings(self, principal: Principal) -> dict[str, Any] | None:
+        """What is settled for a coding agent's person; None: nothing. Raises Unavailable."""
+        whose = (principal.tenant_id, principal.project_id, principal.user_id)
+        try:
+            return await self._look_ups.ask(policies.managed_settings, *whose)
+        except Exception as error:
+            log.exception("configuration.look_up_failed")
+            raise errors.Unavailable("settings cannot be looked up right now", retry_after=1) from error
 
     async def left(self, budgets: Sequence[Budget], now: float) -> Mapping[int, quotas.Left] | None:
         """What has been used of budgets; None: nobody can say now. For who only wants to look."""
@@ -187,8 +199,9 @@ class Configuration:
             self.tokens.clear()
             self.underway.doubt(None)
         elif "keys" in changed:
-            stale = await self._changes.ask(key_selectors.changed_since, self._keys_revisions.get("keys", 0))
+            stale = await self._changes.ask(_changed_keys, self._keys_revisions.get("keys", 0))
             self.keyring.forget(stale)
+            self.tokens.forget(stale)
             self.underway.doubt(stale)
         self._keys_revisions = current
         return current
@@ -256,9 +269,23 @@ def _caller(verified: bearers.Verified) -> Principal:
         raise errors.Unavailable("tokens cannot be checked right now", retry_after=1) from error
 
 
+def _granted(token: str) -> Principal | None:
+    """Whose program presents it, with what restrains them."""
+    try:
+        principal = callers.of_access_token(token)
+        return None if principal is None else _restrained(principal)
+    except Exception as error:
+        log.exception("configuration.look_up_failed")
+        raise errors.Unavailable("tokens cannot be checked right now", retry_after=1) from error
+
+
 def _restrained(principal: Principal) -> Principal:
     key_rules, user_rules = quotas.rules_of(principal.key_id, principal.user_id, principal.tenant_id)
     return msgspec.structs.replace(principal, key_rules=key_rules, user_rules=user_rules)
+
+
+def _changed_keys(revision: int) -> list[str]:
+    return [*key_selectors.changed_since(revision), *callers.changed_since(revision)]
 
 
 def _ends(public_ids: Sequence[str]) -> dict[str, float]:

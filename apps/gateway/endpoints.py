@@ -10,7 +10,7 @@ from django.conf import settings
 
 from apps.domain import errors
 from apps.domain.protocols import registry
-from apps.gateway import answers, authenticate, catalogue, configuration, engine, pipeline
+from apps.gateway import answers, authenticate, catalogue, configuration, engine, managed, metrics, pipeline
 from apps.gateway import explain as explaining
 from apps.gateway.context import PINNED, WRITTEN, RequestContext
 from apps.runtime.state import state
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 Endpoint = Callable[..., Awaitable[None]]
+
+MOST_TELEMETRY = 16 * 1024 * 1024
+_AGENTS = "anthropic_messages"
 
 
 def _completion(endpoint: str) -> Endpoint:
@@ -80,6 +83,43 @@ async def explain(scope: Scope, receive: Receive, send: Send) -> None:
     ctx = _context(scope, receive, send, dialect=_dialect(scope), endpoint="explain")
     try:
         await answers.json(ctx, await explaining.answer(ctx, running))
+    except errors.GatewayError as error:
+        await answers.fail(ctx, error)
+
+
+async def managed_settings(scope: Scope, receive: Receive, send: Send) -> None:
+    """`GET /managed/settings`: what a coding agent's person is to keep to; 404 where nothing has been settled."""
+    running = await started(scope, receive, send, dialect=_AGENTS)
+    if running is None:
+        return
+    ctx = _context(scope, receive, send, dialect=_AGENTS, endpoint="managed_settings")
+    try:
+        await authenticate.identify(ctx, running.configuration)
+        assert ctx.principal is not None
+        settled = await running.configuration.managed_settings(ctx.principal)
+        if settled is None:
+            raise errors.NotFound("there are no managed settings for this user")
+        tag, body = managed.rendered(settled)
+        is_known = tag.encode() in ctx.headers.get(b"if-none-match", b"")
+        headers = [(b"etag", f'"{tag}"'.encode()), (b"cache-control", b"private, no-cache")]
+        await answers.json(ctx, b"" if is_known else body, status=304 if is_known else 200, headers=headers)
+    except errors.GatewayError as error:
+        await answers.fail(ctx, error)
+
+
+async def telemetry(scope: Scope, receive: Receive, send: Send) -> None:
+    """OTLP over HTTP: `POST /v1/metrics`, `/v1/logs`, `/v1/traces`. Read to its end, counted and not kept: an exporter
+    that is refused tells its person so every few seconds."""
+    running = await started(scope, receive, send, dialect=_AGENTS)
+    if running is None:
+        return
+    ctx = _context(scope, receive, send, dialect=_AGENTS, endpoint="telemetry")
+    try:
+        await authenticate.identify(ctx, running.configuration)
+        size = await managed.swallowed(ctx, most=MOST_TELEMETRY)
+        metrics.exported(str(scope["path"]).rstrip("/").rpartition("/")[2], size)
+        # Both encodings of an empty Export…ServiceResponse: all was taken.
+        await answers.json(ctx, b"{}" if b"json" in ctx.headers.get(b"content-type", b"") else b"")
     except errors.GatewayError as error:
         await answers.fail(ctx, error)
 

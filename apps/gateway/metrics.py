@@ -78,6 +78,7 @@ FINDINGS = Counter(
 )
 CACHE = Counter("weir_cache_lookups", "Calls under a cache policy, by model and what came of it.", ("model", "result"))
 SAVED = Counter("weir_cache_saved_usd", "What answers had cost that were given again.", ("model",))
+TELEMETRY = Counter("weir_telemetry_bytes", "OTLP that coding agents have sent, not kept, by signal.", ("signal",))
 IN_FLIGHT = Gauge("weir_calls_in_flight", "Calls being answered.", multiprocess_mode="livesum")
 IN_FLIGHT.set_function(lambda: state.in_flight)
 
@@ -93,6 +94,11 @@ def observe(ctx: RequestContext, failure: GatewayError | None) -> None:
             [(attempt.first_byte_seconds, attempt.usage, attempt.cost) for attempt in ctx.attempts],
         )
     )
+
+
+def exported(signal: str, size: int) -> None:
+    """Counts what an agent has exported; `size` in bytes."""
+    TELEMETRY.labels(signal).inc(size)
 
 
 def looked_up(ctx: RequestContext, result: str, *, saved: int) -> None:

@@ -17,6 +17,8 @@ GET = "GET"
 HEAD = "HEAD"
 
 EXPLAIN = "/v1/explain"
+TELEMETRY = ("/v1/metrics", "/v1/logs", "/v1/traces")
+MANAGED = "/managed/settings"
 
 ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/messages": {POST: endpoints.messages},
@@ -31,14 +33,18 @@ ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     EXPLAIN: {POST: endpoints.explain},
     "/v1/models": {GET: endpoints.models},
     "/anthropic/v1/models": {GET: endpoints.models},
+    MANAGED: {GET: endpoints.managed_settings},
+    **{path: {POST: endpoints.telemetry} for path in TELEMETRY},
 }
 # Below these, the rest of the path is the name of one model (which may hold slashes).
 BELOW = ("/v1/models", "/anthropic/v1/models")
-COMPLETIONS = {path: methods[POST] for path, methods in ROUTES.items() if POST in methods}
+COMPLETIONS = {path: methods[POST] for path, methods in ROUTES.items() if POST in methods and path not in TELEMETRY}
 # What clients are given as their base URL, without the slash at its end.
 BASES = frozenset({"", "/v1", "/anthropic", "/anthropic/v1"})
 # SDKs put these after the base URL they were given, right or wrong.
-TAILS = {path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/") and path != EXPLAIN}
+TAILS = {
+    path.removeprefix("/v1"): path for path in ROUTES if path.startswith("/v1/") and path not in (EXPLAIN, *TELEMETRY)
+}
 
 
 def completion(scope: Scope) -> endpoints.Endpoint | None:
@@ -95,6 +101,6 @@ _application: Any = data_plane  # Channels routes to ASGI applications, of which
 _tails = "|".join(re.escape(tail[1:]) for tail in TAILS)
 urlpatterns = [
     re_path(r"^(?:anthropic/)?v1(?:/|$)", _application),
-    re_path(r"^chat/?$", _application),
-    re_path(rf"^(?!admin/|api/v1/models/?$)(?:.+/)?(?:{_tails})/?$", _application),
+    re_path(r"^(?:chat|managed/settings)/?$", _application),
+    re_path(rf"^(?!admin/|t/|api/v1/models/?$)(?:.+/)?(?:{_tails})/?$", _application),
 ]

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Q
+from django.utils import timezone
 
 from apps.accounts import identities
 from apps.accounts.models import User
 from apps.domain.issuers import Issuer as Trusted
 from apps.domain.snapshot import Principal
-from apps.keys import issuers
-from apps.keys.models import Issuer
+from apps.keys import grants, issuers
+from apps.keys.models import Grant, GrantToken, Issuer
 from apps.tenants.models import Membership, Project, Role
 from apps.tenants.rights import Right, may, may_user
 
@@ -88,24 +89,52 @@ def _word(claims: Mapping[str, Any], name: str) -> str:
     return word
 
 
+def of_access_token(token: str) -> Principal | None:
+    """Who has signed the program in that presents it; None: it is no good any more. Two queries."""
+    rows = GrantToken.objects.select_related("grant__user", "grant__tenant").filter(grant__ended_at=None)
+    row = rows.filter(kind=GrantToken.Kind.ACCESS, digest=grants.digest(token), expires_at__gt=timezone.now()).first()
+    if row is None or not row.grant.user.is_active or not may_user(row.grant.user, row.grant.tenant, Right.CALL):
+        return None
+    grant = row.grant
+    return Principal(
+        key_id=None,
+        public_id=grant.public_id,
+        tenant_id=grant.tenant_id,
+        project_id=grant.project_id,
+        user_id=grant.user_id,
+        until=row.expires_at.timestamp(),
+    )
+
+
+def changed_since(revision: int) -> list[str]:
+    """As `selectors.changed_since`, of grants."""
+    return list(Grant.objects.filter(revision__gt=revision).order_by().values_list("public_id", flat=True))
+
+
 def ends(public_ids: Sequence[str]) -> dict[str, float]:
-    """As `selectors.ends`, of callers with tokens: inf, or left out where they may call no more. Three queries for
+    """As `selectors.ends`, of callers with tokens: inf, or left out where they may call no more. Four queries for
     every 500."""
-    asked = [(public_id, *who) for public_id in public_ids if (who := _read(public_id)) is not None]
-    found = {}
-    for start in range(0, len(asked), _BATCH):
-        part = asked[start : start + _BATCH]
-        trusting = Issuer.objects.filter(pk__in={issuer for _, issuer, _, _ in part}, is_enabled=True)
-        trusted = set(trusting.values_list("pk", flat=True))
-        able = set(_able({(user, tenant) for _, _, user, tenant in part}))
-        for public_id, issuer, user, tenant in part:
-            if issuer in trusted and (user, tenant) in able:
-                found[public_id] = math.inf
+    found: dict[str, float] = {}
+    for start in range(0, len(public_ids), _BATCH):
+        found |= dict.fromkeys(_lasting(public_ids[start : start + _BATCH]), math.inf)
     return found
 
 
+def _lasting(public_ids: Sequence[str]) -> Iterator[str]:
+    whose = {public_id: who for public_id in public_ids if (who := _read(public_id)) is not None}
+    issuers_of = {issuer for issuer, _, _ in whose.values()}
+    trusted = set(Issuer.objects.filter(pk__in=issuers_of, is_enabled=True).values_list("pk", flat=True))
+    granted = Grant.objects.filter(public_id__in=public_ids, ended_at=None)
+    pairs = {public_id: (user, tenant) for public_id, (issuer, user, tenant) in whose.items() if issuer in trusted}
+    pairs |= {
+        public_id: (user, tenant) for public_id, user, tenant in granted.values_list("public_id", "user", "tenant")
+    }
+    able = set(_able(set(pairs.values())))
+    yield from (public_id for public_id, pair in pairs.items() if pair in able)
+
+
 def _read(public_id: str) -> tuple[int, int, int] | None:
-    """Issuer, user, tenant; None: it is a key's."""
+    """Issuer, user, tenant; None: it is no issuer's token's."""
     kind, *numbers = public_id.split(".")
     return (int(numbers[0]), int(numbers[1]), int(numbers[2])) if kind == _MARK else None
 

@@ -232,3 +232,81 @@ def _check_address(field: str, url: str) -> None:
         guard.parse(url)
     except guard.AddressRefused as refused:
         raise ValidationError({field: f"Its keys cannot be fetched: {refused}"}) from None
+
+
+class Grant(orm.Model):
+    """A program that somebody has signed in, to call as them for a project. `public_id` stands in all its tokens;
+    `revision` is the number that the audit gave the last change; `ended_why` in few words."""
+
+    tenant = orm.ForeignKey(Tenant, on_delete=orm.PROTECT, related_name="grants")
+    project = orm.ForeignKey(Project, on_delete=orm.PROTECT, related_name="grants")
+    user = orm.ForeignKey(settings.AUTH_USER_MODEL, on_delete=orm.PROTECT, related_name="grants")
+    public_id = orm.CharField(max_length=12, unique=True, editable=False)
+    client = orm.CharField(max_length=100, blank=True, editable=False)
+    address = orm.GenericIPAddressField(null=True, editable=False)
+    created_at = orm.DateTimeField(default=timezone.now, editable=False)
+    refreshed_at = orm.DateTimeField(null=True, editable=False)
+    ended_at = orm.DateTimeField(null=True, editable=False)
+    ended_why = orm.CharField(max_length=40, blank=True, default="", editable=False)
+    revision = orm.BigIntegerField(default=0, db_index=True, editable=False)
+
+    objects = TenantScoped.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view", "change")
+        verbose_name = "signed-in program"
+        indexes = [
+            orm.Index(fields=["tenant", "-id"], name="grant_by_tenant"),
+            orm.Index(fields=["user", "-id"], name="grant_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.client or 'A program'} of {self.user}"
+
+
+class GrantToken(orm.Model):
+    """A token of a grant, as the SHA-256 of it. `used_at`: a refresh token that was given back for a new one."""
+
+    class Kind(orm.TextChoices):
+        ACCESS = "access", "Access"
+        REFRESH = "refresh", "Refresh"
+
+    grant = orm.ForeignKey(Grant, on_delete=orm.CASCADE, related_name="tokens")
+    kind = orm.CharField(max_length=8, choices=Kind, editable=False)
+    digest = orm.BinaryField(max_length=32, unique=True, editable=False)
+    created_at = orm.DateTimeField(default=timezone.now, editable=False)
+    expires_at = orm.DateTimeField(editable=False)
+    used_at = orm.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} token of {self.grant}"
+
+
+class DeviceCode(orm.Model):
+    """A program that waits for somebody to let it in (RFC 8628). `user_code` is what people type, without its dash.
+    `grant`: it has been let in; `denied_at`: it has not."""
+
+    digest = orm.BinaryField(max_length=32, unique=True, editable=False)
+    user_code = orm.CharField(max_length=8, unique=True, editable=False)
+    client = orm.CharField(max_length=100, blank=True, editable=False)
+    address = orm.GenericIPAddressField(null=True, editable=False)
+    interval = orm.PositiveSmallIntegerField(default=5, editable=False)
+    created_at = orm.DateTimeField(default=timezone.now, editable=False)
+    expires_at = orm.DateTimeField(editable=False)
+    polled_at = orm.DateTimeField(null=True, editable=False)
+    denied_at = orm.DateTimeField(null=True, editable=False)
+    grant = orm.OneToOneField(Grant, on_delete=orm.CASCADE, null=True, editable=False, related_name="device_code")
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            orm.Index(fields=["expires_at"], name="device_code_by_end"),
+            orm.Index(fields=["address", "expires_at"], name="device_code_by_address"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_code[:4]}-{self.user_code[4:]}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -13,11 +14,13 @@ from django.utils import timezone
 from apps.catalog.validators import validate_words
 from apps.domain.guardrails.kinds import KINDS
 from apps.outbound.vectors import is_installed
+from apps.tenants.models import Role
 
 SUBJECTS = ("tenant", "project", "key")
 MONTH_SECONDS = 30 * 86_400
 LARGEST_ANSWER = 16_000_000
 LEAST_ALIKE = 0.5
+LARGEST_SETTINGS = 64 * 1024
 
 
 def validate_kind(value: str) -> None:
@@ -330,3 +333,42 @@ class Intervention(models.Model):
     @property
     def public_request_id(self) -> str:
         return f"req_{self.request_id.hex}"
+
+
+def validate_settings(value: Any) -> None:
+    """What a JSON document can hold everywhere: an object, of a bounded size."""
+    if not isinstance(value, dict):
+        raise ValidationError('Give a JSON object, such as {"permissions": {}}.')
+    try:
+        written = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise ValidationError("It holds what JSON cannot: half a character, or no number.") from None
+    if len(written) > LARGEST_SETTINGS or b"\\u0000" in written:
+        raise ValidationError(f"It is larger than {LARGEST_SETTINGS // 1024} KB, or holds a NUL.")
+
+
+class ManagedSettings(models.Model):
+    """What a coding agent keeps to, whoever sits before it: Claude Code's managed-settings.json, for the people of a
+    tenant, a project or a role, or for everyone. Of those that fit, one holds: that of the highest `priority`."""
+
+    name = models.CharField(max_length=60, unique=True)
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    project = models.ForeignKey("tenants.Project", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    role = models.CharField(max_length=16, choices=Role, blank=True, default="")
+    priority = models.SmallIntegerField(default=0, validators=[MinValueValidator(-1000), MaxValueValidator(1000)])
+    settings = models.JSONField(default=dict, blank=True, validators=[validate_settings])
+    is_enabled = models.BooleanField("enabled", default=True)
+    note = models.CharField(max_length=200, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-priority", "name"]
+        verbose_name = "managed settings"
+        verbose_name_plural = "managed settings"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.project is not None and self.tenant is not None and self.project.tenant_id != self.tenant_id:
+            raise ValidationError({"project": "The project belongs to another tenant."})

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import get_args
+from typing import Any, get_args
+
+from django.db.models import Q
 
 from apps.domain import snapshot
-from apps.policies.models import Assignment, CachePolicy, DataPolicy, TenantCache
+from apps.policies.models import Assignment, CachePolicy, DataPolicy, ManagedSettings, TenantCache
+from apps.tenants.models import Membership
 
 _requests: dict[str, snapshot.OnRequest] = {word: word for word in get_args(snapshot.OnRequest)}
 _responses: dict[str, snapshot.OnResponse] = {word: word for word in get_args(snapshot.OnResponse)}
@@ -78,3 +81,17 @@ def _caching(row: CachePolicy) -> snapshot.Caching:
         semantic=semantic,
         generation=row.generation,
     )
+
+
+def managed_settings(tenant_id: int, project_id: int, user_id: int | None) -> dict[str, Any] | None:
+    """What a coding agent of that caller keeps to; None: nothing is settled, which is not the same as nothing in it.
+    Two queries: the role, and what fits; of equal priority the narrower goes first."""
+    role = Membership.objects.filter(tenant=tenant_id, user=user_id).values_list("role", flat=True).first()
+    fits = ManagedSettings.objects.filter(
+        Q(tenant=None) | Q(tenant=tenant_id), Q(project=None) | Q(project=project_id), Q(role__in=["", role or ""])
+    )
+    rows = fits.filter(is_enabled=True).order_by("-priority")
+    best = min(
+        rows, key=lambda row: (-row.priority, not row.project_id, not row.role, not row.tenant_id, row.pk), default=None
+    )
+    return None if best is None else best.settings

@@ -10,7 +10,7 @@ from django.db import transaction
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.policies import models
-from apps.policies.models import SUBJECTS, Assignment, CachePolicy, DataPolicy, OnRequest, Rule
+from apps.policies.models import SUBJECTS, Assignment, CachePolicy, DataPolicy, ManagedSettings, OnRequest, Rule
 from apps.tenants.models import Tenant
 
 _POLICY_FIELDS = frozenset(
@@ -149,6 +149,26 @@ def forget_tenant(tenant: Tenant, *, actor: Any) -> None:
 
 def remove_cache(cache: CachePolicy, *, actor: Any) -> None:
     audit.remove(cache, actor=actor, action="cachepolicy.removed", area=Area.POLICIES)
+
+
+def settle(*, actor: Any, **fields: Any) -> ManagedSettings:
+    """What coding agents keep to; see ManagedSettings."""
+    settled = ManagedSettings(**fields)
+    audit.add(settled, actor=actor, action="managedsettings.created", area=Area.POLICIES)
+    return settled
+
+
+def resettle(settled: ManagedSettings, *, actor: Any, **changes: Any) -> ManagedSettings:
+    """Agents ask once an hour."""
+    allowed = frozenset({"name", "tenant", "project", "role", "priority", "settings", "is_enabled", "note"})
+    audit.amend(
+        settled, actor=actor, action="managedsettings.updated", area=Area.POLICIES, changes=changes, allowed=allowed
+    )
+    return settled
+
+
+def unsettle(settled: ManagedSettings, *, actor: Any) -> None:
+    audit.remove(settled, actor=actor, action="managedsettings.removed", area=Area.POLICIES)
 
 
 def _tenant_of(assignment: Assignment) -> int | None:

@@ -21,7 +21,7 @@ _NAMES = (
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Our own keys and tokens keep the public id, which names them in logs.
-    (re.compile(r"(weir(?:api)?_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"), rf"\1{CUT}"),
+    (re.compile(r"(weir(?:api|[ar]t)?_[0-9A-Za-z]{12}_)[0-9A-Za-z]+"), rf"\1{CUT}"),
     (
         re.compile(
             rf"(?i)(?<![0-9a-z])((?:{_NAMES})(?>[\"'`]?\s{{0,4}}[:=,]\s{{0,4}}(?:b(?=[\"']))?[\"'`]?)){_DONE}"

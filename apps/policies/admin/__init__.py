@@ -1,5 +1,5 @@
 """Policies in the admin."""
 
-from apps.policies.admin import caches, interventions, panels, policies
+from apps.policies.admin import caches, interventions, panels, policies, settings
 
-__all__ = ["caches", "interventions", "panels", "policies"]
+__all__ = ["caches", "interventions", "panels", "policies", "settings"]
