@@ -57,6 +57,8 @@ MENU = [
         _item("Projects", "folder", "tenants.project"),
         _item("Users", "group", "accounts.user"),
         _item("Keys", "key", "keys.key"),
+        _item("Identity providers", "badge", "signin.identityprovider"),
+        _item("Second factors", "phonelink_lock", "signin.secondfactor"),
         _item("Trusted issuers", "verified_user", "keys.issuer"),
     ),
     _group(

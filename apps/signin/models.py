@@ -23,7 +23,7 @@ class SecondFactor(ThrottlingMixin, Device):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)  # all else is for operators
         ordering = ["-id"]
         constraints = [models.UniqueConstraint(fields=["user"], name="second_factor_of_person_once")]
 
@@ -100,7 +100,7 @@ class IdentityProvider(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)  # all else is for operators
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(
@@ -154,7 +154,7 @@ class GroupRule(models.Model):
     is_operator = models.BooleanField("operator", default=False, db_default=False)
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)  # all else is for operators
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["provider", "group", "tenant"], name="group_rule_once"),

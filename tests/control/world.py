@@ -22,6 +22,8 @@ from apps.policies import services as policies
 from apps.policies.models import CachePolicy, DataPolicy, Intervention
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
+from apps.signin import services as signin
+from apps.signin.models import IdentityProvider, SecondFactor
 from apps.tenants.models import Membership, Project, Role, Tenant
 from apps.usage import ledger, rollups
 from apps.usage.models import Entry, HourlyRollup, SealedMonth, Unconfirmed, Verification
@@ -75,6 +77,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]))
     rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
+    rows += [_identity_provider(name, tenant), SecondFactor.objects.create(user=user, name="authenticator")]
     rows += schedules(name)
     return {type(row): row for row in rows}
 
@@ -83,6 +86,18 @@ def _intervention(policy: DataPolicy, key: Key) -> Intervention:
     whose = {"tenant_id": key.tenant_id, "project_id": key.project_id, "key_id": key.pk, "user_id": key.user_id}
     named = {"policy": policy, "policy_name": policy.name, "action": "block", "kinds": {"card": 2}}
     return Intervention.objects.create(pk=uuid.uuid4(), request_id=uuid.uuid4(), at=timezone.now(), **whose, **named)
+
+
+def _identity_provider(name: str, tenant: Tenant) -> IdentityProvider:
+    made = signin.create_provider(
+        actor=None,
+        name=name[:60],
+        slug=f"provider-{time.monotonic_ns()}",
+        issuer="https://id.example.com",
+        client_id=name[:255],
+    )
+    signin.add_rule(made, actor=None, group=name[:255], tenant=tenant, role=Role.VIEWER)
+    return made
 
 
 def _project(tenant: Tenant, name: str) -> Project:
