@@ -1,4 +1,4 @@
-"""A key's secret on its way from the request that made it to the page that shows it, once.
+"""A key's secret, or a token, on its way from the request that made it to the page that shows it, once.
 
 The page is another request, so that loading it again makes no other key. In between the secret lies sealed in the
 session, under a key that only the browser holds, in a cookie for that page alone. Sessions lie in the database: the
@@ -32,10 +32,15 @@ class Shown(NamedTuple):
 
 def send(request: HttpRequest, issued: Issued, *, title: str, page: str) -> HttpResponse:
     """Redirects to `page`, which is the key's own and may `receive`. One secret a session is under way: the last."""
+    return hand(request, issued.plaintext, of=f"key {issued.key.pk}", title=title, page=page)
+
+
+def hand(request: HttpRequest, plaintext: str, *, of: str, title: str, page: str) -> HttpResponse:
+    """As `send`, a secret of something else, which `take` names again."""
     token = secrets.token_urlsafe()
     until = int(time.time()) + SECONDS
-    text = sealing.seal(issued.plaintext, key=_key(token), name=_SLOT, data=_data(issued.key.pk, until))
-    request.session[_SLOT] = {"key": issued.key.pk, "title": title, "text": text, "until": until}
+    text = sealing.seal(plaintext, key=_key(token), name=_SLOT, data=_data(of, until))
+    request.session[_SLOT] = {"of": of, "title": title, "text": text, "until": until}
     response = HttpResponseRedirect(page)
     response.set_cookie(
         _COOKIE,
@@ -51,14 +56,18 @@ def send(request: HttpRequest, issued: Issued, *, title: str, page: str) -> Http
 
 def receive(request: HttpRequest, *, key_id: int) -> Shown | None:
     """None: not sent to this browser, shown before, or too late. What is received is gone."""
+    return take(request, of=f"key {key_id}")
+
+
+def take(request: HttpRequest, *, of: str) -> Shown | None:
     sent = request.session.get(_SLOT)
-    if sent is None or sent["key"] != key_id:
+    if sent is None or sent.get("of") != of:
         return None
     del request.session[_SLOT]
     if sent["until"] < time.time():
         return None
     key = _key(request.COOKIES.get(_COOKIE, ""))
-    plaintext = sealing.unseal(sent["text"], key=key, data=_data(key_id, sent["until"]))
+    plaintext = sealing.unseal(sent["text"], key=key, data=_data(of, sent["until"]))
     return None if plaintext is None else Shown(sent["title"], plaintext)
 
 
@@ -71,5 +80,5 @@ def _key(token: str) -> bytes:
     return sealing.derived(token.encode(), purpose="key handed over")
 
 
-def _data(key_id: int, until: int) -> bytes:
-    return f"{_SLOT}|{key_id}|{until}".encode()
+def _data(of: str, until: int) -> bytes:
+    return f"{_SLOT}|{of}|{until}".encode()

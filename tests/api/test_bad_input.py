@@ -87,6 +87,7 @@ def test_the_good_body_is_taken_and_told(world, place):
     assert "sk-ant-new" not in str(found)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("place", GOOD)
 def test_a_field_of_another_type_is_refused_at_the_field(world, place):
     body = good(world, place)
@@ -98,6 +99,7 @@ def test_a_field_of_another_type_is_refused_at_the_field(world, place):
     assert Record.objects.count() == before
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("place", GOOD)
 def test_a_field_that_there_is_not_is_refused(world, place):
     body = good(world, place)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import threading
 
 import pytest
-from django.db import connection, connections
 from django.utils import timezone
 
 from apps.access import repeats
@@ -15,7 +13,6 @@ from apps.access.tasks import forget_answers
 from apps.api import repeating
 from apps.keys.models import Key
 from apps.tenants.models import Project
-from tests import factories
 from tests.api import caller
 
 DAY = datetime.timedelta(days=1)
@@ -103,41 +100,3 @@ def test_answers_are_kept_for_a_day(world):
     assert list(Answer.objects.values_list("key", flat=True)) == ["k8"]
     Answer.objects.update(began_at=timezone.now() - DAY - DAY / 100)  # and the task has not run yet
     assert world.owner.post("/projects", named(world, "New"), idempotency_key="k8").json()["name"] == "New"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_of_two_that_race_one_is_done(monkeypatch):
-    """The second comes while the first is in the middle of it."""
-    tenant = factories.tenant("Racing")
-    program = caller.of(factories.user("racer", is_superuser=True))
-    inside, go_on = threading.Event(), threading.Event()
-    finish = repeats.finish
-    answers = {}
-
-    def held(*arguments, **options):
-        inside.set()
-        assert go_on.wait(30)
-        finish(*arguments, **options)
-
-    def send(name):
-        try:
-            body = {"tenant": tenant.pk, "name": "Raced"}
-            answers[name] = program.post("/projects", body, idempotency_key="race")
-        finally:
-            connections.close_all()
-
-    monkeypatch.setattr(repeating.repeats, "finish", held)
-    first = threading.Thread(target=send, args=("first",))
-    first.start()
-    assert inside.wait(30)
-    if connection.vendor == "postgresql":  # SQLite lets in one writer at a time, and the second would wait for it
-        send("second")
-    go_on.set()
-    first.join()
-    monkeypatch.setattr(repeating.repeats, "finish", finish)
-    send("third")
-    assert answers["first"].status_code == 201
-    if "second" in answers:
-        assert (answers["second"].status_code, answers["second"].json()["code"]) == (409, "conflict")
-    assert answers["third"].json() == answers["first"].json()
-    assert Project.objects.filter(name="Raced").count() == 1

@@ -146,3 +146,22 @@ def test_one_token_asks_so_often_and_others_are_not_held_back(world, monkeypatch
     busy = caller.of(world.people["owner"])
     assert [busy("GET", "/me").status_code for _ in range(3)] == [200, 200, 429]
     assert world.admin("GET", "/me").status_code == 200
+
+
+def test_the_admin_issues_one_s_own_shows_it_once_and_revokes_anybody_s(world):
+    from tests.control.desk import Desk
+
+    desk = Desk(world.people["operator"])
+    sent = desk.send("access_token_add", name="from the admin", scope="write", lifetime="7")
+    token = Token.objects.latest("pk")
+    assert (token.user, token.scope, token.name) == (world.people["operator"], "write", "from the admin")
+    assert datetime.timedelta(days=6) < token.expires_at - timezone.now() < datetime.timedelta(days=7)
+    page = desk.client.get(sent["Location"]).content.decode()
+    (secret,) = [word for word in page.replace("<", " ").replace(">", " ").split() if word.startswith("weirapi_")]
+    assert Caller(secret).get("/me")["token"]["id"] == token.pk
+    assert secret not in desk.client.get(sent["Location"]).content.decode()
+    assert secret not in desk.text("access_token_change", token.pk)
+    theirs = Caller(services.issue(world.people["owner"], name="lost").plaintext)
+    lost = Token.objects.latest("pk")
+    assert desk.client.post(desk.url("access_token_revoke", lost.pk)).status_code == 302
+    assert theirs("GET", "/me").status_code == 401

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from msgspec.structs import replace
 
+from apps.access import services as access
 from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.catalog import services as catalog
@@ -78,6 +79,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += [_identity_provider(name, tenant), SecondFactor.objects.create(user=user, name="authenticator")]
+    rows.append(access.issue(user, name=f"{name} token"[:100]).token)
     rows += schedules(name)
     return {type(row): row for row in rows}
 
