@@ -29,7 +29,7 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 STORELESS = frozenset(
     {"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser", "matrix"}
-    | {"fidelity"}
+    | {"fidelity", "focus"}
 )
 FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
