@@ -11,6 +11,7 @@ import ipaddress
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -116,6 +117,14 @@ def secret(name: str, *, required: bool = True) -> str:
         return ""
     own = VAR_DIR / "secrets" / name.lower()
     return _made_once(own) if required or (own.exists() and not PRODUCTION) else ""
+
+
+def mail(url: str) -> dict[str, Any]:
+    """Django's settings for a mail server such as `smtp+tls://user:password@mail.example:587`; without one, for a mail
+    server on this machine. Raises ImproperlyConfigured."""
+    if url and url.partition("://")[0] not in ("smtp", "smtp+tls", "smtp+ssl"):
+        raise ImproperlyConfigured("WEIR_EMAIL_URL must begin with smtp://, smtp+tls:// or smtp+ssl://.")
+    return {"EMAIL_TIMEOUT": 10} | (dict(environ.Env.email_url_config(url)) if url else {})
 
 
 def _read(path: Path, *, variable: str) -> str:

@@ -199,6 +199,12 @@ if env.PRODUCTION:
     SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# --- mail: notices and invitations; without a server they wait, and pages show what they would have said ----------
+WEIR_EMAIL_URL = env.secret("WEIR_EMAIL_URL", required=False)
+WEIR_HAS_MAIL = bool(WEIR_EMAIL_URL)
+DEFAULT_FROM_EMAIL = env.text("WEIR_EMAIL_FROM", "weir@localhost")
+globals().update(env.mail(WEIR_EMAIL_URL))
+
 # --- static files ----------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"

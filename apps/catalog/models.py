@@ -322,11 +322,12 @@ class Purpose(models.TextChoices):
     API_KEYS = "api_keys", "API keys"
     API_TOKENS = "api_tokens", "API tokens"
     SIGN_IN = "sign_in", "Sign-in"
+    ALERTS = "alerts", "Alerts"
 
     @property
     def seals(self) -> bool:
         """Whether the key seals texts; else it is the pepper of digests."""
-        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN)
+        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN, Purpose.ALERTS)
 
 
 class DataKey(models.Model):

@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from apps.catalog.models import AllowedNetwork
+from apps.catalog.vault import Place
+from apps.outbound import guard
+from apps.tenants.scope import TenantScoped
+
+MOST_ADDRESSES = 20
+
+
+class Kind(models.TextChoices):
+    """What is watched. See `conditions` for how."""
+
+    BUDGET = "budget", "A budget is nearly spent"
+    ERRORS = "errors", "Many calls fail"
+    BREAKER = "breaker", "A breaker is open"
+    PROVIDER = "provider", "A provider is down"
+    UNCONFIRMED = "unconfirmed", "Unconfirmed usage piles up"
+    KEY_EXPIRY = "key_expiry", "A key is about to expire"
+    KEY_UNUSED = "key_unused", "Keys lie unused"
+
+
+OPERATORS_ONLY = (Kind.BREAKER, Kind.PROVIDER)  # of what all tenants share
+DEFAULTS: dict[str, dict[str, Any]] = {
+    Kind.BUDGET: {"percents": [50, 80, 100], "forecast": True},
+    Kind.ERRORS: {"percent": 20, "minutes": 15, "calls": 20},
+    Kind.UNCONFIRMED: {"dollars": 1, "calls": 100},
+    Kind.KEY_EXPIRY: {"days": 7},
+    Kind.KEY_UNUSED: {"days": 90},
+}
+BOUNDS = {"percent": (1, 100), "minutes": (1, 60), "calls": (1, 10**9), "dollars": (0, 10**9), "days": (1, 3650)}
+
+
+def clean_settings(kind: str, given: Any) -> dict[str, Any]:
+    """With defaults for what is left out. Raises ValidationError."""
+    known = DEFAULTS.get(kind, {})
+    if not isinstance(given, dict) or set(given) - set(known):
+        raise ValidationError(f"Settings are by name; of this kind there are: {', '.join(known) or 'none'}.")
+    found = known | given
+    for name, (least, most) in BOUNDS.items():
+        value = found.get(name, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise ValidationError(f"“{name}” is a number from {least} to {most}.")
+    percents = found.get("percents", [1])
+    if (
+        not isinstance(percents, list)
+        or not 0 < len(percents) <= 10
+        or not all(isinstance(each, int) and not isinstance(each, bool) and 1 <= each <= 1000 for each in percents)
+    ):
+        raise ValidationError("“percents” are up to ten whole numbers from 1 to 1000.")
+    return found
+
+
+class Destination(models.Model):
+    """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or a
+    URL. A webhook's secret is sealed; while it is rotated the one before signs too, until `before_until`."""
+
+    class Kind(models.TextChoices):
+        EMAIL = "email", "E-mail"
+        WEBHOOK = "webhook", "Webhook, signed"
+        SLACK = "slack", "Slack-shaped webhook"
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.EMAIL)
+    target = models.CharField(max_length=1000)
+    sealed = models.TextField(blank=True, editable=False)
+    sealed_before = models.TextField(blank=True, editable=False)
+    before_until = models.DateTimeField(null=True, editable=False)
+    is_enabled = models.BooleanField("enabled", default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = TenantScoped.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "name"], name="destination_of_tenant_named"),
+            models.UniqueConstraint(fields=["name"], condition=Q(tenant=None), name="destination_of_operators_named"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def place(self) -> Place:
+        """Of its secret: it signs for this row only."""
+        return Place(
+            table="alerts_destination", column="sealed", row=self.pk, tenant_id=self.tenant_id, binding="webhook"
+        )
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """What operators have opened for providers is not for tenants to knock at."""
+        return () if self.tenant_id is not None else AllowedNetwork.objects.cidrs()
+
+    @property
+    def addresses(self) -> list[str]:
+        return [word.strip() for word in self.target.split(",") if word.strip()]
+
+    def clean(self) -> None:
+        if self.kind == self.Kind.EMAIL:
+            self._clean_addresses()
+            return
+        try:
+            guard.check_url(self.target, self.networks)
+        except guard.AddressRefused as error:
+            raise ValidationError({"target": str(error)}) from None
+
+    def _clean_addresses(self) -> None:
+        if not 0 < len(self.addresses) <= MOST_ADDRESSES:
+            raise ValidationError({"target": f"Give one to {MOST_ADDRESSES} e-mail addresses."})
+        for address in self.addresses:
+            try:
+                validate_email(address)
+            except ValidationError:
+                raise ValidationError({"target": f"“{address[:100]}” is no e-mail address."}) from None
+
+
+class AlertRule(models.Model):
+    """What somebody wants to be told of. `tenant` null: installation-wide, for operators. `project`, `key`, `budget`
+    narrow it. `settings` depend on the kind: see `DEFAULTS`."""
+
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=12, choices=Kind)
+    settings = models.JSONField(default=dict, blank=True)
+    project = models.ForeignKey("tenants.Project", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
+    destinations = models.ManyToManyField(Destination, blank=True, related_name="rules")
+    is_enabled = models.BooleanField("enabled", default=True)
+    evaluated_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = TenantScoped.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [models.CheckConstraint(condition=Q(kind__in=Kind.values), name="alert_kind_known")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        try:
+            self.settings = clean_settings(self.kind, self.settings or {})
+        except ValidationError as error:
+            raise ValidationError({"settings": error.messages}) from None
+        if self.tenant_id is not None and self.kind in OPERATORS_ONLY:
+            raise ValidationError({"kind": "Providers are everybody's: only operators are told of them."})
+        if self.project is not None and self.project.tenant_id != self.tenant_id:
+            raise ValidationError({"project": "The project belongs to another tenant."})
+
+
+class Alert(models.Model):
+    """Something is, or was, as a rule says. One is open at a time for a rule, a subject and a period.
+
+    `level` is the highest that it has reached, as a budget's percentage. `quiet_since`: from when on it was not so any
+    more; it counts as over when that has lasted.
+    """
+
+    class State(models.TextChoices):
+        RAISED = "raised", "Raised"
+        RESOLVED = "resolved", "Over"
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="alerts")
+    tenant_id = models.BigIntegerField(null=True, db_index=True)  # whose it is about, also for operators' rules
+    subject = models.CharField(max_length=100)
+    period = models.CharField(max_length=60, blank=True)
+    level = models.PositiveIntegerField(default=0)
+    title = models.CharField(max_length=200)
+    text = models.TextField()
+    state = models.CharField(max_length=8, choices=State, default=State.RAISED)
+    raised_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    quiet_since = models.DateTimeField(null=True)
+    resolved_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule", "subject", "period"], condition=Q(state="raised"), name="alert_open_once"
+            )
+        ]
+        indexes = [models.Index(fields=["rule", "-id"], name="alert_by_rule")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Delivery(models.Model):
+    """One notice for one destination, or for one person's address. `id` is what receivers know it by, at every try.
+
+    `reason` makes it once: what happened and to whom it is told.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "On its way"
+        SENT = "sent", "Sent"
+        GIVEN_UP = "given_up", "Given up"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    reason = models.CharField(max_length=200, unique=True, editable=False)
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, related_name="deliveries")
+    destination = models.ForeignKey(Destination, on_delete=models.CASCADE, null=True, related_name="deliveries")
+    address = models.CharField(max_length=254, blank=True)
+    event = models.CharField(max_length=32)
+    body = models.JSONField()
+    state = models.CharField(max_length=8, choices=State, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(null=True, default=timezone.now)
+    outcome = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        default_permissions = ("view",)
+        verbose_name_plural = "deliveries"
+        indexes = [
+            models.Index(fields=["next_at"], condition=Q(state="pending"), name="delivery_due"),
+            models.Index(fields=["destination", "-created_at"], name="delivery_by_destination"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.destination or self.address}"
