@@ -120,7 +120,7 @@ class Schema(AutoSchema):
         if self._action in ("partial_update", "destroy"):
             told = "The ETag of what was read; `*`: any."
             found.append(OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, required=True, description=told))
-        if self.method == "POST" and isinstance(self.view, Resource) and self.view.gives is None:
+        if self.method == "POST" and isinstance(self.view, Resource) and self.view.is_repeated:
             told = "Of your choice: sent again with it, the request is answered again and done once."
             found.append(OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER, description=told))
         return found

@@ -46,6 +46,7 @@ class Signed(GenericViewSet):
     query: type[Query] | None = None
     is_asking = False  # a POST that changes nothing
     sees_inside = False
+    is_repeated = True  # a POST can be sent again under its Idempotency-Key
     given: type[serializers.Serializer[Any]] | None = None  # the body of an action
     gives: type[serializers.Serializer[Any]] | None = None  # its answer, where that is not the row
 

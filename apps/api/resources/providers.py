@@ -100,7 +100,7 @@ class Providers(Listing, Reading, Making, Changing, Removing, Resource):
     def remove(self, row: Any) -> None:
         removal.remove_provider(row, actor=self.request.user)
 
-    @action(detail=True, methods=["post"], given=Test, gives=Tested)
+    @action(detail=True, methods=["post"], given=Test, gives=Tested, is_repeated=False)
     def test(self, request: Request, pk: str) -> Response:
         """Asks it for its models, then for a token, then for a token in a stream. Costs two tokens at most, of nobody's
         budget."""
@@ -120,7 +120,7 @@ class Providers(Listing, Reading, Making, Changing, Removing, Resource):
                 rows.append(self._tried(step, provider, credential=credential, model=model))
         return Response({"steps": rows, "model": model, "listed": list(listed)[:1_000]})
 
-    @action(detail=True, methods=["post"], gives=Checked)
+    @action(detail=True, methods=["post"], gives=Checked, is_repeated=False)
     def check(self, request: Request, pk: str) -> Response:
         """Checks its health now, as it is checked at intervals."""
         self.asked()
