@@ -14,6 +14,7 @@ from apps.portal import (
     keys,
     live,
     members,
+    models,
     overview,
     playground,
     projects,
@@ -65,6 +66,8 @@ tenant_pages = [
     path("projects/<int:project>/switch/", projects.switch, name="projects-switch"),
     path("audit/", audit.audit, name="audit"),
     path("settings/", settings.settings, name="settings"),
+    path("models/", models.models, name="models"),
+    path("models/<int:model>/", models.one, name="models-one"),
 ]
 
 urlpatterns = [

@@ -15,7 +15,7 @@ _BUDGET_FIELDS = frozenset({"amount", "overdraft", "starts_on", "ends_on", "time
 def create_limit(*, actor: Any, **fields: Any) -> Limit:
     """One subject of `tenant`, `project`, `user`, `key`, `model`, `endpoint` and at least one allowance."""
     limit = Limit(**fields)
-    audit.add(limit, actor=actor, action="limit.created", area=Area.QUOTAS)
+    audit.add(limit, actor=actor, action="limit.created", area=Area.QUOTAS, tenant_id=_tenant_of(limit))
     return limit
 
 
@@ -27,7 +27,7 @@ def update_limit(limit: Limit, *, actor: Any, **changes: Any) -> Limit:
 def create_budget(*, actor: Any, **fields: Any) -> Budget:
     """`amount` in nano-USD a `period`."""
     budget = Budget(**fields)
-    audit.add(budget, actor=actor, action="budget.created", area=Area.QUOTAS)
+    audit.add(budget, actor=actor, action="budget.created", area=Area.QUOTAS, tenant_id=_tenant_of(budget))
     return budget
 
 
@@ -47,8 +47,23 @@ def enable(rule: Rule, *, actor: Any) -> None:
 
 def remove(rule: Rule, *, actor: Any) -> None:
     """With a budget goes what it has counted, but no ledger entry."""
-    audit.remove(rule, actor=actor, action=f"{rule._meta.model_name}.removed", area=Area.QUOTAS)
+    action = f"{rule._meta.model_name}.removed"
+    audit.remove(rule, actor=actor, action=action, area=Area.QUOTAS, tenant_id=_tenant_of(rule))
 
 
 def _amend(rule: Any, *, actor: Any, noun: str, changes: dict[str, Any], allowed: Any) -> None:
-    audit.amend(rule, actor=actor, action=f"{noun}.updated", area=Area.QUOTAS, changes=changes, allowed=allowed)
+    audit.amend(
+        rule,
+        actor=actor,
+        action=f"{noun}.updated",
+        area=Area.QUOTAS,
+        changes=changes,
+        allowed=allowed,
+        tenant_id=_tenant_of(rule),
+    )
+
+
+def _tenant_of(rule: Rule) -> int | None:
+    """Whose affair it is, for the audit; None: nobody's in particular."""
+    owner = rule.project or rule.key
+    return owner.tenant_id if owner is not None else rule.tenant_id
