@@ -41,7 +41,18 @@ def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
 
 
 MENU = [
-    {"title": None, "items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
+    {
+        "title": None,
+        "items": [
+            {"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+            {
+                "title": "Live",
+                "icon": "monitoring",
+                "link": reverse_lazy("portal:live-all"),
+                "permission": lambda request: request.user.has_perm("usage.view_entry"),
+            },
+        ],
+    },
     _group(
         "Usage",
         _item("Ledger", "receipt_long", "usage.entry"),

@@ -110,7 +110,8 @@ window.weir = (() => {
 
   // Why a call failed, in words, and who can do something about it.
   const advice = (error, { raisers, budgets }) => {
-    const parts = [error.message];
+    const said = error.message.charAt(0).toUpperCase() + error.message.slice(1);
+    const parts = [/[.!?]$/.test(said) ? said : `${said}.`];
     const isLimit = error.status === 429 || error.type === "billing_error";
     if (isLimit) parts.push(`${raisers} can raise it.`);
     if (error.wait && error.type !== "billing_error") parts.push(`Worth trying again in ${error.wait} s.`);
