@@ -68,7 +68,7 @@ def record(
 def note_read(
     *, actor: Any, action: str, target: models.Model, tenant_id: int | None = None, after: Values | None = None
 ) -> None:
-    """That somebody has looked at, or taken away, what is not for all to see: a privileged read (decision 0031).
+    """That somebody has looked at, or taken away, what is not for all to see: a privileged read (decision 37).
     `after`: what of it."""
     with transaction.atomic():
         record(actor=actor, action=action, target=target, area=Area.READS, after=after, tenant_id=tenant_id)
