@@ -213,6 +213,7 @@ class Issuer(orm.Model):
         for name in ("audiences", "algorithms"):
             if not getattr(self, name):
                 raise ValidationError({name: "Name at least one."})
+        validate_claims(self.required_claims)  # fields ask no validator about what is empty
         if not self.name.isprintable() or not self.url.isprintable() or self.url != self.url.strip():
             raise ValidationError({"url": "Give what tokens have as their issuer, without spaces around it."})
         _check_address("jwks_url" if self.jwks_url else "url", self.jwks_url or self.url)

@@ -370,5 +370,7 @@ class ManagedSettings(models.Model):
         return self.name
 
     def clean(self) -> None:
+        if not isinstance(self.settings, dict):  # fields ask no validator about what is empty
+            raise ValidationError({"settings": "Give a JSON object, such as {}."})
         if self.project is not None and self.tenant is not None and self.project.tenant_id != self.tenant_id:
             raise ValidationError({"project": "The project belongs to another tenant."})

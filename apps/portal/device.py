@@ -44,7 +44,8 @@ class ProjectForm(PortalForm):
         tenants: dict[str, list[tuple[str, str]]] = {}
         for key, project in self.projects.items():
             tenants.setdefault(str(project.tenant), []).append((key, project.name))
-        self.fields["project"].choices = list(tenants.items())  # type: ignore[attr-defined]
+        unchosen = [("", "Choose …")] if len(self.projects) > 1 else []
+        self.fields["project"].choices = [*unchosen, *tenants.items()]  # type: ignore[attr-defined]
 
     def clean_project(self) -> Any:
         return self.projects[self.cleaned_data["project"]]

@@ -28,6 +28,11 @@ class Indented(json.JSONEncoder):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options | {"indent": 2, "ensure_ascii": False})
 
+    def encode(self, o: Any) -> str:
+        """Half a character, which is refused, has to be shown again all the same."""
+        written = super().encode(o)
+        return json.dumps(o, indent=2) if any("\ud800" <= letter <= "\udfff" for letter in written) else written
+
 
 class SettingsForm(forms.ModelForm):
     settings = forms.JSONField(
