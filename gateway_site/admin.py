@@ -27,12 +27,14 @@ class WeirAdminSite(UnfoldAdminSite):
     index_title = "Overview"
 
     def get_urls(self) -> list[Any]:
-        from gateway_site import explaining, transfer, views_of_lists  # the site is made before the apps are
+        from gateway_site import explaining, transfer, views_of_lists, what_if  # the site is made before the apps are
 
         return [
             path("explain/", self.admin_view(explaining.page), name="explain"),
             path("transfer/", self.admin_view(transfer.page), name="transfer"),
             path("transfer/<slug:name>.<slug:ending>", self.admin_view(transfer.file), name="transfer_file"),
+            path("what-if/price/<slug:deployment_id>/", self.admin_view(what_if.price), name="what_if_price"),
+            path("what-if/budget/<slug:budget_id>/", self.admin_view(what_if.budget), name="what_if_budget"),
             path("views/", self.admin_view(views_of_lists.save), name="view_save"),
             path("views/<int:view_id>/", self.admin_view(views_of_lists.change), name="view_change"),
             *super().get_urls(),

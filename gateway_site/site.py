@@ -11,6 +11,6 @@ class WeirAdminConfig(AdminConfig):
     def ready(self) -> None:
         """Every app's admin is known after `super().ready()`; then those that are not ours can be dressed."""
         super().ready()
-        from gateway_site import checks, explaining, schedules  # noqa: F401
+        from gateway_site import checks, explaining, schedules, what_if  # noqa: F401
 
         checks.register()

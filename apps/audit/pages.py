@@ -17,7 +17,7 @@ from django.db import models
 from django.db.models import ProtectedError
 from django.forms import BaseModelFormSet, ModelForm
 from django.forms.utils import pretty_name
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -25,10 +25,11 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
 
-from apps.audit import bulk, cells, differences, services, taking
+from apps.audit import bulk, cells, differences, services, taking, undoing, uses
 from apps.audit.forms import named, reason, refused
 from apps.audit.panels import listings, panels
 from apps.audit.rows import RowSelect, RowsField, RowsSelect
+from apps.audit.selectors import history
 
 # A list is paged this far and no further: beyond it, filter. Counting a million rows costs more than it tells.
 MOST_ROWS = 10_000
@@ -128,6 +129,10 @@ class Page(Chosen, ModelAdmin):
     def download_view(self, request: HttpRequest) -> HttpResponseBase:
         return taking.download(self, request)
 
+    def used_by(self, request: HttpRequest, row: Any) -> str:
+        """Where it is told what uses the row; empty: nowhere."""
+        return ""
+
     def complete(self, rows: list[Any]) -> None:
         """Adds to the rows of a page what would otherwise be asked for each."""
 
@@ -146,6 +151,7 @@ class Page(Chosen, ModelAdmin):
         if row is not None and row.pk is not None:
             context["panels"] = panels(request, row)
             context["listings"] = listings(request, row)
+            context["used_by"] = self.used_by(request, row)
         return super().render_change_form(request, context, *args, **options)
 
 
@@ -157,10 +163,16 @@ class AuditedAdmin(Page):
 
     area: str
     list_disable_select_all = False
+    updated_by: undoing.Update | None = None  # the service by which a change is taken back
 
     @property
     def noun(self) -> str:
         return str(self.opts.model_name)
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.undo_view)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_undo"
+        return [path("<path:object_id>/history/<int:record_id>/undo/", view, name=name), *super().get_urls()]
 
     # --- saving ------------------------------------------------------------------------------------------------
 
@@ -219,6 +231,12 @@ class AuditedAdmin(Page):
                 why_not.setdefault(" ".join(error.messages), []).append(str(row))
         bulk.tell(request, done=done, count=count, refused=why_not)
 
+    def used_by(self, request: HttpRequest, row: Any) -> str:
+        """Beside the button that deletes, or where there is none, as the row is kept."""
+        if not super().has_delete_permission(request, row):
+            return ""
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_delete", args=[row.pk])
+
     # --- deleting ----------------------------------------------------------------------------------------------
 
     def kept(self, obj: Any) -> str:
@@ -233,15 +251,25 @@ class AuditedAdmin(Page):
         row = self.get_object(request, unquote(object_id))
         if row is None or not super().has_delete_permission(request, row):
             return super().delete_view(request, object_id, extra_context)
-        try:
-            if why := self.kept(row):
-                raise ValidationError(why)
-            return super().delete_view(request, object_id, extra_context)
-        except (ValidationError, ProtectedError) as error:
-            messages.error(request, " ".join(reason(error).messages))
-            return HttpResponseRedirect(
-                reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])
-            )
+        why = self.kept(row)
+        if request.method == "POST" and not why:
+            try:
+                return super().delete_view(request, object_id, extra_context)
+            except (ValidationError, ProtectedError) as error:
+                why = " ".join(reason(error).messages)
+        found = uses.uses_of(request, row)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Delete {row}",
+            "opts": self.opts,
+            "object": row,
+            "why": why,
+            "uses": found,
+            "can_delete": not why and not any(use.is_obstacle for use in found),
+            "goes": any(use.fate == uses.FATES[models.CASCADE] for use in found),
+            "back": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk]),
+        }
+        return TemplateResponse(request, "admin/delete.html", context)
 
     def delete_model(self, request: HttpRequest, obj: models.Model) -> None:
         services.remove(obj, actor=request.user, action=f"{self.noun}.deleted", area=self.area)
@@ -255,14 +283,31 @@ class AuditedAdmin(Page):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
+        may = self.updated_by is not None and self.has_change_permission(request, row)
         context = {
             **self.admin_site.each_context(request),
             "title": f"History of {row}",
             "opts": self.opts,
             "object": row,
-            "changes": differences.of(row),
+            "changes": [(change, may and undoing.can_undo(change.record, row)) for change in differences.of(row)],
         }
         return TemplateResponse(request, "admin/history.html", context)
+
+    def undo_view(self, request: HttpRequest, object_id: str, record_id: int) -> HttpResponse:
+        """Takes a change of the row back, on POST."""
+        row = self.get_object(request, unquote(object_id))
+        record = history(row).filter(pk=record_id).first() if row is not None else None
+        if record is None or self.updated_by is None or request.method != "POST":
+            raise Http404
+        if not self.has_change_permission(request, row):
+            raise PermissionDenied
+        try:
+            undoing.undo(record, row, update=self.updated_by, actor=request.user)
+            messages.success(request, "It is as it was before that change.")
+        except (ValidationError, ProtectedError) as error:
+            messages.error(request, " ".join(reason(error).messages))
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_history"
+        return HttpResponseRedirect(reverse(name, args=[row.pk]))
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> None: ...
 

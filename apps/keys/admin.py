@@ -52,6 +52,7 @@ class StateFilter(RadioFilter):
 class KeyAdmin(Several, AuditedAdmin):
     area = Area.KEYS
     form = KeyForm
+    updated_by = staticmethod(services.update)
     list_display = ["name", "shown_key", "shown_state", "shown_project", "user", "shown_used", "shown_expiry"]
     list_filter = [StateFilter, *((name, RowFilter) for name in ("tenant", "project", "user"))]
     list_select_related = ["tenant", "project", "user"]

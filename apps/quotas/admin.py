@@ -16,13 +16,13 @@ from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
 from apps.audit.rows import RowFilter, is_id
 from apps.domain import money
-from apps.quotas import panels, services
+from apps.quotas import panels, replica_pages, services
 from apps.quotas.bars import burn_bar, with_spent
 from apps.quotas.forms import SUBJECTS, BudgetForm, LimitForm
 from apps.quotas.models import NARROWED, Budget, BudgetWindow, Limit, Period
 from apps.tenants.models import Tenant
 
-__all__ = ["panels"]  # which stand on other pages
+__all__ = ["panels", "replica_pages"]  # which register themselves
 
 AMOUNTS = ("amount", "overdraft", "settled", "held")
 ONE = "Choose one. Only a user or a model may be narrowed to a tenant."
@@ -115,6 +115,7 @@ def _count(name: str, description: str) -> Any:
 @admin.register(Limit)
 class LimitAdmin(RuleAdmin):
     form = LimitForm
+    updated_by = staticmethod(services.update_limit)
     list_display = ["shown_subject", "shown_scope", "shown_state", "shown_requests", "shown_tokens", "shown_calls"]
     what = ("Allowance", ["requests_per_minute", "tokens_per_minute", "concurrency", "is_enabled"])
     nothing_yet = "A limit holds back the requests, tokens or calls at one time of a tenant, a key or a model."
@@ -199,13 +200,14 @@ class WithinFilter(RadioFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Budget]) -> QuerySet[Budget]:
         if not self.value():
             return queryset
-        pk = self._tenant()
-        return queryset.filter(Q(tenant=pk) | Q(project__tenant=pk)) if pk is not None else queryset.none()
+        pk = self._tenant() or 0  # which is nobody's
+        return queryset.filter(Q(tenant=pk) | Q(project__tenant=pk))
 
 
 @admin.register(Budget)
 class BudgetAdmin(RuleAdmin):
     form = BudgetForm
+    updated_by = staticmethod(services.update_budget)
     list_display = ["shown_subject", "shown_scope", "shown_amount", "shown_period", "burn", "shown_state"]
     list_filter = [*RuleAdmin.list_filter, ("period", ChoicesDropdownFilter), WithinFilter]
     inlines = [WindowInline]

@@ -151,6 +151,7 @@ class Switched(AuditedAdmin):
 @admin.register(Tenant)
 class TenantAdmin(Switched):
     form = TenantForm
+    updated_by = staticmethod(services.update_tenant)
     list_display = ["name", "shown_state", "members", "projects", "shown_timezone", "shown_created"]
     list_filter = [("is_active", BooleanRadioFilter)]
     search_fields = ["name__istartswith", "slug__istartswith"]
@@ -210,6 +211,7 @@ class ProjectPageForm(Lasting, ProjectForm):
 @admin.register(Project)
 class ProjectAdmin(Switched):
     form = ProjectPageForm
+    updated_by = staticmethod(services.update_project)
     list_display = ["name", "tenant", "shown_state", "shown_created"]
     list_filter = [("tenant", RowFilter), ("is_active", BooleanRadioFilter)]
     search_fields = ["name__istartswith", "tenant__name__istartswith"]

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from apps.keys.models import Key
 from apps.quotas import services as quotas
 from apps.tenants.models import Tenant
 from tests import factories
@@ -56,3 +57,14 @@ def test_nobody_sees_what_they_may_not_in_a_listing_or_a_filter(rows):
     assert shown(Desk(factories.staff("tenants.view_tenant")), tenant) == {}
     clerk = Desk(factories.staff("quotas.view_budget"))
     assert tenant.name not in clerk.text("quotas_budget_changelist", within=tenant.pk).partition("changelist-filter")[2]
+
+
+@pytest.mark.once
+def test_a_row_is_linked_for_those_who_may_see_it_only(rows, desk):
+    key = rows[Key]
+    page = desk.url("tenants_tenant_change", key.tenant_id)
+    assert f'<a href="{page}">' in desk.text("keys_key_change", key.pk)
+    clerk = Desk(factories.staff("keys.view_key"))
+    text = clerk.text("keys_key_change", key.pk)
+    assert page not in text
+    assert key.tenant.name in text

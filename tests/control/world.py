@@ -76,6 +76,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
     rows.append(Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]))
+    rows.append(replica)
     rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += [_identity_provider(name, tenant), SecondFactor.objects.create(user=user, name="authenticator")]

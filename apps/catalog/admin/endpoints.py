@@ -56,6 +56,7 @@ class EndpointForm(forms.ModelForm):
 @admin.register(PinnedEndpoint)
 class PinnedEndpointAdmin(Switched):
     form = EndpointForm
+    updated_by = staticmethod(services.update_endpoint)
     list_display = ["name", "model", "shown_state", "shown_hosts", "shown_port", "shown_networks"]
     list_filter = [("model", RowFilter), IS_ENABLED]
     list_select_related = ["model"]

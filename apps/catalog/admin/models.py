@@ -52,6 +52,7 @@ class FallbackOfModel(Inline):
 class ModelPage(Switched):
     form = ModelForm
     transfer = "models"
+    updated_by = staticmethod(services.update_model)
     list_display = ["name", "shown_state", "shown_aliases", "deployments", "offered_to", "context"]
     list_filter = [IS_ENABLED]
     search_fields = ["name__icontains", "display_name__icontains"]
@@ -133,6 +134,7 @@ class ModelPage(Switched):
 class DeploymentAdmin(Standing, Switched):
     form = DeploymentForm
     transfer = "deployments"
+    updated_by = staticmethod(services.update_deployment)
     list_display = [
         *("model", "shown_provider", "shown_state"),
         *("shown_breaker", "shown_measures", "shown_room", "shown_priority", "price"),

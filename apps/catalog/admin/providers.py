@@ -84,6 +84,7 @@ def _save_credential(form: Any, *, actor: Any) -> None:
 @admin.register(Provider)
 class ProviderAdmin(Presets, Checks, Connection, Switched):
     form = ProviderForm
+    updated_by = staticmethod(services.update_provider)
     list_display = [
         *("name", "vendor", "shown_health", "shown_day", "shown_state", cells.column("base_url", "Base URL")),
         *("deployments", "credentials"),

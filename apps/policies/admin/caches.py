@@ -35,6 +35,7 @@ def lasting(seconds: int) -> str:
 @admin.register(CachePolicy)
 class CachePolicyAdmin(Questions, AuditedAdmin):
     area = Area.POLICIES
+    updated_by = staticmethod(services.update_cache)
     form = CacheForm
     list_display = ["shown_subject", "shown_scope", "shown_state", "shown_ttl", "shown_when", "shown_semantic"]
     list_filter = [

@@ -77,6 +77,7 @@ class WhomFilter(RadioFilter):
 class DataPolicyAdmin(Trial, AuditedAdmin):
     area = Area.POLICIES
     form = PolicyForm
+    updated_by = staticmethod(services.update_policy)
     list_display = ["name", "shown_state", "shown_asks", "shown_rules", "shown_under", "shown_found"]
     list_filter = [WhomFilter, ("is_enabled", BooleanRadioFilter)]
     search_fields = ["name__icontains"]
