@@ -80,11 +80,11 @@ def test_a_client_that_looks_whether_there_is_somebody_finds_out_and_is_led_nowh
     assert "location" not in answer.headers
 
 
-def test_the_first_page_is_an_empty_one_for_programs_and_leads_people_to_the_admin(gateway):
+def test_the_first_page_is_an_empty_one_for_programs_and_leads_people_to_sign_in(gateway):
     answer = gateway.client.get("/")
     assert (answer.status_code, answer.content) == (200, b"")
     answer = gateway.client.get("/", headers={"accept": "text/html"})
-    assert (answer.status_code, answer.headers["location"]) == (302, "/admin/")
+    assert (answer.status_code, answer.headers["location"]) == (302, "/sign-in/?next=/")
 
 
 def test_the_head_of_a_path_that_is_not_there_is_not_found(gateway):
