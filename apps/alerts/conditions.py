@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from django.db.models import Count, F, Q, QuerySet
 
-from apps.alerts.models import AlertRule, Kind
+from apps.alerts.kinds import Kind
+from apps.alerts.models import AlertRule
 from apps.catalog.models import Deployment, Provider
 from apps.domain import ids, money
 from apps.keys.models import Key

@@ -13,7 +13,8 @@ from django.db.models import Q
 
 from apps.alerts import conditions, outbox
 from apps.alerts.conditions import Finding
-from apps.alerts.models import Alert, AlertRule, Kind
+from apps.alerts.kinds import Kind
+from apps.alerts.models import Alert, AlertRule
 from apps.tenants.models import Tenant
 
 log = structlog.get_logger(__name__)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -9,55 +8,13 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.alerts.kinds import OPERATORS_ONLY, Kind, clean_settings
 from apps.catalog.models import AllowedNetwork
 from apps.catalog.vault import Place
 from apps.outbound import guard
 from apps.tenants.scope import TenantScoped
 
 MOST_ADDRESSES = 20
-
-
-class Kind(models.TextChoices):
-    """What is watched. See `conditions` for how."""
-
-    BUDGET = "budget", "A budget is nearly spent"
-    ERRORS = "errors", "Many calls fail"
-    BREAKER = "breaker", "A breaker is open"
-    PROVIDER = "provider", "A provider is down"
-    UNCONFIRMED = "unconfirmed", "Unconfirmed usage piles up"
-    KEY_EXPIRY = "key_expiry", "A key is about to expire"
-    KEY_UNUSED = "key_unused", "Keys lie unused"
-
-
-OPERATORS_ONLY = (Kind.BREAKER, Kind.PROVIDER)  # of what all tenants share
-DEFAULTS: dict[str, dict[str, Any]] = {
-    Kind.BUDGET: {"percents": [50, 80, 100], "forecast": True},
-    Kind.ERRORS: {"percent": 20, "minutes": 15, "calls": 20},
-    Kind.UNCONFIRMED: {"dollars": 1, "calls": 100},
-    Kind.KEY_EXPIRY: {"days": 7},
-    Kind.KEY_UNUSED: {"days": 90},
-}
-BOUNDS = {"percent": (1, 100), "minutes": (1, 60), "calls": (1, 10**9), "dollars": (0, 10**9), "days": (1, 3650)}
-
-
-def clean_settings(kind: str, given: Any) -> dict[str, Any]:
-    """With defaults for what is left out. Raises ValidationError."""
-    known = DEFAULTS.get(kind, {})
-    if not isinstance(given, dict) or set(given) - set(known):
-        raise ValidationError(f"Settings are by name; of this kind there are: {', '.join(known) or 'none'}.")
-    found = known | given
-    for name, (least, most) in BOUNDS.items():
-        value = found.get(name, least)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-            raise ValidationError(f"“{name}” is a number from {least} to {most}.")
-    percents = found.get("percents", [1])
-    if (
-        not isinstance(percents, list)
-        or not 0 < len(percents) <= 10
-        or not all(isinstance(each, int) and not isinstance(each, bool) and 1 <= each <= 1000 for each in percents)
-    ):
-        raise ValidationError("“percents” are up to ten whole numbers from 1 to 1000.")
-    return found
 
 
 class Destination(models.Model):
@@ -104,6 +61,14 @@ class Destination(models.Model):
         return () if self.tenant_id is not None else AllowedNetwork.objects.cidrs()
 
     @property
+    def shown(self) -> str:
+        """Where it goes, without what lets others write there: Slack's addresses are secrets."""
+        if self.kind == self.Kind.EMAIL:
+            return self.target
+        target = guard.parse(self.target)
+        return f"{target.scheme}://{target.host}/…"
+
+    @property
     def addresses(self) -> list[str]:
         return [word.strip() for word in self.target.split(",") if word.strip()]
 
@@ -128,7 +93,7 @@ class Destination(models.Model):
 
 class AlertRule(models.Model):
     """What somebody wants to be told of. `tenant` null: installation-wide, for operators. `project`, `key`, `budget`
-    narrow it. `settings` depend on the kind: see `DEFAULTS`."""
+    narrow it. `settings` depend on the kind: see `kinds`."""
 
     tenant = models.ForeignKey("tenants.Tenant", on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     name = models.CharField(max_length=100)

@@ -22,6 +22,7 @@ from apps.catalog.models import Purpose
 from apps.tenants.models import Tenant
 from apps.tenants.rights import Right, may_user
 
+DESTINATION_KINDS = [(kind.value, str(kind.label)) for kind in Destination.Kind]
 PREFIX = "whsec_"  # as Standard Webhooks writes secrets
 OVERLAP = datetime.timedelta(hours=24)
 _RULE = frozenset({"name", "settings", "project", "is_enabled"})
@@ -119,6 +120,15 @@ def rules_of(tenant: Tenant) -> QuerySet[AlertRule]:
 
 def destinations_of(tenant: Tenant) -> QuerySet[Destination]:
     return Destination.objects.filter(tenant=tenant)
+
+
+def last_deliveries(destinations: Iterable[Destination]) -> dict[int, Delivery]:
+    """The newest of each. One query a destination, along its index."""
+    found = {}
+    for destination in destinations:
+        if (row := destination.deliveries.order_by("-created_at").first()) is not None:
+            found[destination.pk] = row
+    return found
 
 
 def alerts_of(tenant: Tenant) -> QuerySet[Alert]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from apps.portal import (
+    alerts,
     audit,
     budgets,
     call,
@@ -55,6 +56,15 @@ tenant_pages = [
     path("budgets/<int:budget>/remove/", budgets.remove, name="budgets-remove"),
     path("budgets/<int:budget>/more/", budgets.ask, name="budgets-ask"),
     path("budgets/more/<int:increase>/", budgets.decide, name="budgets-decide"),
+    path("alerts/", alerts.alerts, name="alerts"),
+    path("alerts/rules/new/", alerts.new_rule, name="alerts-rule-new"),
+    path("alerts/rules/<int:rule>/", alerts.rule, name="alerts-rule"),
+    path("alerts/rules/<int:rule>/remove/", alerts.remove_rule, name="alerts-rule-remove"),
+    path("alerts/destinations/new/", alerts.new_destination, name="alerts-destination-new"),
+    path("alerts/destinations/<int:destination>/", alerts.destination, name="alerts-destination"),
+    path("alerts/destinations/<int:destination>/test/", alerts.test, name="alerts-test"),
+    path("alerts/destinations/<int:destination>/rotate/", alerts.rotate, name="alerts-rotate"),
+    path("alerts/destinations/<int:destination>/remove/", alerts.remove_destination, name="alerts-destination-remove"),
     path("members/", members.members, name="members"),
     path("members/invite/", members.invite, name="members-invite"),
     path("members/invited/<int:invitation>/withdraw/", members.withdraw, name="members-withdraw"),
