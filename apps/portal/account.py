@@ -65,13 +65,13 @@ class AppCodeForm(CodeForm):
 @require_safe
 def account(request: HttpRequest) -> HttpResponseBase:
     linked = list(identities.of(request.user))
-    known = {row.issuer for row in linked}
+    names = selectors.provider_names({row.issuer for row in linked})
     return render(
         request,
         "account/account.html",
         {
-            "identities": linked,
-            "connectable": [row for row in selectors.providers() if row.issuer not in known],
+            "identities": [(row, names.get(row.issuer, row.issuer)) for row in linked],
+            "connectable": [row for row in selectors.providers_of(request.user) if row.issuer not in names],
             "has_second_factor": selectors.has_second_factor(request.user),
             "codes_left": selectors.recovery_codes_left(request.user),
             "needs_second_factor": selectors.needs_second_factor(request.user),

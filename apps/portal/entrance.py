@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 from urllib.parse import urlencode
@@ -23,6 +24,7 @@ from apps.portal.forms import PortalForm
 from apps.signin import entering, oidc, second_factors, selectors
 
 PENDING = "sign_in_pending"
+_OF_TENANT = re.compile(r"/t/([\w-]+)/")
 PENDING_SECONDS = 300.0  # from the password to the code
 
 
@@ -59,13 +61,18 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         if user is not None:
             return admit(request, user, wanted=wanted(request))
         form.add_error(None, "This user name and password do not belong together.")
-    query = urlencode({"next": wanted(request)}) if "next" in request.GET else ""
-    ways = [(row, f"{reverse('sign_in_with', args=[row.slug])}{'?' + query if query else ''}") for row in _providers()]
-    return render(request, "sign_in/sign_in.html", {"form": form, "ways": ways})
+    return render(request, "sign_in/sign_in.html", {"form": form, **_ways(request)})
 
 
-def _providers() -> list[Any]:
-    return list(selectors.providers())
+def _ways(request: HttpRequest) -> dict[str, Any]:
+    """Other ways in than a password. Those of a tenant are for whoever names it, or was led away from its pages."""
+    tenant = request.GET.get("tenant", "")
+    led_from = _OF_TENANT.match(wanted(request))
+    rows = selectors.providers_for(tenant or (led_from[1] if led_from else ""))
+    query = "?" + urlencode({"next": wanted(request)}) if "next" in request.GET else ""
+    ways = [(row, f"{reverse('sign_in_with', args=[row.slug])}{query}") for row in rows]
+    is_unknown = bool(tenant) and not any(row.tenant_id for row in rows)
+    return {"ways": ways, "tenant": tenant, "is_unknown": is_unknown, "next": request.GET.get("next", "")}
 
 
 def wanted(request: HttpRequest) -> str:

@@ -38,6 +38,7 @@ _MESSAGES = {
     "this installation to narrow the groups that it sends.",
     "required claim": "This provider is not open to the account that you chose there.",
     "identity taken": "This account of the provider's is connected to somebody else here.",
+    "no such journey": "That took too long, or was begun in another browser. Start again.",
     "provider: access_denied": "You, or the provider, said no.",
 }
 _ELSE = "Something was not as it has to be, so nobody has been signed in."

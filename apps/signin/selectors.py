@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.crypto import constant_time_compare
 
 from apps.accounts.models import User
 from apps.signin.models import IdentityProvider, RecoveryCode, SecondFactor
+from apps.tenants.models import Tenant
 
 
 def has_second_factor(user: Any) -> bool:
@@ -30,6 +32,22 @@ def needs_second_factor(user: Any) -> bool:
 def providers() -> QuerySet[IdentityProvider]:
     """Those that people may sign in with, by name."""
     return IdentityProvider.objects.filter(is_enabled=True).exclude(tenant__is_active=False).order_by("name")
+
+
+def providers_for(tenant_slug: str) -> list[IdentityProvider]:
+    """What a stranger is offered: everybody's, and those of the tenant that they name. Of others' nobody hears."""
+    return list(providers().filter(Q(tenant=None) | Q(tenant__slug=tenant_slug)))
+
+
+def providers_of(user: Any) -> list[IdentityProvider]:
+    """What somebody may connect: everybody's, and those of the tenants that they belong to."""
+    return list(providers().filter(Q(tenant=None) | Q(tenant__in=Tenant.objects.filter(memberships__user=user))))
+
+
+def provider_names(issuers: Iterable[str]) -> dict[str, str]:
+    """What the providers of these issuers are called."""
+    rows = IdentityProvider.objects.filter(issuer__in=list(issuers)).order_by("-tenant", "-pk")
+    return dict(rows.values_list("issuer", "name"))
 
 
 def provider(slug: str) -> IdentityProvider | None:

@@ -117,6 +117,23 @@ def test_a_tenants_provider_never_lets_in_who_administers(at, acme):
     assert door.user is None
 
 
+def test_of_a_tenants_provider_only_those_hear_who_name_the_tenant(at, acme, alice, charlie):
+    door = at(tenant=acme, name="Acme’s own")
+
+    def shown(path: str) -> bool:
+        page = door.client.get(path).content.decode()
+        return "Acme’s own" in page
+
+    assert not shown("/sign-in/")
+    assert not shown("/sign-in/?tenant=globex")
+    assert "no provider for this name" in door.client.get("/sign-in/?tenant=globex").content.decode()
+    assert shown("/sign-in/?tenant=acme")
+    assert shown("/sign-in/?next=/t/acme/keys/")
+    for user, is_told in ((alice, True), (charlie, False)):
+        door.client.force_login(user)
+        assert shown("/account/") == is_told
+
+
 def test_somebody_else_at_the_provider_is_somebody_else_here(at):
     door = at()
     door.enter(sub="ada")
