@@ -56,6 +56,7 @@ PROBLEM = {
         },
     },
 }
+VERBS = {"list": "list", "retrieve": "get", "create": "create", "partial_update": "change", "destroy": "remove"}
 _REFUSED = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, "description": "Refused."}
 
 
@@ -86,9 +87,8 @@ class Schema(AutoSchema):
         return [self.view.place]
 
     def get_operation_id(self) -> str:
-        verb = {"list": "list", "retrieve": "get", "create": "create", "partial_update": "change", "destroy": "remove"}
         name = self.view.place.replace("/", "_").replace("-", "_")
-        return f"{name}_{verb.get(self._action, self._action)}"
+        return f"{name}_{VERBS.get(self._action, self._action)}"
 
     def get_description(self) -> str:
         described = getattr(self.view, self._action).__doc__ or ""
@@ -96,7 +96,8 @@ class Schema(AutoSchema):
         return f"{' '.join((type(self.view).__doc__ or '').split())} {told}" if self._action == "list" else told
 
     def get_summary(self) -> str:
-        return f"{self._action.replace('_', ' ')} {self.view.place}"
+        verb = VERBS.get(self._action, self._action).replace("_", " ").capitalize()
+        return verb if not isinstance(self.view, Resource) or verb == "List" else f"{verb} a {self.view.noun}"
 
     def get_request_serializer(self) -> Any:
         if isinstance(self.view, Resource) and self._action in ("create", "partial_update"):

@@ -111,7 +111,9 @@ def of(error: Exception) -> Problem:
             return _of_framework(error)
         case ProtectedError() | RestrictedError() | IntegrityError():
             return Problem(409, "Others depend on it, or there is one like it.")
-        case KeyringRefused() | SecretUnreadable() | OperationalError():
+        case SecretUnreadable():
+            return Problem(409, "The credential does not open any more: set its secret anew.")
+        case KeyringRefused() | OperationalError():
             log.warning("api.unavailable", reason=redact(str(error))[:300])
             return _later(Problem(503), seconds=2)
     log.error("api.failed", exc_info=error)

@@ -55,14 +55,19 @@ class Signed(GenericViewSet):
         super().initial(request, *args, **kwargs)
         if not request.user.is_authenticated:
             self.permission_denied(request)
-        who = f"token {request.auth.pk}" if request.auth is not None else f"user {request.user.pk}"
-        if wait := rates.over("asked", who, most=rates.REQUESTS):
-            problem = Problem(429, f"{rates.REQUESTS} requests a minute are the most.")
-            problem.headers["Retry-After"] = str(wait)
-            raise problem
+        self.pace("asked", most=rates.REQUESTS)
         self.reach = Reach(request.user, request.auth)
         if request.method not in SAFE and not self.is_asking and not self.reach.may_write:
             raise Problem(403, code="read_only")
+
+    def pace(self, kind: str, *, most: int) -> None:
+        """Counts one more of the token, or of the session's user. Raises Problem."""
+        token = self.request.auth
+        who = f"token {token.pk}" if token is not None else f"user {self.request.user.pk}"
+        if wait := rates.over(kind, who, most=most):
+            problem = Problem(429, f"{most} of these a minute are the most.")
+            problem.headers["Retry-After"] = str(wait)
+            raise problem
 
     def get_exception_handler(self) -> Any:
         return problems.answer

@@ -9,6 +9,11 @@ function withToken(request) {
   return request;
 }
 
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const dress = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", dress);
+dress();
+
 const place = document.getElementById("swagger");
 window.SwaggerUIBundle({
   url: place.dataset.description,

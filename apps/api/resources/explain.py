@@ -18,6 +18,7 @@ from apps.domain import explanation
 from apps.domain.explanation import Explanation
 
 ENDPOINTS = ("messages", "count_tokens", "chat_completions", "completions", "embeddings", "chat", "responses")
+MOST_A_MINUTE = 60  # it costs as much as a call
 OPERATORS = ("keys.view_key", "catalog.view_deployment")
 
 
@@ -60,6 +61,7 @@ class Explain(Signed):
     def create(self, request: Request) -> Response:
         """Asks."""
         self.asked()
+        self.pace("explained", most=MOST_A_MINUTE)
         sees_all = self.reach.has_perm(*OPERATORS)
         given = self.read(Question)
         key = given.get("key")
