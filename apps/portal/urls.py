@@ -19,6 +19,7 @@ from apps.portal import (
     overview,
     playground,
     projects,
+    sessions,
     settings,
     start,
     trying,
@@ -78,6 +79,8 @@ tenant_pages = [
     path("settings/", settings.settings, name="settings"),
     path("models/", models.models, name="models"),
     path("models/<int:model>/", models.one, name="models-one"),
+    path("usage/sessions/", sessions.sessions, name="usage-sessions"),
+    path("usage/session/", sessions.one, name="usage-session"),
 ]
 
 urlpatterns = [

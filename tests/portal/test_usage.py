@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
 import uuid
@@ -23,6 +24,7 @@ from tests.money.calls import hit, intent, outcome
 
 USAGE = TokenUsage(in_fresh=1_000, in_cache_read=200, out_total=100)
 MOST_QUERIES = 25
+PAYLOAD = "<img src=x onerror=alert(1)>"
 
 
 class Calls:
@@ -60,8 +62,8 @@ def bobs(website, bob):
 
 @pytest.fixture
 def alices(bobs, website, alice):
-    calls = Calls.__new__(Calls)
-    calls.__dict__ |= bobs.__dict__
+    calls = copy.copy(bobs)
+    calls.at += timedelta(minutes=1)
     calls.whose = {"user_id": alice.pk, "key_id": factories.key(website, name="Desktop", user=alice).key.pk}
     return calls
 
@@ -315,3 +317,34 @@ def test_hostile_names_are_text(visit, bobs, bob):
     for text in (visit(bob).text("usage"), visit(bob).text("usage-call", entry=row.pk)):
         assert "<img src=x" not in text
         assert "&lt;img src=x" in text
+
+
+# --- sessions of coding agents -------------------------------------------------------------------------------------
+
+
+def test_a_session_tells_what_each_of_its_agents_cost(visit, bobs, alices, alice, bob, charlie, globex):
+    bobs.post(session="s-1")
+    bobs.post(session="s-1", agent="searcher", parent_agent="main")
+    alices.post(session=PAYLOAD)
+    assert [row["session"].name for row in visit(bob).get("usage-sessions").context["rows"]] == ["s-1"]
+    (theirs, his) = visit(alice).get("usage-sessions").context["rows"]
+    assert (theirs["session"].name, his["session"].name) == (PAYLOAD, "s-1")
+    assert PAYLOAD not in visit(alice).text("usage-sessions")
+    page = visit(bob).get("usage-session", {"id": "s-1"})
+    assert [(agent.name, agent.figures.cost) for agent in page.context["agents"]] == [
+        ("", 4_500_000),
+        ("searcher", 4_500_000),
+    ]
+    assert PAYLOAD not in visit(alice).text("usage-session", {"id": PAYLOAD})
+    assert visit(bob).get("usage-session", {"id": PAYLOAD}).status_code == 404, "another's"
+    assert visit(charlie, globex).get("usage-session", {"id": "s-1"}).status_code == 404
+    assert visit(charlie, globex).get("usage-sessions").context["rows"] == []
+
+
+@pytest.mark.parametrize("query", [{}, {"id": ""}, {"id": "x" * 65}, {"id": "\x00"}, {"id": "none"}])
+def test_what_is_no_session_is_not_there(visit, bob, query):
+    assert visit(bob).get("usage-session", query).status_code == 404
+
+
+def test_a_made_up_page_of_sessions_is_none(visit, bob):
+    assert visit(bob).get("usage-sessions", {"before": "x"}).status_code == 404
