@@ -63,7 +63,7 @@ def test_nobody_sees_what_they_may_not_in_a_listing_or_a_filter(rows):
 def test_a_row_is_linked_for_those_who_may_see_it_only(rows, desk):
     key = rows[Key]
     page = desk.url("tenants_tenant_change", key.tenant_id)
-    assert f'<a href="{page}">' in desk.text("keys_key_change", key.pk)
+    assert f'<a href="{page}"' in desk.text("keys_key_change", key.pk)
     clerk = Desk(factories.staff("keys.view_key"))
     text = clerk.text("keys_key_change", key.pk)
     assert page not in text

@@ -10,7 +10,7 @@ from django.utils.html import strip_tags
 from django.utils.safestring import SafeString
 
 register = template.Library()
-_LINK = re.compile(r'<a href="([^"]+)">[^<]*</a>')
+_LINK = re.compile(r'<a href="([^"]+)"[^>]*>[^<]*</a>')
 
 
 @register.simple_tag(takes_context=True)

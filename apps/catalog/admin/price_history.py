@@ -68,14 +68,14 @@ def steps(prices: list[Price]) -> SafeString | str:
     return format_html(
         '<svg class="weir-steps-chart" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}'
         "</svg>"
-        '<p class="weir-note weir-ends"><span>{:%Y-%m-%d}</span><span>output above, input below</span>'
-        "<span>{:%Y-%m-%d}</span></p>",
+        '<p class="weir-note weir-ends"><span>{}</span><span>output above, input below</span>'
+        "<span>{}</span></p>",
         _WIDTH,
         _HEIGHT,
         told,
         format_html_join("", '<polyline class="weir-steps-{}" points="{}"/>', lines),
-        first,
-        last,
+        f"{first:%Y-%m-%d}",
+        f"{last:%Y-%m-%d}",
     )
 
 
