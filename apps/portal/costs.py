@@ -188,7 +188,7 @@ def _beside(form: CostsForm, known: Standing, here: _Address) -> list[dict[str, 
     names = [name for name in BESIDE if name in form.groups and name not in taken][:TABLES_BESIDE]
     shown = []
     for name in names:
-        found = breakdowns.break_down(form.question, form.time, known, dimension=name, top=ROWS_BESIDE)
+        found = breakdowns.break_down(form.question, form.time, known, dimension=name, top=ROWS_BESIDE, is_whole=False)
         rows = [_row(one, here, name, rank) for rank, one in enumerate(found.slices)]
         shown.append({"group": GROUPS[name], "rows": rows, "others": found.others, "url": f"?{here.query(by=name)}"})
     return shown

@@ -120,6 +120,9 @@ def _adopt_zones() -> None:
 def _adopt(owner: int, zone: str) -> None:
     """Every day that has hours is to be made anew, of hours that are parted where the zone's days begin."""
     rollups.alone()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")  # years of a large tenant's days
     DailyRollup.objects.filter(**_own(owner)).delete()
     StaleDay.objects.filter(owner=owner).delete()
     Calendar.objects.update_or_create(owner=owner, defaults={"timezone": zone})

@@ -16,7 +16,7 @@ from apps.usage.reports.spans import Span
 
 TOP = 8
 OTHER = "Other"
-_REST = -1
+_ALL = -1
 
 
 class Slice(msgspec.Struct):
@@ -67,40 +67,49 @@ def break_down(
     dimension: str | None = None,
     top: int = TOP,
     compared: datetime | None = None,
+    is_whole: bool = True,
 ) -> Breakdown:
-    """`compared`: the present moment, where the span before is to be told too (see `spans.before`). At most
-    four queries."""
-    found = sources(question, dimension, span.starts, span.ends, standing, by_hour=span.step == "hour")
-    values, count = _ranked(found, DIMENSIONS[dimension], top) if dimension is not None else ([], 0)
-    column = DIMENSIONS[dimension] if dimension is not None else None
-    now = _Sums(len(span.marks))
-    for moment, rank, amounts in summed(found, column, values):
-        now.add(rank, span.bucket(moment), amounts)
-    before = None
-    if compared is not None:
-        earlier = spans.before(span, compared)
-        before = _Sums(1)
-        then = sources(question, dimension, earlier.starts, earlier.ends, standing)
-        for _, rank, amounts in summed(then, column, values, is_timeless=True):
-            before.add(rank, 0, amounts)
-    names = labels(dimension, values) if dimension is not None else []
+    """`compared`: the present moment, where the span before is to be told too (see `spans.before`). Not `is_whole`: the
+    dearest alone, neither the others nor the total. At most four queries."""
+    by_hour = span.step == "hour"
+    values, count = [], 0
+    if dimension is not None:
+        ranked = sources(question, dimension, span.starts, span.ends, standing, by_hour=by_hour)
+        values, count = _ranked(ranked, DIMENSIONS[dimension], top)
+
+    def sums(of: Span, *, is_timeless: bool) -> _Sums:
+        found = _Sums(1 if is_timeless else len(of.marks))
+        places = [
+            sources(question, name, of.starts, of.ends, standing, by_hour=by_hour and not is_timeless)
+            for name in (None, dimension)
+        ]
+        all_of, each = places if is_whole else ([], places[1])
+        for moment, rank, amounts in summed(all_of, each, dimension, values, is_timeless=is_timeless):
+            found.add(rank, 0 if is_timeless else of.bucket(moment), amounts)
+        return found
+
+    now = sums(span, is_timeless=False)
+    before = sums(spans.before(span, compared), is_timeless=True) if compared is not None else None
 
     def slice_of(label: str, value: Any, rank: int) -> Slice:
         amounts, points = now.of(rank)
         return Slice(label, value, amounts, before.of(rank)[0] if before is not None else None, points)
 
+    names = labels(dimension, values) if dimension is not None else []
     slices = [slice_of(label, value, rank) for rank, (label, value) in enumerate(zip(names, values, strict=True))]
-    other = slice_of(OTHER, None, _REST) if dimension is not None and count > len(values) else None
-    rest = slice_of("", None, _REST)
-    return Breakdown(dimension, slices, other, count - len(values), _total([*slices, rest]))
+    total = slice_of("Total", None, _ALL)
+    other = _rest(total, slices) if is_whole and count > len(values) else None
+    return Breakdown(dimension, slices, other, count - len(values), total)
 
 
-def _total(parts: Sequence[Slice]) -> Slice:
-    amounts, before = Amounts(), Amounts()
-    for part in parts:
-        amounts, before = amounts.plus(part.amounts), before.plus(part.before or Amounts())
-    points = [sum(column) for column in zip(*(part.points for part in parts), strict=True)]
-    return Slice("Total", None, amounts, before if parts[-1].before is not None else None, points)
+def _rest(total: Slice, slices: Sequence[Slice]) -> Slice:
+    """What is left of the total without the slices."""
+    amounts, before, points = total.amounts, total.before, total.points
+    for one in slices:
+        amounts = amounts.minus(one.amounts)
+        before = None if before is None or one.before is None else before.minus(one.before)
+        points = [left - point for left, point in zip(points, one.points, strict=True)]
+    return Slice(OTHER, None, amounts, before, points)
 
 
 def _ranked(found: Sequence[Source], column: str, top: int) -> tuple[list[Any], int]:
@@ -120,28 +129,41 @@ def _ranked(found: Sequence[Source], column: str, top: int) -> tuple[list[Any], 
 
 
 def summed(
-    found: Sequence[Source], column: str | None = None, values: Sequence[Any] = (), *, is_timeless: bool = False
+    all_of: Sequence[Source],
+    each: Sequence[Source] = (),
+    dimension: str | None = None,
+    values: Sequence[Any] = (),
+    *,
+    is_timeless: bool = False,
 ) -> Iterator[tuple[datetime | date, int, Amounts]]:
-    """By moment, unless it is timeless, and by which of the values it is of. One query."""
-    rank_of, known = _rank(column, values)
+    """By moment, unless it is timeless: what the sources `all_of` have as a whole, at the place -1, and of `each` only
+    what is of one of the values of a dimension, at its place among them. So few are found along an index, and the whole
+    is read where it is summed up more coarsely. One query."""
+    places, among, known = _places(dimension, values) if values else ("", "", [])
+    asked = [(source, str(_ALL), "", []) for source in all_of]
+    asked += [(source, places, among, known) for source in each if values]
     parts, parameters = [], []
-    for number, source in enumerate(found):
+    for number, (source, rank, condition, listed) in enumerate(asked):
         moment = "'0'" if is_timeless else f"CAST({source.moment} AS text)"
         sums = ", ".join(source.sums[name] for name in rollups.SUMS)
         parts.append(
-            f"SELECT {number} AS source, {moment} AS moment, {rank_of} AS value_rank, {sums}"  # noqa: S608
-            f" FROM {source.table} WHERE {source.condition} GROUP BY 2, 3"
+            f"SELECT {number} AS source, {moment} AS moment, {rank} AS value_rank, {sums}"  # noqa: S608
+            f" FROM {source.table} WHERE {source.condition}{condition} GROUP BY 2, 3"
         )
-        parameters += [*(() if is_timeless else source.moment_parameters), *known, *source.parameters]
-    for number, at, rank, *amounts in ask(" UNION ALL ".join(parts), parameters) if parts else ():
-        moment = date.min if is_timeless else found[number].moment_of(at)
-        yield moment, int(rank), Amounts(*(int(amount or 0) for amount in amounts))
+        parameters += [*(() if is_timeless else source.moment_parameters), *listed, *source.parameters, *listed]
+    for number, at, place, *amounts in ask(" UNION ALL ".join(parts), parameters) if parts else ():
+        told = date.min if is_timeless else asked[number][0].moment_of(at)
+        yield told, int(place), Amounts(*(int(amount or 0) for amount in amounts))
 
 
-def _rank(column: str | None, values: Sequence[Any]) -> tuple[str, list[Any]]:
-    """In SQL, the place of a row's value among these, with parameters."""
+def _places(dimension: str | None, values: Sequence[Any]) -> tuple[str, str, list[Any]]:
+    """In SQL, the place of a row's value among these, and the condition that it is one of them, with parameters."""
+    column = DIMENSIONS[dimension or ""]
     cases = [
-        f"WHEN {column} IS NULL THEN {rank}" if value is None else f"WHEN {column} = %s THEN {rank}"
-        for rank, value in enumerate(values)
+        f"WHEN {column} IS NULL THEN {place}" if value is None else f"WHEN {column} = %s THEN {place}"
+        for place, value in enumerate(values)
     ]
-    return f"CASE {' '.join(cases)} ELSE {_REST} END" if cases else str(_REST), [v for v in values if v is not None]
+    known = [value for value in values if value is not None]
+    one_of = [f"{column} IN ({', '.join(['%s'] * len(known))})"] if known else []
+    none = [f"{column} IS NULL"] if len(known) < len(values) else []
+    return f"CASE {' '.join(cases)} END", f" AND ({' OR '.join(one_of + none)})", known

@@ -70,6 +70,9 @@ class Amounts(NamedTuple):
     def plus(self, other: Amounts) -> Amounts:
         return Amounts(*map(sum, zip(self, other, strict=True)))
 
+    def minus(self, other: Amounts) -> Amounts:
+        return Amounts(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
+
 
 class Scope(msgspec.Struct, frozen=True):
     """Whose usage: of a tenant, or of one of its users alone; without a tenant, of all, for operators, in UTC."""
