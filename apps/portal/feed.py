@@ -17,7 +17,7 @@ from apps.catalog import answering
 from apps.domain import money
 from apps.runtime import standings
 from apps.usage import beats as ledger
-from apps.usage.beats import Beat, Beats
+from apps.usage.beats import Beats
 
 WINDOW = 120  # seconds that are shown
 OVERLAP = 5  # seconds that are read again: rows are there some tenths of a second after the moment that they say
@@ -39,8 +39,9 @@ class Subject(NamedTuple):
 
 
 class Reader:
-    """The pictures of some subjects, kept up to date by `read`, which asks the database: one query for all tenants and
-    one for everybody together; then one for each subject of which something is new. Used by one thread at a time."""
+    """The pictures of some subjects, kept up to date by `read`, which asks the database: one query for all tenants, one
+    for all members and one for everybody together; then one for each subject of which something is new. Used by one
+    thread at a time."""
 
     def __init__(self) -> None:
         self._beats: dict[Subject, Beats] = {}
@@ -79,16 +80,16 @@ class Reader:
 def _beats(subjects: Collection[Subject], *, since: int) -> dict[Subject, Beats]:
     found: dict[Subject, Beats] = {subject: {} for subject in subjects}
     begin = datetime.fromtimestamp(since, UTC)
+    whole = [one.tenant_id for one in subjects if one.tenant_id is not None and one.user_id is None]
+    members = [
+        (one.tenant_id, one.user_id) for one in subjects if one.tenant_id is not None and one.user_id is not None
+    ]
     if Subject() in found:
         found[Subject()] = ledger.of_all(begin)
-    tenants = {subject.tenant_id for subject in subjects if subject.tenant_id is not None}
-    if not tenants:
-        return found
-    for (tenant, user), beats in ledger.of_tenants(begin, tenants).items():
-        for subject in {Subject(tenant), Subject(tenant, user)} & found.keys():
-            sums = found[subject]
-            for second, beat in beats.items():
-                sums[second] = sums.get(second, Beat()).plus(beat)
+    if whole:
+        found |= {Subject(tenant): beats for tenant, beats in ledger.of_tenants(begin, whole).items()}
+    if members:
+        found |= {Subject(*member): beats for member, beats in ledger.of_members(begin, members).items()}
     return found
 
 

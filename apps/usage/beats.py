@@ -26,9 +26,6 @@ class Beat(NamedTuple):
     errors: int = 0
     cost: int = 0
 
-    def plus(self, other: Beat) -> Beat:
-        return Beat(self.calls + other.calls, self.errors + other.errors, self.cost + other.cost)
-
 
 Beats = dict[int, Beat]  # by unix second
 
@@ -38,12 +35,24 @@ def of_all(since: datetime) -> Beats:
     return {second: beat for _, second, beat in _grouped(Entry.objects.filter(settled_at__gte=since))}
 
 
-def of_tenants(since: datetime, tenants: Iterable[int]) -> dict[tuple[int, int | None], Beats]:
-    """Of these tenants, by tenant and user. One query."""
+def of_tenants(since: datetime, tenants: Iterable[int]) -> dict[int, Beats]:
+    """One query."""
+    found: dict[int, Beats] = {}
     rows = Entry.objects.filter(settled_at__gte=since, tenant_id__in=list(tenants))
-    found: dict[tuple[int, int | None], Beats] = {}
+    for (tenant,), second, beat in _grouped(rows, "tenant_id"):
+        found.setdefault(tenant, {})[second] = beat
+    return found
+
+
+def of_members(since: datetime, members: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Beats]:
+    """By tenant and user. One query."""
+    wanted = set(members)
+    tenants, users = ({pair[place] for pair in wanted} for place in (0, 1))
+    rows = Entry.objects.filter(settled_at__gte=since, tenant_id__in=tenants, user_id__in=users)
+    found: dict[tuple[int, int], Beats] = {}
     for (tenant, user), second, beat in _grouped(rows, "tenant_id", "user_id"):
-        found.setdefault((tenant, user), {})[second] = beat
+        if (tenant, user) in wanted:
+            found.setdefault((tenant, user), {})[second] = beat
     return found
 
 
