@@ -12,6 +12,7 @@ from apps.access import selectors, services
 from apps.api import rates
 from apps.api.problems import Problem
 
+KEY = "This is a key, which models are called with. To manage Weir takes a token (weirapi_…)."
 WRONG = "This token is none, has expired or was revoked, or its owner was shut off."
 
 
@@ -28,20 +29,20 @@ class ByToken(BaseAuthentication):
         address = request.META.get("REMOTE_ADDR", "")
         token = selectors.working(given.strip())
         if token is None:
-            self._refuse(address)
+            self._refuse(address, told=KEY if given.strip().startswith("weir_") else WRONG)
         services.touch(token, address=address or None)
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="weir api"'
 
-    def _refuse(self, address: str) -> Any:
+    def _refuse(self, address: str, *, told: str) -> Any:
         """Who guesses is slowed down; who has a good token never is, whoever guesses beside them."""
         if wait := rates.over("refused", address, most=rates.REFUSALS):
             problem = Problem(429, "Too many wrong tokens came from your address.")
             problem.headers["Retry-After"] = str(wait)
             raise problem
-        raise AuthenticationFailed(WRONG)
+        raise AuthenticationFailed(told)
 
 
 class BySession(SessionAuthentication):

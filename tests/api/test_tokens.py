@@ -52,6 +52,13 @@ def test_what_is_no_token_asks_nothing_of_the_database(world, django_assert_num_
             assert Caller(word)("GET", "/me").status_code == 401
 
 
+def test_a_key_is_told_apart_from_a_token(world):
+    key = factories.key(world.rows["Project"]).plaintext
+    answer = Caller(key)("GET", "/me")
+    assert (answer.status_code, "This is a key" in answer.json()["detail"]) == (401, True)
+    assert key not in answer.content.decode()
+
+
 def test_a_token_s_typo_is_refused_by_its_checksum(world):
     secret = services.issue(world.people["owner"], name="typo").plaintext
     for place in (9, 30, len(secret) - 1):
