@@ -124,7 +124,7 @@ class Invitation(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        default_permissions = ("view",)
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(
                 "tenant",
