@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC
 from typing import Any, NamedTuple
 
@@ -35,9 +36,10 @@ class Change(NamedTuple):
     differences: list[Difference]
 
 
-def of(row: Model) -> list[Change]:
-    """The newest changes of one row. One query, and one for every kind of row that they name."""
-    return told(list(selectors.history(row)[:MOST]))
+def of(row: Model, *, children: Iterable[tuple[str, list[str]]] = ()) -> list[Change]:
+    """The newest changes of one row, and of those that are edited with it. One query, and one for every kind of row
+    that they name."""
+    return told(list(selectors.history_with(row, children)[:MOST]))
 
 
 def told(records: list[Record]) -> list[Change]:

@@ -27,12 +27,14 @@ from unfold.views import ChangeList as UnfoldChangeList
 
 from apps.audit import bulk, cells, differences, services, taking, undoing, uses
 from apps.audit.forms import named, reason, refused
+from apps.audit.models import Record
 from apps.audit.panels import listings, panels
 from apps.audit.rows import RowSelect, RowsField, RowsSelect
 from apps.audit.selectors import history
 
 # A list is paged this far and no further: beyond it, filter. Counting a million rows costs more than it tells.
 MOST_ROWS = 10_000
+MOST_CHILDREN = 200  # whose changes stand in a row's history
 
 
 class CappedPaginator(Paginator):
@@ -284,14 +286,31 @@ class AuditedAdmin(Page):
         if not self.has_view_or_change_permission(request, row):
             raise PermissionDenied
         may = self.updated_by is not None and self.has_change_permission(request, row)
+
+        def is_own(record: Record) -> bool:
+            return bool(record.target_type == self.opts.label_lower)
+
         context = {
             **self.admin_site.each_context(request),
             "title": f"History of {row}",
             "opts": self.opts,
             "object": row,
-            "changes": [(change, may and undoing.can_undo(change.record, row)) for change in differences.of(row)],
+            "changes": [
+                (change, is_own(change.record), may and is_own(change.record) and undoing.can_undo(change.record, row))
+                for change in differences.of(row, children=self._children(request, row))
+            ],
         }
         return TemplateResponse(request, "admin/history.html", context)
+
+    def _children(self, request: HttpRequest, row: Any) -> list[tuple[str, list[str]]]:
+        """By label, the ids of the rows that are edited on this row's page, so many of each."""
+        found = []
+        for inline in self.get_inline_instances(request, row):
+            formset = inline.get_formset(request, row)
+            keys = inline.model._base_manager.filter(**{formset.fk.name: row.pk}).order_by("-pk")
+            listed = [str(pk) for pk in keys.values_list("pk", flat=True)[:MOST_CHILDREN]]
+            found.append((inline.model._meta.label_lower, listed))
+        return found
 
     def undo_view(self, request: HttpRequest, object_id: str, record_id: int) -> HttpResponse:
         """Takes a change of the row back, on POST."""

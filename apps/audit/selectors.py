@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from apps.audit.models import Area, Record, Revision
 
@@ -18,6 +19,14 @@ def revisions() -> dict[str, int]:
 def history(target: Model) -> QuerySet[Record]:
     """The records about one thing, newest first."""
     return Record.objects.filter(target_type=target._meta.label_lower, target_id=str(target.pk))
+
+
+def history_with(target: Model, children: Iterable[tuple[str, list[str]]]) -> QuerySet[Record]:
+    """And about those that are edited on its page: by label, their ids."""
+    found = Q(target_type=target._meta.label_lower, target_id=str(target.pk))
+    for label, keys in children:
+        found |= Q(target_type=label, target_id__in=keys)
+    return Record.objects.filter(found)
 
 
 def is_work_of(target: Model, actor: Any) -> bool:

@@ -115,7 +115,7 @@ class Run:
             while waiting and len(self.refusals) < MOST_REFUSALS:
                 waiting.pop(0)()
         if self.refusals:
-            raise Refused(*self.refusals[:MOST_REFUSALS])
+            raise Refused(*sorted(self.refusals, key=_line_of)[:MOST_REFUSALS])
 
     @contextmanager
     def entry(self, said: Mapping) -> Iterator[None]:
@@ -226,6 +226,12 @@ class Run:
         said = Mapping()
         said.line = line
         self._later.append(lambda: self._guarded(said, take))
+
+
+def _line_of(told: str) -> int:
+    """As it is said at the beginning of a message."""
+    number = told.removeprefix("line ").partition(":")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _others(kind: Kind, values: Values) -> Values:

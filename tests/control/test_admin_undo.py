@@ -133,3 +133,15 @@ def test_only_who_may_change_a_row_takes_its_changes_back(desk, globex):
     other = policies.create_policy(actor=None, name="q")
     assert desk.client.post(desk.url("policies_datapolicy_undo", other.pk, record.pk)).status_code == 404
     assert desk.client.get(desk.url("policies_datapolicy_undo", policy.pk, record.pk)).status_code == 404
+
+
+@pytest.mark.once
+def test_a_history_tells_of_what_is_edited_on_the_rows_page_too(desk):
+    provider = factories.provider("P")
+    credential = factories.credential(provider, alias="spare")
+    other = factories.credential(alias="not-mine")
+    catalog.disable_credential(credential, actor=None)
+    page = desk.text("catalog_provider_history", provider.pk)
+    assert "Credential disabled: P · spare" in page
+    assert other.alias not in page
+    assert undo(desk, provider, Record.objects.get(action="credential.disabled")).status_code == 404

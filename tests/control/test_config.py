@@ -273,7 +273,7 @@ def test_what_cannot_be_is_refused_with_its_line(text, message):
 @pytest.mark.once
 def test_all_that_is_refused_is_told_at_once():
     text = "weir: 1\nmodels:\n- {name: a, strategy: dice}\n- {name: b}\n- {name: c, colour: red}\n"
-    assert [line[:7] for line in refused(text).splitlines()] == ["line 5:", "line 3:"]
+    assert [line[:7] for line in refused(text).splitlines()] == ["line 3:", "line 5:"]
     assert not Model.objects.exists()
 
 
