@@ -156,7 +156,9 @@ Weir is running; Ctrl-C stops it.
   Claude and Anthropic clients   {base}
   OpenAI clients                 {base}/v1
 {pinned}  API key                        {card["api_key"]}
-  Admin                          {card["admin_url"]}
+  Portal, for members of Acme    {base}/
+    {card["developer_user"]:<28} {card["developer_password"]}
+  Admin, for who runs it all     {card["admin_url"]}
     {card["admin_user"]:<28} {card["admin_password"]}
   The same, for programs         {handout.PATH}
   Logs                           {env.VAR_DIR / "log"}

@@ -156,22 +156,23 @@ def test_the_handed_out_key_calls_both_families_in_both_dialects(card, model):
         assert answer.json()["usage"]
 
 
-def test_the_handed_out_admin_can_sign_in(card):
+@pytest.mark.parametrize(("who", "asked", "page"), [("admin", "/admin/", "/admin/"), ("developer", "/", "/t/acme/")])
+def test_those_who_are_handed_out_can_sign_in(card, who, asked, page):
     with httpx2.Client(base_url=card["base_url"], follow_redirects=True, timeout=60) as client:
         form = client.get("/sign-in/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
         assert token is not None
-        page = client.post(
-            "/sign-in/?next=/admin/",
+        answer = client.post(
+            f"/sign-in/?next={asked}",
             data={
-                "username": card["admin_user"],
-                "password": card["admin_password"],
+                "username": card[f"{who}_user"],
+                "password": card[f"{who}_password"],
                 "csrfmiddlewaretoken": token[1],
             },
             headers={"referer": card["admin_url"]},
         )
-        assert page.status_code == 200
-        assert page.url.path == "/admin/"
+        assert answer.status_code == 200
+        assert answer.url.path == page
         assert "sessionid" in client.cookies
 
 
