@@ -70,6 +70,7 @@ MENU = [
         _item("Keys", "key", "keys.key"),
         _item("API tokens", "vpn_key", "access.token"),
         _item("Identity providers", "badge", "signin.identityprovider"),
+        _item("Identities", "fingerprint", "accounts.identity"),
         _item("Second factors", "phonelink_lock", "signin.secondfactor"),
         _item("Trusted issuers", "verified_user", "keys.issuer"),
     ),

@@ -40,7 +40,7 @@ class Identity(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        default_permissions = ()
+        default_permissions = ("view",)  # all else is for operators
         ordering = ["-id"]
         verbose_name_plural = "identities"
         constraints = [

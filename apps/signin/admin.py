@@ -14,6 +14,8 @@ from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
+from apps.accounts import identities
+from apps.accounts.models import Identity
 from apps.audit import cells
 from apps.audit.fields import SeveralField
 from apps.audit.models import Area
@@ -152,6 +154,23 @@ class Listed(AuditedAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(Identity)
+class IdentityAdmin(Listed):
+    area = Area.ACCOUNTS
+    list_display = ["user", "issuer", "subject", "shown_created"]
+    search_fields = [*Listed.search_fields, "subject"]
+    search_help_text = f"{Listed.search_help_text}, or a whole subject"
+    fields = ["user", "issuer", "subject", "shown_created"]
+    nothing_yet = "Who somebody is to an identity provider, or to an issuer whose tokens programs call with."
+
+    @display(description="Since", ordering="created_at")
+    def shown_created(self, row: Identity) -> str:
+        return cells.ago(row.created_at)
+
+    def delete_model(self, request: HttpRequest, obj: Identity) -> None:
+        identities.unlink(obj, actor=request.user)
 
 
 @admin.register(SecondFactor)

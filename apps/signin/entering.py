@@ -15,7 +15,8 @@ from apps.signin.selectors import needs_second_factor
 PROVEN = "second_factor"  # whether a second factor was shown, here or to the provider
 PROVIDER = "identity_provider"  # whose word let the visitor in; None: a password
 ENROLMENT = "/account/second-factor/"
-_OPEN = ("/sign-in/", "/sign-out/", "/account/", "/static/")
+_ACCOUNT = "/account/"
+_OPEN = ("/sign-in/", "/sign-out/", "/static/", ENROLMENT)
 _PROGRAMS = "/api/"
 _MESSAGE = "This installation requires a second factor: set one up on your account page."
 
@@ -41,7 +42,7 @@ def require_second_factor(get_response: Callable[[HttpRequest], Any]) -> Callabl
 
 
 def _is_open(request: HttpRequest) -> bool:
-    return request.path_info.startswith(_OPEN)
+    return request.path_info == _ACCOUNT or request.path_info.startswith(_OPEN)
 
 
 def _stop(request: HttpRequest, user: Any) -> HttpResponseBase | None:

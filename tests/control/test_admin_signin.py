@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from apps.accounts import identities
 from apps.audit.models import Record
 from apps.catalog import vault
 from apps.signin.models import GroupRule, IdentityProvider, SecondFactor
@@ -112,3 +113,11 @@ def test_an_operator_removes_somebodys_second_factor(desk, alice):
     assert (told.actor_id, told.target_id) == (desk.user.pk, str(alice.pk))
     alice.refresh_from_db()
     assert alice.session_epoch == 1
+
+
+def test_an_operator_takes_an_identity_away(desk, alice):
+    row = identities.link(alice, actor=None, issuer="https://id.example.com", subject="7")
+    assert "https://id.example.com" in desk.text("accounts_identity_changelist", q="alice")
+    desk.client.post(desk.url("accounts_identity_delete", row.pk), {"post": "yes"})
+    assert identities.user_of("https://id.example.com", "7") is None
+    assert Record.objects.get(action="identity.unlinked").actor_id == desk.user.pk

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import datetime
 import re
+import threading
 from typing import Any
 
 import pytest
 from django.contrib import auth
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP
@@ -151,6 +153,30 @@ def test_a_code_is_taken_once(client, ada, now):
     assert second_factors.check(ada, code=code) == "wrong"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_show_one_code_at_once_one_is_let_in(now):
+    ada = factories.user("ada")
+    codes = enrolled(ada, now)
+    for code in (shown(ada), codes[0]):
+        start = threading.Barrier(2)
+        verdicts = []
+
+        def knock(code=code, start=start, verdicts=verdicts):
+            start.wait()
+            try:
+                verdicts.append(second_factors.check(ada, code=code))
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=knock) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(verdicts) == ["good", "wrong"]
+        SecondFactor.objects.update(throttling_failure_count=0)
+
+
 def test_a_clock_may_be_a_step_off_and_no_more(ada, now):
     enrolled(ada, now)
     now.at += 300
@@ -277,6 +303,7 @@ def test_who_has_to_have_one_sees_nothing_else_until_then(settings, operator, al
         answer = client.get("/api/v1/me")
         assert (answer.status_code == 403 and "second factor" in answer.content.decode()) == bool(is_stopped)
         assert client.get("/account/").status_code == 200
+        assert client.get("/account/password/").status_code == (302 if is_stopped else 404), "they have none"
 
 
 def test_whoever_has_shown_one_goes_on(client, settings, ada, now):

@@ -14,6 +14,7 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from msgspec.structs import replace
 
 from apps.access import services as access
+from apps.accounts import identities
 from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.catalog import services as catalog
@@ -24,7 +25,7 @@ from apps.policies.models import CachePolicy, DataPolicy, Intervention
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
 from apps.signin import services as signin
-from apps.signin.models import IdentityProvider, SecondFactor
+from apps.signin.models import SecondFactor
 from apps.tenants.models import Membership, Project, Role, Tenant
 from apps.usage import ledger, rollups
 from apps.usage.models import Entry, HourlyRollup, SealedMonth, Unconfirmed, Verification
@@ -79,7 +80,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(replica)
     rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
-    rows += [_identity_provider(name, tenant), SecondFactor.objects.create(user=user, name="authenticator")]
+    rows += _sign_in(name, user, tenant)
     rows.append(access.issue(user, name=f"{name} token"[:100]).token)
     rows += schedules(name)
     return {type(row): row for row in rows}
@@ -91,16 +92,14 @@ def _intervention(policy: DataPolicy, key: Key) -> Intervention:
     return Intervention.objects.create(pk=uuid.uuid4(), request_id=uuid.uuid4(), at=timezone.now(), **whose, **named)
 
 
-def _identity_provider(name: str, tenant: Tenant) -> IdentityProvider:
-    made = signin.create_provider(
-        actor=None,
-        name=name[:60],
-        slug=f"provider-{time.monotonic_ns()}",
-        issuer="https://id.example.com",
-        client_id=name[:255],
-    )
+def _sign_in(name: str, user: User, tenant: Tenant) -> list[models.Model]:
+    """What somebody signs in with."""
+    number = time.monotonic_ns()
+    about = {"slug": f"provider-{number}", "issuer": "https://id.example.com", "client_id": name[:255]}
+    made = signin.create_provider(actor=None, name=name[:60], **about)
     signin.add_rule(made, actor=None, group=name[:255], tenant=tenant, role=Role.VIEWER)
-    return made
+    identity = identities.link(user, actor=None, issuer="https://id.example.com", subject=f"{number} {name}"[:255])
+    return [made, identity, SecondFactor.objects.create(user=user, name="authenticator")]
 
 
 def _project(tenant: Tenant, name: str) -> Project:
