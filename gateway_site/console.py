@@ -77,7 +77,14 @@ MENU = [
     _group(
         "Spending",
         _item("Budgets", "savings", "quotas.budget"),
+        _item("Budget increases", "trending_up", "quotas.increase"),
         _item("Limits", "speed", "quotas.limit"),
+    ),
+    _group(
+        "Alerts",
+        _item("Alerts", "notifications", "alerts.alert"),
+        _item("Rules", "rule", "alerts.alertrule"),
+        _item("Destinations", "forward_to_inbox", "alerts.destination"),
     ),
     _group(
         "Routing",

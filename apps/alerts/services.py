@@ -108,7 +108,9 @@ def remove_rule(rule: AlertRule, *, actor: Any) -> None:
 
 
 def may_manage(member: Any, tenant: Tenant | None) -> bool:
-    """`tenant` None: what is installation-wide."""
+    """`tenant` None: what is installation-wide. Staff may what an operator has allowed them in the admin."""
+    if member.is_staff and member.has_perm("alerts.change_alertrule"):
+        return True
     if member.is_superuser:
         return bool(member.is_active)
     return tenant is not None and may_user(member, tenant, Right.MANAGE_ALERTS)

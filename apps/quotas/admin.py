@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RadioFilter
 from unfold.decorators import display
 
@@ -19,6 +20,7 @@ from apps.domain import money
 from apps.quotas import panels, replica_pages, services
 from apps.quotas.bars import burn_bar, with_spent
 from apps.quotas.forms import SUBJECTS, BudgetForm, LimitForm
+from apps.quotas.increase_admin import IncreaseAdmin as IncreaseAdmin
 from apps.quotas.models import NARROWED, Budget, BudgetWindow, Limit, Period
 from apps.tenants.models import Tenant
 
@@ -221,7 +223,7 @@ class BudgetAdmin(RuleAdmin):
     nothing_yet = "When a budget is spent, calls are refused until its next period begins."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Budget]:
-        return with_spent(super().get_queryset(request))
+        return with_spent(super().get_queryset(request).raised_at(timezone.now()))
 
     def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.inlines if obj is not None else []
@@ -246,8 +248,11 @@ class BudgetAdmin(RuleAdmin):
             super().save_model(request, obj, form, change)
 
     @display(description="Amount", ordering="amount")
-    def shown_amount(self, budget: Budget) -> str:
-        return cells.amount(money.text(budget.amount))
+    def shown_amount(self, budget: Any) -> str:
+        if not budget.raised:
+            return cells.amount(money.text(budget.amount))
+        more = f"{money.text(budget.raised)} more until {cells.utc(budget.raised_until)}"
+        return cells.lines([money.text(budget.amount), more])
 
     @display(description="Period", ordering="period")
     def shown_period(self, budget: Budget) -> str:
@@ -256,4 +261,4 @@ class BudgetAdmin(RuleAdmin):
 
     @display(description="Spent and held in this period")
     def burn(self, budget: Any) -> str:
-        return burn_bar(budget.settled or 0, budget.held or 0, amount=budget.amount, overdraft=budget.overdraft)
+        return burn_bar(budget.settled or 0, budget.held or 0, amount=budget.in_force, overdraft=budget.overdraft)

@@ -16,14 +16,17 @@ from msgspec.structs import replace
 from apps.access import services as access
 from apps.accounts import identities
 from apps.accounts.models import User
+from apps.alerts import services as alerts
+from apps.alerts.models import Alert, Delivery
 from apps.audit.models import Record
 from apps.catalog import services as catalog
 from apps.catalog.models import AllowedNetwork, Deployment, Model, PinnedEndpoint, Price, Provider
+from apps.keys import issuers
 from apps.keys.models import Key
 from apps.policies import services as policies
 from apps.policies.models import CachePolicy, DataPolicy, Intervention
 from apps.quotas import services as quotas
-from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Limit, Replica
+from apps.quotas.models import Budget, BudgetWindow, Gap, Increase, Lease, Limit, Replica
 from apps.signin import services as signin
 from apps.signin.models import SecondFactor
 from apps.tenants.models import Membership, Project, Role, Tenant
@@ -82,6 +85,8 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += _sign_in(name, user, tenant)
     rows.append(access.issue(user, name=f"{name} token"[:100]).token)
+    rows += _alerts(name, tenant, budget)
+    rows += _agents(name, tenant, project)
     rows += schedules(name)
     return {type(row): row for row in rows}
 
@@ -90,6 +95,25 @@ def _intervention(policy: DataPolicy, key: Key) -> Intervention:
     whose = {"tenant_id": key.tenant_id, "project_id": key.project_id, "key_id": key.pk, "user_id": key.user_id}
     named = {"policy": policy, "policy_name": policy.name, "action": "block", "kinds": {"card": 2}}
     return Intervention.objects.create(pk=uuid.uuid4(), request_id=uuid.uuid4(), at=timezone.now(), **whose, **named)
+
+
+def _alerts(name: str, tenant: Tenant, budget: Budget) -> list[models.Model]:
+    target = "https://example.com/hook"
+    place = alerts.create_destination(actor=None, tenant=None, name=name[:100], kind="slack", target=target).destination
+    rule = alerts.create_rule(actor=None, tenant=None, kind="budget", name=name[:100], destinations=[place])
+    now = timezone.now()
+    told = {"title": name[:200], "text": name, "tenant_id": tenant.pk}
+    alert = Alert.objects.create(rule=rule, subject=f"budget:{budget.pk}", raised_at=now, seen_at=now, **told)
+    Delivery.objects.create(reason=f"{time.monotonic_ns()}", alert=alert, destination=place, event=name[:32], body={})
+    more = Increase.objects.create(budget=budget, amount=10**9, reason=name[:1000], note=name, until=now + DAY)
+    return [place, rule, alert, more]
+
+
+def _agents(name: str, tenant: Tenant, project: Project) -> list[models.Model]:
+    """Whose tokens are let in, and what coding agents keep to."""
+    trusted = {"url": f"https://id.example.com/{time.monotonic_ns()}", "audiences": [name], "algorithms": ["RS256"]}
+    issuer = issuers.create_issuer(actor=None, name=name[:60], **trusted, tenant=tenant, project=project)
+    return [issuer, policies.settle(actor=None, name=name[:60], tenant=tenant, settings={name: name}, note=name[:200])]
 
 
 def _sign_in(name: str, user: User, tenant: Tenant) -> list[models.Model]:
