@@ -15,7 +15,7 @@ from django.db.models import Model, Q, QuerySet
 
 OLDER, NEWER = "o", "n"
 MOST_TEXT = 1_000
-MOST_READ = 20_000
+MOST_READ = 10_000
 
 
 class Page(NamedTuple):
@@ -38,7 +38,7 @@ def page(
     back = direction == NEWER
     beyond = _beyond(ordering, values, back=back) if values else Q()
     order = [_turned(name) for name in ordering] if back else ordering
-    last, unread = _edge(along.filter(beyond).order_by(*order)) if along is not None else (None, None)
+    last, unread = _edge(along.filter(beyond).order_by(*order), ordering) if along is not None else (None, None)
     if unread is not None:
         beyond &= _beyond(ordering, [getattr(unread, name.lstrip("-")) for name in ordering], back=not back)
     found = list(rows.filter(beyond).order_by(*order)[: size + 1])
@@ -59,9 +59,9 @@ def page(
     )
 
 
-def _edge(rows: QuerySet[Any]) -> tuple[Any, Any]:
-    """The last row to look at, and the first that is too many; None, None: all of them may be."""
-    found = list(rows[MOST_READ - 1 : MOST_READ + 1])
+def _edge(rows: QuerySet[Any], ordering: Sequence[str]) -> tuple[Any, Any]:
+    """The last row to look at, and the first that is too many; None, None: all of them may be. Read from the index."""
+    found = list(rows.only(*(name.lstrip("-") for name in ordering))[MOST_READ - 1 : MOST_READ + 1])
     return (found[0], found[1]) if len(found) > 1 else (None, None)
 
 

@@ -24,7 +24,8 @@ ORDER = ("-id",)
 NAMED = ("project", "user", "key", "provider")
 NEWEST = 2_000  # calls that say how fast a model is
 _INDEXED = ("key_id", "session", "user_id", "project_id")  # the narrowest first
-_BATCH = 500
+_OF_ONE = ("key_id", "project_id")  # they are a tenant's own
+_BATCH = 1_000
 
 
 class Call(NamedTuple):
@@ -58,9 +59,12 @@ def chosen(
     rows = Entry.objects.filter(tenant=tenant_id, kind__lt=Kind.CORRECTION)
     if (request := finding.request_of(term)) is not None:
         return Chosen(rows.filter(id__range=ids.entries_of(request), request_id=request, **subject), None)
-    rows = rows.filter(id__gte=finding.since(since), id__lt=finding.since(until))
+    span = {"id__gte": finding.since(since), "id__lt": finding.since(until)}
+    rows = rows.filter(**span)
     index = next((name for name in _INDEXED if subject.get(name)), None)
-    along = rows if index is None else rows.filter(**{index: subject[index]})
+    # In columns of one index alone, which is all that is read of them.
+    whose = {} if index in _OF_ONE else {"tenant": tenant_id}
+    along = Entry.objects.filter(**span, **whose, **({index: subject[index]} if index else {}))
     found = finding.with_outcome(rows.filter(**subject), outcome)
     if term:
         found = found.filter(Q(trace_id=term) | Q(provider_request_id=term))
@@ -71,7 +75,7 @@ def chosen(
 def told(rows: list[Entry]) -> list[Call]:
     """One query or two."""
     later = attempts.said_later(rows)
-    return [Call(row, attempts.in_all([row, *later[row.pk]]), later[row.pk]) for row in rows]
+    return [_call(row, later.get(row.pk, [])) for row in rows]
 
 
 def named(rows: QuerySet[Entry]) -> QuerySet[Entry]:
@@ -115,6 +119,10 @@ def speeds(tenant_id: int, *, since: datetime, model_id: int | None = None) -> d
         if kind == Kind.POST and status == Status.OK and cached is None and model_id in (None, model):
             seen.setdefault(model, []).append((latency, first))
     return {model: _speed(times) for model, times in seen.items()}
+
+
+def _call(row: Entry, later: list[Entry]) -> Call:
+    return Call(row, attempts.in_all([row, *later]) if later else row, later)
 
 
 def _speed(times: list[tuple[int, int | None]]) -> Speed:
