@@ -245,6 +245,8 @@ def test_who_has_not_been_summed_up_for_long_is_told_how_old_the_figures_are(ten
     assert standing(scope, NOW).as_of == NOW
     Watermark.objects.update(at=NOW - 3 * LIVE)
     assert standing(scope, NOW).as_of == NOW - 3 * LIVE
+    plant("UPDATE usage_entry SET settled_at = %s", moment(NOW - 3 * LIVE))
+    assert standing(scope, NOW).as_of == NOW, "nobody has called since"
 
 
 # --- spans ----------------------------------------------------------------------------------------------------------
