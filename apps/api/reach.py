@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from django.db.models import Q
+
 from apps.tenants import inventory
 from apps.tenants.rights import Right, Role, may
 
@@ -40,6 +42,16 @@ class Reach:
 
     def may(self, tenant_id: int | None, right: Right) -> bool:
         return tenant_id is not None and may(self.roles.get(tenant_id), right)
+
+    def theirs(self, everything: Right) -> Q:
+        """The condition of rows with a `tenant` and a `user`: all of tenants where they have the right, their own in
+        others. No wider than it must be, so that an index by tenant or by user can be read."""
+        whole = self.tenants_with(everything)
+        others = [tenant for tenant in self.roles if tenant not in whole]
+        own = Q(user=self.user.pk, tenant__in=others)
+        if not others:
+            return Q(tenant__in=whole)
+        return own | Q(tenant__in=whole) if whole else own
 
     def tenants_with(self, right: Right) -> list[int]:
         return [tenant for tenant, role in self.roles.items() if may(role, right)]

@@ -4,7 +4,7 @@ import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -80,8 +80,7 @@ class Keys(Listing, Reading, Making, Changing, Resource):
 
     @classmethod
     def for_members(cls, rows: QuerySet[Any], reach: Reach) -> QuerySet[Any]:
-        mine = Q(user=reach.user.pk, tenant__in=list(reach.roles))
-        return rows.filter(mine | Q(tenant__in=reach.tenants_with(Right.MANAGE_KEYS)))
+        return rows.filter(reach.theirs(Right.MANAGE_KEYS))
 
     def allow(self, verb: str, row: Any) -> None:
         if not self.manages(verb):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from apps.accounts.inventory import users
 from apps.api.bodies import Body, Query, number
@@ -43,8 +43,7 @@ class Members(Listing, Reading, Making, Changing, Removing, Resource):
 
     @classmethod
     def for_members(cls, rows: QuerySet[Any], reach: Reach) -> QuerySet[Any]:
-        mine = Q(user=reach.user.pk, tenant__in=list(reach.roles))
-        return rows.filter(mine | Q(tenant__in=reach.tenants_with(Right.MANAGE_MEMBERS)))
+        return rows.filter(reach.theirs(Right.MANAGE_MEMBERS))
 
     def lock(self, row: Any) -> None:
         super().lock(row.tenant)
