@@ -154,8 +154,7 @@ def _name(budget: Any) -> str:
     """Whose it is, in the tenant's words."""
     if budget.scope == "key":
         return f"key {budget.key.name}"
-    narrowed = " in this tenant" if budget.scope in ("user", "model") and budget.tenant_id is not None else ""
-    return f"{budget.scope} {budget.subject}{narrowed}"
+    return f"{'member' if budget.scope == 'user' else budget.scope} {budget.subject}"
 
 
 def _row(stand: Any, visit: Visit) -> dict[str, Any]:
