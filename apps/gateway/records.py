@@ -8,12 +8,15 @@ from apps.domain import errors
 from apps.usage.records import WORD_LENGTH, Cached, Intent, Outcome, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from apps.gateway.context import RequestContext
     from apps.gateway.kept import Answer
 
 
-# Session, agent and the agent that started it, in Claude Code's words.
-SAID_OF_ITSELF = (b"x-claude-code-session-id", b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id")
+SESSION = b"x-claude-code-session-id"
+# Session, agent and the agent that started it, in Claude Code's words; without a session the others say nothing.
+SAID_OF_ITSELF = (SESSION, b"x-claude-code-agent-id", b"x-claude-code-parent-agent-id")
 _UNTYPED = bytes({*range(256)} - {*range(0x21, 0x7F)})
 
 
@@ -23,7 +26,7 @@ def intent(ctx: RequestContext, *, attempt: int, **where: Any) -> Intent:
     assert principal is not None
     assert model is not None
     assert call is not None
-    session, agent, parent_agent = (_word(ctx, name) for name in SAID_OF_ITSELF)
+    session, agent, parent_agent = _said(ctx.headers) if SESSION in ctx.headers else ("", "", "")
     return Intent(
         request_id=ctx.request_id,
         attempt=attempt,
@@ -48,10 +51,11 @@ def intent(ctx: RequestContext, *, attempt: int, **where: Any) -> Intent:
     )
 
 
-def _word(ctx: RequestContext, name: bytes) -> str:
-    """A header that holds one word, by which calls are added up: what could not be typed is left out of it."""
-    told = ctx.headers.get(name)
-    return "" if told is None else told.translate(None, _UNTYPED)[:WORD_LENGTH].decode("ascii")
+def _said(headers: Mapping[bytes, bytes]) -> tuple[str, str, str]:
+    """Words by which calls are added up: what could not be typed is left out of them."""
+    words = (headers.get(name, b"").translate(None, _UNTYPED)[:WORD_LENGTH].decode("ascii") for name in SAID_OF_ITSELF)
+    session, agent, parent_agent = words
+    return session, agent, parent_agent
 
 
 def hit(

@@ -31,6 +31,8 @@ REFRESH = datetime.timedelta(days=30)
 WAITING = datetime.timedelta(minutes=10)
 # Two programs of one person may give the same token back at the same time.
 TOGETHER = datetime.timedelta(seconds=60)
+# How long a used token is known for one; after that it is nobody's, and refused without a word about theft.
+REMEMBERED = datetime.timedelta(days=7)
 INTERVAL, SLOWER = 5, 5  # seconds between questions, and how many more for who asks too often
 MOST_WAITING = 10_000
 MOST_OF_AN_ADDRESS = 30
@@ -234,7 +236,8 @@ def end(grant: Grant, *, actor: Any, why: str) -> None:
             actor=actor, action="grant.ended", target=stored, area=Area.KEYS, before={"ended_at": None}, after=told
         )
         stored.save(update_fields=["ended_at", "ended_why", "revision"])
-        stored.tokens.all().delete()
+        # Only then: a refresh that is under way has its token and waits for the grant.
+        transaction.on_commit(lambda: stored.tokens.all().delete())
     grant.ended_at, grant.ended_why = now, why
 
 
@@ -245,7 +248,8 @@ def digest(secret: str) -> bytes:
 
 def _tokens(grant: Grant, now: datetime.datetime) -> Tokens:
     access, refresh = (_mint(grant, prefix) for prefix in (format_of_keys.OF_ACCESS, format_of_keys.OF_REFRESH))
-    GrantToken.objects.filter(grant=grant, expires_at__lte=now).delete()
+    gone = Q(expires_at__lte=now) | Q(used_at__lte=now - REMEMBERED)
+    GrantToken.objects.filter(gone, grant=grant).delete()
     for kind, token, lives in ((GrantToken.Kind.ACCESS, access, ACCESS), (GrantToken.Kind.REFRESH, refresh, REFRESH)):
         GrantToken.objects.create(grant=grant, kind=kind, digest=digest(token), created_at=now, expires_at=now + lives)
     Grant.objects.filter(pk=grant.pk).update(refreshed_at=now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.portal import account, device, entrance, federation, programs, signed_in
+from apps.portal import account, device, entrance, federation, programs
 
 urlpatterns = [
     path(".well-known/oauth-authorization-server", programs.metadata, name="oauth_metadata"),
@@ -13,8 +13,6 @@ urlpatterns = [
     path("oauth/revoke", programs.revoke, name="oauth_revoke"),
     path("protocol", programs.protocol, name="protocol"),
     path("device/", device.device, name="device"),
-    path("t/<slug:tenant>/programs/", signed_in.programs, name="programs"),
-    path("t/<slug:tenant>/programs/<int:program>/end/", signed_in.end, name="programs_end"),
     path("sign-in/", entrance.sign_in, name="sign_in"),
     path("sign-in/code/", entrance.code, name="sign_in_code"),
     path("sign-in/with/<slug:provider>/", federation.leave, name="sign_in_with"),

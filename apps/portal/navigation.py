@@ -30,6 +30,7 @@ GROUPS: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("Models", "models", "cube"),
             Item("Playground", "playground", "play", (Right.CALL,)),
             Item("Quick start", "start", "terminal", (Right.CALL,)),
+            Item("Programs", "programs", "check", (Right.CALL, Right.MANAGE_KEYS)),
         ),
     ),
     (

@@ -26,4 +26,4 @@ def end(visit: Visit, program: int) -> HttpResponse:
         raise Http404("There is no such program.")
     grants.end(grant, actor=visit.user, why="ended by " + ("its person" if grant.user == visit.user else "an admin"))
     messages.success(visit.request, f"{grant} has ended: it is refused within two seconds.")
-    return redirect("programs", tenant=visit.tenant.slug)
+    return redirect(visit.url("programs"))

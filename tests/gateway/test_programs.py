@@ -171,6 +171,6 @@ def test_the_probes_keep_their_paths(gateway, world):
     """`/metrics` is the operator's, whatever there is under /v1."""
     assert gateway.client.get("/metrics").status_code in (401, 403)
     assert ask(gateway, ANTHROPIC).status_code == 200
-    wrong = gateway.client.post("/api/v2/traces", content=b"", headers={"x-api-key": world.key})
+    wrong = gateway.client.post("/nowhere/traces", content=b"", headers={"x-api-key": world.key})
     assert wrong.status_code == 404
     assert json.loads(wrong.content)
