@@ -116,6 +116,12 @@ def listing(desk: Desk, row, title: str):
     return found
 
 
+@pytest.mark.once
+def test_what_has_no_price_says_so(desk):
+    found = listing(desk, factories.deployment(), "Price history")
+    assert (found.table, found.empty) == ("", "It has no price: no call that a budget pays for goes there.")
+
+
 def test_prices_are_shown_with_how_they_moved_and_what_comes(desk, deployment):
     assert "polyline" not in listing(desk, deployment, "Price history").table
     coming = timezone.now() + datetime.timedelta(days=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -37,7 +38,7 @@ def _history(request: HttpRequest, row: Any) -> Listing | None:
             _amount(price.input, before.input if before else None),
             _amount(price.output, before.output if before else None),
         )
-        for price, before in zip(prices, [*prices[1:], None], strict=True)
+        for price, before in itertools.pairwise([*prices, None])
     ][:MOST_LISTED]
     heads = ("From (UTC)", cells.amount("Input $"), cells.amount("Output $"))
     table = format_html("{}{}", steps(prices[::-1]), cells.table(heads, rows)) if rows else ""
@@ -60,7 +61,7 @@ def steps(prices: list[Price]) -> SafeString | str:
     for name in ("output", "input"):
         points = [
             f"{round(_WIDTH * ((moment - first) / span))},{_height(getattr(price, name), most)}"
-            for price, after in zip(prices, [*prices[1:], None], strict=True)
+            for price, after in itertools.pairwise([*prices, None])
             for moment in (price.effective_from, after.effective_from if after is not None else last)
         ]
         lines.append((name, " ".join(points)))
