@@ -45,7 +45,14 @@ STEPS = {
     "cache hit": "info",
 }
 _FALLBACK = re.compile(r"\bfallback ([^\s,]+)")
-_SUMS = ("in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total", "out_reasoning")
+_SUMS: tuple[str, ...] = (
+    "in_fresh",
+    "in_cache_read",
+    "in_cache_write_5m",
+    "in_cache_write_1h",
+    "out_total",
+    "out_reasoning",
+)
 _SUMS += ("cost_nano", "low_nano", "high_nano")
 
 
