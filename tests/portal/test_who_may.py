@@ -12,12 +12,11 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
-from django.urls import reverse
 from django.utils import timezone
 
 from apps.alerts import services as alerts
 from apps.domain import money
-from apps.portal import doors, urls
+from apps.portal import urls
 from apps.quotas import increases
 from apps.quotas import services as quotas
 from apps.tenants import invitations
@@ -42,7 +41,7 @@ MAY = {
     "keys-revoke": "yyy0",
     "keys-issued": "yyy0",
     "programs": "yyyy",
-    "programs_end": "0000",
+    "programs-end": "0000",
     "usage": "yyyy",
     "usage-export": "yyyy",
     "usage-call": "0000",
@@ -82,7 +81,7 @@ MAY = {
     "settings": "y---",
 }
 POSTED = {
-    "programs_end",
+    "programs-end",
     *("playground-code", "playground-lend", "budgets-remove", "budgets-decide", "members-withdraw", "projects-switch"),
     *("alerts-rule-remove", "alerts-test", "alerts-rotate", "alerts-destination-remove"),
 }
@@ -91,20 +90,13 @@ SHARED = {"models-one", "playground-outcome"}  # a model is everybody's, and any
 MEANT = {403: "-", 404: "0"}
 
 
-BESIDE = {pattern.name: pattern for pattern in doors.urlpatterns if "tenant" in pattern.pattern.converters}
-
-
 def pages():
     """Names, with the names of their arguments."""
-    named = {pattern.name: pattern for pattern in urls.tenant_pages} | BESIDE
-    return {name: [a for a in pattern.pattern.converters if a != "tenant"] for name, pattern in named.items()}
+    return {page.name: [a for a in page.pattern.converters if a != "tenant"] for page in urls.tenant_pages}
 
 
 def address(visitor, name, things):
-    arguments = {argument: things[argument] for argument in pages()[name]}
-    if name in BESIDE:
-        return reverse(name, kwargs={"tenant": visitor.tenant.slug, **arguments})
-    return visitor.url(name, **arguments)
+    return visitor.url(name, **{argument: things[argument] for argument in pages()[name]})
 
 
 @pytest.fixture
