@@ -60,7 +60,7 @@ class ProviderForm(forms.ModelForm):
             "is_enabled": "Enabled",
         }
         help_texts = {
-            "slug": "In the address that it sends people back to, …/sign-in/with/<slug>/back/: register that there.",
+            "slug": "In the address that it sends people back to, …/sign-in/with/SLUG/back/: register that there.",
             "issuer": "Exactly as its configuration names it, at …/.well-known/openid-configuration. In a private "
             "network: open that under Allowed networks first.",
             "tenant": "Whose own it is: it lets people into that tenant only, and never operators or staff. Empty: "
