@@ -180,6 +180,7 @@ class KeyAdmin(Several, AuditedAdmin):
             models=obj.models,
             endpoints=obj.endpoints,
             networks=obj.networks,
+            priority=obj.priority,
             expires_at=obj.expires_at,
         )
         for field in Key._meta.concrete_fields:

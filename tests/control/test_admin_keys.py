@@ -37,10 +37,10 @@ def records(key: Key, action: str) -> list[Record]:
 
 
 def test_a_key_is_issued_for_a_project_and_works(desk, website):
-    plaintext = issued_from(desk.send("keys_key_add", name="Laptop", project=website.pk))
+    plaintext = issued_from(desk.send("keys_key_add", name="Laptop", project=website.pk, priority="-5"))
     key = Key.objects.get()
     assert (key.name, key.tenant, key.project, key.created_by) == ("Laptop", website.tenant, website, desk.user)
-    assert (key.models, key.endpoints, key.networks) == (None, None, None)
+    assert (key.models, key.endpoints, key.networks, key.priority) == (None, None, None, -5)
     assert principal(plaintext).key_id == key.pk
     (record,) = records(key, "key.issued")
     assert (record.actor_id, record.address) == (desk.user.pk, "127.0.0.1")
