@@ -10,9 +10,11 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from django.db import connections
 from django.http.request import validate_host
 from django.urls import re_path
 
@@ -104,13 +106,21 @@ async def _answer(scope: dict[str, Any], path: str) -> tuple[int, bytes]:
         else:
             parts.append(message.get("body", b""))
 
-    answering = asyncio.create_task(_site()(asked, incoming.get, send))
+    answering = asyncio.create_task(_handled(asked, incoming.get, send))
     try:
         await asyncio.shield(answering)
-    finally:  # cancelled, it would leave its own tasks behind; of a browser that has left it takes leave
-        incoming.put_nowait({"type": "http.disconnect"})
+    finally:  # whoever asked has gone: what was begun is ended, and its database connection closed
         await asyncio.wait([answering])
     return status, b"".join(parts)
+
+
+async def _handled(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """As the site does it, in a thread of the request's own; its connection is not left to the thread's end."""
+    async with ThreadSensitiveContext():
+        try:
+            await _site().handle(scope, receive, send)
+        finally:
+            await sync_to_async(connections.close_all)()
 
 
 def is_own_origin(scope: dict[str, Any]) -> bool:

@@ -32,6 +32,7 @@
   const settle = () => {
     const isBusy = running !== null;
     sendButton.hidden = isBusy;
+    sendButton.disabled = false;  // until this script is there: nothing of it goes into an address
     stopButton.hidden = !isBusy;
     newButton.disabled = isBusy || !turns.length;
     againButton.disabled = isBusy || !turns.length;

@@ -8,6 +8,7 @@
   const form = box.querySelector("form");
   const button = form.querySelector("button");
   const result = box.querySelector("[data-result]");
+  button.disabled = false;
   const field = (name) => result.querySelector(`[data-field="${name}"]`);
   const set = (name, text) => { field(name).textContent = text; };
 
