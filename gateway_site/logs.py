@@ -24,6 +24,7 @@ _RECORD = {"time", "level", "event", "logger", "replica", "exception", "stack", 
 _WHO = {"tenant", "tenant_id", "project", "project_id", "user", "user_id", "actor", "key", "key_id", "public_id"}
 _WHERE = {"request_id", "attempt", "method", "path", "endpoint", "dialect", "model", "deployment", "provider"}
 _WHERE |= {"credential", "upstream_model", "client", "area", "target", "limit", "budget", "scope", "pinned", "issuer"}
+_WHERE |= {"rule", "delivery", "invitation"}
 _OUTCOME = {"status", "upstream_status", "outcome", "kind", "code", "error", "message", "reason", "stream"}
 _MEASURES = {"tokens", "in_tokens", "out_tokens", "cost", "bytes", "count", "rows", "age", "lag", "retry_after"}
 _MEASURES |= {"seconds", "milliseconds", "duration_ms", "first_byte_ms", "in_flight", "revision"}

@@ -31,7 +31,7 @@ def evaluate(now: datetime) -> int:
         try:
             done += _evaluate_one(pk, now, pause=pause)
         except Exception as error:
-            log.warning("alert.rule_failed", rule=pk, error=type(error).__name__, told=str(error)[:200])
+            log.warning("alert.rule_failed", rule=pk, error=type(error).__name__, message=str(error)[:200])
     return done
 
 

@@ -62,7 +62,7 @@ def send(pk: Any, *, now: datetime) -> bool:
     is_last = result.is_final or delivery.attempts > len(PAUSES)
     if is_last:
         mine.update(state=Delivery.State.GIVEN_UP, outcome=result.told[:200], next_at=None)
-        log.warning("alert.given_up", delivery=str(pk), told=result.told[:200])
+        log.warning("alert.given_up", delivery=str(pk), message=result.told[:200])
     else:
         mine.update(outcome=result.told[:200], next_at=now + PAUSES[delivery.attempts - 1])
     return False

@@ -130,6 +130,6 @@ def _check_return(request: HttpRequest, row: Any) -> None:
 
 
 def _refused(request: HttpRequest, row: Any, refusal: Refused) -> HttpResponseBase:
-    log.warning("sign_in.refused", provider=row.name, reason=refusal.reason, address=request.META.get("REMOTE_ADDR"))
+    log.warning("sign_in.refused", provider=row.name, reason=refusal.reason, client=request.META.get("REMOTE_ADDR"))
     told = {"provider": row, "message": refusal.message, "reason": refusal.reason}
     return render(request, "sign_in/refused.html", told, status=403)
