@@ -134,7 +134,7 @@ def test_every_file_has_a_row_for_each_of_its_list(desk, rows):
         listed = desk.get(f"{page}_changelist", **query).context["cl"].result_list
         assert len(found) == len(listed) > 0, model
     assert 42 <= float(taken(desk, "quotas_budget")[0]["settled"]) < 42.1
-    assert taken(desk, "usage_entry", since="all")[0]["cost"] == "0.000105"
+    assert "0.000105" in {row["cost"] for row in taken(desk, "usage_entry", since="all")}
     assert taken(desk, "audit_record")[0]["action"]
 
 
