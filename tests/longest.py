@@ -17,6 +17,8 @@ LONGEST = (
     "money/test_machine.py",
     "faults/test_chaos_embedded.py",
     "faults/test_exactly.py",
+    "focus/test_validator.py",
+    "browser/test_portal_looks.py",
     "fidelity/test_splits.py",
     "faults/test_worker.py",
     "domain/test_pairs.py",

@@ -1,4 +1,4 @@
-"""Pictures of the admin for the documents: a demo of its own, a browser, and each page in the light and in the dark.
+"""Pictures of admin and portal for the documents: a demo of its own, a browser, each page in the light and in the dark.
 
 python -m tests.screenshots [folder]        `make screenshots`; docs/images by default
 """
@@ -31,6 +31,16 @@ PAGES = {
     "provider": "/admin/catalog/provider/1/change/",
     "budgets": "/admin/quotas/budget/",
     "deployments": "/admin/catalog/deployment/",
+}
+PORTAL = {
+    "portal": "",
+    "portal-keys": "keys/",
+    "portal-usage": "usage/",
+    "portal-costs": "costs/",
+    "portal-budgets": "budgets/",
+    "portal-models": "models/",
+    "portal-start": "start/",
+    "portal-members": "members/",
 }
 LETTER = "Please send Mrs. Jones, jones@example.com, her bill: her card is 4111 1111 1111 1111."
 
@@ -95,6 +105,11 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
     for name, path in PAGES.items():
         page.goto(card["base_url"] + path, wait_until="networkidle")
         page.screenshot(path=target / f"{name}-{colours}.png")
+    for name, path in PORTAL.items():
+        page.goto(f"{card['base_url']}/t/acme/{path}", wait_until="networkidle")
+        page.screenshot(path=target / f"{name}-{colours}.png")
+    try_a_model(page, card)
+    page.screenshot(path=target / f"portal-playground-{colours}.png")
     check(page, card)
     page.screenshot(path=target / f"checks-{colours}.png")
     explain(page, card)
@@ -104,6 +119,15 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
     issue(page, card)
     page.screenshot(path=target / f"key-issued-{colours}.png")
     context.close()
+
+
+def try_a_model(page: Page, card: dict[str, str]) -> None:
+    """Ends when what it cost is known."""
+    page.goto(card["base_url"] + "/t/acme/playground/")
+    page.select_option("#model", "claude-sonnet-4-6")
+    page.fill("#message", "What is a weir?")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("[data-talk]:has-text('$0.0')", timeout=60_000)
 
 
 def check(page: Page, card: dict[str, str]) -> None:
