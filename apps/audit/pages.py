@@ -15,6 +15,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
 from django.db.models import ProtectedError
+from django.db.models.constants import LOOKUP_SEP
 from django.forms import BaseModelFormSet, ModelForm
 from django.forms.utils import pretty_name
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -29,6 +30,7 @@ from apps.audit import bulk, cells, differences, services, taking, undoing, uses
 from apps.audit.forms import named, reason, refused
 from apps.audit.models import Record
 from apps.audit.panels import listings, panels
+from apps.audit.redaction import is_secret
 from apps.audit.rows import RowSelect, RowsField, RowsSelect
 from apps.audit.selectors import history
 
@@ -137,6 +139,12 @@ class Page(Chosen, ModelAdmin):
 
     def complete(self, rows: list[Any]) -> None:
         """Adds to the rows of a page what would otherwise be asked for each."""
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """No list answers what a stored secret begins with, not even a digest of one."""
+        if any(is_secret(part) for part in lookup.split(LOOKUP_SEP)):
+            return False
+        return super().lookup_allowed(lookup, value, request)
 
     def label(self, row: Any) -> str:
         """What the row is called where it can be chosen."""

@@ -158,7 +158,8 @@ def test_the_handed_out_key_calls_both_families_in_both_dialects(card, model):
 
 @pytest.mark.parametrize(("who", "asked", "page"), [("admin", "/admin/", "/admin/"), ("developer", "/", "/t/acme/")])
 def test_those_who_are_handed_out_can_sign_in(card, who, asked, page):
-    with httpx2.Client(base_url=card["base_url"], follow_redirects=True, timeout=60) as client:
+    browser = {"accept": "text/html"}
+    with httpx2.Client(base_url=card["base_url"], headers=browser, follow_redirects=True, timeout=60) as client:
         form = client.get("/sign-in/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
         assert token is not None
