@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.urls import NoReverseMatch
-
 from apps.tenants.rights import Right
 
 if TYPE_CHECKING:
@@ -67,11 +65,7 @@ def menu(visit: Visit) -> list[dict[str, Any]]:
 def _link(visit: Visit, item: Item) -> dict[str, Any] | None:
     if item.needs and not any(visit.may(right) for right in item.needs):
         return None
-    try:
-        url = visit.url(item.name)
-    except NoReverseMatch:  # a page that this installation does not have
-        return None
     match = visit.request.resolver_match
     here = match.url_name or "" if match is not None else ""
     is_open = here == item.name or here.startswith(f"{item.name}-")
-    return {"title": item.title, "url": url, "icon": item.icon, "is_open": is_open}
+    return {"title": item.title, "url": visit.url(item.name), "icon": item.icon, "is_open": is_open}
