@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 from django.http import HttpResponse, HttpResponseBase
 from django.utils import timezone
 
+from apps.audit import downloads
 from apps.audit import services as audit
 from apps.domain import money
-from apps.portal import downloads
 from apps.portal.costs_filters import CHOSEN, GROUPS, NONE, CostsForm
 from apps.portal.visits import Visit, page
 from apps.tenants.rights import Right

@@ -10,7 +10,6 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse, JsonResponse
-from django.urls import NoReverseMatch
 from django.utils import timezone
 
 from apps.catalog.answering import models_that_answer
@@ -32,7 +31,7 @@ def context(visit: Visit) -> dict[str, Any]:
         "projects": [row for row in tenants.projects_of(visit.tenant) if row.is_active],
         "is_member": lending.is_member(visit.user, visit.tenant),
         "raisers": raisers(visit),
-        "budgets_url": _url(visit, "budgets"),
+        "budgets_url": visit.url("budgets"),
     }
 
 
@@ -73,7 +72,7 @@ def outcome(visit: Visit, call: str) -> HttpResponse:
         return _answer({"known": False})
     told = {name: value for name, value in found._asdict().items() if name not in {"entry", "cost"}}
     cost = "unpriced" if found.is_unpriced else money.text(found.cost)
-    link = _url(visit, "usage-call", entry=found.entry)
+    link = visit.url("usage-call", entry=found.entry)
     return _answer({"known": True, "cost": cost, "link": link, **told})
 
 
@@ -81,11 +80,3 @@ def _answer(told: dict[str, Any], *, status: int = 200) -> HttpResponse:
     response = JsonResponse(told, status=status)
     response["Cache-Control"] = "no-store"
     return response
-
-
-def _url(visit: Visit, name: str, **arguments: Any) -> str:
-    """Empty where there is no such page."""
-    try:
-        return visit.url(name, **arguments)
-    except NoReverseMatch:
-        return ""

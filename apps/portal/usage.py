@@ -6,9 +6,9 @@ from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 
+from apps.audit import downloads
 from apps.audit import services as audit
 from apps.domain import money
-from apps.portal import downloads
 from apps.portal.paging import NAME, Part, part
 from apps.portal.usage_filters import CallsForm
 from apps.portal.visits import Visit, page

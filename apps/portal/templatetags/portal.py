@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -143,19 +142,7 @@ def _theme(context: template.Context) -> str:
     return chosen if chosen in THEMES else ""
 
 
-@register.simple_tag
-def page_url(name: str) -> str:
-    """Of a page outside the portal; empty where there is none."""
-    try:
-        return reverse(name)
-    except NoReverseMatch:
-        return ""
-
-
 @register.simple_tag(takes_context=True)
 def portal_url(context: template.Context, name: str, **arguments: Any) -> str:
-    """Of a page of the visited tenant; empty where there is none."""
-    try:
-        return str(context["visit"].url(name, **arguments))
-    except NoReverseMatch:
-        return ""
+    """Of a page of the visited tenant."""
+    return str(context["visit"].url(name, **arguments))
