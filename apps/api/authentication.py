@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from apps.access import selectors, services
 from apps.api import rates
 from apps.api.problems import Problem
+from apps.audit import origin
 
 KEY = "This is a key, which models are called with. To manage Weir takes a token (weirapi_…)."
 WRONG = "This token is none, has expired or was revoked, or its owner was shut off."
@@ -31,6 +32,7 @@ class ByToken(BaseAuthentication):
         if token is None:
             self._refuse(address, told=KEY if given.strip().startswith("weir_") else WRONG)
         services.touch(token, address=address or None)
+        origin.came_with(str(token))
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

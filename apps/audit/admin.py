@@ -32,7 +32,8 @@ class RecordAdmin(GrowingAdmin):
     sortable_by: list[str] = []
     downloaded = (
         *(("at", "at"), ("action", "action"), ("kind", "target_type"), ("id", "target_id"), ("name", "target_label")),
-        *(("by", "actor_name"), ("address", "address"), ("area", "area"), ("tenant_id", "tenant_id")),
+        *(("by", "actor_name"), ("token", "token"), ("address", "address"), ("area", "area")),
+        ("tenant_id", "tenant_id"),
     )
     nothing_yet = "Every change that somebody makes here, or through the API, is written down in this list."
     fieldsets = [
@@ -61,7 +62,7 @@ class RecordAdmin(GrowingAdmin):
 
     @display(description="By")
     def shown_actor(self, record: Record) -> str:
-        return record.actor_name
+        return cells.lines([record.actor_name, f"token {record.token}"]) if record.token else record.actor_name
 
     @display(description="Row")
     def shown_kind(self, record: Record) -> str:

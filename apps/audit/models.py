@@ -22,7 +22,8 @@ class Area(models.TextChoices):
 
 
 class Record(models.Model):
-    """One change. `actor_id` None: the system did it. `tenant_id` None: it concerns no single tenant.
+    """One change. `actor_id` None: the system did it. `tenant_id` None: it concerns no single tenant. `token`: what the
+    actor's token of the management API is called, where it came with one.
 
     Ids are plain numbers, not foreign keys: a record outlives what it tells of.
     """
@@ -40,6 +41,7 @@ class Record(models.Model):
     before = models.JSONField(null=True, editable=False)
     after = models.JSONField(null=True, editable=False)
     address = models.GenericIPAddressField(null=True, editable=False)
+    token = models.CharField(max_length=200, null=True, editable=False)
 
     class Meta:
         ordering = ["-id"]

@@ -1,4 +1,5 @@
-"""Where the change comes from: the address of the request that is being answered, remembered for its duration.
+"""Where the change comes from: the address of the request that is being answered, and the token of the management API
+that it came with, remembered for its duration.
 
 The peer's address only; headers that a client can write are not believed.
 """
@@ -15,20 +16,32 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.decorators import sync_and_async_middleware
 
 _address: ContextVar[str | None] = ContextVar("weir_change_address", default=None)
+_token: ContextVar[str | None] = ContextVar("weir_change_token", default=None)
 
 
 def address() -> str | None:
     return _address.get()
 
 
+def token() -> str | None:
+    """What the token is called; None: there was none."""
+    return _token.get()
+
+
+def came_with(token: str) -> None:
+    """Of the request that is being answered."""
+    _token.set(token)
+
+
 @contextlib.contextmanager
 def at(address: str | None) -> Iterator[None]:
-    """What is recorded inside comes from `address`."""
-    token = _address.set(address or None)
+    """What is recorded inside comes from `address`, and with no token until one is told."""
+    before = _address.set(address or None), _token.set(None)
     try:
         yield
     finally:
-        _address.reset(token)
+        _address.reset(before[0])
+        _token.reset(before[1])
 
 
 @sync_and_async_middleware

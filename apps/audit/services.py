@@ -61,6 +61,7 @@ def record(
         before=None if before is None else redaction.redacted(before),
         after=None if after is None else redaction.redacted(after),
         address=origin.address(),
+        token=origin.token(),
     )
     return revision
 

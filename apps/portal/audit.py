@@ -59,14 +59,19 @@ def audit(visit: Visit) -> HttpResponse:
             {
                 "change": change,
                 "tone": TONES.get(change.record.action.rpartition(".")[2], "soft"),
-                # Where those sit who run the installation is no business of its tenants.
-                "address": change.record.address if change.record.actor_id in members else "",
+                # Where those sit who run the installation, and with what, is no business of its tenants.
+                **dict.fromkeys(("address", "token"), ""),
+                **(_origin(change.record) if change.record.actor_id in members else {}),
             }
             for change in differences.told(found.rows)
         ],
         is_filtered=any(value for name, value in visit.request.GET.items() if name in form.fields),
         zone=zoneinfo.ZoneInfo(visit.tenant.timezone).key,
     )
+
+
+def _origin(record: Any) -> dict[str, str]:
+    return {"address": record.address or "", "token": record.token or ""}
 
 
 def _asked(values: dict[str, Any]) -> dict[str, Any]:

@@ -172,3 +172,27 @@ def test_the_admin_issues_one_s_own_shows_it_once_and_revokes_anybody_s(world):
     lost = Token.objects.latest("pk")
     assert desk.client.post(desk.url("access_token_revoke", lost.pk)).status_code == 302
     assert theirs("GET", "/me").status_code == 401
+
+
+def test_a_record_says_with_which_token_the_change_came(world, client):
+    """To whoever may know: the tokens of those who run the installation are no business of its tenants."""
+    body = {"tenant": world.acme.pk, "name": "By a program"}
+    world.owner.post("/projects", body)
+    world.operator.post("/projects", {**body, "name": "By the operator's program"})
+    called = [f"a program ({token.prefix})" for token in Token.objects.filter(name="a program").order_by("pk")]
+    path = f"/audit?tenant={world.acme.pk}&action=project.created&limit=2"
+    theirs, own = world.operator.get(path)["items"]
+    assert {own["token"], theirs["token"]} <= set(called)
+    assert own["token"] != theirs["token"]
+    theirs, seen = world.owner.get(path)["items"]
+    assert (theirs["token"], theirs["address"], theirs["actor_name"]) == (None, None, "otto")
+    assert (seen["token"], seen["address"]) == (own["token"], "127.0.0.1")
+    client.force_login(world.people["owner"])
+    page = client.get(f"/t/{world.acme.slug}/audit/").content.decode()
+    assert page.count("token a program (weirapi_") == 1
+    client.force_login(world.people["operator"])
+    assert client.get("/admin/audit/record/").content.decode().count("token a program (weirapi_") == 2
+    from apps.tenants import services
+
+    services.create_project(world.acme, actor=None, name="By nobody")
+    assert Record.objects.latest("pk").token is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from django.db.models import QuerySet
@@ -10,6 +11,7 @@ from apps.api.fields import Integer, shown
 from apps.api.reach import Reach
 from apps.api.resource import Listing, Reading, Resource
 from apps.audit import inventory
+from apps.tenants import inventory as tenants
 from apps.tenants.rights import Right
 
 
@@ -18,11 +20,16 @@ class RecordBody(Body):
     is_told = True
     columns = (
         *("at", "actor_id", "actor_name", "action", "target_type", "target_id", "target_label", "tenant_id", "area"),
-        *("revision", "address"),
+        *("revision", "address", "token"),
     )
     id = shown(Integer)
     before = shown(serializers.JSONField, help_text="Without secrets.")
     after = shown(serializers.JSONField)
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        """Where those sit who run the installation, and with what, is no business of its tenants."""
+        told = super().to_representation(instance)
+        return told if self.context["view"].is_open(instance) else told | {"address": None, "token": None}
 
 
 class RecordQuery(Query):
@@ -54,3 +61,12 @@ class Records(Listing, Reading, Resource):
     @classmethod
     def for_members(cls, rows: QuerySet[Any], reach: Reach) -> QuerySet[Any]:
         return rows.filter(tenant_id__in=reach.tenants_with(Right.SEE_AUDIT))
+
+    def is_open(self, record: Any) -> bool:
+        """Whether where it came from is told: all to those who run the installation, to members what members did."""
+        return self.sees_inside or (record.tenant_id, record.actor_id) in self._members
+
+    @functools.cached_property
+    def _members(self) -> frozenset[tuple[int, int]]:
+        rows = tenants.memberships().filter(tenant__in=self.reach.tenants_with(Right.SEE_AUDIT))
+        return frozenset(rows.order_by().values_list("tenant_id", "user_id"))
