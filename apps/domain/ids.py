@@ -17,18 +17,22 @@ MAX_ATTEMPT = 0xFF
 
 
 class EntryKind(enum.IntEnum):
-    """What a ledger row says about an attempt. The amounts of the last two are differences."""
+    """What a ledger row says about an attempt. Amounts of a correction and a repricing are differences from what was
+    said before; an adjustment is of no attempt, but of a day that a provider has billed otherwise.
+    """
 
     POST = 1
     UNCONFIRMED = 2
     CORRECTION = 3
     REPRICE = 4
+    ADJUSTMENT = 5
 
 
 class Slot(enum.IntEnum):
     """Where an attempt's rows are kept apart. First is a post or an unconfirmed: the primary key lets in one of them.
 
-    A resolution is the correction of an unconfirmed; repricings number on from REPRICE to LAST_SLOT.
+    A resolution is the correction of an unconfirmed; repricings number on from REPRICE to LAST_SLOT. An adjustment is a
+    first, alone, and its resolution takes it back.
     """
 
     FIRST = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, Inexact, localcontext
 
 NANO = 1_000_000_000
@@ -38,3 +39,18 @@ def exact(amount: int) -> str:
     """Nothing rounded away, two decimals or more: `$0.125`, `$3.00`. For prices, and for the page of one call."""
     whole, _, rest = f"{Decimal(abs(amount)) / NANO:,.9f}".partition(".")
     return f"{'-' if amount < 0 else ''}${whole}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+def spread(amount: int, weights: Sequence[int]) -> list[int]:
+    """The amount in proportion to the weights, to the unit: the shares' sum is the amount. What division leaves goes to
+    the largest remainders, the first of equal ones. No share is further from zero than its weight if the amount is not
+    further than all weights together. Raises ValueError for a weight below zero, and where there is none above."""
+    whole = sum(weights)
+    if whole <= 0 or min(weights) < 0:
+        raise ValueError("weights are not below zero, and one is above")
+    sign, size = (-1 if amount < 0 else 1), abs(amount)
+    shares = [size * weight // whole for weight in weights]
+    order = sorted(range(len(weights)), key=lambda index: (-(size * weights[index] % whole), index))
+    for index in order[: size - sum(shares)]:
+        shares[index] += 1
+    return [sign * share for share in shares]

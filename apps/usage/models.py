@@ -6,8 +6,11 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from apps.domain.ids import EntryKind
-from apps.usage.columns import amount, names
+from apps.usage.columns import amount, later_amount, names
 from apps.usage.records import WORD_LENGTH
+from apps.usage.refused import Refusal as Refusal
+from apps.usage.refused import RefusalsTold as RefusalsTold
+from apps.usage.refused import RefusedCall as RefusedCall
 from apps.usage.summed import Calendar as Calendar
 from apps.usage.summed import DailyRollup as DailyRollup
 from apps.usage.summed import HourlyRollup as HourlyRollup
@@ -19,13 +22,15 @@ from apps.usage.summed import Sums
 class Kind(models.IntegerChoices):
     """See `domain.ids.EntryKind`. What a correction or a repricing holds are differences, so that sums stay true.
 
-    A correction closes an unconfirmed. A repricing's `error_code` says what was wrong: see `reprice`.
+    A correction closes an unconfirmed. A repricing's `error_code` says what was wrong: see `reprice`. An adjustment is
+    money alone, without a call: see `adjustments`.
     """
 
     POST = EntryKind.POST.value, "Post"
     UNCONFIRMED = EntryKind.UNCONFIRMED.value, "Unconfirmed"
     CORRECTION = EntryKind.CORRECTION.value, "Correction"
     REPRICE = EntryKind.REPRICE.value, "Repriced"
+    ADJUSTMENT = EntryKind.ADJUSTMENT.value, "Adjustment"
 
 
 class State(models.TextChoices):
@@ -161,7 +166,7 @@ class Entry(models.Model):
     @property
     def is_difference(self) -> bool:
         """From what was said of the attempt before."""
-        return self.kind in (Kind.CORRECTION, Kind.REPRICE)
+        return self.kind in (Kind.CORRECTION, Kind.REPRICE, Kind.ADJUSTMENT)
 
     @property
     def is_unpriced(self) -> bool:
@@ -192,6 +197,7 @@ class SealedMonth(Sums):
     rows_unconfirmed = amount()
     rows_corrected = amount()
     rows_repriced = amount()
+    rows_adjusted = later_amount()
     digest = models.CharField(max_length=64, blank=True)
     began_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True)

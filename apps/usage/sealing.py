@@ -48,7 +48,9 @@ _COUNTS = {
     "rows_unconfirmed": Count("pk", filter=Q(kind=Kind.UNCONFIRMED)),
     "rows_corrected": Count("pk", filter=Q(kind=Kind.CORRECTION)),
     "rows_repriced": Count("pk", filter=Q(kind=Kind.REPRICE)),
+    "rows_adjusted": Count("pk", filter=Q(kind=Kind.ADJUSTMENT)),
 }
+COUNTED = tuple(_COUNTS)
 
 
 class Refused(Exception):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.domain import money
 
@@ -50,3 +52,23 @@ def test_less_than_a_nano_dollar_is_refused():
         money.nano(Decimal("0.0000000001"))
     with pytest.raises(ValueError, match="nano-dollar"):
         money.nano(Decimal("1.0000000000000000000000000000001"))
+
+
+@given(
+    amount=st.integers(-(10**18), 10**18),
+    weights=st.lists(st.integers(0, 10**15), min_size=1, max_size=50).filter(any),
+)
+def test_an_amount_is_spread_to_the_unit_and_nobody_gets_more_than_a_unit_off(amount, weights):
+    shares = money.spread(amount, weights)
+    assert sum(shares) == amount
+    for share, weight in zip(shares, weights, strict=True):
+        assert abs(share * sum(weights) - amount * weight) < sum(weights)
+        assert weight or not share
+        if abs(amount) <= sum(weights):
+            assert abs(share) <= weight
+
+
+@pytest.mark.parametrize("weights", [[], [0, 0], [3, -1]])
+def test_nothing_is_spread_over_nobody(weights):
+    with pytest.raises(ValueError, match="weights"):
+        money.spread(5, weights)

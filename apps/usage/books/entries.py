@@ -144,7 +144,8 @@ def _id_parts() -> tuple[str, str]:
     Of the digits of a UUID, 14 and 15 are the attempt, 16 is the slot (of an id without hyphens).
     """
     slot = f"""CASE kind WHEN {Kind.POST.value} THEN '1' WHEN {Kind.UNCONFIRMED.value} THEN '1'
-        WHEN {Kind.CORRECTION.value} THEN '2' ELSE CASE WHEN {{own}} >= '3' THEN {{own}} ELSE '?' END END"""
+        WHEN {Kind.CORRECTION.value} THEN '2' WHEN {Kind.ADJUSTMENT.value} THEN CASE WHEN {{own}} IN ('1', '2')
+        THEN {{own}} ELSE '?' END ELSE CASE WHEN {{own}} >= '3' THEN {{own}} ELSE '?' END END"""
     if connection.vendor == "postgresql":
         text, request, attempt = (
             "CAST(id AS text)",
@@ -243,6 +244,7 @@ def _attempt_checks() -> list[Check]:
         Check(
             "I5.first",
             "An attempt has one first record, a post or an unconfirmed.",
+            of="adjustments = 0",
             wrong="posts + unconfirmeds <> 1",
             expected="1",
             found="posts + unconfirmeds",
@@ -250,6 +252,7 @@ def _attempt_checks() -> list[Check]:
         Check(
             "I3.sums",
             "With its corrections no attempt comes to less than nothing.",
+            of="adjustments = 0",
             wrong=f"NOT ({_LEAST} AND 0 <= low_nano AND low_nano <= cost_nano AND cost_nano <= high_nano)",
             expected="low_nano",
             found="cost_nano",
@@ -261,6 +264,16 @@ def _attempt_checks() -> list[Check]:
             wrong="low_nano <> cost_nano OR high_nano <> cost_nano",
             expected="cost_nano",
             found="CASE WHEN low_nano <> cost_nano THEN low_nano ELSE high_nano END",
+        ),
+        Check(
+            "I5.adjusted",
+            "An adjustment is certain money of no call, and what takes it back leaves nothing of it.",
+            of="adjustments > 0",
+            wrong=f"""posts + unconfirmeds + corrections + reprices > 0 OR {_TOKENS} <> 0
+                OR low_nano <> cost_nano OR high_nano <> cost_nano
+                OR CASE adjustments WHEN 1 THEN cost_nano = 0 WHEN 2 THEN cost_nano <> 0 ELSE 1 = 1 END""",
+            expected="0",
+            found="cost_nano",
         ),
     ]
 

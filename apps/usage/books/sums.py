@@ -95,7 +95,7 @@ def _check_hours(month: SealedMonth, finding: Finding) -> None:
         digest, count = sealing.chained(digest, bytes(own)), count + number
         if length != number * sealing.ID_BYTES:
             finding.accuse(f"{hour:%Y-%m-%dT%H:00}Z", expected=number, found=length // sealing.ID_BYTES)
-    kinds = month.rows_posted + month.rows_unconfirmed + month.rows_corrected + month.rows_repriced
+    kinds = sum(getattr(month, name) for name in sealing.COUNTED)
     for expected, found in ((count, month.rows), (kinds, month.rows), (digest.hex(), month.digest)):
         if expected != found:
             finding.accuse(month, expected=expected, found=found)
