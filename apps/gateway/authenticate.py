@@ -41,7 +41,7 @@ async def _found(ctx: RequestContext, configuration: Configuration) -> Principal
     key = ctx.presented_key()
     if not key:
         raise errors.AuthenticationFailed("missing API key: send x-api-key or Authorization: Bearer")
-    principal = configuration.known(key) or await configuration.look_up(key)
+    principal = ctx.holder = configuration.known(key) or await configuration.look_up(key)
     if principal is None or not works(principal, configuration.snapshot):
         raise errors.AuthenticationFailed(bearers.REFUSED)
     may_come(ctx, principal)

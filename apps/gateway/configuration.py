@@ -26,17 +26,20 @@ from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
 from apps.gateway import bearers
 from apps.gateway.keyring import Keyring
+from apps.gateway.tally import tally
 from apps.gateway.underway import Underway
 from apps.keys import callers, issuers, peppers, uses
 from apps.keys import selectors as key_selectors
 from apps.outbound import signing
 from apps.policies import selectors as policies
 from apps.policies.findings import Findings
+from apps.quotas import replicas
 from apps.quotas import selectors as quotas
 from apps.runtime import clock
 from apps.runtime.database import LONG_PATIENCE_SECONDS, DatabaseThread
 from apps.runtime.state import state
 from apps.tenants import selectors as tenants
+from apps.usage import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -92,9 +95,14 @@ class Configuration:
                     await task
         # A database that says nothing holds up the end of a process once, not once for each of its threads.
         noted = asyncio.create_task(self._noting.ask(self._flush))
+        counted = asyncio.create_task(self._count_refusals())
         threads = (self._noting, self._changes, self._compiler, self._look_ups)
         await asyncio.gather(*(thread.close() for thread in threads))
-        await noted
+        faults = await asyncio.gather(noted, counted, return_exceptions=True)
+        tally.forget()
+        for fault in faults:
+            if fault is not None:
+                raise fault
 
     # --- keys ------------------------------------------------------------------------------------------------
 
@@ -162,6 +170,12 @@ class Configuration:
             finally:
                 self.findings.flush()
 
+    async def _count_refusals(self) -> None:
+        """The same batch again until it is known to be written; what has gathered meanwhile after it."""
+        while (batch := tally.take()) is not None:
+            await self._noting.ask(refusals.write, replicas.name(), batch)
+            tally.done()
+
     # --- snapshot --------------------------------------------------------------------------------------------
 
     async def _poll(self) -> None:
@@ -180,6 +194,8 @@ class Configuration:
             self._begin("configuration.refresh_failed", self._take_up, current)
             if done := self.findings.interventions:
                 self._begin("configuration.interventions_not_written", self._noting.ask, done.flush)
+            if tally:
+                self._begin("configuration.refusals_not_counted", self._count_refusals)
             if time.monotonic() - self._uses_flushed >= _USES_FLUSH_SECONDS:
                 self._uses_flushed = time.monotonic()
                 self._begin("configuration.uses_not_written", self._noting.ask, self._flush)

@@ -56,6 +56,7 @@ class RequestContext:
         "fetched",
         "gone",
         "headers",
+        "holder",
         "inspector",
         "is_masked",
         "look",
@@ -102,6 +103,7 @@ class RequestContext:
         self.task = asyncio.current_task()
         self.snapshot = snapshot
         self.principal: Principal | None = None
+        self.holder: Principal | None = None  # whose key was presented, let in or not
         self.call: ClientCall | None = None
         self.prompt_bytes = 0  # of the body, what counts as prompt
         self.model: Model | None = None

@@ -1,5 +1,5 @@
-"""One log line for each refusal that is in no ledger row, found by the id its caller has. Bounded: a flood of bad
-keys must not fill a disk."""
+"""Refusals that are in no ledger row: each is counted, and has a log line, found by the id its caller has. Bounded: a
+flood of bad keys must not fill a disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from apps.domain import keys
+from apps.domain import errors, keys, refusals
+from apps.gateway import metrics
+from apps.gateway.tally import tally
 
 if TYPE_CHECKING:
     from apps.domain.errors import GatewayError
@@ -64,7 +66,11 @@ def unverified(issuer: str, reason: str) -> None:
 
 def note(ctx: RequestContext, error: GatewayError, *, status: int) -> None:
     """`status` as the caller got it. Neither the body nor the message, which may quote it."""
-    if any(attempt.is_journalled for attempt in ctx.attempts) or not _told.admits():
+    if any(attempt.is_journalled for attempt in ctx.attempts):
+        return
+    if ctx.on_behalf_of is None and not isinstance(error, errors.UpstreamError):
+        _count(ctx, error, status)
+    if not _told.admits():
         return
     who: dict[str, Any] = {"public_id": keys.public_id(ctx.presented_key())}
     if ctx.principal is not None:
@@ -83,3 +89,36 @@ def note(ctx: RequestContext, error: GatewayError, *, status: int) -> None:
         status=status,
         **who,
     )
+
+
+def _count(ctx: RequestContext, error: GatewayError, status: int) -> None:
+    """A few microseconds, whoever calls how often."""
+    holder = ctx.holder
+    if holder is None:
+        word = _unknown(ctx) if isinstance(error, errors.AuthenticationFailed) else refusals.reason(error)
+        metrics.refused(word)
+        tally.unknown(word, status=status, at=ctx.started_at)
+        return
+    limit = ctx.decision.kind if ctx.decision is not None and isinstance(error, errors.RateLimited) else None
+    word = limit or refusals.reason(error)
+    wanted = ctx.call.model if ctx.call is not None else ""
+    metrics.refused(word)
+    tally.note(
+        holder,
+        word,
+        status=status,
+        at=ctx.started_at,
+        model=wanted if wanted in ctx.snapshot.models else "",
+        request_id=ctx.request_id,
+        wanted=wanted,
+        endpoint=ctx.endpoint,
+        address=ctx.scope["client"][0] if ctx.scope.get("client") else "",
+        agent=ctx.headers.get(b"user-agent", b""),
+    )
+
+
+def _unknown(ctx: RequestContext) -> str:
+    key = ctx.presented_key()
+    if not key:
+        return "nameless"
+    return "unknown" if keys.public_id(key) is not None else "strange"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from apps.usage import days, figures, partitions, reaper, retention, rollups, verifications
+from apps.usage import days, figures, partitions, reaper, refusals, retention, rollups, verifications
 
 # The broker hands a task out again when it has heard nothing for longer than the longest of them may take.
 LONG_SECONDS = 3 * 3600
@@ -43,3 +43,8 @@ def verify_everything() -> None:
 @shared_task(time_limit=LONG_SECONDS)
 def seal_months() -> None:
     retention.seal_due(timezone.now())
+
+
+@shared_task
+def forget_refusals() -> None:
+    refusals.forget(timezone.now())
