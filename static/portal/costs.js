@@ -13,6 +13,8 @@
     return found;
   };
   const dollars = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumSignificantDigits: 4 });
+  const LONGEST = 28;
+  const cut = (label) => (label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label);
   const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const charts = [];
 
@@ -26,6 +28,10 @@
     maintainAspectRatio: false,
     font: { family: getComputedStyle(document.body).fontFamily },
   });
+
+  // One that is as long as the page is wide would be cut off at both ends; the bar itself tells the whole.
+  const shortened = (chart) =>
+    Chart.defaults.plugins.legend.labels.generateLabels(chart).map((label) => ({ ...label, text: cut(label.text) }));
 
   const bars = (canvas) => {
     const told = JSON.parse(canvas.dataset.costs);
@@ -53,7 +59,7 @@
           y: { stacked: true, beginAtZero: true, ...scale({ callback: (value) => dollars.format(value) }) },
         },
         plugins: {
-          legend: { position: "bottom", labels: { color: colour("--ink"), boxWidth: 10, boxHeight: 10 } },
+          legend: { position: "bottom", labels: { color: colour("--ink"), boxWidth: 10, boxHeight: 10, generateLabels: shortened } },
           tooltip: {
             filter: (item) => item.raw !== 0,
             callbacks: { label: (item) => `${item.dataset.label}: ${dollars.format(item.raw)}` },

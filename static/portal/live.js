@@ -60,10 +60,10 @@
       link.href = callUrl.replace("00000000-0000-0000-0000-000000000000", call.id);
       when.append(link);
     } else when.textContent = clock(call.at);
-    const who = make("td", "nowrap", [call.tenant, call.who].filter(Boolean).join(" / ") || "—");
+    const who = make("td", "name", [call.tenant, call.who].filter(Boolean).join(" / ") || "—");
     const outcome = make("td");
     outcome.append(make("span", `badge ${call.good ? "good" : call.bad ? "bad" : "warn"}`, call.status));
-    line.append(when, who, make("td", "nowrap", call.model), outcome,
+    line.append(when, who, make("td", "name", call.model), outcome,
       make("td", "number", call.tokens.toLocaleString("en")), make("td", "number", call.cost),
       make("td", "number", time(call.first)), make("td", "number", time(call.total)));
     return line;

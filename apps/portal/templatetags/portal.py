@@ -46,9 +46,9 @@ def short(number: int | None) -> str:
     """`12.3 M`: for tokens, where the last digits say nothing."""
     if number is None:
         return NOTHING
-    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+    for size, unit in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
         if abs(number) >= 10 * size or (size > 10**3 and abs(number) >= size):
-            return f"{number / size:.1f} {unit}"
+            return f"{number / size:,.1f} {unit}"
     return f"{number:,}"
 
 
