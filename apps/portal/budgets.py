@@ -14,12 +14,13 @@ from apps.domain import money
 from apps.portal.budget_forms import AskForm, DecisionForm, EditBudgetForm, NewBudgetForm
 from apps.portal.paging import part
 from apps.portal.visits import Visit, page
-from apps.quotas import increases, selectors, selfservice
+from apps.quotas import bars, increases, selectors, selfservice
 from apps.tenants.rights import Right
 
 TONES = {"requested": "warn", "approved": "good", "declined": "bad", "withdrawn": "soft", "expired": "soft"}
 VERBS = {"approve": increases.approve, "decline": increases.decline, "withdraw": increases.withdraw}
 MOST_ASKED = 20
+MOST_TOLD = 3
 
 
 @page()
@@ -132,6 +133,13 @@ def decide(visit: Visit, increase: int) -> HttpResponseBase:
     return redirect(visit.url("budgets-one", budget=found.budget_id))
 
 
+def in_the_way(visit: Visit) -> list[dict[str, Any]]:
+    """Budgets that refuse calls by now, of those that the visitor may see. At most two queries."""
+    now = timezone.now()
+    rows = bars.nearly_spent(_visible(visit, now), now).order_by("-pk")[:MOST_TOLD]
+    return [row for row in (_row(stand, visit) for stand in selectors.stands(rows, now)) if row["is_nearly_spent"]]
+
+
 def _visible(visit: Visit, now: Any) -> Any:
     found = selfservice.budgets_of(visit.user, visit.tenant)
     return found.raised_at(now).select_related("tenant", "project__tenant", "key__tenant", "user", "model", "endpoint")
@@ -167,7 +175,9 @@ def _row(stand: Any, visit: Visit) -> dict[str, Any]:
         "settled": stand.settled,
         "held": stand.held,
         "ends": stand.ends,
+        "left": max(0, budget.in_force - stand.settled),
         "is_spent": stand.settled >= budget.in_force,
+        "is_nearly_spent": bars.is_nearly_spent(stand.settled, budget.in_force),
         "zone": budget.timezone or visit.tenant.timezone,
     }
 

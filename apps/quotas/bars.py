@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.utils import timezone
 
 from apps.audit import cells
 from apps.domain import money
 from apps.quotas.models import Budget, BudgetWindow
+
+REST = 20  # the twentieth part: of what is left then, hardly a call can be sure
 
 
 def with_spent(budgets: QuerySet[Budget]) -> QuerySet[Budget]:
@@ -16,6 +20,20 @@ def with_spent(budgets: QuerySet[Budget]) -> QuerySet[Budget]:
     current = BudgetWindow.objects.filter(budget=OuterRef("pk"), starts__lte=now, ends__gt=now)
     held = current.annotate(both=F("held") + F("credit")).values("both")
     return budgets.annotate(settled=Subquery(current.values("settled")[:1]), held=Subquery(held[:1]))
+
+
+def nearly_spent(budgets: QuerySet[Budget], now: datetime.datetime) -> QuerySet[Budget]:
+    """Those of them that refuse calls by now, or those calls that could cost more than what is left."""
+    return budgets.filter(
+        is_enabled=True,
+        windows__starts__lte=now,
+        windows__ends__gt=now,
+        windows__settled__gte=F("windows__limit") - F("windows__limit") / REST,
+    )
+
+
+def is_nearly_spent(settled: int, amount: int) -> bool:
+    return settled >= amount - amount // REST
 
 
 def percent(part: int, whole: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 
 import pytest
 from django.utils import timezone
@@ -54,6 +55,41 @@ def test_whoever_has_spent_all_still_sees_it_and_may_ask_for_more(visit, own, bo
     assert visit(bob).send("budgets-ask", MORE, budget=own.pk).status_code == 302
     asked = Increase.objects.get()
     assert (asked.amount, asked.requested_by, asked.state) == (5 * DOLLAR, bob, "requested")
+
+
+PAGES = ("overview", "keys", "usage", "costs", "playground", "start")
+
+
+def words(visitor, page):
+    return re.sub(r"<[^>]+>", "", visitor.text(page))
+
+
+def test_pages_say_which_budget_is_in_the_way_until_when_and_what_to_do(visit, own, bob):
+    visitor, amount = visit(bob), own.amount
+    assert "used up" not in words(visitor, "keys")
+    window = burn(own, settled=amount - amount // 20)
+    for settled, told in (
+        (window.settled, "The budget of the key Laptop is nearly used up: $0.50 of $10.00 left"),
+        (amount, "The budget of the key Laptop is used up: $10.00 of $10.00"),
+    ):
+        BudgetWindow.objects.update(settled=settled)
+        for page in PAGES:
+            said = words(visitor, page)
+            assert told in said, page
+            assert f"until {window.ends:%Y-%m-%d %H:%M:%S} (UTC), when it begins anew" in said
+    assert visitor.url("budgets-ask", budget=own.pk) in visitor.text("usage")
+
+
+def test_what_is_raised_or_anothers_or_switched_off_is_in_nobodys_way(visit, website, own, alice, bob):
+    others = quotas.create_budget(actor=None, amount=DOLLAR, key=factories.key(website, user=alice).key)
+    burn(others, settled=DOLLAR)
+    burn(own, settled=own.amount)
+    raised = increases.request(own, actor=bob, amount=own.amount, reason="x", until=timezone.now() + DAY)
+    increases.approve(raised, actor=alice)
+    assert "used up" not in visit(bob).text("keys")
+    assert "used up" in visit(alice).text("keys"), "who sees all sees that of others"
+    quotas.disable(others, actor=None)
+    assert "used up" not in visit(alice).text("keys")
 
 
 def test_an_increase_is_approved_by_who_manages_budgets_and_is_then_in_force(visit, own, alice, bob):

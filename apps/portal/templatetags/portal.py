@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from apps.domain import money
+from apps.portal import budgets
 
 register = template.Library()
 NOTHING = "—"
@@ -140,6 +141,12 @@ def theme_name(context: template.Context) -> str:
 def _theme(context: template.Context) -> str:
     chosen = context["request"].COOKIES.get("theme", "") if "request" in context else ""
     return chosen if chosen in THEMES else ""
+
+
+@register.inclusion_tag("portal/in_the_way.html", takes_context=True)
+def budgets_in_the_way(context: template.Context) -> dict[str, Any]:
+    """Says which budgets refuse the visitor's calls, until when, and what can be done."""
+    return {"visit": context["visit"], "rows": budgets.in_the_way(context["visit"])}
 
 
 @register.simple_tag(takes_context=True)
