@@ -6,6 +6,7 @@ Neither an error's message nor its code is such a word: both may repeat what a c
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -135,7 +136,12 @@ def reason(error: errors.GatewayError) -> str:
     by_code = _BY_CODE.get(error.code or "")
     if by_code is not None:
         return by_code
-    return next((word for family, word in _BY_CLASS if isinstance(error, family)), "fault")
+    return _of_class(type(error))
+
+
+@lru_cache(maxsize=64)
+def _of_class(family: type[errors.GatewayError]) -> str:
+    return next((word for wider, word in _BY_CLASS if issubclass(family, wider)), "fault")
 
 
 def asked(model: str) -> str:

@@ -76,7 +76,6 @@ COST = Counter("weir_cost_usd", "Cost in US dollars by model; the exact figure i
 FINDINGS = Counter(
     "weir_policy_findings", "What policies found, by kind, what was done, and where.", ("kind", "action", "in")
 )
-REFUSED = Counter("weir_refused_calls", "Calls refused before any provider was asked, by reason.", ("reason",))
 CACHE = Counter("weir_cache_lookups", "Calls under a cache policy, by model and what came of it.", ("model", "result"))
 SAVED = Counter("weir_cache_saved_usd", "What answers had cost that were given again.", ("model",))
 TELEMETRY = Counter("weir_telemetry_bytes", "OTLP that coding agents have sent, not kept, by signal.", ("signal",))
@@ -100,11 +99,6 @@ def observe(ctx: RequestContext, failure: GatewayError | None) -> None:
 def exported(signal: str, size: int) -> None:
     """Counts what an agent has exported; `size` in bytes."""
     TELEMETRY.labels(signal).inc(size)
-
-
-def refused(reason: str) -> None:
-    """Counts a call that is in no ledger row."""
-    _refused(reason).inc()
 
 
 def looked_up(ctx: RequestContext, result: str, *, saved: int) -> None:
@@ -137,5 +131,4 @@ _first_byte = lru_cache(maxsize=64)(FIRST_BYTE.labels)
 _tokens = lru_cache(maxsize=4096)(TOKENS.labels)
 _cost = lru_cache(maxsize=4096)(COST.labels)
 _cache = lru_cache(maxsize=4096)(CACHE.labels)
-_refused = lru_cache(maxsize=64)(REFUSED.labels)
 _saved = lru_cache(maxsize=4096)(SAVED.labels)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from apps.domain import errors, keys, refusals
-from apps.gateway import metrics
 from apps.gateway.tally import tally
+from apps.runtime.state import state
 
 if TYPE_CHECKING:
     from apps.domain.errors import GatewayError
@@ -96,13 +96,13 @@ def _count(ctx: RequestContext, error: GatewayError, status: int) -> None:
     holder = ctx.holder
     if holder is None:
         word = _unknown(ctx) if isinstance(error, errors.AuthenticationFailed) else refusals.reason(error)
-        metrics.refused(word)
+        state.refused[word] += 1
         tally.unknown(word, status=status, at=ctx.started_at)
         return
     limit = ctx.decision.kind if ctx.decision is not None and isinstance(error, errors.RateLimited) else None
     word = limit or refusals.reason(error)
     wanted = ctx.call.model if ctx.call is not None else ""
-    metrics.refused(word)
+    state.refused[word] += 1
     tally.note(
         holder,
         word,

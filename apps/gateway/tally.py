@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from apps.domain.snapshot import Principal
 
+    _Noted = tuple[Counted, int, float, UUID, str, str, str, str, bytes]
+
 HOUR = 3_600
 MOST = 20_000  # that are counted apart in an hour
 MOST_OF_A_CALLER = 50  # of them; the rest without their models
@@ -30,7 +32,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: dict[Counted, list[float]] = {}  # how often, first, last
-        self._calls: dict[int, deque[Call]] = {}  # by caller
+        self._calls: dict[int, deque[_Noted]] = {}  # by caller
         self._places: dict[int, int] = {}  # of each caller's next
         self._hour = 0
         self._apart: set[Counted] = set()  # in this hour
@@ -63,7 +65,12 @@ class Tally:
         """`at` in unix seconds; `model` is one that there is, or ""; `wanted` as the caller wrote it."""
         hour = int(at) // HOUR * HOUR
         exact = Counted(hour, whose.tenant_id, whose.project_id, whose.user_id, whose.key_id, model, reason, status)
-        self._count(exact if exact in self._apart else self._admitted(exact, whose), at)
+        known = self._counts.get(exact)
+        if known is not None:
+            known[0] += 1
+            known[2] = at
+        else:
+            self._count(exact if exact in self._apart else self._admitted(exact, whose), at)
         caller = whose.caller
         newest = self._calls.get(caller)
         if newest is None:
@@ -76,8 +83,7 @@ class Tally:
                 self._places.clear()
             place = request_id.int  # two processes begin at different places
         self._places[caller] = place = (place + 1) % PLACES
-        named, client = model or asked(wanted), agent[:200].decode("latin-1")
-        newest.append(Call(exact, place, at, request_id, named, endpoint, address, client))
+        newest.append((exact, place, at, request_id, model, wanted, endpoint, address, agent))
 
     def _count(self, counted: Counted, at: float) -> None:
         known = self._counts.get(counted)
@@ -109,7 +115,7 @@ class Tally:
             self._counts, self._calls = {}, {}
             self._number += 1
             told = {counted: Often(int(count), first, last) for counted, (count, first, last) in counts.items()}
-            newest = tuple(call for each in calls.values() for call in each)
+            newest = tuple(_call(*noted) for each in calls.values() for noted in each)
             self._batch = Batch(self._number, told, newest)
         return self._batch
 
@@ -121,6 +127,20 @@ class Tally:
         for gathered in (self._counts, self._calls, self._places, self._apart, self._of_callers):
             gathered.clear()
         self._batch = None
+
+
+def _call(
+    of: Counted,
+    place: int,
+    at: float,
+    request_id: UUID,
+    model: str,
+    wanted: str,
+    endpoint: str,
+    address: str,
+    agent: bytes,
+) -> Call:
+    return Call(of, place, at, request_id, model or asked(wanted), endpoint, address, agent[:200].decode("latin-1"))
 
 
 tally = Tally()

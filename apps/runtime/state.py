@@ -64,6 +64,7 @@ class ProcessState:
         self.breaker_changes: Counter[tuple[str, str, str]] = Counter()  # by provider, upstream model and new phase
         self.retries: Counter[str] = Counter()  # by model: requests beyond a call's first
         self.retries_unpaid: Counter[str] = Counter()  # by model: what the budget had nothing left for
+        self.refused: Counter[str] = Counter()  # by reason: calls that are in no ledger row
         self.standing_shared: bool | None = None  # None: what is known of deployments is this process's own
 
     def begin_drain(self) -> None:

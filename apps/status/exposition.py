@@ -89,8 +89,9 @@ def _deployments() -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
     yield from gauges.values()
     labelled = (
         ("weir_breaker_changes", "Breakers' changes of state.", ("provider", "model", "state"), state.breaker_changes),
-        ("weir_retries", "Upstream requests beyond a call's first.", ("model",), _by_model(state.retries)),
-        ("weir_retries_unpaid", "Retries that the budget forbade.", ("model",), _by_model(state.retries_unpaid)),
+        ("weir_retries", "Upstream requests beyond a call's first.", ("model",), _by_one(state.retries)),
+        ("weir_retries_unpaid", "Retries that the budget forbade.", ("model",), _by_one(state.retries_unpaid)),
+        ("weir_refused_calls", "Calls refused before anybody was asked.", ("reason",), _by_one(state.refused)),
     )
     for name, meaning, labels, counts in labelled:
         family = CounterMetricFamily(name, meaning, labels=["replica", *labels])
@@ -99,8 +100,8 @@ def _deployments() -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         yield family
 
 
-def _by_model(counts: Counter[str]) -> dict[tuple[str, ...], int]:
-    return {(model,): count for model, count in tuple(counts.items())}
+def _by_one(counts: Counter[str]) -> dict[tuple[str, ...], int]:
+    return {(name,): count for name, count in tuple(counts.items())}
 
 
 def render(accept: str) -> tuple[bytes, str]:
