@@ -30,17 +30,18 @@ def chores() -> list[tuple[str, str]]:
 
 class TaskForm(forms.ModelForm):
     task = forms.ChoiceField(choices=chores, widget=UnfoldAdminSelectWidget, help_text="What is done.")
+    description = forms.CharField(
+        required=False, max_length=2_000, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text=""
+    )
 
     class Meta:
         model = PeriodicTask
         fields = ["name", "task", "enabled", "interval", "crontab", "description"]
-        widgets = {"description": UnfoldAdminTextareaWidget(attrs={"rows": 2})}
         help_texts = {
             "name": "",
             "enabled": "",
             "interval": "Every so often. Choose this or a crontab.",
             "crontab": "At certain times. Choose this or an interval.",
-            "description": "",
         }
 
     def __init__(self, *args: Any, **options: Any) -> None:

@@ -15,11 +15,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import action, display
-from unfold.forms import UserChangeForm, UserCreationForm
+from unfold.forms import UserChangeForm
 from unfold.widgets import UnfoldAdminSelect2MultipleWidget
 
 from apps.accounts import services
-from apps.accounts.forms import PasswordForm
+from apps.accounts.forms import PasswordForm, PersonCreationForm
 from apps.accounts.models import User
 from apps.audit import cells
 from apps.audit.bulk import to_many
@@ -67,7 +67,7 @@ class UserAdmin(DjangoUserAdmin, AuditedAdmin):
 
     area = Area.ACCOUNTS
     form = PersonForm
-    add_form = UserCreationForm
+    add_form = PersonCreationForm
     list_display = [
         *("username", "shown_name", cells.column("email", "E-mail address")),
         *("shown_state", "shown_rights", "shown_login"),

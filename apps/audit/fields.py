@@ -1,7 +1,8 @@
-"""Form fields for what columns keep otherwise than people write it: dollars, lists of words, choices of several."""
+"""Form fields for what columns keep otherwise than people write it: dollars, words, some of a few, JSON."""
 
 from __future__ import annotations
 
+import json
 import zoneinfo
 from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
@@ -9,6 +10,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminSelect2Widget,
@@ -18,6 +20,7 @@ from unfold.widgets import (
 from apps.domain import money
 
 MOST_DOLLARS = Decimal(9_000_000_000)  # what a 64-bit count of nano-dollars holds
+MOST_JSON = 100_000  # characters of a document that somebody types
 TIMEZONE_HELP = "Where its days, weeks and months begin."
 
 
@@ -96,6 +99,32 @@ def offer_also(field: forms.Field, words: Iterable[str]) -> None:
     assert isinstance(field, SeveralField)
     known = {str(value) for value, _ in field.choices}
     field.choices = [*field.choices, *((word, word) for word in words if word not in known)]
+
+
+class JsonField(forms.JSONField):
+    """A document that every store can hold and every reader read. What is refused is shown as it was typed."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and len(value) > MOST_JSON:
+            raise ValidationError(f"Give at most {MOST_JSON:,} characters.")
+        try:
+            found = super().to_python(value)
+            written = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError):  # of half characters too
+            raise ValidationError(self.error_messages["invalid"], code="invalid") from None
+        if b"\\u0000" in written:
+            raise ValidationError("It holds a NUL.")
+        return found
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        if self.disabled:
+            return initial
+        return None if data is None else InvalidJSONInput(data)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, InvalidJSONInput):
+            return value
+        return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 class TimezoneField(forms.ChoiceField):

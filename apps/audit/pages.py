@@ -27,6 +27,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
 
 from apps.audit import bulk, cells, differences, services, taking, undoing, uses
+from apps.audit.fields import JsonField
 from apps.audit.forms import named, reason, refused
 from apps.audit.models import Record
 from apps.audit.panels import listings, panels
@@ -94,6 +95,8 @@ class Chosen:
         return super().formfield_for_manytomany(db_field, request, **options)  # type: ignore[misc]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if isinstance(db_field, models.JSONField):
+            options.setdefault("form_class", JsonField)
         field = super().formfield_for_dbfield(db_field, request, **options)  # type: ignore[misc]
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.can_delete_related = False
@@ -159,6 +162,8 @@ class Page(Chosen, ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
         row = options.get("obj") or context.get("original")
         if row is not None and row.pk is not None:
+            if context.get("errors"):  # it has what was typed, which may be anything
+                row = self.get_queryset(request).get(pk=row.pk)
             context["panels"] = panels(request, row)
             context["listings"] = listings(request, row)
             context["used_by"] = self.used_by(request, row)

@@ -71,6 +71,11 @@ def _refuse_anchors(text: str) -> None:
             raise Refused(f"line {line}: This is nested too deeply.")
 
 
+def is_text(word: str) -> bool:
+    """Whether a database can keep it: half characters and NULs come out of escapes only."""
+    return "\x00" not in word and not any("\ud800" <= letter <= "\udfff" for letter in word)
+
+
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
@@ -99,6 +104,8 @@ def _mapping(node: yaml.MappingNode, *, depth: int) -> Mapping:
 
 def _scalar(node: yaml.Node) -> Any:
     text = str(node.value)
+    if not is_text(text):
+        raise Refused(f"line {_line(node)}: This is no text: it holds a NUL or half a character.")
     try:
         if node.tag == _NULL:
             return None

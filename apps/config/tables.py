@@ -15,7 +15,7 @@ from django.db import transaction
 
 from apps.audit import downloads
 from apps.catalog.models import Deployment, Model
-from apps.config.document import Mapping, Refused
+from apps.config.document import Mapping, Refused, is_text
 from apps.config.fields import Field, Number, SeveralNamed, Words
 from apps.config.kinds import Kind, Run, Values
 from apps.config.sections.routing import Deployments, Models, Prices, model, provider
@@ -92,6 +92,8 @@ def bring_in(name: str, text: str, *, form: str, actor: Any, dry_run: bool = Fal
     found = table(name)
     if len(text) > LARGEST:
         raise Refused(f"The file is longer than {LARGEST:,} characters.")
+    if not is_text(text):
+        raise Refused("This is no text: it holds a NUL.")
     said = list(_from_csv(text, found) if form == "csv" else _from_json(text))
     if len(said) > MOST_ROWS:
         raise Refused(f"The file has more than {MOST_ROWS:,} rows: bring it in in parts.")
@@ -181,6 +183,9 @@ def _value(field: Field, cell: str) -> Any:
 def _from_json(text: str) -> Iterator[Mapping]:
     def paired(pairs: list[tuple[str, Any]]) -> Mapping:
         made = Mapping(pairs)
+        words = [word for value in made.values() for word in (value if isinstance(value, list) else [value])]
+        if not all(is_text(word) for word in (*made, *words) if isinstance(word, str)):
+            raise Refused("In a text there is a NUL or half a character.")
         if len(made) != len(pairs):
             raise Refused("In an object a name is given twice.")
         return made

@@ -18,6 +18,7 @@ from apps.tenants.models import Project, Tenant
 from apps.tenants.scope import TenantScoped
 
 MOST_CLAIMS = 20
+LONGEST_CLAIM = 1_000
 _PINNED = re.compile(f"e/{SHAPE}")
 
 
@@ -149,13 +150,17 @@ def validate_algorithms(value: Any) -> None:
         raise ValidationError(f"“{unknown[0]}” verifies nothing here; there are {', '.join(ALGORITHMS)}.")
 
 
+def _is_claim(word: Any) -> bool:
+    return isinstance(word, str) and word != "" and word.isprintable() and len(word) <= LONGEST_CLAIM
+
+
 def validate_claims(value: Any) -> None:
     """What each claim must be: a word, or one of several."""
     if not isinstance(value, dict) or len(value) > MOST_CLAIMS:
         raise ValidationError(f"Give up to {MOST_CLAIMS} claims, each with what it must be.")
     for name, wanted in value.items():
         words = wanted if isinstance(wanted, list) else [wanted]
-        if not name or not words or not all(isinstance(word, str) and word for word in words):
+        if not words or not all(_is_claim(word) for word in (name, *words)):
             raise ValidationError(f"“{name}” must be a word, or one of a list of words.")
 
 

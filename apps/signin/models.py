@@ -12,6 +12,8 @@ from apps.outbound import guard
 from apps.outbound.jwks import ALGORITHMS
 from apps.tenants.models import Role, Tenant
 
+MOST_OF_CLAIMS = 10_000  # characters of those that are required
+
 
 class SecondFactor(ThrottlingMixin, Device):
     """Somebody's authenticator app (TOTP, RFC 6238). `step`: that of the last code that was taken, so that none is
@@ -66,9 +68,12 @@ def default_algorithms() -> list[str]:
 
 def validate_required_claims(value: object) -> None:
     """By name a text, or a list of texts of which one has to be there."""
-    rows = value.values() if isinstance(value, dict) else [None]
-    if not all(isinstance(word, str) for row in rows for word in (row if isinstance(row, list) else [row])):
+    claims = value if isinstance(value, dict) else {"": None}
+    words = [word for row in claims.values() for word in (row if isinstance(row, list) else [row])]
+    if not all(isinstance(word, str) and word.isprintable() for word in (*words, *claims)):
         raise ValidationError('Write {"claim": "value"}, or {"claim": ["one", "another"]}.')
+    if sum(map(len, (*words, *claims))) > MOST_OF_CLAIMS:
+        raise ValidationError(f"Give at most {MOST_OF_CLAIMS:,} characters.")
 
 
 class IdentityProvider(models.Model):

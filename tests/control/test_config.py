@@ -261,6 +261,8 @@ def test_an_alias_moves_and_an_owner_follows_another():
         ("weir: 1\nmodels: " + "[" * 5000, "line 2: This is nested too deeply."),
         ("weir: 1\nmodels: [\n", "line 3: "),
         ("weir: \x00\n", "This is no YAML"),
+        ('weir: "a\\0b"\n', "line 1: This is no text"),
+        ('weir: "\\ud800"\n', "line 1: This is no text"),
         ("- weir\n", "line 1: Sections are expected"),
     ],
 )

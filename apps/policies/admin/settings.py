@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from typing import Any
 
 from django import forms
@@ -15,6 +14,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from apps.audit import cells
+from apps.audit.fields import JsonField
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.rows import RowFilter
@@ -22,23 +22,10 @@ from apps.policies import services
 from apps.policies.models import ManagedSettings
 
 
-class Indented(json.JSONEncoder):
-    """For who reads it."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options | {"indent": 2, "ensure_ascii": False})
-
-    def encode(self, o: Any) -> str:
-        """Half a character, which is refused, has to be shown again all the same."""
-        written = super().encode(o)
-        return json.dumps(o, indent=2) if any("\ud800" <= letter <= "\udfff" for letter in written) else written
-
-
 class SettingsForm(forms.ModelForm):
-    settings = forms.JSONField(
+    settings = JsonField(
         label="Settings",
         required=False,
-        encoder=Indented,
         widget=UnfoldAdminTextareaWidget({"rows": 18, "spellcheck": "false", "class": "weir-code"}),
         help_text="As in Claude Code's managed-settings.json. {}: settled, and nothing in it.",
     )
