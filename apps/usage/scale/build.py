@@ -15,6 +15,7 @@ from apps.catalog import services as catalog
 from apps.domain import ids
 from apps.domain.snapshot import PriceCard
 from apps.tenants.models import Tenant
+from apps.usage import days as calendar
 from apps.usage import partitions, rollups
 from apps.usage.scale import calls, people, tables
 
@@ -55,7 +56,9 @@ def build(*, tenants: int, keys: int, entries: int, days: int, seed: int, tell: 
     calls.remember(world, served, entries=entries, days=days, now=now, random=random)
     told(f"{entries:,} calls of {days} days")
     tables.analyze()
+    calendar.roll_up(now)  # knows all time zones before there are hours
     rollups.roll_up()
+    calendar.roll_up(now)
     told("summed up")
     tables.analyze()
     Revision.objects.update(number=F("number") + 1)  # gateways that are running read everything anew

@@ -19,7 +19,7 @@ from apps.quotas.models import Budget, BudgetWindow, Period
 from apps.usage.models import Entry
 from apps.usage.rows import COLUMNS
 from apps.usage.scale.people import Group, Holder, World
-from apps.usage.scale.tables import Value, fill, flag, moment
+from apps.usage.scale.tables import Value, fill, flag, moment, without_indexes
 
 HOURS = (2, 1, 1, 1, 1, 2, 3, 5, 8, 10, 10, 9, 7, 9, 10, 10, 8, 6, 4, 3, 3, 2, 2, 2)  # parts of a day's busiest
 WEEKEND = 0.2
@@ -55,7 +55,8 @@ def remember(world: World, served: list[Served], *, entries: int, days: int, now
     first = (now - timedelta(days=days)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     windows = _Windows(world, first, now)
     spent: Counter[int] = Counter()
-    fill(Entry, (*COLUMNS, "settled_at"), _rows(world, served, windows, spent, entries, first, now, random))
+    with without_indexes(Entry):
+        fill(Entry, (*COLUMNS, "settled_at"), _rows(world, served, windows, spent, entries, first, now, random))
     windows.write(spent)
 
 
@@ -100,21 +101,22 @@ def _session(
     )
     paid = "[" + ", ".join(map(str, windows)) + "]"
     name = f"{random.getrandbits(64):016x}"
-    base = int(hour.timestamp() * 1000)
+    begins = int(hour.timestamp() * 1000)
+    first = ids.request_id(now_ms=begins, random_bits=0)
+    request, to_entry = first.int, ids.entry_id(first, attempt=1).int - first.int
     for _ in range(count):
-        began = base + random.randrange(3_600_000)
-        request = ids.request_id(now_ms=began, random_bits=random.getrandbits(62))
-        fate = random.random()
-        usage, cost, high, ended = _outcome(served, fate, random)
+        later = random.randrange(3_600_000)
+        call = request + (later << 80) + random.getrandbits(62)
+        usage, cost, high, ended = _outcome(served, random.random(), random)
         for window in windows:
             spent[window] += high
-        started = datetime.fromtimestamp(began / 1000, UTC)
+        started = hour + timedelta(milliseconds=later)
         latency = 700 + usage[4] * 12
         yield (
-            *(ids.entry_id(request, attempt=1).hex, request.hex, 1, ended.kind, ended.state, *shared, *usage),
+            *(f"{call + to_entry:032x}", f"{call:032x}", 1, ended.kind, ended.state, *shared, *usage),
             *(cost, 0 if high > cost else cost, high, high, 0, served.card.version if usage[4] else None),
             *(ended.source, ended.status, ended.http, ended.code, ended.stop, latency, 650 if usage[4] else None, 0),
-            *(f"{request.int & ((1 << 128) - 1):032x}", f"req_{began:x}", "10.1.2.3", "claude-cli/2.0.42"),
+            *(f"{call:032x}", f"req_{begins + later:x}", "10.1.2.3", "claude-cli/2.0.42"),
             *(name, None, None, None, None, None, paid, "[]", moment(started)),
             moment(started + timedelta(milliseconds=latency)),
         )

@@ -16,7 +16,7 @@ from apps.domain.keys import PUBLIC_IDS, PUBLIC_LENGTH, base62
 from apps.keys.models import Key, KeySecret
 from apps.quotas.models import Budget, Limit, Period
 from apps.tenants.models import Membership, Project, Role, Tenant
-from apps.usage.scale.tables import Value, fill, flag, moment
+from apps.usage.scale.tables import Octets, Value, fill, flag, moment
 
 FIRST_ROLES = (Role.OWNER, Role.ADMIN, Role.DEVELOPER, Role.VIEWER)
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata")
@@ -160,7 +160,7 @@ def _secrets(groups: list[Group], now: datetime) -> Iterator[tuple[Value, ...]]:
     at = moment(now)
     for group in groups:
         for key in group.keys:
-            yield key, key, public_id(key), hashlib.sha256(f"scale {key}".encode()).digest(), "abcd", at
+            yield key, key, public_id(key), Octets(hashlib.sha256(f"scale {key}".encode()).digest()), "abcd", at
 
 
 def _restrain(groups: list[Group], now: datetime) -> range:
