@@ -61,7 +61,7 @@ def _budgets(rule: AlertRule, now: datetime) -> Iterator[Finding]:
     if rule.project is not None:
         windows = windows.filter(Q(budget__project=rule.project) | Q(budget__key__project=rule.project))
     elif rule.tenant is not None:
-        windows = windows.filter(budget__in=quotas.budgets_of(rule.tenant).values("pk"))
+        windows = windows.filter(budget__in=quotas.budgets_of(rule.tenant.pk).values("pk"))
     for window in windows.select_related(*(f"budget__{name}" for name in _SUBJECTS)).order_by("pk")[: MOST * 2]:
         yield from _of_window(window, percents, forecast=forecast, now=now)
 

@@ -55,5 +55,5 @@ def _budgets(visit: Visit, now: Any) -> list[dict[str, Any]]:
     """The fullest of those that the visitor may know of."""
     if not visit.may(Right.SEE_ALL_USAGE):
         return []
-    found = quotas.most_used(now, BUDGETS, tenant=visit.tenant)
+    found = quotas.most_used(now, BUDGETS, tenant_id=visit.tenant.pk)
     return [{"window": window, "subject": subject} for window, subject in found]

@@ -16,7 +16,7 @@ from apps.domain.limits import budget as periods
 from apps.keys.models import Key
 from apps.quotas.models import NARROW, Budget, BudgetWindow, Limit, Rule
 from apps.runtime import clock
-from apps.tenants.models import Project, Tenant
+from apps.tenants.models import Project
 
 ModelKey = tuple[int, int | None]
 _NEAREST = ("key", "user", "project", "tenant", "model", "endpoint")
@@ -66,20 +66,20 @@ def rules_of(key_id: int | None, user_id: int | None, tenant_id: int) -> tuple[s
     )
 
 
-def budgets_of(tenant: Tenant) -> QuerySet[Budget]:
+def budgets_of(tenant_id: int) -> QuerySet[Budget]:
     """Those of the tenant itself, its projects, keys and members within it. Each part along an index of its own."""
-    own = Budget.objects.filter(tenant=tenant).order_by().values("pk")
-    projects = Budget.objects.filter(project__in=Project.objects.filter(tenant=tenant)).order_by().values("pk")
-    keys = Budget.objects.filter(key__in=Key.objects.filter(tenant=tenant)).order_by().values("pk")
+    own = Budget.objects.filter(tenant=tenant_id).order_by().values("pk")
+    projects = Budget.objects.filter(project__in=Project.objects.filter(tenant=tenant_id)).order_by().values("pk")
+    keys = Budget.objects.filter(key__in=Key.objects.filter(tenant=tenant_id)).order_by().values("pk")
     return Budget.objects.filter(Q(pk__in=own) | Q(pk__in=projects) | Q(pk__in=keys))
 
 
-def most_used(now: datetime, count: int, *, tenant: Tenant | None = None) -> list[tuple[BudgetWindow, str]]:
+def most_used(now: datetime, count: int, *, tenant_id: int | None = None) -> list[tuple[BudgetWindow, str]]:
     """Windows of the present periods that are closest to their limits, with whose they are; of all, or of a tenant. One
     query."""
     windows = BudgetWindow.objects.filter(starts__lte=now, ends__gt=now, budget__is_enabled=True, settled__gt=0)
-    if tenant is not None:
-        windows = windows.filter(budget__in=budgets_of(tenant))
+    if tenant_id is not None:
+        windows = windows.filter(budget__in=budgets_of(tenant_id))
     share = F("settled") * 1.0 / NullIf(F("limit"), 0)
     rows = windows.select_related(*(f"budget__{scope}" for scope in ("tenant", *NARROW))).order_by(
         share.desc(nulls_first=True)

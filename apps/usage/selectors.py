@@ -168,8 +168,17 @@ def latest(count: int, **subject: int) -> list[Entry]:
 
 
 def rolled_up_before(last: datetime) -> datetime:
-    """The first hour whose rollup may lack something."""
-    mark = Watermark.objects.filter(name=rollups.NAME).values_list("at", flat=True).first()
+    """The first hour whose rollup may lack something. One query."""
+    return lacking_since(rolled_up_to(), last)
+
+
+def rolled_up_to() -> datetime | None:
+    """Until when the ledger has been summed up; None: never. One query."""
+    return Watermark.objects.filter(name=rollups.NAME).values_list("at", flat=True).first()
+
+
+def lacking_since(mark: datetime | None, last: datetime) -> datetime:
+    """See `rolled_up_before`."""
     if mark is None:
         return datetime.min.replace(tzinfo=UTC)
     return min(rollups.hour_of(mark - rollups.OVERLAP), last - timedelta(hours=1))

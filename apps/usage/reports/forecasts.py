@@ -16,7 +16,6 @@ from django.db.models import Q
 from apps.domain import days as calendar
 from apps.quotas import selectors as quotas
 from apps.quotas.models import Budget, BudgetWindow
-from apps.tenants.models import Tenant
 from apps.usage.reports import spans
 from apps.usage.reports.breakdowns import summed
 from apps.usage.reports.sources import Question, Scope, Standing, sources
@@ -73,12 +72,12 @@ def month(question: Question, standing: Standing, now: datetime) -> Month:
 
 
 def nearest(scope: Scope, now: datetime, count: int) -> list[tuple[BudgetWindow, str]]:
-    """Periods of the budgets that most is gone of, with whose they are: of a tenant, or of one of its users. Two
-    queries."""
+    """Periods of the budgets that most is gone of, with whose they are: of a tenant, or of one of its users. One
+    query."""
     if scope.tenant_id is None:
         return quotas.most_used(now, count)
     if scope.user_id is None:
-        return quotas.most_used(now, count, tenant=Tenant.objects.get(pk=scope.tenant_id))
+        return quotas.most_used(now, count, tenant_id=scope.tenant_id)
     own = Q(budget__user=scope.user_id) & (Q(budget__tenant=None) | Q(budget__tenant=scope.tenant_id))
     windows = BudgetWindow.objects.filter(own, budget__is_enabled=True, starts__lte=now, ends__gt=now)
     rows = windows.select_related("budget").order_by("limit", "pk")

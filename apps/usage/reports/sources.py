@@ -16,7 +16,7 @@ from django.db import connection
 
 from apps.domain import days as calendar
 from apps.usage import days, rollups, selectors
-from apps.usage.models import Calendar, Entry, StaleDay, Watermark
+from apps.usage.models import Calendar, Entry, StaleDay
 
 # No further back is the ledger itself read: where nobody has summed it up for longer, reports say how old they are.
 LIVE = timedelta(days=2)
@@ -131,11 +131,11 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def standing(scope: Scope, now: datetime) -> Standing:
-    """Four queries; one more where nothing was summed up for long, which may be as nobody has called."""
+    """Three queries; one more where nothing was summed up for long, which may be as nobody has called."""
     zone = Calendar.objects.filter(owner=scope.owner).values_list("timezone", flat=True).order_by().first()
     stale = StaleDay.objects.filter(owner=scope.owner).values_list("day", flat=True)
-    mark = Watermark.objects.filter(name=rollups.NAME).values_list("at", flat=True).first()
-    rolled = selectors.rolled_up_before(rollups.hour_of(now))
+    mark = selectors.rolled_up_to()
+    rolled = selectors.lacking_since(mark, rollups.hour_of(now))
     border = max(rolled, rollups.hour_of(now - LIVE))
     is_behind = mark is not None and border != rolled and Entry.objects.filter(settled_at__gt=mark).exists()
     return Standing(zone == scope.zone, frozenset(stale), border, mark if is_behind and mark is not None else now)
