@@ -1,20 +1,21 @@
 """Migrated databases to be copied: migrating takes longer than most tests.
 
 One of each kind serves a whole run and all its workers, as `tests.run` says in the environment. A pytest that
-is started by itself makes its own.
+is started by itself keeps its SQLite in `var/` and makes it again when what it is made of has changed.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -26,6 +27,9 @@ from tests.servers import ROOT
 FOLDER = "WEIR_TEST_MIGRATED"  # where a run's SQLite is, or will be
 TEMPLATE = "WEIR_TEST_TEMPLATE"  # the name of its PostgreSQL database
 NAME = "weir_migrated"
+APPS = ROOT / "apps"
+KEPT = ROOT / "var" / "migrated"
+KEPT_SECONDS = 24 * 3600  # of one that is not asked for: another branch may come back
 
 
 @functools.cache
@@ -66,9 +70,23 @@ def _migrate(variables: Mapping[str, str]) -> None:
 def _folder() -> Path:
     if told := os.environ.get(FOLDER):
         return Path(told)
-    folder = Path(tempfile.mkdtemp(prefix="weir-migrated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = KEPT / _digest()
+    for old in KEPT.glob("*"):
+        if old != folder and time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _digest() -> str:
+    """Of all that decides what migrating makes: tables, and the rows of content types and permissions."""
+    ours = (path for pattern in ("migrations/*.py", "models*.py", "models/*.py") for path in APPS.rglob(pattern))
+    digest = hashlib.sha256()
+    for path in sorted(ours):
+        digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    for path in (ROOT / "requirements" / "base.txt", ROOT / "gateway_site" / "settings.py"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 @contextlib.contextmanager
