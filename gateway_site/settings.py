@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "apps.policies",
     "apps.usage",
     "apps.alerts",
+    "apps.reconciliation",
     "apps.config",
     "apps.status",
     "apps.gateway",

@@ -323,11 +323,12 @@ class Purpose(models.TextChoices):
     API_TOKENS = "api_tokens", "API tokens"
     SIGN_IN = "sign_in", "Sign-in"
     ALERTS = "alerts", "Alerts"
+    REPORTS = "reports", "Providers' reports"
 
     @property
     def seals(self) -> bool:
         """Whether the key seals texts; else it is the pepper of digests."""
-        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN, Purpose.ALERTS)
+        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN, Purpose.ALERTS, Purpose.REPORTS)
 
 
 class DataKey(models.Model):

@@ -52,10 +52,11 @@ def ask(
     body: bytes = b"",
     seconds: float = SECONDS,
     tls: ssl.SSLContext | None = None,
+    most: int = MOST_BYTES,
 ) -> Reply:
     """Blocks. Whatever the status; redirects are answers. `networks`: private ranges that it may lie in; `seconds`
-    bounds the whole. Raises Unavailable."""
-    asked = _ask(method, url, networks=networks, headers=headers or {}, body=body, seconds=seconds, tls=tls)
+    bounds the whole, `most` the answer's bytes. Raises Unavailable."""
+    asked = _ask(method, url, networks=networks, headers=headers or {}, body=body, seconds=seconds, tls=tls, most=most)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="document") as own:
         return own.submit(asyncio.run, asked).result()
 
@@ -69,6 +70,7 @@ async def _ask(
     body: bytes,
     seconds: float,
     tls: ssl.SSLContext | None,
+    most: int = MOST_BYTES,
 ) -> Reply:
     guard = Guard(networks)
     try:
@@ -80,7 +82,7 @@ async def _ask(
                 method, URL(url, encoded=True), headers=dict(headers), data=body or None, allow_redirects=False
             ) as response,
         ):
-            return Reply(response.status, response.headers.get("content-type", ""), await _bounded(response))
+            return Reply(response.status, response.headers.get("content-type", ""), await _bounded(response, most))
     except TimeoutError:
         raise Unavailable("late") from None
     except AddressRefused:
@@ -90,7 +92,7 @@ async def _ask(
         raise Unavailable("address refused" if is_refused else "unreachable") from None
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     """Raises ValueError for one that is too large, or coded though it was asked not to be."""
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         raise ValueError("it is not there as it is")
@@ -99,7 +101,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
     while chunk := await response.content.readany():
         parts.append(chunk)
         size += len(chunk)
-        if size > MOST_BYTES:
+        if size > most:
             raise ValueError("it is too large")
     return b"".join(parts)
 

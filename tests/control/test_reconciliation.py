@@ -1,0 +1,334 @@
+"""A provider's report from the file to the books and back: what differs is told, posted once, and can be taken back."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.db.models import Sum
+from django.utils import timezone
+from msgspec.structs import replace
+
+from apps.audit.models import Record
+from apps.catalog.models import Price
+from apps.domain import money
+from apps.reconciliation import comparing, judging, posting, services, working
+from apps.reconciliation.grouping import plain
+from apps.reconciliation.models import AdjustedDay, Adjustment, Difference, Report, Status
+from apps.usage import adjustments, days, ledger
+from apps.usage.books import verify
+from apps.usage.models import Entry, HourlyRollup, Kind
+from tests import factories
+from tests.control.ledgers import NOW, RECENTLY, USAGE, Books, settle
+
+pytestmark = pytest.mark.django_db
+DAY = RECENTLY.date()
+MODEL, DATED = "claude-9", "claude-9-20260101"
+
+
+class Desk:
+    """Books whose calls went to one provider, by two credentials."""
+
+    def __init__(self) -> None:
+        self.books = Books()
+        self.actor = factories.user(is_staff=True, is_superuser=True)
+        self.provider = Price.objects.get(pk=self.books.price.pk).deployment.provider
+        self.credentials = [factories.credential(self.provider, alias=alias) for alias in ("main", "spare")]
+        self.cost = self.books.call().cost
+
+    def calls(self, count=4, *, credential="main", model=MODEL, **fields):
+        made = []
+        for number in range(count):
+            call = self.books.call(at=RECENTLY + datetime.timedelta(minutes=45 * number), **fields)
+            named = {"credential": credential, "upstream_model": model, "provider_id": self.provider.pk}
+            made.append(replace(call, intent=replace(call.intent, **named)))
+        ledger.post(made)
+        settle()
+
+    def upload(self, *results, shape="anthropic_cost", day=DAY, **options):
+        report = services.upload(
+            actor=self.actor, provider=self.provider, shape=shape, body=body(*results, day=day), **options
+        )
+        working.work()
+        report.refresh_from_db()
+        return report
+
+    def post(self, report, *statuses, **options):
+        chosen = statuses or services.USUAL
+        made = services.post(report, actor=self.actor, version=report.version, statuses=chosen, **options)
+        working.work()
+        made.refresh_from_db()
+        return made
+
+
+def body(*results, day=DAY):
+    span = {"starting_at": f"{day}T00:00:00Z", "ending_at": f"{day + datetime.timedelta(days=1)}T00:00:00Z"}
+    return json.dumps({"data": [{**span, "results": list(results)}], "has_more": False}).encode()
+
+
+def billed(nano, model=DATED, workspace=None):
+    cents = f"{money.dollars(nano) * 100:f}"
+    return {"amount": cents, "currency": "USD", "model": model, "workspace_id": workspace, "cost_type": "tokens"}
+
+
+def used(count, model=DATED, key="apikey_1"):
+    made = {"ephemeral_5m_input_tokens": count * USAGE.in_cache_write_5m}
+    made |= {"ephemeral_1h_input_tokens": count * USAGE.in_cache_write_1h}
+    tokens = {"uncached_input_tokens": count * USAGE.in_fresh, "cache_read_input_tokens": count * USAGE.in_cache_read}
+    return tokens | {
+        "cache_creation": made,
+        "output_tokens": count * USAGE.out_total,
+        "model": model,
+        "api_key_id": key,
+    }
+
+
+def again(report, desk):
+    services.compare_again(report, actor=desk.actor)
+    working.work()
+    report.refresh_from_db()
+    return told(report)
+
+
+def told(report):
+    rows = report.differences.values_list("model", "credential", "status", "difference_nano")
+    return [tuple(row) for row in rows]
+
+
+def spent(**of):
+    return HourlyRollup.objects.filter(**of).aggregate(total=Sum("cost_nano"))["total"]
+
+
+def violations():
+    return [(found.name, found.offenders) for found in verify.run().findings if found.violations]
+
+
+@pytest.fixture
+def desk(db) -> Desk:
+    return Desk()
+
+
+def test_what_is_equal_is_equal_under_a_dated_name_too(desk):
+    desk.calls()
+    report = desk.upload(billed(4 * desk.cost))
+    assert (report.state, report.version, report.by_account) == (Report.State.READY, 1, False)
+    assert told(report) == [(MODEL, "", Status.EQUAL, 0)]
+
+
+@pytest.mark.parametrize(
+    ("off", "status"),
+    [
+        (money.NANO // 100, Status.CLOSE),
+        (-money.NANO // 100, Status.CLOSE),
+        (money.NANO // 100 + 1, Status.MORE_THERE),
+        (-money.NANO // 100 - 1, Status.MORE_HERE),
+    ],
+)
+def test_a_cent_is_within_tolerance_and_a_nano_dollar_more_is_not(desk, off, status):
+    desk.calls()
+    assert told(desk.upload(billed(4 * desk.cost + off))) == [(MODEL, "", status, off)]
+
+
+def test_tokens_are_compared_by_credential_where_the_report_tells_no_money(desk):
+    desk.calls(3)
+    desk.calls(2, credential="spare")
+    report = desk.upload(used(3), used(1, key="apikey_2"), shape="anthropic_usage")
+    names = [(row.credential, row.status) for row in report.differences.all()]
+    assert names == [
+        ("apikey_1", Status.NOT_HERE), ("apikey_2", Status.NOT_HERE),
+        ("main", Status.NOT_THERE), ("spare", Status.NOT_THERE),
+    ]  # fmt: skip
+    for name, credential in zip(("apikey_1", "apikey_2"), desk.credentials, strict=True):
+        services.create_name(actor=desk.actor, provider=desk.provider, name=name, credential=credential)
+    again(report, desk)
+    rows = list(report.differences.order_by("credential"))
+    assert [(row.credential, row.status) for row in rows] == [("main", Status.EQUAL), ("spare", Status.MORE_HERE)]
+    assert rows[1].kinds["counted"] == [2 * count for count in rows[1].kinds["reported"]]
+    with pytest.raises(ValidationError, match="no money"):
+        desk.post(report)
+
+
+def test_a_workspace_of_two_credentials_is_compared_with_both(desk):
+    desk.calls(3)
+    desk.calls(2, credential="spare")
+    for credential in desk.credentials:
+        services.create_name(actor=desk.actor, provider=desk.provider, name="wrkspc_1", credential=credential)
+    report = desk.upload(billed(5 * desk.cost, workspace="wrkspc_1"))
+    assert told(report) == [(MODEL, "main, spare", Status.EQUAL, 0)]
+
+
+def test_doubts_are_shown_where_they_explain_most(desk):
+    desk.calls()
+    desk.calls(1, state="unconfirmed", cost=700, low=0, high=5_000, usage_source="none")
+    row = desk.upload(billed(4 * desk.cost + money.NANO)).differences.get()
+    assert (row.unconfirmed, row.doubt_nano, row.calls) == (1, 5_000, 5)
+    assert judging.hints(row)[0].startswith("Unconfirmed: 1 of its calls")
+
+
+def test_traffic_that_went_past_weir_is_unknown_to_it_and_goes_where_somebody_says(desk):
+    desk.calls()
+    report = desk.upload(billed(4 * desk.cost), billed(7_000_000_000, model="gpt-past"))
+    assert told(report)[1] == ("gpt-past", "", Status.NOT_HERE, 7_000_000_000)
+    with pytest.raises(ValidationError, match="whose it is"):
+        desk.post(report, Status.NOT_HERE)
+    overhead = factories.project(desk.books.tenant)
+    desk.post(report, Status.NOT_HERE, project=overhead)
+    settle()
+    assert spent(project=overhead.pk) == 7_000_000_000
+    assert {status for _, _, status, _ in again(report, desk)} == {Status.EQUAL}
+    assert violations() == []
+
+
+@pytest.mark.parametrize("off", [1_234_567_891, -3 * 10**6])
+def test_what_is_posted_is_in_the_books_to_the_unit_and_taken_back_leaves_nothing(desk, off):
+    desk.calls()
+    before, budget = spent(), desk.books.settled()
+    report = desk.upload(billed(4 * desk.cost + off))
+    made = desk.post(report, *services.USUAL, Status.CLOSE, note="November")
+    settle()
+    days.roll_up(NOW)
+    assert (made.state, spent(), desk.books.settled()) == (Adjustment.State.POSTED, before + off, budget)
+    assert made.items.get().rows == Entry.objects.filter(kind=Kind.ADJUSTMENT).count() > 1
+    assert HourlyRollup.objects.filter(cost_nano__lt=0).count() == 0
+    assert violations() == []
+    assert again(report, desk) == [(MODEL, "", Status.EQUAL, 0)]
+    services.take_back(made, actor=desk.actor)
+    working.work()
+    settle()
+    made.refresh_from_db()
+    assert (made.state, spent()) == (Adjustment.State.UNDONE, before)
+    assert violations() == []
+    actions = ["report.uploaded", "adjustment.posted", "report.compared", "adjustment.undone"]
+    assert list(Record.objects.filter(action__in=actions).order_by("pk").values_list("action", flat=True)) == actions
+
+
+def test_a_comparison_is_posted_once_and_a_double_click_is_told(desk):
+    desk.calls()
+    report = desk.upload(billed(5 * desk.cost + money.NANO))
+    shown = report.version
+    desk.post(report)
+    working.work()
+    rows = Entry.objects.filter(kind=Kind.ADJUSTMENT).count()
+    with pytest.raises(ValidationError, match="posted before"):
+        desk.post(report)
+    again(report, desk)
+    with pytest.raises(ValidationError, match="compared again"):
+        services.post(report, actor=desk.actor, version=shown, statuses=services.USUAL)
+    with pytest.raises(ValidationError, match="no money"):
+        desk.post(report)
+    adjustment = Adjustment.objects.get()
+    services.take_back(adjustment, actor=desk.actor)
+    with pytest.raises(ValidationError, match="Only what is posted"):
+        services.take_back(adjustment, actor=desk.actor)
+    assert Entry.objects.filter(kind=Kind.ADJUSTMENT).count() == rows
+
+
+def test_what_has_changed_since_it_was_shown_is_not_posted(desk):
+    desk.calls()
+    report = desk.upload(billed(5 * desk.cost + money.NANO))
+    made = services.post(report, actor=desk.actor, version=1, statuses=services.USUAL)
+    desk.calls(1)
+    working.work()
+    assert made.items.get().state == AdjustedDay.State.CHANGED
+    assert not Entry.objects.filter(kind=Kind.ADJUSTMENT).exists()
+
+
+def test_two_reports_of_the_same_days_do_not_post_the_same_twice(desk):
+    """Costs of another shape say the same: whoever comes second finds the books changed."""
+    desk.calls()
+    first = desk.upload(billed(5 * desk.cost + money.NANO))
+    begin = int(datetime.datetime.combine(DAY, datetime.time(), datetime.UTC).timestamp())
+    value = float(money.dollars(5 * desk.cost + money.NANO))
+    result = {"amount": {"value": value, "currency": "usd"}, "line_item": DATED}
+    bucket = {"start_time": begin, "end_time": begin + 86400, "results": [result]}
+    openai = json.dumps({"data": [bucket], "has_more": False}).encode()
+    second = services.upload(actor=desk.actor, provider=desk.provider, shape="openai_costs", body=openai)
+    working.work()
+    second.refresh_from_db()
+    both = [
+        services.post(report, actor=desk.actor, version=1, statuses=services.USUAL) for report in (first, second)
+    ]  # fmt: skip
+    working.work()
+    assert [made.items.get().state for made in both] == ["posted", "changed"]
+    assert violations() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_race_post_once(desk):
+    desk.calls()
+    report = desk.upload(billed(5 * desk.cost + money.NANO))
+    made = services.post(report, actor=desk.actor, version=1, statuses=services.USUAL)
+
+    def run(_):
+        try:
+            posting.post(Adjustment.objects.get(pk=made.pk))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(run, range(4)))
+    total = Entry.objects.filter(kind=Kind.ADJUSTMENT).aggregate(total=Sum("cost_nano"))["total"]
+    assert total == desk.cost + money.NANO
+    assert made.items.get().state == AdjustedDay.State.POSTED
+
+
+def test_the_same_report_twice_and_days_that_are_here_are_told_at_the_file(desk):
+    desk.calls()
+    first = desk.upload(billed(4 * desk.cost), billed(5, model="other"))
+    with pytest.raises(ValidationError, match=f"it is number {first.pk}") as refusal:
+        desk.upload(billed(5, model="other"), billed(4 * desk.cost))
+    assert list(refusal.value.message_dict) == ["file"]
+    with pytest.raises(ValidationError, match="withdraw it first"):
+        desk.upload(billed(4 * desk.cost + 1))
+    assert Report.objects.count() == 1
+    services.withdraw(first, actor=desk.actor)
+    assert desk.upload(billed(4 * desk.cost)).pk != first.pk
+    assert not Difference.objects.filter(report=first).exists()
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"{", "not JSON"), (b"x" * 101, "longer than 100 bytes")])
+def test_what_cannot_be_read_leaves_nothing(desk, monkeypatch, content, words):
+    monkeypatch.setattr(services, "MOST_BYTES", 100)
+    with pytest.raises(ValidationError, match=words):
+        services.upload(actor=desk.actor, provider=desk.provider, shape="anthropic_cost", body=content)
+    assert not Report.objects.exists()
+    assert not Record.objects.filter(action="report.uploaded").exists()
+
+
+def test_a_day_that_is_not_over_and_one_whose_rows_are_sealed_are_not_posted(desk, monkeypatch):
+    today = timezone.now().date()
+    running = desk.upload(billed(9 * money.NANO), day=today)
+    assert [status for _, _, status, _ in told(running)] == [Status.RUNNING]
+    desk.calls()
+    monkeypatch.setattr(adjustments, "is_sealed", lambda day: True)
+    sealed = desk.upload(billed(9 * money.NANO))
+    assert {status for _, _, status, _ in told(sealed)} == {Status.SEALED}
+    for report in (running, sealed):
+        with pytest.raises(ValidationError, match="no money"):
+            desk.post(report, *services.USUAL)
+
+
+def test_a_worker_that_died_is_followed_by_another(desk):
+    desk.calls()
+    report = services.upload(actor=None, provider=desk.provider, shape="anthropic_cost", body=body(billed(5)))
+    Report.objects.filter(pk=report.pk).update(claimed_at=timezone.now())
+    assert working.work() == 0
+    Report.objects.filter(pk=report.pk).update(claimed_at=timezone.now() - working.SILENT * 2)
+    assert working.work() == 1
+    assert len(comparing.days_of(report)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("claude-sonnet-4-5-20250929", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("gpt-4o-2024-08-06", "gpt-4o"),
+        ("Claude Haiku 4.5", "claude-haiku-4-5@20251001"),
+    ],
+)
+def test_a_model_is_known_without_what_providers_add_to_its_name(name, same):
+    assert plain(name) == plain(same).removeprefix("anthropic-")
