@@ -4,87 +4,25 @@ from __future__ import annotations
 
 import datetime
 import json
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
-from msgspec.structs import replace
 
 from apps.audit.models import Record
-from apps.catalog.models import Price
 from apps.domain import money
-from apps.reconciliation import comparing, judging, posting, services, working
+from apps.reconciliation import comparing, judging, services, working
 from apps.reconciliation.grouping import plain
 from apps.reconciliation.models import AdjustedDay, Adjustment, Difference, Report, Status
-from apps.usage import adjustments, days, ledger
+from apps.usage import adjustments, days
 from apps.usage.books import verify
 from apps.usage.models import Entry, HourlyRollup, Kind
 from tests import factories
-from tests.control.ledgers import NOW, RECENTLY, USAGE, Books, settle
+from tests.control.ledgers import NOW, settle
+from tests.control.reports import DATED, DAY, MODEL, Office, billed, body, used
 
 pytestmark = pytest.mark.django_db
-DAY = RECENTLY.date()
-MODEL, DATED = "claude-9", "claude-9-20260101"
-
-
-class Desk:
-    """Books whose calls went to one provider, by two credentials."""
-
-    def __init__(self) -> None:
-        self.books = Books()
-        self.actor = factories.user(is_staff=True, is_superuser=True)
-        self.provider = Price.objects.get(pk=self.books.price.pk).deployment.provider
-        self.credentials = [factories.credential(self.provider, alias=alias) for alias in ("main", "spare")]
-        self.cost = self.books.call().cost
-
-    def calls(self, count=4, *, credential="main", model=MODEL, **fields):
-        made = []
-        for number in range(count):
-            call = self.books.call(at=RECENTLY + datetime.timedelta(minutes=45 * number), **fields)
-            named = {"credential": credential, "upstream_model": model, "provider_id": self.provider.pk}
-            made.append(replace(call, intent=replace(call.intent, **named)))
-        ledger.post(made)
-        settle()
-
-    def upload(self, *results, shape="anthropic_cost", day=DAY, **options):
-        report = services.upload(
-            actor=self.actor, provider=self.provider, shape=shape, body=body(*results, day=day), **options
-        )
-        working.work()
-        report.refresh_from_db()
-        return report
-
-    def post(self, report, *statuses, **options):
-        chosen = statuses or services.USUAL
-        made = services.post(report, actor=self.actor, version=report.version, statuses=chosen, **options)
-        working.work()
-        made.refresh_from_db()
-        return made
-
-
-def body(*results, day=DAY):
-    span = {"starting_at": f"{day}T00:00:00Z", "ending_at": f"{day + datetime.timedelta(days=1)}T00:00:00Z"}
-    return json.dumps({"data": [{**span, "results": list(results)}], "has_more": False}).encode()
-
-
-def billed(nano, model=DATED, workspace=None):
-    cents = f"{money.dollars(nano) * 100:f}"
-    return {"amount": cents, "currency": "USD", "model": model, "workspace_id": workspace, "cost_type": "tokens"}
-
-
-def used(count, model=DATED, key="apikey_1"):
-    made = {"ephemeral_5m_input_tokens": count * USAGE.in_cache_write_5m}
-    made |= {"ephemeral_1h_input_tokens": count * USAGE.in_cache_write_1h}
-    tokens = {"uncached_input_tokens": count * USAGE.in_fresh, "cache_read_input_tokens": count * USAGE.in_cache_read}
-    return tokens | {
-        "cache_creation": made,
-        "output_tokens": count * USAGE.out_total,
-        "model": model,
-        "api_key_id": key,
-    }
 
 
 def again(report, desk):
@@ -108,8 +46,8 @@ def violations():
 
 
 @pytest.fixture
-def desk(db) -> Desk:
-    return Desk()
+def desk(db) -> Office:
+    return Office()
 
 
 def test_what_is_equal_is_equal_under_a_dated_name_too(desk):
@@ -255,25 +193,6 @@ def test_two_reports_of_the_same_days_do_not_post_the_same_twice(desk):
     working.work()
     assert [made.items.get().state for made in both] == ["posted", "changed"]
     assert violations() == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_workers_that_race_post_once(desk):
-    desk.calls()
-    report = desk.upload(billed(5 * desk.cost + money.NANO))
-    made = services.post(report, actor=desk.actor, version=1, statuses=services.USUAL)
-
-    def run(_):
-        try:
-            posting.post(Adjustment.objects.get(pk=made.pk))
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(4) as workers:
-        list(workers.map(run, range(4)))
-    total = Entry.objects.filter(kind=Kind.ADJUSTMENT).aggregate(total=Sum("cost_nano"))["total"]
-    assert total == desk.cost + money.NANO
-    assert made.items.get().state == AdjustedDay.State.POSTED
 
 
 def test_the_same_report_twice_and_days_that_are_here_are_told_at_the_file(desk):
