@@ -25,3 +25,4 @@ from gateway_site.settings import *  # noqa: E402, F403
 if template := os.environ.get("WEIR_TEST_TEMPLATE"):  # see `tests.migrated`
     DATABASES["default"]["TEST"] = {"TEMPLATE": template}  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # how slow the real one is, is Django's business
+WHITENOISE_AUTOREFRESH = True  # else each test's client looks all files over, which takes longer than its page
