@@ -136,7 +136,7 @@ def reason(error: errors.GatewayError) -> str:
     by_code = _BY_CODE.get(error.code or "")
     if by_code is not None:
         return by_code
-    return _of_class(type(error))
+    return _of_class(type(error))  # type: ignore[arg-type]  # classes have a hash
 
 
 @lru_cache(maxsize=64)

@@ -10,13 +10,14 @@ import json
 import threading
 import time
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from apps.catalog import answering
 from apps.domain import money
 from apps.runtime import standings
 from apps.usage import beats as ledger
+from apps.usage import refusals
 from apps.usage.beats import Beats
 
 WINDOW = 120  # seconds that are shown
@@ -37,15 +38,29 @@ class Subject(NamedTuple):
     def conditions(self) -> dict[str, int]:
         return {name: value for name, value in self._asdict().items() if value is not None}
 
+    def holds(self, tenant_id: int, user_id: int | None) -> bool:
+        """Whether a call of theirs is among them."""
+        return self.tenant_id in (None, tenant_id) and self.user_id in (None, user_id)
+
+
+class _Refused(NamedTuple):
+    """`mark`: when somebody was last refused, and the hour that is counted."""
+
+    mark: tuple[datetime | None, int]
+    times: int
+    calls: list[dict[str, Any]]
+
 
 class Reader:
     """The pictures of some subjects, kept up to date by `read`, which asks the database: one query for all tenants, one
-    for all members and one for everybody together; then one for each subject of which something is new. Used by one
+    for all members, one for everybody together and one of who was refused; then one for each subject of which something
+    is new. Used by one
     thread at a time."""
 
     def __init__(self) -> None:
         self._beats: dict[Subject, Beats] = {}
         self._calls: dict[Subject, list[dict[str, Any]]] = {}
+        self._refused: dict[Subject, _Refused] = {}
         self._breakers: dict[Subject, list[dict[str, Any]]] = {}
         self._looked = float("-inf")
 
@@ -53,11 +68,12 @@ class Reader:
         """A frame for each. `now` in unix seconds."""
         wanted = set(subjects)
         for gone in self._beats.keys() - wanted:
-            del self._beats[gone], self._calls[gone], self._breakers[gone]
+            del self._beats[gone], self._calls[gone], self._refused[gone], self._breakers[gone]
         new = wanted - self._beats.keys()
         for some, seconds in ((new, WINDOW), (wanted - new, OVERLAP)):
             for subject, beats in _beats(some, since=int(now) - seconds).items():
                 self._take(subject, beats, now=now)
+        self._refused = _refused(wanted, known=self._refused, now=now)
         if new or time.monotonic() - self._looked >= BREAKERS_EVERY:
             self._looked = time.monotonic()
             self._breakers = breakers(wanted)
@@ -73,7 +89,10 @@ class Reader:
     def _frame(self, subject: Subject, *, now: float) -> str:
         beats = self._beats[subject]
         seconds = [[second, *beats[second]] for second in sorted(beats)]
-        told = {"now": int(now), "window": WINDOW, "seconds": seconds, "calls": self._calls[subject]}
+        refused = self._refused[subject]
+        young = [call for call in refused.calls if call["at"] > now - WINDOW]
+        shown = sorted([*self._calls[subject], *young], key=lambda call: call["at"], reverse=True)[:LATEST]
+        told = {"now": int(now), "window": WINDOW, "seconds": seconds, "calls": shown, "refused": refused.times}
         return json.dumps({**told, "breakers": self._breakers[subject]}, separators=(",", ":"))
 
 
@@ -115,6 +134,41 @@ def calls(subject: Subject) -> list[dict[str, Any]]:
             }
         )
     return told
+
+
+def _refused(
+    subjects: Collection[Subject], *, known: Mapping[Subject, _Refused], now: float
+) -> dict[Subject, _Refused]:
+    """One query; two more for each subject of whom somebody was refused since it was looked at, or that is new."""
+    moment = datetime.fromtimestamp(now, UTC)
+    tenants = None if Subject() in subjects else {one.tenant_id for one in subjects if one.tenant_id is not None}
+    newest = refusals.newest_of(moment - timedelta(seconds=WINDOW), tenants) if subjects else {}
+    found = {}
+    for subject in subjects:
+        ats = [at for (tenant, user), at in newest.items() if subject.holds(tenant, user)]
+        mark = (max(ats, default=None), moment.hour)
+        before = known.get(subject)
+        if before is None or before.mark != mark:
+            before = _Refused(mark, refusals.count(moment, **subject.conditions), _turned_away(subject, moment))
+        found[subject] = before
+    return found
+
+
+def _turned_away(subject: Subject, moment: datetime) -> list[dict[str, Any]]:
+    """As a page shows them among calls. What is another tenant's is in no subject but everybody's."""
+    since = moment - timedelta(seconds=WINDOW)
+    return [
+        {
+            "id": "",
+            "at": call.at.timestamp(),
+            "model": call.model_name or "—",
+            "who": str(call.user) if call.user is not None else "",
+            "tenant": call.tenant.name if subject.tenant_id is None else "",
+            "status": call.get_reason_display(),
+            "refused": True,
+        }
+        for call in refusals.latest(LATEST, since=since, **subject.conditions)
+    ]
 
 
 def breakers(subjects: Collection[Subject]) -> dict[Subject, list[dict[str, Any]]]:

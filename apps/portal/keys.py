@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 
 from apps.keys import selectors, selfservice
+from apps.portal import refused
 from apps.portal.paging import part
 from apps.portal.visits import Visit, page
 from apps.quotas import selectors as quotas
@@ -45,10 +46,13 @@ def keys(visit: Visit) -> HttpResponse:
 def one(visit: Visit, key: int) -> HttpResponse:
     now = timezone.now()
     row = wanted(visit, key)
+    turned_away = refused.today(visit, key_id=row.pk)
     return visit.show(
         "portal/key.html",
         key=row,
         spent=usage.spent_by_key(now, days=DAYS, keys=[row.pk]).get(row.pk, 0),
+        refused=turned_away,
+        refused_times=sum(group.times for group in turned_away),
         days=DAYS,
         secrets=[{"secret": secret, "fate": _fate(secret, now)} for secret in selectors.secrets_of(row)],
         budgets=quotas.budgets_over(row, now),

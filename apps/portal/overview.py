@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from apps.keys import selectors as keys
+from apps.portal import refused
 from apps.portal.visits import Visit, page
 from apps.quotas import selectors as quotas
 from apps.tenants import selectors as tenants
@@ -38,6 +39,7 @@ def overview(visit: Visit) -> HttpResponse:
     now = timezone.now()
     mine = {} if visit.may(Right.SEE_ALL_USAGE) else {"user_id": visit.user.pk}
     subject = {"tenant_id": visit.tenant.pk, **mine}
+    turned_away = refused.today(visit, **refused.whose(visit))
     return visit.show(
         "portal/overview.html",
         is_mine=bool(mine),
@@ -47,6 +49,8 @@ def overview(visit: Visit) -> HttpResponse:
         has_key=keys.has_key(visit.tenant, user=visit.user if mine else None),
         expiring=keys.expiring(visit.tenant, user=visit.user if mine else None, now=now, within=SOON),
         budgets=_budgets(visit, now),
+        refused=turned_away,
+        refused_times=sum(group.times for group in turned_away),
         may_call=visit.may(Right.CALL),
     )
 

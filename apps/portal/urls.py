@@ -20,6 +20,7 @@ from apps.portal import (
     overview,
     playground,
     projects,
+    refused,
     sessions,
     settings,
     signed_in,
@@ -84,6 +85,7 @@ tenant_pages = [
     path("settings/", settings.settings, name="settings"),
     path("models/", models.models, name="models"),
     path("models/<int:model>/", models.one, name="models-one"),
+    path("usage/refused/", refused.refused, name="usage-refused"),
     path("usage/sessions/", sessions.sessions, name="usage-sessions"),
     path("usage/session/", sessions.one, name="usage-session"),
 ]

@@ -55,13 +55,20 @@
   const row = (call) => {
     const line = make("tr");
     const when = make("td", "nowrap");
-    if (callUrl) {
+    if (callUrl && call.id) {
       const link = make("a", "", clock(call.at));
       link.href = callUrl.replace("00000000-0000-0000-0000-000000000000", call.id);
       when.append(link);
     } else when.textContent = clock(call.at);
     const who = make("td", "name", [call.tenant, call.who].filter(Boolean).join(" / ") || "—");
     const outcome = make("td");
+    if (call.refused) {
+      line.className = "refused";
+      outcome.colSpan = 5;
+      outcome.append(make("span", "badge refused", "Refused"), ` ${call.status}`);
+      line.append(when, who, make("td", "nowrap", call.model), outcome);
+      return line;
+    }
     outcome.append(make("span", `badge ${call.good ? "good" : call.bad ? "bad" : "warn"}`, call.status));
     line.append(when, who, make("td", "name", call.model), outcome,
       make("td", "number", call.tokens.toLocaleString("en")), make("td", "number", call.cost),
@@ -89,6 +96,7 @@
     part("share").textContent = calls ? `${(100 * failed / calls).toFixed(1)} %` : "none";
     part("errors").classList.toggle("bad", calls > 0 && failed / calls >= 0.05);
     part("spend").textContent = dollars(cost);
+    part("refused").textContent = frame.refused.toLocaleString("en");
     const most = bars(part("calls-chart"), seconds, from, length, (beat) => [beat[1], beat[2]]);
     part("most-calls").textContent = calls ? `at most ${most.toLocaleString("en")} a second` : "";
     const dearest = bars(part("spend-chart"), seconds, from, length, (beat) => [beat[3]]);

@@ -14,6 +14,7 @@ from apps.tenants.models import Role
 from apps.usage import ledger, rollups
 from tests import factories
 from tests.money.calls import intent, outcome
+from tests.portal.test_refused import refuse
 from tests.portal.test_who_may import MAY, POSTED, pages
 
 TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="[^"]*"')
@@ -34,6 +35,7 @@ def traffic(tenant, project, user) -> None:
             at=timezone.now().timestamp() - 4_000 * number,
         )
         ledger.post([outcome(asked, cost=10**9)])
+    refuse(key, "requests", times=3)
     rollups.roll_up()
 
 

@@ -100,10 +100,10 @@ def test_frames_cost_no_more_questions_than_there_is_news(acme, globex, alice, w
     subjects = [Subject(), Subject(acme.pk), Subject(acme.pk, alice.pk), Subject(globex.pk)]
     reader = feed.Reader()
     reader.read(subjects, now=time.time())
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         reader.read(subjects, now=time.time())
     call(website, alice)
-    with django_assert_num_queries(3 + 3):
+    with django_assert_num_queries(4 + 3):
         frames = reader.read(subjects, now=time.time())
     assert [sums(json.loads(frames[subject]))[0] for subject in subjects] == [1, 1, 1, 0]
 

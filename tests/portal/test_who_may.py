@@ -45,6 +45,7 @@ MAY = {
     "usage": "yyyy",
     "usage-export": "yyyy",
     "usage-call": "0000",
+    "usage-refused": "yyyy",
     "usage-sessions": "yyyy",
     "usage-session": "0000",
     "costs": "yyyy",
