@@ -38,6 +38,7 @@ def create_user(
         is_staff=is_staff,
         is_superuser=is_superuser,
     )
+    _refuse_taken(user.username)
     if password is not None:
         validate_password(password, user)
     user.set_password(password)
@@ -45,9 +46,18 @@ def create_user(
     return user
 
 
+def _refuse_taken(username: str, *, but: User | None = None) -> None:
+    """Who differs from somebody by capitals alone would be taken for them. Raises ValidationError."""
+    others = User.objects.filter(username__iexact=username)
+    if (others if but is None else others.exclude(pk=but.pk)).exists():
+        raise ValidationError({"username": "A user with that username already exists."})
+
+
 def update_user(user: User, *, actor: Any, **changes: Any) -> User:
     """Names, address and operator's rights. Raises ValidationError, also for the last operator's rights."""
     with transaction.atomic():
+        if "username" in changes:
+            _refuse_taken(changes["username"], but=user)
         if changes.get("is_superuser") is False:
             _keep_an_operator(user)
         audit.amend(user, actor=actor, action="user.updated", area=Area.ACCOUNTS, changes=changes, allowed=_CHANGEABLE)

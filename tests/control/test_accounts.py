@@ -133,3 +133,13 @@ def test_an_identity_is_one_persons(db, operator, bob, alice):
     actions = list(Record.objects.order_by("-id").values_list("action", "target_label")[:2])
     told = "bob at https://id.example.com"
     assert actions == [("identity.unlinked", told), ("identity.linked", told)]
+
+
+@pytest.mark.once
+def test_nobody_is_called_like_another_but_for_capitals():
+    olga, other = factories.user("olga"), factories.user("other")
+    with pytest.raises(ValidationError, match="already exists"):
+        services.create_user(actor=None, username="OLGA")
+    with pytest.raises(ValidationError, match="already exists"):
+        services.update_user(other, actor=None, username="Olga")
+    services.update_user(olga, actor=None, username="Olga")
