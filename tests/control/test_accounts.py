@@ -136,7 +136,7 @@ def test_an_identity_is_one_persons(db, operator, bob, alice):
 
 
 @pytest.mark.once
-def test_nobody_is_called_like_another_but_for_capitals():
+def test_nobody_is_called_like_another_but_for_capitals(db):
     olga, other = factories.user("olga"), factories.user("other")
     with pytest.raises(ValidationError, match="already exists"):
         services.create_user(actor=None, username="OLGA")
