@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import current_app
 from django import forms
 from django.contrib import admin
 from django.db.models import Q
@@ -16,16 +15,16 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from apps.audit import cells
 from apps.audit.bulk import to_many
-from apps.audit.pages import Page
+from apps.audit.models import Area
+from apps.audit.pages import AuditedAdmin, Page
+from apps.config import schedules
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
     admin.site.unregister(model)
 
 
 def chores() -> list[tuple[str, str]]:
-    """The tasks that the worker knows, Celery's own left out."""
-    current_app.loader.import_default_modules()
-    return [(name, name) for name in sorted(current_app.tasks) if not name.startswith("celery.")]
+    return [(name, name) for name in schedules.chores()]
 
 
 class TaskForm(forms.ModelForm):
@@ -51,7 +50,8 @@ class TaskForm(forms.ModelForm):
 
 
 @admin.register(PeriodicTask)
-class TaskAdmin(Page):
+class TaskAdmin(AuditedAdmin):
+    area = Area.USAGE
     form = TaskForm
     list_display = ["name", "shown_state", "schedule", "shown_run", "shown_count"]
     list_filter = [("enabled", BooleanRadioFilter)]
@@ -89,21 +89,15 @@ class TaskAdmin(Page):
         "Enable", does="The scheduler starts them when they are due.", done="Enabled", open=lambda: Q(enabled=False)
     )
     def enable(self, row: PeriodicTask, *, actor: Any) -> None:
-        _switch(row, on=True)
+        schedules.update(row, actor=actor, enabled=True)
 
     @to_many("Disable", does="The scheduler starts them no more.", done="Disabled", open=lambda: Q(enabled=True))
     def disable(self, row: PeriodicTask, *, actor: Any) -> None:
-        _switch(row, on=False)
+        schedules.update(row, actor=actor, enabled=False)
 
     @to_many("Run now", does="They are sent to the worker at once, beside their schedule.", done="Sent to the worker")
     def run_now(self, row: PeriodicTask, *, actor: Any) -> None:
-        current_app.send_task(row.task)
-
-
-def _switch(task: PeriodicTask, *, on: bool) -> None:
-    """Saving is what tells the scheduler."""
-    task.enabled = on
-    task.save()
+        schedules.run(row, actor=actor)
 
 
 @admin.register(IntervalSchedule)

@@ -1,4 +1,4 @@
-"""All people, for whoever manages them."""
+"""All people and who they are elsewhere, for whoever manages them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth.models import Permission
 from django.db.models import QuerySet
 
-from apps.accounts.models import User
+from apps.accounts.models import Identity, SavedView, User
 
 
 def users() -> QuerySet[User]:
@@ -20,3 +20,11 @@ def permissions(names: Iterable[str], *, apps: Iterable[str]) -> dict[str, Permi
     wanted = set(names)
     found = {f"{row.content_type.app_label}.{row.codename}": row for row in rows}
     return {name: row for name, row in found.items() if name in wanted}
+
+
+def identities() -> QuerySet[Identity]:
+    return Identity.objects.select_related("user")
+
+
+def saved_views() -> QuerySet[SavedView]:
+    return SavedView.objects.all()

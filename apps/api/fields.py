@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from typing import Any
 
@@ -108,6 +109,23 @@ class Words(serializers.ListField):
             self.fail("not_a_list", input_type=type(data).__name__)
         found: list[str] = super().to_internal_value(data)
         return found
+
+
+class Object(serializers.DictField):
+    """Any JSON by name."""
+
+    default_error_messages = {"not_a_dict": "Give an object.", "unstorable": "It holds half a character, or a NUL."}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict):
+            self.fail("not_a_dict", input_type=type(data).__name__)
+        try:
+            written = json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            self.fail("unstorable")
+        if b"\\u0000" in written:
+            self.fail("unstorable")
+        return dict(data)
 
 
 class Choice(serializers.ChoiceField):

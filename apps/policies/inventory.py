@@ -1,10 +1,10 @@
-"""All policies, for whoever manages them."""
+"""All policies and managed settings, for whoever manages them."""
 
 from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from apps.policies.models import Assignment, CachePolicy, DataPolicy, Intervention
+from apps.policies.models import Assignment, CachePolicy, DataPolicy, Intervention, ManagedSettings
 
 
 def policies() -> QuerySet[DataPolicy]:
@@ -21,3 +21,7 @@ def caches() -> QuerySet[CachePolicy]:
 
 def interventions() -> QuerySet[Intervention]:
     return Intervention.objects.all()
+
+
+def managed_settings() -> QuerySet[ManagedSettings]:
+    return ManagedSettings.objects.select_related("tenant", "project")

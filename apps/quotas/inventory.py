@@ -1,4 +1,4 @@
-"""All limits, budgets and gaps, for whoever manages them."""
+"""All limits, budgets with their periods and increases, gaps and gateways, for whoever manages them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
-from apps.quotas.models import NARROW, Budget, BudgetWindow, Gap, Limit
+from apps.quotas.models import NARROW, Budget, BudgetWindow, Gap, Increase, Limit, Replica
 
 _SUBJECTS = ("tenant", "project__tenant", "key__tenant", *NARROW)
 
@@ -27,6 +27,19 @@ def budgets() -> QuerySet[Budget]:
 
 def gaps() -> QuerySet[Gap]:
     return Gap.objects.all()
+
+
+def periods() -> QuerySet[BudgetWindow]:
+    return BudgetWindow.objects.select_related("budget")
+
+
+def increases() -> QuerySet[Increase]:
+    subjects = ("tenant", "project__tenant", "key__tenant", "user", "model", "endpoint")
+    return Increase.objects.select_related(*(f"budget__{name}" for name in subjects), "requested_by")
+
+
+def replicas() -> QuerySet[Replica]:
+    return Replica.objects.all()
 
 
 def of_subject(rows: QuerySet[Any], **subject: int) -> QuerySet[Any]:

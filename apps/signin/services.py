@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -11,11 +12,14 @@ from apps.audit.models import Area
 from apps.catalog import vault
 from apps.catalog.models import Purpose
 from apps.signin.models import GroupRule, IdentityProvider
+from apps.tenants.models import Tenant
 
 _CHANGEABLE = frozenset(
     {"name", "slug", "issuer", "client_id", "scopes", "algorithms", "tenant", "required_claims", "groups_claim"}
     | {"groups_decide", "creates_people", "default_role", "links_by_email", "is_second_factor", "is_enabled"}
 )
+Group = tuple[str, Tenant | None]  # as the provider calls it, and where it means something
+_MEANING = frozenset({"role", "is_staff", "is_operator"})
 _BINDING = frozenset({"issuer", "client_id"})  # what the secret is for
 
 
@@ -72,3 +76,35 @@ def add_rule(provider: IdentityProvider, *, actor: Any, **fields: Any) -> GroupR
     rule = GroupRule(provider=provider, **fields)
     audit.add(rule, actor=actor, action="grouprule.created", area=Area.SIGN_IN)
     return rule
+
+
+def update_rule(rule: GroupRule, *, actor: Any, **changes: Any) -> GroupRule:
+    """Another group or tenant is another rule. Raises ValidationError."""
+    audit.amend(rule, actor=actor, action="grouprule.updated", area=Area.SIGN_IN, changes=changes, allowed=_MEANING)
+    return rule
+
+
+def remove_rule(rule: GroupRule, *, actor: Any) -> None:
+    audit.remove(rule, actor=actor, action="grouprule.deleted", area=Area.SIGN_IN)
+
+
+def keep_rules(provider: IdentityProvider, *, actor: Any, groups: Collection[Group]) -> None:
+    """Removes those of all other groups."""
+    kept: set[Group] = set()
+    for rule in provider.rules.select_related("provider", "tenant"):
+        group = (rule.group, rule.tenant)
+        if group not in groups or group in kept:  # of groups in no tenant there may be several
+            remove_rule(rule, actor=actor)
+        kept.add(group)
+
+
+def set_rules(provider: IdentityProvider, *, actor: Any, rules: Mapping[Group, Mapping[str, Any]]) -> None:
+    """What each group means; those of others are removed. Raises ValidationError."""
+    with transaction.atomic():
+        keep_rules(provider, actor=actor, groups=rules.keys())
+        there = {(rule.group, rule.tenant): rule for rule in provider.rules.select_related("provider", "tenant")}
+        for group, meaning in rules.items():
+            if group in there:
+                update_rule(there[group], actor=actor, **meaning)
+            else:
+                add_rule(provider, actor=actor, group=group[0], tenant=group[1], **meaning)

@@ -13,10 +13,13 @@ from pytest_django import DjangoDbBlocker
 
 from apps.access.models import Token
 from apps.accounts.models import User
+from apps.alerts import services as alerts
+from apps.alerts.models import Alert, Delivery
 from apps.api import rates
 from apps.api.urls import VIEWS
 from apps.catalog import services as catalog
 from apps.catalog.models import Provider
+from apps.keys.models import Grant
 from apps.tenants.models import Role, Tenant
 from tests import factories
 from tests.api import caller
@@ -85,6 +88,22 @@ def _world() -> World:
     past = timezone.now() - datetime.timedelta(seconds=1)
     Token.objects.filter(pk=Token.objects.latest("pk").pk).update(expires_at=past)
     catalog.add_fallback(rows["Model"], actor=None, target=factories.model())
-    ids = {view.place: view.rows().order_by("pk")[0].pk for view in VIEWS if hasattr(view, "retrieve")}
+    own = _own(acme, people["developer"], rows["Project"])
+    ids = {view.place: view.rows().order_by("pk")[0].pk for view in VIEWS if hasattr(view, "retrieve")} | own
     ids["tokens"] = Token.objects.filter(user=people["owner"]).earliest("pk").pk
     return World(acme, globex, people, callers, rows, ids)
+
+
+def _own(acme: Tenant, developer: User, project: Any) -> dict[str, int]:
+    """What is the installation's in the world of everything, Acme's own. Nothing is sent: the destination is shut."""
+    given = {"tenant": acme, "name": "Acme's", "target": "https://example.com/hook"}
+    place = alerts.create_destination(actor=None, kind="webhook", **given).destination
+    alerts.update_destination(place, actor=None, is_enabled=False)
+    rule = alerts.create_rule(actor=None, tenant=acme, kind="budget", name="Acme's", destinations=[place])
+    now = timezone.now()
+    alert = Alert.objects.create(
+        rule=rule, tenant_id=acme.pk, subject="budget:0", title="It is so", text="It is.", raised_at=now, seen_at=now
+    )
+    Delivery.objects.create(reason="the world's", alert=alert, destination=place, event="alert.raised", body={})
+    grant = Grant.objects.create(tenant=acme, project=project, user=developer, public_id="b" * 12, client="a program")
+    return {"alert-destinations": place.pk, "alert-rules": rule.pk, "alerts": alert.pk, "programs": grant.pk}

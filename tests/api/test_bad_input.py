@@ -35,6 +35,26 @@ GOOD: dict[str, dict[str, Any]] = {
     "data-policies": {"name": "new", "regions": None, "rules": [{"kind": "iban", "on_request": "block"}]},
     "policy-assignments": {"policy": "data-policies", "project": "projects"},
     "cache-policies": {"model": "models", "ttl_seconds": 60, "is_always": False},
+    "identity-providers": {
+        **{"name": "New", "slug": "new", "issuer": "https://id.example.org", "client_id": "weir", "tenant": "tenants"},
+        **{
+            "algorithms": ["ES256"],
+            "creates_people": True,
+            "rules": [{"group": "g", "tenant": "tenants", "role": "viewer"}],
+        },
+    },
+    "issuers": {
+        **{"name": "New", "url": "https://id.example.org", "audiences": ["weir"], "algorithms": ["RS256"]},
+        **{"tenant": "tenants", "project": "projects", "leeway_seconds": 30, "welcomes": True, "required_claims": {}},
+    },
+    "managed-settings": {"name": "New", "tenant": "tenants", "priority": 5, "role": "developer", "is_enabled": False},
+    "alert-rules": {"name": "New", "tenant": "tenants", "kind": "errors", "destinations": ["alert-destinations"]},
+    "alert-destinations": {"name": "New", "tenant": "tenants", "kind": "email", "target": "a@example.org"},
+    "increases": {
+        **{"budget": "budgets", "amount_nano_usd": 10**9, "reason": "a demonstration"},
+        "until": (timezone.now() + datetime.timedelta(days=9)).replace(microsecond=0).isoformat()[:19] + "Z",
+    },
+    "schedules": {"name": "New", "task": "apps.usage.tasks.roll_up", "every": 7, "period": "hours", "enabled": False},
 }
 LONG = "x" * 20_000
 
@@ -45,10 +65,20 @@ def good(world, place: str) -> dict[str, Any]:
 
     filled = {}
     for name, value in GOOD[place].items():
-        if isinstance(value, str) and value in world.ids and name != "name":
-            value = world.ids[value]
+        value = named(world, value) if name != "name" else value
         filled[name] = factories.model().pk if value == "other" and name == "target" else value
     return filled
+
+
+def named(world, value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: named(world, part) for name, part in value.items()}
+        case list():
+            return [named(world, part) for part in value]
+        case str():
+            return world.ids.get(value, value)
+    return value
 
 
 def wrong(value: Any) -> list[Any]:
@@ -79,11 +109,10 @@ def test_the_good_body_is_taken_and_told(world, place):
     found = world.operator.get(made["Location"].removeprefix("/api/v1"))
     assert made["ETag"].startswith('"')
     hidden = {"secret", "password", "is_correction"}
-    assert {name: found[name] for name in body if name not in hidden} == {
-        name: [{"on_response": "", **rule} for rule in value] if name == "rules" else value
-        for name, value in body.items()
-        if name not in hidden
-    }
+    for name in body.keys() - hidden - {"rules"}:
+        assert found[name] == body[name], name
+    for told, rule in zip(found.get("rules", ()), body.get("rules", ()), strict=True):
+        assert told.items() >= rule.items()
     assert "sk-ant-new" not in str(found)
 
 

@@ -51,7 +51,7 @@ def test_chores_are_switched_and_the_scheduler_hears_of_it(desk, task):
 
 
 def test_a_chore_is_sent_to_the_worker(desk, task, monkeypatch):
-    from gateway_site import schedules
+    from apps.config import schedules
 
     sent = []
     monkeypatch.setattr(schedules.current_app, "send_task", lambda name: sent.append(name))

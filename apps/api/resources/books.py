@@ -65,6 +65,26 @@ class Gaps(Listing, Reading, Resource):
         return quotas.gaps()
 
 
+class ReplicaBody(Body):
+    of = quotas.replicas
+    is_told = True
+    columns = ("name", "epoch", "heartbeat", "fenced_at")
+    id = shown(Integer)
+
+
+class Replicas(Listing, Reading, Resource):
+    """Processes that were given pieces of budgets: who lives, and who was given up."""
+
+    place = "replicas"
+    noun = "gateway process"
+    model = "quotas.replica"
+    body = ReplicaBody
+
+    @classmethod
+    def rows(cls) -> QuerySet[Any]:
+        return quotas.replicas()
+
+
 class SealedMonthBody(Body):
     of = inventory.sealed_months
     is_told = True

@@ -13,7 +13,10 @@ from apps.api.resource import Changing, Listing, Making, Reading, Resource
 from apps.audit.services import serialise
 
 GIVEN = ("is_staff", "is_superuser", "permissions")
-MANAGED = ("accounts", "audit", "tenants", "catalog", "keys", "access", "quotas", "policies", "usage", "alerts")
+MANAGED = (
+    *("accounts", "audit", "tenants", "catalog", "keys", "access", "signin", "quotas", "policies", "usage", "alerts"),
+    "django_celery_beat",
+)
 
 
 class Permissions(Words):
