@@ -22,7 +22,7 @@ from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin, Inline
 from apps.outbound.jwks import ALGORITHMS
 from apps.signin import second_factors, services
-from apps.signin.models import GroupRule, IdentityProvider, SecondFactor
+from apps.signin.models import GroupRule, IdentityProvider, SecondFactor, default_algorithms
 
 
 class ProviderForm(forms.ModelForm):
@@ -38,6 +38,7 @@ class ProviderForm(forms.ModelForm):
     algorithms = SeveralField(
         none=[],
         required=True,
+        initial=default_algorithms,
         choices=[(name, name) for name in ALGORITHMS],
         help_text="Those that its tokens may be signed with. Nothing else is believed.",
     )

@@ -36,7 +36,7 @@ def house(provider: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iter
     var = tmp_path_factory.mktemp("house") / "var"
     seeded = card(var, simulator_url=provider.base_url, by="tests.browser.seed")
     gateway = start_gateway("uvicorn", var=var, key=seeded["key"])
-    yield House(gateway=gateway, user=seeded["user"], password=seeded["password"])
+    yield House(gateway=gateway, **{name: seeded[name] for name in ("user", "password", "tight")})
     gateway.process.stop()
 
 
