@@ -20,8 +20,9 @@ from apps.keys.panels import ending
 from apps.quotas import selectors as quotas
 from apps.runtime import standings
 from apps.runtime.state import state
-from apps.usage import figures, pulse
+from apps.usage import figures, pulse, refusals
 from apps.usage import selectors as usage
+from apps.usage.reports import forecasts
 
 CHART_HEIGHT = 160
 BAR_WIDTH = 100 / 24
@@ -39,6 +40,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
         cards += [_today_card(overview.today), _month_card(now), *_call_cards(overview.today, now)]
+        cards.append(_refused_card(now))
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
         context["step"] = None if context["calls"] else next_step(request.user)
@@ -63,12 +65,12 @@ def _today_card(today: usage.Totals) -> dict[str, Any]:
 
 
 def _month_card(now: datetime) -> dict[str, Any]:
-    """Against the monthly budgets of all tenants, and what it comes to if every day is like those so far."""
+    """Against the monthly budgets of all tenants, and what it comes to as tenants are foretold theirs."""
     month = pulse.month(now)
     ledger = f"{reverse('admin:usage_entry_changelist')}?since=month"
     notes = [f"of {money.text(month.budgeted)} in monthly budgets"] if month.budgets else ["no tenant has a budget"]
     if month.forecast is not None:
-        notes.append(f"{money.text(month.forecast)} by its end at this pace")
+        notes.append(f"{money.text(month.forecast)} by its end, going by the last {forecasts.FULL_DAYS} full days")
     bad = bool(month.budgets) and max(month.spent, month.forecast or 0) > month.budgeted
     return _card("Spend this month", money.text(month.spent), "; ".join(notes), ledger, bad=bad)
 
@@ -85,6 +87,14 @@ def _call_cards(today: usage.Totals, now: datetime) -> list[dict[str, Any]]:
         _card("Error rate", f"{rate:.1f} %", f"{today.errors:,} errors today", errors, bad=rate >= MANY_ERRORS_PERCENT),
         _card("95 % took less than", took, note, f"{ledger}?since=1h"),
     ]
+
+
+def _refused_card(now: datetime) -> dict[str, Any]:
+    """Of everybody, and of callers that nobody knows: they are in no ledger entry."""
+    groups = refusals.by_reason(now.replace(hour=0, minute=0, second=0, microsecond=0))
+    note = f"most of them: {groups[0].reason.label.lower()}" if groups else "none today"
+    link = f"{reverse('admin:usage_refusal_changelist')}?since=today"
+    return _card("Refused today", f"{sum(group.times for group in groups):,}", note, link)
 
 
 def _provider_cards(request: HttpRequest) -> list[dict[str, Any]]:

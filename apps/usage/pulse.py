@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import calendar
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Q
 
 from apps.domain import ids
 from apps.quotas.models import Budget, Period
-from apps.usage import rollups, selectors
 from apps.usage.models import NOT_ERRORS, Entry, Kind
+from apps.usage.reports import forecasts
+from apps.usage.reports.sources import Question, Scope, standing
 
 NEWEST = 1_000  # answers that a percentile is taken of
 WITHIN = timedelta(hours=1)
-LEAST_FORECAST = timedelta(days=1)  # before, a month's pace says nothing
 
 
 class Month(NamedTuple):
-    """Nano-USD since the first of the month (UTC). `forecast`: what it comes to at the pace so far; None: too early.
+    """Nano-USD since the first of the month (UTC). `forecast`: what it comes to by its end, as every page foretells it
+    (`reports.forecasts`); None: there is no full day to go by.
     `budgeted`: the monthly budgets in force of all tenants together, and of how many."""
 
     spent: int
@@ -38,16 +38,13 @@ class Speed(NamedTuple):
 
 
 def month(now: datetime) -> Month:
-    """Of rollups, and of the ledger what is not rolled up yet."""
-    first = now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    spent = selectors.add([hour.totals for hour in selectors.by_hour(first, rollups.hour_of(now))]).cost
-    elapsed = now - first
-    whole = timedelta(days=calendar.monthrange(first.year, first.month)[1])
-    forecast = int(spent * (whole / elapsed)) if elapsed >= LEAST_FORECAST else None
+    """Of days that are over and hours since, as reports sum them up; five queries."""
+    everybody = Scope(None)
+    found = forecasts.month(Question(everybody), standing(everybody, now), now)
     narrow = Q(project=None, user=None, key=None, model=None, endpoint=None)
     amounts = Budget.objects.filter(narrow, period=Period.MONTH, is_enabled=True, tenant__is_active=True)
-    found = list(amounts.values_list("amount", flat=True))
-    return Month(spent, forecast, sum(found), len(found))
+    budgets = list(amounts.values_list("amount", flat=True))
+    return Month(found.spent, found.expected, sum(budgets), len(budgets))
 
 
 def speed(now: datetime) -> Speed:

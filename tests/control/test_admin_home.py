@@ -11,7 +11,9 @@ from apps.catalog import services as catalog
 from apps.keys.models import Key
 from apps.quotas import services as quotas
 from apps.runtime.state import DeploymentStanding, state
-from apps.usage import ledger, pulse
+from apps.usage import ledger, pulse, rollups
+from apps.usage.reports import forecasts
+from apps.usage.reports.sources import Question, Scope, standing
 from tests import factories
 from tests.control.desk import Desk
 from tests.money.calls import intent, outcome
@@ -52,14 +54,19 @@ def test_a_new_house_is_told_one_next_step_at_a_time(desk):
 
 def test_a_month_is_told_with_its_pace_and_its_budgets(acme, globex, website):
     for day in (1, 5, 10):
-        call(NOW.replace(day=day, hour=3), tenant_id=acme.pk, cost=2_000_000_000)
+        call(NOW.replace(day=day, hour=3), tenant_id=acme.pk, cost=2_100_000_000)
     call(NOW - datetime.timedelta(days=20), tenant_id=acme.pk, cost=50_000_000_000)
+    rollups.roll_up()
     quotas.create_budget(actor=None, tenant=acme, amount=10_000_000_000)
     quotas.create_budget(actor=None, project=website, amount=3_000_000_000)
     quotas.create_budget(actor=None, tenant=globex, amount=5_000_000_000, period="day")
-    assert pulse.month(NOW) == pulse.Month(6_000_000_000, 18_000_000_000, 10_000_000_000, 1)
+    spent, daily = 6_300_000_000, 4_200_000_000 // 6  # since the fifth, of the last seven days
+    assert pulse.month(NOW) == pulse.Month(spent, spent + 20 * daily, 10_000_000_000, 1)
+    everybody = Scope(None)
+    shown = forecasts.month(Question(everybody), standing(everybody, NOW), NOW)
+    assert pulse.month(NOW)[:2] == (shown.spent, shown.expected), "one method, wherever it is shown"
     early = NOW.replace(day=1, hour=5)
-    assert pulse.month(early)[:2] == (2_000_000_000, None)
+    assert pulse.month(early)[:2] == (2_100_000_000, None)
 
 
 def test_the_percentile_is_of_the_newest_answers_within_an_hour(acme):
