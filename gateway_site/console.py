@@ -56,11 +56,19 @@ MENU = [
     _group(
         "Usage",
         _item("Ledger", "receipt_long", "usage.entry"),
+        _item("Refused calls", "block", "usage.refusal"),
         _item("Unconfirmed usage", "help", "usage.unconfirmed"),
         _item("Gaps", "broken_image", "quotas.gap"),
         _item("Checks of the books", "fact_check", "usage.verification"),
         _item("Hourly rollups", "bar_chart", "usage.hourlyrollup"),
         _item("Sealed months", "inventory_2", "usage.sealedmonth"),
+    ),
+    _group(
+        "Reconciliation",
+        _item("Providers' reports", "difference", "reconciliation.report"),
+        _item("Adjustments", "balance", "reconciliation.adjustment"),
+        _item("Names at providers", "label", "reconciliation.providername"),
+        _item("Report sources", "cloud_download", "reconciliation.reportsource"),
     ),
     _group(
         "Access",

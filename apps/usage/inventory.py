@@ -10,7 +10,7 @@ from django.db.models.functions import TruncDay, TruncHour
 
 from apps.domain import ids
 from apps.usage import selectors
-from apps.usage.models import IS_ERROR, Entry, HourlyRollup, Kind, SealedMonth, Unconfirmed, Verification
+from apps.usage.models import IS_ERROR, Entry, HourlyRollup, Kind, Refusal, SealedMonth, Unconfirmed, Verification
 
 SUMS = (
     "calls", "errors", "unconfirmed", "unpriced", "in_fresh", "in_cache_read", "in_cache_write_5m",
@@ -40,6 +40,10 @@ def unconfirmed() -> QuerySet[Unconfirmed]:
 
 def rollups() -> QuerySet[HourlyRollup]:
     return HourlyRollup.objects.all()
+
+
+def refusals() -> QuerySet[Refusal]:
+    return Refusal.objects.all()
 
 
 def sealed_months() -> QuerySet[SealedMonth]:

@@ -27,11 +27,13 @@ from apps.policies import services as policies
 from apps.policies.models import CachePolicy, DataPolicy, Intervention
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Increase, Lease, Limit, Replica
+from apps.reconciliation import services as reconciliation
+from apps.reconciliation.models import Adjustment, Difference, ProviderName, Report
 from apps.signin import services as signin
 from apps.signin.models import SecondFactor
 from apps.tenants.models import Membership, Project, Role, Tenant
 from apps.usage import ledger, rollups
-from apps.usage.models import Entry, HourlyRollup, SealedMonth, Unconfirmed, Verification
+from apps.usage.models import Entry, HourlyRollup, Refusal, SealedMonth, Unconfirmed, Verification
 from tests import factories
 from tests.money.calls import intent, outcome
 
@@ -81,12 +83,14 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
     rows.append(Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]))
     rows.append(replica)
+    rows.append(_refusal(name, key))
     rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += _sign_in(name, user, tenant)
     rows.append(access.issue(user, name=f"{name} token"[:100]).token)
     rows += _alerts(name, tenant, budget)
     rows += _agents(name, tenant, project)
+    rows += _reports(name, provider, project)
     rows += schedules(name)
     return {type(row): row for row in rows}
 
@@ -95,6 +99,13 @@ def _intervention(policy: DataPolicy, key: Key) -> Intervention:
     whose = {"tenant_id": key.tenant_id, "project_id": key.project_id, "key_id": key.pk, "user_id": key.user_id}
     named = {"policy": policy, "policy_name": policy.name, "action": "block", "kinds": {"card": 2}}
     return Intervention.objects.create(pk=uuid.uuid4(), request_id=uuid.uuid4(), at=timezone.now(), **whose, **named)
+
+
+def _refusal(name: str, key: Key) -> Refusal:
+    whose = {"tenant_id": key.tenant_id, "project_id": key.project_id, "key_id": key.pk, "user_id": key.user_id}
+    told = {"model_name": name[:200], "reason": "requests", "status": 429, "count": 312}
+    now = timezone.now()
+    return Refusal.objects.create(pk=uuid.uuid4(), hour=now, first_at=now, last_at=now, **whose, **told)
 
 
 def _alerts(name: str, tenant: Tenant, budget: Budget) -> list[models.Model]:
@@ -114,6 +125,24 @@ def _agents(name: str, tenant: Tenant, project: Project) -> list[models.Model]:
     trusted = {"url": f"https://id.example.com/{time.monotonic_ns()}", "audiences": [name], "algorithms": ["RS256"]}
     issuer = issuers.create_issuer(actor=None, name=name[:60], **trusted, tenant=tenant, project=project)
     return [issuer, policies.settle(actor=None, name=name[:60], tenant=tenant, settings={name: name}, note=name[:200])]
+
+
+def _reports(name: str, provider: Provider, project: Project) -> list[models.Model]:
+    """What its provider says of yesterday, and what was posted of it."""
+    day = timezone.now().date() - DAY
+    made = {"provider": provider, "shape": "anthropic_cost", "is_fetched": False, "state": "ready", "version": 1}
+    told = {"has_cost": True, "by_model": True, "by_account": True, "file_name": name[:200]}
+    report = Report.objects.create(first_day=day, last_day=day, **made, **told)
+    line = {"report": report, "day": day, "model": name[:200], "credential": name[:400]}
+    amounts = {"reported_nano": 205_000, "counted_nano": 100_000, "difference_nano": 105_000}
+    difference = Difference.objects.create(**line, **amounts, status="not_here", kinds={"counted": [1, 2, 3, 4, 5]})
+    adjustment = Adjustment.objects.create(report=report, version=1, state="posted", project=project, note=name[:200])
+    item = {"day": day, "model": name[:200], "credential": name[:400], "amount_nano": 105_000, "counted_nano": 100_000}
+    adjustment.items.create(**item, state="posted", rows=1)
+    known = ProviderName.objects.create(provider=provider, name=name[:200], upstream_model=name[:200])
+    address = {"vendor": "anthropic", "address": "https://api.anthropic.com", "secret": "sk-ant-admin-0123456789"}
+    source = reconciliation.create_source(actor=None, provider=provider, **address)
+    return [report, difference, adjustment, known, source]
 
 
 def _sign_in(name: str, user: User, tenant: Tenant) -> list[models.Model]:

@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 
 from apps.usage import rollups
-from apps.usage.models import Entry, HourlyRollup
+from apps.usage.models import Entry, HourlyRollup, Refusal, RefusedCall
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask
 from tests.gateway.upstreams import EVENTS, START, upstream
 
@@ -75,7 +75,7 @@ def question(path: str, *, stream: bool) -> dict[str, Any]:
 
 
 def columns() -> Iterator[tuple[str, str]]:
-    for model in (Entry, HourlyRollup):
+    for model in (Entry, HourlyRollup, Refusal, RefusedCall):
         for row in model.objects.values():
             for name, value in row.items():
                 yield f"{model.__name__}.{name}", str(value)
