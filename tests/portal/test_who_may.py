@@ -16,6 +16,8 @@ from django.utils import timezone
 
 from apps.alerts import services as alerts
 from apps.domain import money
+from apps.keys import grants
+from apps.keys.models import Grant
 from apps.portal import urls
 from apps.quotas import increases
 from apps.quotas import services as quotas
@@ -41,7 +43,7 @@ MAY = {
     "keys-revoke": "yyy0",
     "keys-issued": "yyy0",
     "programs": "yyyy",
-    "programs-end": "0000",
+    "programs-end": "yyy0",
     "usage": "yyyy",
     "usage-export": "yyyy",
     "usage-call": "0000",
@@ -126,8 +128,16 @@ def things(acme, website, alice, bob):
         "project": website.pk,
         "entry": uuid.UUID(int=7 << 76),
         "call": uuid.UUID(int=7 << 76).hex,
-        "program": 1,
+        "program": signed_in(bob, website),
     }
+
+
+def signed_in(user, project):
+    """A program of somebody's."""
+    begun = grants.begin(client="claude-code/2.1", address="192.0.2.1")
+    grants.approve(grants.awaited(begun.user_code), actor=user, project=project)
+    grants.exchange(begun.device_code)
+    return Grant.objects.get(user=user).pk
 
 
 def answer(visitor, name, things):
