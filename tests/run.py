@@ -3,7 +3,7 @@
     python -m tests.run [folder …]        folders of `tests/`; all of them when none is named
 
 The first authority is a real PostgreSQL with a real Valkey, started here (or given by DATABASE_URL and REDIS_URL);
-the second is SQLite with no Redis. The last line counts: a test is skipped if it ran in no pass, and then its reason
+the second is SQLite with no Redis, for what asks the store in ways of its own (`conftest` says which). The last line counts: a test is skipped if it ran in no pass, and then its reason
 is printed above. SEED=n repeats the order of an earlier run.
 """
 
@@ -35,6 +35,7 @@ FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
 SLOWEST = 10  # files of a pass that are named
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
+SECOND = "WEIR_TEST_SECOND_PASS"  # as in `conftest`
 UNCOMPILED = "PYTHONDONTWRITEBYTECODE"  # hundreds of processes would compile the same files
 
 
@@ -173,7 +174,8 @@ def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
     if stored:
         with servers() as variables:
             run_pass("PostgreSQL and Redis", names=stored, variables=variables, seed=seed, tally=tally)
-        run_pass("SQLite, no Redis", names=stored, variables={}, seed=seed, tally=tally)
+        second = {SECOND: "1"}
+        run_pass("SQLite, no Redis", names=stored, variables=second, seed=seed, tally=tally)
     faults = [name for name in names if name == FAULTS]
     run_pass("faults", names=faults, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
 
