@@ -9,9 +9,12 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 from apps.accounts import services as accounts
 from apps.accounts.models import User
+from apps.alerts import services as alerts
+from apps.alerts.models import AlertRule, Destination
 from apps.audit.models import Record, Revision
 from apps.catalog import services as catalog
 from apps.catalog import vault
@@ -27,12 +30,16 @@ from apps.catalog.models import (
     Provider,
 )
 from apps.catalog.places import place_of
-from apps.config import document, services
+from apps.config import document, schedules, services
 from apps.config.document import Refused
+from apps.keys import issuers
+from apps.keys.models import Issuer
 from apps.policies import services as policies
-from apps.policies.models import CachePolicy, DataPolicy
+from apps.policies.models import CachePolicy, DataPolicy, ManagedSettings
 from apps.quotas import services as quotas
 from apps.quotas.models import Budget, Limit
+from apps.signin import services as signin
+from apps.signin.models import IdentityProvider
 from apps.tenants import services as tenants
 from apps.tenants.models import Membership, Project, Role, Tenant
 from tests import factories
@@ -41,6 +48,7 @@ pytestmark = pytest.mark.django_db
 
 SECRET = "sk-ant-top-secret-0123456789"
 EVERYTHING = (
+    *(AlertRule, Destination, IdentityProvider, Issuer, ManagedSettings, PeriodicTask),
     *(CachePolicy, DataPolicy, Budget, Limit, PinnedEndpoint, Price, Deployment, Fallback, Model),
     *(Credential, Provider),
     *(AllowedNetwork, DataKey, Membership, Project, Tenant, User),
@@ -86,9 +94,33 @@ def furnish() -> None:
     policies.assign(policy, actor=None, project=web)
     policies.assign(policy, actor=None, everyone=True)
     policies.create_cache(actor=None, model=model, ttl_seconds=60)
+    furnish_more(acme, web)
     key = factories.key(web).key
     quotas.create_limit(actor=None, key=key, concurrency=1)
     policies.assign(policy, actor=None, key=key)
+
+
+def furnish_more(acme: Tenant, web: Project) -> None:
+    """How people and programs come in, what agents keep to, what is told to whom, and when chores run."""
+    about = {"issuer": "https://id.example.com", "client_id": "weir", "required_claims": {"hd": ["a", "b"]}}
+    provider = signin.create_provider(actor=None, name=ODD[:20], slug="id", secret=SECRET, **about)
+    signin.add_rule(provider, actor=None, group="1e3", is_staff=True)
+    signin.add_rule(provider, actor=None, group="1e3", tenant=acme, role=Role.VIEWER)
+    trusted = {"url": "https://id.example.com", "audiences": ["x"], "algorithms": ["RS256"], "project": web}
+    issuers.create_issuer(actor=None, name="null", tenant=acme, required_claims={"groups": ["yes"]}, **trusted)
+    said = {"permissions": {"deny": ["WebFetch"]}, "n": [1, 2.5, True, None, "2026-01-01"], "a": {}}
+    policies.settle(actor=None, name="all", settings=said, role=Role.DEVELOPER, tenant=acme)
+    hook = {"kind": "webhook", "target": "https://example.com/hook"}
+    place = alerts.create_destination(actor=None, tenant=acme, name="hook", **hook).destination
+    mail = {"name": "mail", "kind": "email", "target": "a@example.com, b@example.com"}
+    alerts.update_destination(
+        alerts.create_destination(actor=None, tenant=None, **mail).destination, actor=None, is_enabled=False
+    )
+    alerts.create_rule(actor=None, tenant=acme, kind="budget", name="r", destinations=[place], project=web)
+    alerts.create_rule(actor=None, tenant=acme, kind="errors", name="r", settings={"percent": 3})
+    task = {"task": "apps.usage.tasks.roll_up", "description": ODD}
+    schedules.create(actor=None, name="0x1", crontab="5 4 * * 1-5", timezone="Europe/Berlin", **task)
+    schedules.create(actor=None, name="often", every=7, period="hours", enabled=False, **task)
 
 
 def wipe() -> None:
