@@ -3,8 +3,9 @@
     python -m tests.run [folder …]        folders of `tests/`; all of them when none is named
 
 The first authority is a real PostgreSQL with a real Valkey, started here (or given by DATABASE_URL and REDIS_URL);
-the second is SQLite with no Redis, for what asks the store in ways of its own (`conftest` says which). The last line counts: a test is skipped if it ran in no pass, and then its reason
-is printed above. SEED=n repeats the order of an earlier run.
+the second is SQLite with no Redis, for what asks the store in ways of its own (`conftest` says what does not). The last
+line counts: a test is skipped if it ran in no pass, and then its reason is printed above. SEED=n repeats the order of
+an earlier run.
 """
 
 from __future__ import annotations
