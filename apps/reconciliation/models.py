@@ -247,9 +247,7 @@ class Adjustment(models.Model):
     report = models.ForeignKey(Report, on_delete=models.PROTECT, related_name="adjustments")
     version = models.PositiveIntegerField(help_text="Of the comparison.")
     state = models.CharField(max_length=12, choices=State, default=State.WAITING)
-    project = models.ForeignKey(
-        "tenants.Project", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
-    )
+    project = models.ForeignKey("tenants.Project", on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     note = models.CharField(max_length=200, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, db_index=False, related_name="+"

@@ -12,7 +12,7 @@ from typing import Any
 from celery import current_app
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Count, Sum
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -274,9 +274,8 @@ def postable(report: Report, statuses: Collection[str] = POSTABLE) -> Any:
 
 def sums(differences: Any) -> dict[str, tuple[int, int]]:
     """By status: how many, and their money in nano-USD."""
-    found = differences.order_by().values("status").annotate(total=Sum("difference_nano"))
-    counts = {row["status"]: row["total"] for row in found}
-    return {status: (differences.filter(status=status).count(), total) for status, total in counts.items()}
+    found = differences.order_by().values("status").annotate(count=Count("pk"), total=Sum("difference_nano"))
+    return {row["status"]: (row["count"], row["total"] or 0) for row in found}
 
 
 def post(

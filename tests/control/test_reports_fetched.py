@@ -23,6 +23,7 @@ from tests.control.reports import DAY, MODEL, Office, billed, body
 pytestmark = pytest.mark.django_db
 KEY = "sk-ant-admin01-0123456789abcdef"
 NEXT = DAY + datetime.timedelta(days=1)
+REFUSED = json.dumps({"error": {"message": f"invalid x-api-key {KEY}"}}).encode()
 
 
 class AdminApi:
