@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.contrib.auth.models import Permission
 from django.db.models import QuerySet
 
-from apps.accounts.models import Identity, SavedView, User
+from apps.accounts.models import Identity, User
 
 
 def users() -> QuerySet[User]:
@@ -24,7 +24,3 @@ def permissions(names: Iterable[str], *, apps: Iterable[str]) -> dict[str, Permi
 
 def identities() -> QuerySet[Identity]:
     return Identity.objects.select_related("user")
-
-
-def saved_views() -> QuerySet[SavedView]:
-    return SavedView.objects.all()

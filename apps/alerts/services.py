@@ -24,6 +24,7 @@ from apps.tenants.rights import Right, may_user
 
 DESTINATION_KINDS = [(kind.value, str(kind.label)) for kind in Destination.Kind]
 PREFIX = "whsec_"  # as Standard Webhooks writes secrets
+_KEY_BYTES = range(24, 65)  # as Standard Webhooks has them
 OVERLAP = datetime.timedelta(hours=24)
 _RULE = frozenset({"name", "settings", "project", "is_enabled"})
 _DESTINATION = frozenset({"name", "target", "is_enabled"})
@@ -69,6 +70,22 @@ def rotate_secret(destination: Destination, *, actor: Any) -> Made:
         audit.record(actor=actor, action="destination.rotated", target=stored, area=Area.USAGE)
     destination.refresh_from_db()
     return Made(destination, secret)
+
+
+def set_secret(destination: Destination, *, actor: Any, secret: str) -> None:
+    """One that is known to the receiver already. Raises ValidationError, which repeats nothing of it."""
+    _require(actor, destination.tenant)
+    if destination.kind != Destination.Kind.WEBHOOK:
+        raise ValidationError({"secret": "Only webhooks that are signed have a secret."})
+    try:
+        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(PREFIX) or len(key) not in _KEY_BYTES:
+        raise ValidationError({"secret": f"It is {PREFIX} and the base64 of 24 to 64 bytes."})
+    with transaction.atomic():
+        _seal(destination, secret)
+        audit.record(actor=actor, action="destination.secret_set", target=destination, area=Area.USAGE)
 
 
 def remove_destination(destination: Destination, *, actor: Any) -> None:
@@ -156,8 +173,8 @@ def secrets_of(destination: Destination, *, now: datetime.datetime) -> list[byte
     return [base64.b64decode(text.removeprefix(PREFIX)) for text in texts]
 
 
-def _seal(destination: Destination) -> str:
-    secret = PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+def _seal(destination: Destination, given: str = "") -> str:
+    secret = given or PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
     destination.sealed = vault.seal(secret, place=destination.place, purpose=Purpose.ALERTS).text
     destination.save(update_fields=["sealed", "sealed_before", "before_until"])
     return secret

@@ -102,6 +102,36 @@ class Texts(Field):
         return dict(super().parse(value))
 
 
+class Json(Field):
+    """Anything by name, in the order of the names: not every database keeps another."""
+
+    def __init__(self) -> None:
+        super().__init__(dict)
+
+    def out(self, value: Any) -> Any:
+        match value:
+            case dict():
+                return {name: self.out(value[name]) for name in sorted(value)}
+            case list():
+                return [self.out(part) for part in value]
+        return value
+
+    def parse(self, value: Any) -> Any:
+        return _plain(super().parse(value))
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    match value:
+        case dict():
+            return {str(name): _plain(part) for name, part in value.items()}
+        case list():
+            return [_plain(part) for part in value]
+        case Decimal():
+            return float(value)
+    return value
+
+
 class Dollars(Field):
     """Dollars in the text, nano-USD in the column."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from apps.catalog import vault
 from apps.catalog.places import place_of
+from apps.catalog.vault import Place
 from apps.config.fields import Field
 
 KEPT = "kept"
@@ -58,9 +59,10 @@ def _content(path: Path) -> str:
 class Secret(Field):
     """`kept` is whatever there is, also nothing. Any other is set where it is not the one that is there."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, *, sealed: str = "ciphertext", place: Callable[[Any], Place] = place_of) -> None:
+        """`sealed`: its column; `place`: where that opens."""
         super().__init__(str)
-        self.source = source
+        self.source, self.sealed, self.place = source, sealed, place
 
     def get(self, row: Any) -> str:
         return KEPT
@@ -74,7 +76,8 @@ class Secret(Field):
         if value is None:
             return False
         try:
-            present = vault.open_one(row.ciphertext, place=place_of(row)) if row.ciphertext else ""
+            kept = getattr(row, self.sealed)
+            present = vault.open_one(kept, place=self.place(row)) if kept else ""
         except vault.SecretUnreadable:
             present = ""
         return not hmac.compare_digest(present.encode(), value.encode())

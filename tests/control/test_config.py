@@ -226,7 +226,8 @@ def test_secrets_are_named_and_read_where_weir_runs(tmp_path):
     furnish()
     text = services.export()
     (tmp_path / "key").write_text("sk-from-a-file\n")
-    named = text.replace("secret: kept", "secret: env:KEY_A", 1).replace("secret: kept", f"secret: file:{tmp_path}/key")
+    named = text.replace("secret: kept", "secret: env:KEY_A", 1)
+    named = named.replace("secret: kept", f"secret: file:{tmp_path}/key", 1)
     environment = {"KEY_A": "sk-from-the-environment"}
     outcome = services.bring_in(named, actor=None, environment=environment)
     assert told(outcome) == ["~ credential Claude & co / own", "~ credential Claude & co / shared"]

@@ -1,16 +1,16 @@
-"""Data policies with their rules and those who are under them, and cache policies of models."""
+"""Data policies with their rules and those who are under them, cache policies of models, and managed settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from apps.config.fields import Number, Words, count, flag, text
+from apps.config.fields import Json, Number, Words, count, flag, text
 from apps.config.kinds import Kind, Values
 from apps.config.sections.people import project, tenant
 from apps.config.sections.routing import model
 from apps.policies import services
-from apps.policies.models import Assignment, CachePolicy, DataPolicy, Rule
+from apps.policies.models import Assignment, CachePolicy, DataPolicy, ManagedSettings, Rule
 
 
 class Rules(Kind):
@@ -112,4 +112,27 @@ class Caches(Kind):
 
     def prune(self, row: CachePolicy, *, actor: Any) -> str:
         services.remove_cache(row, actor=actor)
+        return "removed"
+
+
+class Settings(Kind):
+    """What coding agents keep to, by group."""
+
+    title, noun, key = "managed_settings", "managed settings", ("name",)
+    fields = {
+        **{"name": text(), "is_enabled": flag(), "note": text(), "tenant": tenant(optional=True)},
+        **{"project": project(optional=True), "role": text(), "priority": count(), "settings": Json()},
+    }
+
+    def rows(self, parent: Any) -> Iterable[ManagedSettings]:
+        return ManagedSettings.objects.select_related("tenant", "project__tenant").order_by("name")
+
+    def create(self, parent: Any, values: Values, *, actor: Any) -> ManagedSettings:
+        return services.settle(actor=actor, **values)
+
+    def update(self, row: ManagedSettings, changes: Values, *, actor: Any) -> None:
+        services.resettle(row, actor=actor, **changes)
+
+    def prune(self, row: ManagedSettings, *, actor: Any) -> str:
+        services.unsettle(row, actor=actor)
         return "removed"
