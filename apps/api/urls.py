@@ -44,6 +44,7 @@ from apps.api.resources import (
     programs,
     projects,
     providers,
+    reconciliation,
     refusals,
     rollups,
     schedules,
@@ -66,6 +67,8 @@ VIEWS: tuple[Any, ...] = (
     *(alerts.AlertRules, alerts.AlertDestinations, alerts.Alerts),
     *(entries.Entries, rollups.Rollups, refusals.Refusals, costs.Costs, unconfirmed.Unconfirmed),
     *(charges.Focus, what_if.PriceWhatIf, what_if.BudgetWhatIf),
+    *(reconciliation.ReportSources, reconciliation.ProviderNames, reconciliation.ProviderReports),
+    *(reconciliation.ReportDifferences, reconciliation.Adjustments),
     *(books.Verifications, books.Gaps, books.SealedMonths, books.Replicas),
     *(audit.Records, explain.Explain, health.Health, schedules.Schedules, configuration.Configuration),
 )

@@ -119,21 +119,23 @@ def remove_name(row: ProviderName, *, actor: Any) -> None:
 # --- reports -----------------------------------------------------------------------------------------------------
 
 
-def upload(*, actor: Any, provider: Provider, shape: str, body: bytes, file_name: str = "") -> Report:
-    """Raises ValidationError at `file` for what cannot be read, or is here already; then nothing is kept."""
+def upload(
+    *, actor: Any, provider: Provider, shape: str, body: bytes, file_name: str = "", field: str = "file"
+) -> Report:
+    """Raises ValidationError at `field` for what cannot be read, or is here already; then nothing is kept."""
     if len(body) > MOST_BYTES:
-        raise ValidationError({"file": f"It is longer than {MOST_BYTES:,} bytes."})
+        raise ValidationError({field: f"It is longer than {MOST_BYTES:,} bytes."})
     try:
         read = registry.read(shape, body)
     except Unreadable as error:
-        raise ValidationError({"file": str(error)}) from None
+        raise ValidationError({field: str(error)}) from None
     shown = "".join(character for character in file_name if character.isprintable())[:200]
     report = Report(provider=provider, shape=shape, is_fetched=False, file_name=shown, created_by=actor)
     report.state, report.first_day, report.last_day = Report.State.COMPARING, read.first, read.last
     with transaction.atomic():
         audit.serialise(Area.USAGE)
-        _refuse_again(report, read, field="file")
-        _refuse_overlap(report, field="file")
+        _refuse_again(report, read, field=field)
+        _refuse_overlap(report, field=field)
         _describe(report, read)
         audit.add(report, actor=actor, action="report.uploaded", area=Area.USAGE)
         keep_lines(report, read)

@@ -141,7 +141,7 @@ def _reports(name: str, provider: Provider, project: Project) -> list[models.Mod
     adjustment.items.create(**item, state="posted", rows=1)
     known = ProviderName.objects.create(provider=provider, name=name[:200], upstream_model=name[:200])
     address = {"vendor": "anthropic", "address": "https://api.anthropic.com", "secret": "sk-ant-admin-0123456789"}
-    source = reconciliation.create_source(actor=None, provider=provider, **address)
+    source = reconciliation.create_source(actor=None, provider=factories.provider(f"{name} reporter"), **address)
     return [report, difference, adjustment, known, source]
 
 
