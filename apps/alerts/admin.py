@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -11,6 +12,7 @@ from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
 
@@ -34,9 +36,32 @@ def _state(delivery: Delivery) -> str:
     return cells.badge(delivery.get_state_display().lower(), TONES[Delivery.State(delivery.state)])
 
 
+class DestinationForm(forms.ModelForm):
+    """Of a URL that is kept, no more is shown than where it leads."""
+
+    class Meta:
+        model = Destination
+        fields = ["name", "tenant", "kind", "target", "is_enabled"]
+        help_texts = {
+            "target": "E-mail addresses with commas between them, or an https:// address.",
+            "tenant": "Empty: the installation's own, for operators.",
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if self.instance.pk is not None and self.instance.is_secret and "target" in self.fields:
+            self.initial["target"] = ""
+            self.fields["target"].required = False
+            self.fields["target"].help_text = format_html("Write-only. Empty: as it is, {}", self.instance.shown)
+
+    def clean_target(self) -> str:
+        return self.cleaned_data["target"] or self.instance.target
+
+
 @admin.register(Destination)
 class DestinationAdmin(AuditedAdmin):
     area = Area.USAGE
+    form = DestinationForm
     list_display = ["name", "kind", "shown_target", "shown_owner", "shown_last", "shown_state"]
     list_filter = [("tenant", RowFilter), ("kind", ChoicesDropdownFilter), ("is_enabled", BooleanRadioFilter)]
     list_select_related = ["tenant"]
@@ -50,11 +75,6 @@ class DestinationAdmin(AuditedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Destination | None = None) -> Any:
         """Its secret was sealed for its owner: another one is another destination."""
         return ["tenant", "kind"] if obj is not None else []
-
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> type[ModelForm]:
-        helps = {"target": "E-mail addresses with commas between them, or an https:// address.",
-                 "tenant": "Empty: the installation's own, for operators."}  # fmt: skip
-        return super().get_form(request, obj, change=change, help_texts=helps, **options)
 
     def complete(self, rows: list[Any]) -> None:
         last = services.last_deliveries(rows)

@@ -17,6 +17,9 @@ from apps.tenants.scope import TenantScoped
 MOST_ADDRESSES = 20
 
 
+UNSHOWN = "/…"  # what stands for the rest of a URL
+
+
 class Destination(models.Model):
     """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or a
     URL. A webhook's secret is sealed; while it is rotated the one before signs too, until `before_until`."""
@@ -61,12 +64,22 @@ class Destination(models.Model):
         return () if self.tenant_id is not None else AllowedNetwork.objects.cidrs()
 
     @property
+    def is_secret(self) -> bool:
+        """Whoever has the URL can write there: it goes in and never comes out again."""
+        return self.kind != self.Kind.EMAIL
+
+    @property
+    def unrecorded(self) -> frozenset[str]:
+        """What the audit log must not hold."""
+        return frozenset({"target"}) if self.is_secret else frozenset()
+
+    @property
     def shown(self) -> str:
-        """Where it goes, without what lets others write there: Slack's addresses are secrets."""
-        if self.kind == self.Kind.EMAIL:
+        """Where it goes, without what lets others write there."""
+        if not self.is_secret:
             return self.target
         target = guard.parse(self.target)
-        return f"{target.scheme}://{target.host}/…"
+        return f"{target.scheme}://{target.host}{UNSHOWN}"
 
     @property
     def addresses(self) -> list[str]:
@@ -76,6 +89,8 @@ class Destination(models.Model):
         if self.kind == self.Kind.EMAIL:
             self._clean_addresses()
             return
+        if self.target.endswith(UNSHOWN):
+            raise ValidationError({"target": "This is how it is shown. Give all of it, or leave it as it is."})
         try:
             guard.check_url(self.target, self.networks)
         except guard.AddressRefused as error:

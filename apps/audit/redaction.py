@@ -35,9 +35,9 @@ _SECRET_NAMES = frozenset(
 _SECRET_ENDINGS = ("_api_key", "_password", "_secret", "_token")
 
 
-def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as JSON can hold them, without secrets."""
-    return {name: CUT if is_secret(name) else plain(value) for name, value in values.items()}
+def redacted(values: Mapping[str, Any], *, cut: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The values as JSON can hold them, without secrets, and without those of `cut`."""
+    return {name: CUT if name in cut or is_secret(name) else plain(value) for name, value in values.items()}
 
 
 def is_secret(name: str) -> bool:

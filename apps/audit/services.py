@@ -48,6 +48,7 @@ def record(
     if not transaction.get_connection().in_atomic_block:
         raise TransactionManagementError("A change is recorded inside the transaction that makes it.")
     revision = _next_revision(area)
+    cut = getattr(target, "unrecorded", frozenset())  # columns whose values are secrets in this row
     Record.objects.create(
         actor_id=getattr(actor, "pk", None),
         actor_name=str(actor)[:200] if actor is not None else "system",
@@ -58,8 +59,8 @@ def record(
         tenant_id=tenant_id if tenant_id is not None else getattr(target, "tenant_id", None),
         area=area,
         revision=revision,
-        before=None if before is None else redaction.redacted(before),
-        after=None if after is None else redaction.redacted(after),
+        before=None if before is None else redaction.redacted(before, cut=cut),
+        after=None if after is None else redaction.redacted(after, cut=cut),
         address=origin.address(),
         token=origin.token(),
     )

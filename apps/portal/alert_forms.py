@@ -80,6 +80,8 @@ class RuleForm(PortalForm):
 
 
 class DestinationForm(PortalForm):
+    """A URL goes in and never comes out again: whoever has it can write there."""
+
     name = forms.CharField(max_length=100)
     kind = forms.ChoiceField(widget=forms.RadioSelect, initial="email")
     target = forms.CharField(
@@ -89,12 +91,21 @@ class DestinationForm(PortalForm):
 
     def __init__(self, *args: Any, destination: Any = None, **options: Any) -> None:
         if destination is not None:
-            names = ("name", "target", "is_enabled")
+            names = ("name", "is_enabled") if destination.is_secret else ("name", "target", "is_enabled")
             options["initial"] = {name: getattr(destination, name) for name in names}
         super().__init__(*args, **options)
         if destination is not None:
             del self.fields["kind"]
+            if destination.is_secret:
+                self.fields["target"].required = False
+                self.fields["target"].help_text = f"Empty: as it is, {destination.shown}"
         else:
             del self.fields["is_enabled"]
             field: Any = self.fields["kind"]
             field.choices = services.DESTINATION_KINDS
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What has been said: a URL that is left as it is has not."""
+        data = self.cleaned_data
+        return {name: data[name] for name in data if name != "target" or data[name]}

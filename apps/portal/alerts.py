@@ -92,7 +92,7 @@ def destination(visit: Visit, destination: int) -> HttpResponseBase:
     form = DestinationForm(visit.request.POST or None, destination=row)
     if visit.request.method == "POST" and form.is_valid():
         try:
-            services.update_destination(row, actor=visit.user, **form.cleaned_data)
+            services.update_destination(row, actor=visit.user, **form.values)
         except ValidationError as error:
             form.refuse(error)
         else:

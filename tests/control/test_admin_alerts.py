@@ -10,12 +10,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from apps.alerts.models import AlertRule, Delivery, Destination
+from apps.audit.models import Record
 from apps.catalog.models import AllowedNetwork
 from apps.domain import money
 from apps.quotas import increases
 from apps.quotas import services as quotas
 from apps.quotas.models import Increase
 from tests.control import receivers
+from tests.control.desk import errors
 
 pytestmark = pytest.mark.django_db
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{44}")
@@ -72,3 +74,26 @@ def test_operators_decide_about_a_tenant_s_own_budget(desk, acme, alice):
     assert "more until" in desk.text("quotas_budget_changelist")
     desk.act("quotas_increase_changelist", "end", asked, note="")
     assert Increase.objects.get().state == "withdrawn"
+
+
+HOOK = "https://hooks.example.com/services/T000/B000/canary-of-the-url"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("kind", ["slack", "webhook"])
+def test_a_url_goes_in_and_never_comes_out_again(kind, desk):
+    desk.send("alerts_destination_add", name="Us", kind=kind, target=HOOK)
+    row = Destination.objects.get(target=HOOK)
+    assert desk.send("alerts_destination_change", row.pk, name="Them").status_code == 302
+    row.refresh_from_db()
+    assert (row.name, row.target) == ("Them", HOOK)
+    assert "how it is shown" in errors(desk.send("alerts_destination_change", row.pk, target=row.shown))["target"][0]
+    other = HOOK.replace("T000", "T111")
+    desk.send("alerts_destination_change", row.pk, target=other)
+    row.refresh_from_db()
+    assert row.target == other
+    pages = [desk.text("alerts_destination_change", row.pk), desk.text("alerts_destination_history", row.pk)]
+    pages += [desk.text("alerts_destination_changelist"), desk.text("audit_record_changelist")]
+    pages += [f"{record.before} {record.after}" for record in Record.objects.all()]
+    assert not [page for page in pages if "canary-of-the-url" in page]
+    assert "https://hooks.example.com/…" in pages[0]

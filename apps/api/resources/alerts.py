@@ -58,6 +58,10 @@ class DestinationBody(Body):
     tenant = _owner()
     secret = shown(Text, help_text="Of a webhook that is signed: told once, when it is made or rotated.")
 
+    def to_representation(self, instance: Any) -> Any:
+        """Of a URL no more than where it leads: whoever has all of it can write there."""
+        return {**super().to_representation(instance), "target": instance.shown}
+
 
 class TestSent(serializers.Serializer[Any]):
     state = Text(help_text="sent or given_up.")
