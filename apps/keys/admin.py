@@ -22,12 +22,12 @@ from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
 from apps.audit.rows import RowFilter
 from apps.catalog import clients
-from apps.keys import handover, issuer_pages, panels, selectors, services
+from apps.keys import grant_pages, handover, issuer_pages, panels, selectors, services
 from apps.keys.forms import IssueForm, KeyForm, RevokeForm, RotateForm
 from apps.keys.models import Key, KeySecret
 from apps.keys.several import Several
 
-__all__ = ["KeyAdmin", "issuer_pages", "panels"]
+__all__ = ["KeyAdmin", "grant_pages", "issuer_pages", "panels"]
 SENSELESS = {"revoked": ("rotate", "revoke"), "expired": ("rotate",)}
 
 
@@ -59,6 +59,7 @@ class KeyAdmin(Several, AuditedAdmin):
     search_fields = ["public_id__startswith", "name__startswith"]
     search_help_text = "Beginning of the name, or of the key itself"
     ordering = ["-id"]
+    sortable_by = ["name", "shown_expiry"]  # what there is an index for
     downloaded = (
         *(("name", "name"), ("key", "public_id"), ("last_four", "last_four"), ("state", panels.word)),
         *(("tenant", "tenant.name"), ("project", "project.name"), ("user", "user.username")),

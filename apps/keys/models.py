@@ -91,6 +91,7 @@ class Key(orm.Model):
         indexes = [
             orm.Index(fields=["tenant", "-id"], name="key_by_tenant"),
             orm.Index(fields=["name"], name="key_by_name"),
+            orm.Index(fields=["expires_at", "id"], name="key_by_expiry"),
             orm.Index(
                 fields=["expires_at"],
                 condition=orm.Q(expires_at__isnull=False, expiry_recorded_at__isnull=True),

@@ -75,10 +75,14 @@ def named(term: str, *, among: QuerySet[Key] | None = None) -> list[Key]:
     written (`weir_AbC`, `weir_AbC…`, even a whole key, of which no more is read), or by name. `among`: all of them."""
     term = term.strip()
     public_id = term.removeprefix("weir_").partition("_")[0].rstrip("….")
-    begins = Q(secrets__public_id__startswith=public_id) if public_id else Q()
     keys = Key.objects.all() if among is None else among
     exact = list(keys.filter(secrets__public_id=public_id)[:1]) if public_id else []
-    return exact or list(keys.filter(begins | Q(name=term)).order_by("-pk").distinct()[:2] if term else ())
+    if exact or not term:
+        return exact
+    secrets = KeySecret.objects.filter(public_id__startswith=public_id) if public_id else KeySecret.objects.none()
+    ways = (Q(pk__in=secrets.order_by().values("key")), Q(name=term))  # each along an index of its own
+    found = {key.pk: key for way in ways for key in keys.filter(way).order_by("-pk")[:2]}
+    return [found[pk] for pk in sorted(found, reverse=True)[:2]]
 
 
 def seen_by(tenant: Tenant, *, user: User | None) -> QuerySet[Key]:

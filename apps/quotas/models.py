@@ -274,6 +274,7 @@ class BudgetWindow(models.Model):
             models.CheckConstraint(condition=Q(overrun__gte=0), name="window_overrun_not_negative"),
             models.CheckConstraint(condition=Q(ends__gt=F("starts")), name="window_ends_after_start"),
         ]
+        indexes = [models.Index(fields=["ends"], name="window_by_end")]
 
     def __str__(self) -> str:
         return f"{self.budget} from {self.starts:%Y-%m-%d}"
@@ -289,6 +290,7 @@ class Replica(models.Model):
     epoch = models.PositiveIntegerField(default=1)
     heartbeat = models.DateTimeField()
     fenced_at = models.DateTimeField(null=True)
+    standing = models.TextField(default="", db_default="", editable=False)  # of its deployments: see `standings.told`
 
     class Meta:
         ordering = ["name"]

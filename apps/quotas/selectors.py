@@ -80,11 +80,12 @@ def most_used(now: datetime, count: int, *, tenant_id: int | None = None) -> lis
     windows = BudgetWindow.objects.filter(starts__lte=now, ends__gt=now, budget__is_enabled=True, settled__gt=0)
     if tenant_id is not None:
         windows = windows.filter(budget__in=budgets_of(tenant_id))
-    share = F("settled") * 1.0 / NullIf(F("limit"), 0)
-    rows = windows.select_related(*(f"budget__{scope}" for scope in ("tenant", *NARROW))).order_by(
-        share.desc(nulls_first=True)
-    )
-    return [(row, f"{row.budget.scope} {row.budget.subject}") for row in rows[:count]]
+    share = (F("settled") * 1.0 / NullIf(F("limit"), 0)).desc(nulls_first=True)
+    fullest = BudgetWindow.objects.filter(
+        pk__in=windows.order_by(share).values("pk")[:count]
+    )  # before names are joined
+    rows = fullest.select_related(*(f"budget__{scope}" for scope in ("tenant", *NARROW))).order_by(share)
+    return [(row, f"{row.budget.scope} {row.budget.subject}") for row in rows]
 
 
 class Stand(NamedTuple):
