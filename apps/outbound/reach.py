@@ -17,7 +17,7 @@ from apps.outbound.probe import ProbeResult
 
 # First match wins: the more special ones come first.
 _WORDS: tuple[tuple[type[Exception], str], ...] = (
-    (AddressRefused, "The provider's address may not be called."),
+    (AddressRefused, "The provider's address may not be called. A private one has to be among the allowed networks."),
     (ssl.SSLError, "The provider's TLS could not be trusted."),
     (TimeoutError, "The provider did not accept a connection in time."),
     (socket.gaierror, "The provider's host name could not be resolved."),

@@ -17,8 +17,17 @@ from tests.servers import ROOT, Process, start_process
 
 READY = re.compile(r"(?:running on|Listening on TCP address) (?:http://)?(127\.0\.0\.1:\d+)")
 SERVERS = {  # the first is how it is deployed, the second what `runserver` uses
-    "uvicorn": ["gateway_site.server", "--host", "127.0.0.1", "--port", "0"],
-    "daphne": ["daphne", "-b", "127.0.0.1", "-p", "0", "--access-log", os.devnull, "gateway_site.asgi:application"],
+    "uvicorn": ["gateway_site.server", "--host", "127.0.0.1", "--port", "{port}"],
+    "daphne": [
+        "daphne",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        "{port}",
+        "--access-log",
+        os.devnull,
+        "gateway_site.asgi:application",
+    ],
 }
 
 
@@ -74,11 +83,18 @@ def card(var: Path, *, simulator_url: str, by: str) -> dict[str, str]:
 
 
 def start_gateway(
-    server: str, *, var: Path, key: str, log: Path | None = None, settings: Mapping[str, str] | None = None
+    server: str,
+    *,
+    var: Path,
+    key: str,
+    log: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    port: int = 0,
 ) -> Gateway:
-    """Under `server`, on the books in `var`. They are locked: one gateway at a time. `log`: a file elsewhere."""
+    """Under `server`, on the books in `var`. They are locked: one gateway at a time. `log`: a file elsewhere. `port` 0:
+    any that is free."""
     process = start_process(
-        [sys.executable, "-m", *SERVERS[server]],
+        [sys.executable, "-m", *(word.format(port=port) for word in SERVERS[server])],
         ready=READY,
         log=log or var / f"{server}.log",
         env={**environment(var), **(settings or {})},
