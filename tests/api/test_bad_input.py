@@ -54,6 +54,12 @@ GOOD: dict[str, dict[str, Any]] = {
         **{"budget": "budgets", "amount_nano_usd": 10**9, "reason": "a demonstration"},
         "until": (timezone.now() + datetime.timedelta(days=9)).replace(microsecond=0).isoformat()[:19] + "Z",
     },
+    "report-sources": {"provider": "providers", "vendor": "openai", "address": "https://api.openai.com", "secret": "sk-1"},
+    "provider-names": {"provider": "providers", "name": "gpt-new", "upstream_model": "gpt"},
+    "provider-reports": {
+        **{"provider": "providers", "shape": "anthropic_cost", "file_name": "new.json", "is_base64": False},
+        "content": '{"data": [{"starting_at": "2026-01-01T00:00:00Z", "results": []}]}',
+    },
     "schedules": {"name": "New", "task": "apps.usage.tasks.roll_up", "every": 7, "period": "hours", "enabled": False},
 }
 LONG = "x" * 20_000
@@ -108,7 +114,7 @@ def test_the_good_body_is_taken_and_told(world, place):
     assert made.status_code == 201, made.content
     found = world.operator.get(made["Location"].removeprefix("/api/v1"))
     assert made["ETag"].startswith('"')
-    hidden = {"secret", "password", "is_correction"}
+    hidden = {"secret", "password", "is_correction", "content", "is_base64"}
     for name in body.keys() - hidden - {"rules"}:
         assert found[name] == body[name], name
     for told, rule in zip(found.get("rules", ()), body.get("rules", ()), strict=True):
