@@ -76,6 +76,7 @@ MENU = [
         _item("Projects", "folder", "tenants.project"),
         _item("Users", "group", "accounts.user"),
         _item("Keys", "key", "keys.key"),
+        _item("Signed-in programs", "devices", "keys.grant"),
         _item("API tokens", "vpn_key", "access.token"),
         _item("Identity providers", "badge", "signin.identityprovider"),
         _item("Identities", "fingerprint", "accounts.identity"),
@@ -97,6 +98,7 @@ MENU = [
     _group(
         "Routing",
         _item("Providers", "hub", "catalog.provider"),
+        _item("Credentials", "password", "catalog.credential"),
         _item("Models", "neurology", "catalog.model"),
         _item("Deployments", "conversion_path", "catalog.deployment"),
         _item("Pinned endpoints", "push_pin", "catalog.pinnedendpoint"),

@@ -26,7 +26,7 @@ from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.views import ChangeList as UnfoldChangeList
 
-from apps.audit import bulk, cells, differences, services, taking, undoing, uses
+from apps.audit import cells, differences, services, taking, undoing, uses
 from apps.audit.fields import JsonField
 from apps.audit.forms import named, reason, refused
 from apps.audit.models import Record
@@ -233,18 +233,6 @@ class AuditedAdmin(Page):
             with named(row):
                 services.remove(row, actor=request.user, action=f"{noun}.deleted", area=self.area)
         formset.save_m2m()
-
-    def each(self, request: HttpRequest, rows: Iterable[Any], do: Callable[[Any], object], *, done: str) -> None:
-        """Does it to every row at once, without a page that asks; `bulk.to_many` makes actions that do."""
-        count = 0
-        why_not: dict[str, list[str]] = {}
-        for row in rows:
-            try:
-                do(row)
-                count += 1
-            except ValidationError as error:
-                why_not.setdefault(" ".join(error.messages), []).append(str(row))
-        bulk.tell(request, done=done, count=count, refused=why_not)
 
     def used_by(self, request: HttpRequest, row: Any) -> str:
         """Beside the button that deletes, or where there is none, as the row is kept."""

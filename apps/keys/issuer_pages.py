@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.fields import SeveralField, WordsField, offer_also
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
@@ -154,12 +154,12 @@ class IssuerAdmin(AuditedAdmin):
     def delete_model(self, request: HttpRequest, obj: Issuer) -> None:
         issuers.remove_issuer(obj, actor=request.user)
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[Issuer]) -> None:
-        switch = functools.partial(issuers.update_issuer, actor=request.user, is_enabled=True)
-        self.each(request, queryset, switch, done="Enabled")
+    @to_many("Enable", does="Their tokens are let in.", done="Enabled", open=lambda: Q(is_enabled=False))
+    def enable(self, row: Issuer, *, actor: Any) -> None:
+        issuers.update_issuer(row, actor=actor, is_enabled=True)
 
-    @admin.action(description="Disable: its tokens are refused within a second", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[Issuer]) -> None:
-        switch = functools.partial(issuers.update_issuer, actor=request.user, is_enabled=False)
-        self.each(request, queryset, switch, done="Disabled")
+    @to_many(
+        "Disable", does="Their tokens are refused within a second.", done="Disabled", open=lambda: Q(is_enabled=True)
+    )
+    def disable(self, row: Issuer, *, actor: Any) -> None:
+        issuers.update_issuer(row, actor=actor, is_enabled=False)

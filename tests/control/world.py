@@ -21,8 +21,8 @@ from apps.alerts.models import Alert, Delivery
 from apps.audit.models import Record
 from apps.catalog import services as catalog
 from apps.catalog.models import AllowedNetwork, Deployment, Model, PinnedEndpoint, Price, Provider
-from apps.keys import issuers
-from apps.keys.models import Key
+from apps.keys import grants, issuers
+from apps.keys.models import Grant, Key
 from apps.policies import services as policies
 from apps.policies.models import CachePolicy, DataPolicy, Intervention
 from apps.quotas import services as quotas
@@ -48,7 +48,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     User.objects.filter(pk=user.pk).update(first_name=name[:150], last_name=name[:150])
     project = _project(tenant, f"{name} project")
     provider = factories.provider(f"{name} provider", tags=[name])
-    factories.credential(provider, alias=f"{name} credential"[:60])
+    credential = factories.credential(provider, alias=f"{name} credential"[:60])
     model = factories.model(
         f"{name}-model".replace(" ", ""), display_name=name, aliases=[f"{name}-alias".replace(" ", "")]
     )
@@ -77,17 +77,16 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     ledger.post([outcome(call, cost=105_000, error_code=name[:64], trail=(name, "chose it"))])
     rollups.roll_up()
     rows: list[models.Model] = [tenant, user, project, provider, model, endpoint, deployment, price, key, budget, limit]
-    rows += [network, policy, cache, _intervention(policy, key)]
+    rows += [credential, network, policy, cache, _intervention(policy, key)]
     rows += [Entry.objects.get(key_id=key.pk), HourlyRollup.objects.get(key_id=key.pk), Record.objects.latest("pk")]
     doubt = outcome(replace(call, attempt=2), state="unconfirmed", high=105_000, provider_request_id=name[:100])
     rows.append(Unconfirmed.objects.get(pk=ledger.post([doubt]).pop()))
-    rows.append(Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]))
-    rows.append(replica)
-    rows.append(_refusal(name, key))
+    rows += [Verification.objects.create(began_at=now, is_quick=True, failure=name[:200]), replica, _refusal(name, key)]
     rows.append(Gap.objects.create(replica=name[:120], lease=lease.pk, window=window, amount=10**9))
     rows.append(SealedMonth.objects.create(month=now - 500 * DAY, number=1, rows=1, cost_nano=105_000))
     rows += _sign_in(name, user, tenant)
     rows.append(access.issue(user, name=f"{name} token"[:100]).token)
+    rows.append(_program(name, user, project))
     rows += _alerts(name, tenant, budget)
     rows += _agents(name, tenant, project)
     rows += _reports(name, provider, project)
@@ -153,6 +152,14 @@ def _sign_in(name: str, user: User, tenant: Tenant) -> list[models.Model]:
     signin.add_rule(made, actor=None, group=name[:255], tenant=tenant, role=Role.VIEWER)
     identity = identities.link(user, actor=None, issuer="https://id.example.com", subject=f"{number} {name}"[:255])
     return [made, identity, SecondFactor.objects.create(user=user, name="authenticator")]
+
+
+def _program(name: str, user: User, project: Project) -> Grant:
+    """One that somebody has signed in."""
+    begun = grants.begin(client=name, address="192.0.2.1")
+    waiting = grants.awaited(begun.user_code)
+    assert waiting is not None
+    return grants.approve(waiting, actor=user, project=project)
 
 
 def _project(tenant: Tenant, name: str) -> Project:

@@ -1,5 +1,5 @@
 """Providers, models and prices in the admin. Everything is written by the services, so that it is recorded."""
 
-from apps.catalog.admin import endpoints, models, price_history, prices, providers
+from apps.catalog.admin import credentials, endpoints, models, price_history, prices, providers
 
-__all__ = ["endpoints", "models", "price_history", "prices", "providers"]
+__all__ = ["credentials", "endpoints", "models", "price_history", "prices", "providers"]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import BooleanRadioFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from apps.audit import cells
+from apps.audit.bulk import to_many
 from apps.audit.fields import JsonField
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
@@ -79,12 +79,12 @@ class ManagedSettingsAdmin(AuditedAdmin):
         else:
             super().save_model(request, obj, form, change)
 
-    @admin.action(description="Enable", permissions=["change"])
-    def enable(self, request: HttpRequest, queryset: QuerySet[ManagedSettings]) -> None:
-        switch = functools.partial(services.resettle, actor=request.user, is_enabled=True)
-        self.each(request, queryset, switch, done="Enabled")
+    @to_many(
+        "Enable", does="Programs keep to them when they ask next.", done="Enabled", open=lambda: Q(is_enabled=False)
+    )
+    def enable(self, row: ManagedSettings, *, actor: Any) -> None:
+        services.resettle(row, actor=actor, is_enabled=True)
 
-    @admin.action(description="Disable", permissions=["change"])
-    def disable(self, request: HttpRequest, queryset: QuerySet[ManagedSettings]) -> None:
-        switch = functools.partial(services.resettle, actor=request.user, is_enabled=False)
-        self.each(request, queryset, switch, done="Disabled")
+    @to_many("Disable", does="Programs keep to the next that fit.", done="Disabled", open=lambda: Q(is_enabled=True))
+    def disable(self, row: ManagedSettings, *, actor: Any) -> None:
+        services.resettle(row, actor=actor, is_enabled=False)
