@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from apps.access import rotation
 from apps.access.models import Scope, Token
 from apps.accounts.models import User
 from apps.audit import services as audit
@@ -84,12 +85,13 @@ def revoke(token: Token, *, actor: Any) -> None:
     token.refresh_from_db()
 
 
-def touch(token: Token, *, address: str | None) -> None:
-    """Remember a use, at the grain of a minute. Not recorded."""
+def touch(token: Token, plaintext: str, *, address: str | None) -> None:
+    """Remember a use, at the grain of a minute, and move the token to the newest pepper. Not recorded."""
     now = timezone.now()
     if token.last_used_at is None or token.last_used_at + _GRAIN <= now:
         rows = Token.objects.filter(Q(last_used_at=None) | Q(last_used_at__lte=now - _GRAIN), pk=token.pk)
         rows.update(last_used_at=now, last_used_ip=address)
+        rotation.make_anew(token, plaintext)
 
 
 def _check_expiry(moment: datetime.datetime, *, now: datetime.datetime) -> None:

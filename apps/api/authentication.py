@@ -31,7 +31,7 @@ class ByToken(BaseAuthentication):
         token = selectors.working(given.strip())
         if token is None:
             self._refuse(address, told=KEY if given.strip().startswith("weir_") else WRONG)
-        services.touch(token, address=address or None)
+        services.touch(token, given.strip(), address=address or None)
         origin.came_with(str(token))
         return token.user, token
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import io
+import json
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from apps.access import services
+from apps.access import rotation, services
 from apps.access.models import Token
 from apps.accounts import services as accounts
 from apps.api import rates
 from apps.audit.models import Record
+from apps.catalog.models import Credential
 from apps.domain import keys as format_of_keys
 from apps.runtime.redact import redact
 from apps.tenants import services as tenants
@@ -196,3 +200,48 @@ def test_a_record_says_with_which_token_the_change_came(world, client):
 
     services.create_project(world.acme, actor=None, name="By nobody")
     assert Record.objects.latest("pk").token is None
+
+
+def test_another_pepper_moves_tokens_that_are_used_and_ends_the_others(world):
+    """The old one is accepted until then."""
+    used, unused = (services.issue(world.people["owner"], name=name) for name in ("used", "unused"))
+    before = services.issue(world.people["owner"], name="touched just now")
+    Token.objects.filter(pk=before.token.pk).update(last_used_at=timezone.now())
+    row = rotation.rotate_pepper()
+    with pytest.raises(ValidationError, match="working tokens have not been used since"):
+        rotation.rotate_pepper()
+    for issued in (used, unused, before):
+        assert Token.objects.get(pk=issued.token.pk).pepper.version == row.version - 1
+    for issued in (used, before):
+        assert Caller(issued.plaintext).get("/me")["token"]["id"] == issued.token.pk
+    assert Token.objects.get(pk=used.token.pk).pepper == row
+    assert Token.objects.get(pk=before.token.pk).pepper != row  # in a minute
+    assert Caller(used.plaintext).get("/me")["token"]["id"] == used.token.pk
+    assert services.issue(world.people["owner"], name="new").token.pepper == row
+    old, new = rotation.counts()
+    assert (old.version, old.is_newest, new.version, new.is_newest) == (row.version - 1, False, row.version, True)
+    assert (new.working, old.working + new.working) == (2, len(Token.objects.filter(rotation._is_working())))
+    with pytest.raises(ValidationError):
+        rotation.retire_pepper()
+    assert rotation.retire_pepper(force=True) == old.working
+    assert Caller(unused.plaintext)("GET", "/me").status_code == 401
+    assert Caller(used.plaintext).get("/me")["token"]["id"] == used.token.pk
+    assert [report.version for report in rotation.counts()] == [row.version]
+    assert Record.objects.filter(action="token_pepper.retired").latest("pk").before["revoked"] == old.working
+    assert rotation.rotate_pepper().version == row.version + 1
+
+
+def test_the_command_rotates_and_counts_them(world):
+    def run(*words):
+        out = io.StringIO()
+        call_command("secrets", *words, stdout=out)
+        return out.getvalue()
+
+    Credential.objects.all().delete()  # the world has moved their provider: they do not open
+    assert run("rotate-token-pepper").startswith("New tokens hang on pepper 2;")
+    assert "token pepper 2 (newest): 0 working tokens" in run("verify")
+    with pytest.raises(CommandError, match="They would end"):
+        run("retire-token-pepper")
+    assert run("retire-token-pepper", "--force").startswith("One pepper of tokens is left.")
+    told = json.loads(run("verify", "--json"))["token_peppers"]
+    assert [(row["version"], row["newest"], row["working"]) for row in told] == [(2, True, 0)]

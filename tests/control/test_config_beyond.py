@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NOT_WRITTEN = {
     "audit.record": "what has happened",
     "keys.key": "its secret is nowhere, and without it a key is nobody's: made where it is used",
+    "keys.grant": "people sign their programs in",
     "access.token": "as keys are",
     "accounts.identity": "people link theirs as they sign in",
     "signin.secondfactor": "people's own, on their phones",

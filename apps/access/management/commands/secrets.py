@@ -1,24 +1,26 @@
 """`manage.py secrets …`: rotations, each of them online and resumable, and where everything stands.
 
-Here, above the catalog, because peppers are counted by the keys that hang on them.
+Here, above the catalog, because peppers are counted by the keys and tokens that hang on them.
 """
 
 from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
+from apps.access import rotation as tokens
 from apps.catalog import keyring, rotation
 from apps.catalog.keyrings.ring import KeyringRefused
 from apps.catalog.models import Purpose
 from apps.keys import rotation as peppers
 from apps.tenants.models import Tenant
 
+Peppers = dict[str, Sequence[peppers.PepperReport | tokens.PepperReport]]
 _NAMED = 20  # of many broken ones
 
 
@@ -40,6 +42,9 @@ class Command(BaseCommand):
         tasks.add_parser("rotate-pepper", help="Make API keys' digests under another pepper, as they are used.")
         retire = tasks.add_parser("retire-pepper", help="End the old pepper.")
         retire.add_argument("--force", action="store_true", help="Even if that revokes keys not used since.")
+        tasks.add_parser("rotate-token-pepper", help="The same for tokens of the management API.")
+        retire = tasks.add_parser("retire-token-pepper", help="End the old pepper of tokens.")
+        retire.add_argument("--force", action="store_true", help="Even if that revokes tokens not used since.")
         verify = tasks.add_parser("verify", help="Open everything, and count by version.")
         verify.add_argument("--json", action="store_true")
 
@@ -82,12 +87,21 @@ class Command(BaseCommand):
         ended = peppers.retire_pepper(force=options["force"])
         self.stdout.write(f"One pepper is left. Keys revoked: {ended}.")
 
+    def rotate_token_pepper(self, options: dict[str, Any]) -> None:
+        row = tokens.rotate_pepper()
+        self.stdout.write(f"New tokens hang on pepper {row.version}; others move to it when they are used.")
+
+    def retire_token_pepper(self, options: dict[str, Any]) -> None:
+        ended = tokens.retire_pepper(force=options["force"])
+        self.stdout.write(f"One pepper of tokens is left. Tokens revoked: {ended}.")
+
     def verify(self, options: dict[str, Any]) -> None:
-        report, pepper_reports = rotation.inspect(), peppers.counts()
+        report = rotation.inspect()
+        counted: Peppers = {"pepper": peppers.counts(), "token pepper": tokens.counts()}
         if options.get("json"):
-            self.stdout.write(json.dumps(_told(report, pepper_reports), indent=2))
+            self.stdout.write(json.dumps(_told(report, counted), indent=2))
         else:
-            for line in _lines(report, pepper_reports):
+            for line in _lines(report, counted):
                 self.stdout.write(line)
         if problems := _problems(report):
             raise CommandError(" ".join(problems))
@@ -117,7 +131,7 @@ def _listed(pks: Any) -> str:
     return ", ".join(map(str, list(pks)[:_NAMED]))
 
 
-def _lines(report: rotation.Report, pepper_reports: list[peppers.PepperReport]) -> Iterator[str]:
+def _lines(report: rotation.Report, counted: Peppers) -> Iterator[str]:
     for version, (keys, secrets) in report.by_version().items():
         active = " (active)" if version == report.active else ""
         yield f"keyring version {version}{active}: {keys} data keys, {secrets} secrets"
@@ -125,13 +139,22 @@ def _lines(report: rotation.Report, pepper_reports: list[peppers.PepperReport]) 
         if key.row.purpose == Purpose.CREDENTIALS:
             newest = " (newest)" if key.is_newest else ""
             yield f"{key.row}{newest}: {key.secrets} secrets, under keyring version {key.row.kek_version}"
-    for pepper in pepper_reports:
-        newest = " (newest)" if pepper.is_newest else ""
-        yield f"pepper {pepper.version}{newest}: {pepper.working} working keys, {pepper.ended} ended"
+    for name, reports in counted.items():
+        for pepper in reports:
+            newest = " (newest)" if pepper.is_newest else ""
+            told = "tokens" if name == "token pepper" else "keys"
+            yield f"{name} {pepper.version}{newest}: {pepper.working} working {told}, {pepper.ended} ended"
     yield f"keyring versions below {report.min_decryption_version} are not needed"
 
 
-def _told(report: rotation.Report, pepper_reports: list[peppers.PepperReport]) -> dict[str, Any]:
+def _counted(reports: Sequence[peppers.PepperReport | tokens.PepperReport]) -> list[dict[str, Any]]:
+    return [
+        {"version": each.version, "newest": each.is_newest, "working": each.working, "ended": each.ended}
+        for each in reports
+    ]
+
+
+def _told(report: rotation.Report, counted: Peppers) -> dict[str, Any]:
     return {
         "ok": not _problems(report),
         "keyring": {
@@ -155,9 +178,7 @@ def _told(report: rotation.Report, pepper_reports: list[peppers.PepperReport]) -
             }
             for key in report.keys
         ],
-        "peppers": [
-            {"version": each.version, "newest": each.is_newest, "working": each.working, "ended": each.ended}
-            for each in pepper_reports
-        ],
+        "peppers": _counted(counted["pepper"]),
+        "token_peppers": _counted(counted["token pepper"]),
         "unreadable": list(report.unreadable),
     }
