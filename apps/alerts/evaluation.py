@@ -15,6 +15,7 @@ from apps.alerts import conditions, outbox
 from apps.alerts.conditions import Finding
 from apps.alerts.kinds import Kind
 from apps.alerts.models import Alert, AlertRule
+from apps.runtime.failpoints import failpoint
 from apps.tenants.models import Tenant
 
 log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ def _evaluate_one(pk: int, now: datetime, *, pause: timedelta) -> int:
     for name, alert in is_open.items():
         if name not in found:
             _go_quiet(alert, now)
+    failpoint("alert.before_commit")
     return 1
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from apps.alerts import sending
 from apps.alerts.models import Alert, Delivery, Destination
+from apps.runtime.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,9 @@ def send(pk: Any, *, now: datetime) -> bool:
     if not claim.update(next_at=now + CLAIMED, attempts=F("attempts") + 1):
         return False
     delivery = Delivery.objects.select_related("destination").get(pk=pk)
+    failpoint("alert.claimed")
     result = sending.send(delivery, now=now)
+    failpoint("alert.sent")
     mine = Delivery.objects.filter(pk=pk, state=Delivery.State.PENDING, attempts=delivery.attempts)
     if result.ok:
         mine.update(state=Delivery.State.SENT, outcome=result.told[:200], sent_at=timezone.now(), next_at=None)

@@ -38,6 +38,9 @@ NAMES = frozenset(
         "rollup.between_days",
         "rollup.zone_adopted",
         "rollup.before_mark",  # all is computed, and the next run does not know
+        "alert.before_commit",  # decided, and its notices are written in a transaction that is still open
+        "alert.claimed",  # nothing is sent yet
+        "alert.sent",  # and nobody has written that down
         "seal.before_commit",  # PostgreSQL: the partition is dropped in a transaction that is still open
         "seal.between_hours",  # SQLite: some hours of the month are sealed
         "seal.before_finish",
