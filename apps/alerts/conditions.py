@@ -104,7 +104,7 @@ def _errors(rule: AlertRule, now: datetime) -> Iterator[Finding]:
 
 
 def _breakers(rule: AlertRule, now: datetime) -> Iterator[Finding]:
-    """As the gateways tell each other through Redis. Without Redis a worker sees none: see docs/alerts.md."""
+    """As the gateways tell each other through Redis, or else with their heartbeats."""
     opened = {pk: row for pk, row in standings.by_deployment().items() if row.breaker == "open"}
     for deployment in Deployment.objects.filter(pk__in=opened).select_related("model", "provider").order_by("pk"):
         title = f"The breaker of {deployment} is open"

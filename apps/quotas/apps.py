@@ -2,7 +2,14 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from apps.runtime import standings
+
 
 class QuotasConfig(AppConfig):
     name = "apps.quotas"
     verbose_name = "Limits and budgets"
+
+    def ready(self) -> None:
+        from apps.quotas import windows
+
+        standings.hear(windows.standings)

@@ -22,6 +22,7 @@ from apps.domain.limits import budget as periods
 from apps.domain.limits import credit
 from apps.domain.limits.credit import Keep, Room
 from apps.domain.snapshot import Budget as BudgetRule
+from apps.quotas import replicas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
 from apps.runtime import clock
 
@@ -88,11 +89,17 @@ def register(name: str) -> int:
     return replica.epoch
 
 
-def beat(name: str, *, epoch: int) -> int:
-    """Says that the process lives. Returns how many do. Raises Fenced."""
-    if not Replica.objects.filter(name=name, epoch=epoch).update(heartbeat=Now()):
+def beat(name: str, *, epoch: int, standing: str = "") -> int:
+    """Says that the process lives, and how its deployments stand. Returns how many do. Raises Fenced."""
+    if not Replica.objects.filter(name=name, epoch=epoch).update(heartbeat=Now(), standing=standing):
         raise Fenced
     return Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).count()
+
+
+def standings() -> list[str]:
+    """What other living processes said of their deployments with their last beat, but for who has nothing to say."""
+    live = Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).exclude(name=replicas.name())
+    return list(live.exclude(standing="").values_list("standing", flat=True))
 
 
 @transaction.atomic

@@ -1,4 +1,5 @@
-"""How deployments fare, by the word of every process that asks them: through Redis, or of this process alone."""
+"""How deployments fare, by the word of every process that asks them: through Redis; without one, or while it is away,
+what processes say of breakers with their heartbeats, and what this process knows itself."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 from django.conf import settings
+from django.db import DatabaseError
 
 from apps.runtime.state import DeploymentStanding, state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from redis import Redis
 
@@ -21,7 +23,9 @@ KEY = "weir:{standing}"
 ROWS = "r:"  # before a replica's name: what it knows of its deployments
 _SECONDS = 0.5
 _WORST = ("open", "half_open", "closed")
+_MOST_SAID = 500
 _rows = msgspec.json.Decoder(list[DeploymentStanding])
+_others: Callable[[], Iterable[str]] = tuple
 
 
 @lru_cache(maxsize=1)
@@ -33,11 +37,37 @@ def client(url: str) -> Redis:
 
 
 def by_deployment() -> dict[int, DeploymentStanding]:
-    """Of those that anybody has asked of late. A Redis that does not answer leaves what this process knows."""
+    """Of those that anybody has asked of late; where Redis does not tell, of other processes only breakers that are not
+    closed, as they were some seconds ago."""
     found: defaultdict[int, list[DeploymentStanding]] = defaultdict(list)
-    for row in _told() or state.deployments:
+    for row in _told() or [*state.deployments, *_said()]:
         found[row.deployment].append(row)
     return {deployment: _merged(rows) for deployment, rows in found.items()}
+
+
+def told() -> str:
+    """What this process has to say with its heartbeat: of breakers that are not closed. "": nothing."""
+    rows = [row for row in state.deployments if row.breaker != "closed"]
+    return msgspec.json.encode(rows[:_MOST_SAID]).decode() if rows else ""
+
+
+def hear(said: Callable[[], Iterable[str]]) -> None:
+    """`said` asks the database what living processes have told so."""
+    global _others
+    _others = said
+
+
+def _said() -> list[DeploymentStanding]:
+    """Of other processes. An open breaker that was to try again by now is half open."""
+    now = time.time()
+    try:
+        rows = [row for text in _others() for row in _rows.decode(text)]
+    except DatabaseError:
+        return []
+    return [
+        row._replace(breaker="half_open", until=None) if row.until is not None and row.until <= now else row
+        for row in rows
+    ]
 
 
 def _told() -> list[DeploymentStanding]:
