@@ -18,6 +18,7 @@ from apps.tenants.rights import Right
 MOST_KEYS = 100
 OVERDRAFT = "How far calls in flight may take a period past its amount in the worst case."
 DAYS = 7
+FIXED, DAYS_OF_FIXED = "fixed", ("starts_on", "ends_on")
 
 
 class TermsForm(PortalForm):
@@ -28,12 +29,27 @@ class TermsForm(PortalForm):
         return self.cleaned_data["overdraft"] or 0
 
 
-class NewBudgetForm(TermsForm):
+class DayField(forms.DateField):
+    def __init__(self, label: str, told: str) -> None:
+        super().__init__(required=False, label=label, help_text=told, widget=forms.DateInput({"type": "date"}))
+
+
+class DaysForm(TermsForm):
+    """With the days of a fixed period."""
+
+    starts_on = DayField("First day", "Before it calls are refused. What was spent before is not counted.")
+    ends_on = DayField("Last day", "To its end. Then calls are refused.")
+
+
+class NewBudgetForm(DaysForm):
     """For a project, a member or a key; for whoever manages no budgets, one of their own keys."""
 
     subject = forms.ChoiceField(label="Whose calls")
-    period = forms.ChoiceField(choices=PERIODS, initial="month", label="In", help_text="Then it begins anew.")
-    field_order = ("subject", "amount", "period", "overdraft")
+    period = forms.ChoiceField(
+        choices=[*PERIODS, (FIXED, "fixed days")], initial="month", label="In", help_text="Fixed days come once."
+    )
+    field_order = ("subject", "amount", "period", *DAYS_OF_FIXED, "overdraft")
+    when = dict.fromkeys(DAYS_OF_FIXED, f"period={FIXED}")
 
     def __init__(self, *args: Any, visit: Visit, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -55,15 +71,25 @@ class NewBudgetForm(TermsForm):
 
     @property
     def terms(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in ("amount", "overdraft", "period")}
+        """Days that stand there unseen, as another period was chosen since, are none."""
+        names: tuple[str, ...] = ("amount", "overdraft", "period")
+        if self.cleaned_data["period"] == FIXED:
+            names = (*names, *DAYS_OF_FIXED)
+        return {name: self.cleaned_data[name] for name in names}
 
 
-class EditBudgetForm(TermsForm):
+class EditBudgetForm(DaysForm):
+    field_order = ("amount", *DAYS_OF_FIXED, "overdraft", "is_enabled")
     is_enabled = forms.BooleanField(required=False, label="It restrains calls")
 
     def __init__(self, *args: Any, budget: Any, **options: Any) -> None:
-        names = ("amount", "overdraft", "is_enabled")
+        names: tuple[str, ...] = ("amount", "overdraft", "is_enabled")
+        if budget.period == FIXED:
+            names = (*names, *DAYS_OF_FIXED)
         super().__init__(*args, initial={name: getattr(budget, name) for name in names}, **options)
+        if budget.period != FIXED:
+            for name in DAYS_OF_FIXED:
+                del self.fields[name]
 
     @property
     def terms(self) -> dict[str, Any]:

@@ -175,6 +175,28 @@ def test_an_owner_gives_projects_and_members_budgets(visit, website, alice, bob)
     assert not Budget.objects.filter(pk=made[0].pk).exists()
 
 
+def test_a_budget_of_fixed_days_is_made_told_and_moved(visit, website, alice):
+    today = datetime.datetime.now(datetime.UTC).date()
+    first, last = today + datetime.timedelta(days=3), today + datetime.timedelta(days=9)
+    days = {"starts_on": f"{first}", "ends_on": f"{last}"}
+    asked = {"subject": f"project-{website.pk}", "amount": "20", **days}
+    assert visit(alice).send("budgets-new", asked | {"period": "fixed"}).status_code == 302
+    made = Budget.objects.get()
+    assert (made.period, made.starts_on, made.ends_on) == ("fixed", first, last)
+    assert f"from {first} to the end of {last}" in visit(alice).text("budgets-one", budget=made.pk)
+    assert f"{first} to {last}" in visit(alice).text("budgets")
+    later = last + datetime.timedelta(days=30)
+    visit(alice).send("budgets-edit", {"ends_on": f"{later}"}, budget=made.pk)
+    assert Budget.objects.get().ends_on == later
+    for name, word in (("ends_on", "2001-01-01"), ("starts_on", ""), ("starts_on", "x"), ("ends_on", "")):
+        assert set(errors(visit(alice).send("budgets-edit", {name: word}, budget=made.pk))) <= {"starts_on", "ends_on"}
+    wrong = errors(visit(alice).send("budgets-new", asked | {"period": "fixed", "ends_on": f"{today}"}))
+    assert list(wrong) == ["ends_on"]
+    assert Budget.objects.count() == 1
+    assert visit(alice).send("budgets-new", asked | {"period": "week"}).status_code == 302  # the days are unseen
+    assert (Budget.objects.latest("pk").period, Budget.objects.latest("pk").starts_on) == ("week", None)
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [({"subject": "project-999"}, "subject"), ({"amount": "-1"}, "amount"), ({"amount": "101"}, "amount"),

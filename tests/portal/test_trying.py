@@ -66,7 +66,9 @@ def test_what_is_missing_is_said(visit, page, acme, bob, operator):
     assert "none that is open" in visit(bob).text(page)
     project = factories.project(acme)
     assert "data-lend-url" in visit(bob).text(page)
-    assert "ask for a membership of Acme" in visit(operator).text(page)
+    text = visit(operator).text(page)
+    assert "You are no member of Acme" in text
+    assert "Become a member, and it works at once" in text
     tenants.deactivate_project(project, actor=None)
     assert "none that is open" in visit(bob).text(page)
 
