@@ -32,7 +32,6 @@ class UploadForm(forms.ModelForm):
     class Meta:
         model = Report
         fields = ["provider", "shape"]
-        help_texts = {"shape": "What kind of report it is."}
 
     def clean_file(self) -> Any:
         file = self.cleaned_data["file"]

@@ -28,7 +28,7 @@ KINDS = tuple(LABELS.values())[:5]
 class DifferenceAdmin(GrowingAdmin):
     list_display = [
         *("shown_day", cells.column("model", "Model"), "shown_credential", "shown_status"),
-        *("shown_there", "shown_here", "shown_difference", "shown_tokens", "shown_doubts"),
+        *("shown_there", "shown_here", "shown_difference", "shown_doubts"),
     ]
     list_filter = [("report", RowFilter), ("status", ChoicesDropdownFilter)]
     search_fields = ["model__startswith"]
@@ -64,20 +64,19 @@ class DifferenceAdmin(GrowingAdmin):
 
     @display(description="Provider")
     def shown_there(self, row: Difference) -> str:
+        if row.reported_nano is None and row.reported_tokens is not None:
+            return cells.amount(f"{row.reported_tokens:,} tokens")
         return cells.amount(cells.NOTHING if row.reported_nano is None else money.text(row.reported_nano))
 
     @display(description="Weir")
     def shown_here(self, row: Difference) -> str:
+        if not row.report.has_cost:
+            return cells.amount(f"{row.counted_tokens:,} tokens")
         return cells.amount(money.text(row.counted_nano))
 
     @display(description="To post")
     def shown_difference(self, row: Difference) -> str:
         return cells.amount(cells.NOTHING if row.difference_nano is None else signed(row.difference_nano))
-
-    @display(description="Tokens: provider, Weir")
-    def shown_tokens(self, row: Difference) -> str:
-        there = cells.NOTHING if row.reported_tokens is None else f"{row.reported_tokens:,}"
-        return cells.amount(f"{there} · {row.counted_tokens:,}")
 
     @display(description="Doubts")
     def shown_doubts(self, row: Difference) -> str:

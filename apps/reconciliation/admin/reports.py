@@ -17,12 +17,13 @@ from unfold.decorators import action, display
 from apps.audit import cells
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
+from apps.audit.panels import Listing, listing_of
 from apps.audit.rows import RowFilter
 from apps.domain import money
 from apps.reconciliation import judging, services
 from apps.reconciliation.admin import charts
 from apps.reconciliation.forms import FetchForm, PostForm, UploadForm, signed
-from apps.reconciliation.models import Report, Status
+from apps.reconciliation.models import Difference, Report, Status
 
 TONES = {
     Report.State.FETCHING: "info",
@@ -38,7 +39,7 @@ REFRESH_SECONDS = 3
 class ReportAdmin(AuditedAdmin):
     area = Area.USAGE
     form = UploadForm
-    list_display = ["shown_days", "provider", "shape", "shown_state", "shown_result", "shown_origin", "shown_when"]
+    list_display = ["shown_days", "provider", "shape", "shown_state", "shown_result", "shown_origin"]
     list_filter = [("provider", RowFilter), ("shape", ChoicesDropdownFilter), ("state", ChoicesDropdownFilter)]
     list_select_related = ["provider", "created_by"]
     sortable_by: list[str] = []
@@ -56,12 +57,11 @@ class ReportAdmin(AuditedAdmin):
         ),
         ("By day", {"fields": ["chart"]}),
         ("By state", {"fields": ["states", "tolerance"]}),
-        ("What differs most", {"fields": ["largest"]}),
         ("Posted", {"fields": ["posted"]}),
     ]
     readonly_fields = [
         *("shown_state", "provider", "shape", "shown_days", "shown_origin", "shown_when", "shown_left"),
-        *("chart", "states", "tolerance", "largest", "posted"),
+        *("chart", "states", "tolerance", "posted"),
     ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Report | None = None) -> Any:
@@ -232,8 +232,10 @@ class ReportAdmin(AuditedAdmin):
 
     @display(description="From")
     def shown_origin(self, row: Report) -> str:
-        whose = f" by {row.created_by}" if row.created_by else ""
-        return f"fetched{whose}" if row.is_fetched else f"{row.file_name or 'a file'}{whose}"
+        whose = f"by {row.created_by}" if row.created_by else ""
+        return cells.lines(
+            [part for part in ("fetched" if row.is_fetched else row.file_name or "a file", whose) if part]
+        )
 
     @display(description="Since (UTC)")
     def shown_when(self, row: Report) -> str:
@@ -268,10 +270,6 @@ class ReportAdmin(AuditedAdmin):
     def tolerance(self, row: Report) -> str:
         return judging.TOLERANCE
 
-    @display(description="Largest")
-    def largest(self, row: Report) -> str:
-        return render_to_string("admin/reconciliation/largest.html", {"rows": _largest(row), "has_cost": row.has_cost})
-
     @display(description="Adjustments")
     def posted(self, row: Report) -> str:
         links = [
@@ -282,6 +280,16 @@ class ReportAdmin(AuditedAdmin):
             for made in row.adjustments.all()[:20]
         ]
         return cells.lines(links) if links else "nothing so far"
+
+
+@listing_of(Report)
+def largest(request: HttpRequest, row: Any) -> Listing | None:
+    if not row.version or row.is_withdrawn or not request.user.has_perm("reconciliation.view_difference"):
+        return None
+    found = _largest(row)
+    table = render_to_string("admin/reconciliation/largest.html", {"rows": found, "has_cost": row.has_cost})
+    link = f"{reverse('admin:reconciliation_difference_changelist')}?report__id__exact={row.pk}"
+    return Listing("What differs most", table if found else "", link, "Nothing differs by more than is tolerated.")
 
 
 def _largest(report: Report) -> list[dict[str, Any]]:
@@ -295,15 +303,19 @@ def _largest(report: Report) -> list[dict[str, Any]]:
             "row": row,
             "link": reverse(link, args=[row.pk]),
             "tone": charts.STATES[Status(row.status)],
-            "there": money.text(row.reported_nano)
-            if row.reported_nano is not None
-            else f"{row.reported_tokens or 0:,}",
+            "there": _there(row),
             "here": money.text(row.counted_nano) if report.has_cost else f"{row.counted_tokens:,}",
             "difference": signed(row.difference_nano) if row.difference_nano is not None else "",
-            "hint": (judging.hints(row) or [""])[0],
+            "hint": (judging.hints(row) or [""])[0].partition(". ")[0].rstrip(".:"),
         }
         for row in found[:MOST_LISTED]
     ]
+
+
+def _there(row: Difference) -> str:
+    if row.reported_nano is not None:
+        return money.text(row.reported_nano)
+    return cells.NOTHING if row.reported_tokens is None else f"{row.reported_tokens:,}"
 
 
 def _page(report: Report) -> str:
