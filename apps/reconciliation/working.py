@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -76,7 +75,7 @@ def _done(do: Callable[[Any], None], row: Any) -> int:
     """A row that cannot be done now does not hold up the others, and is tried again."""
     try:
         do(row)
-    except DatabaseError as error:
-        log.error("%s is tried again: %s", row, error)
+    except Exception:
+        log.exception("%s is tried again", row)
         return 0
     return 1

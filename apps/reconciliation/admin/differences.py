@@ -107,8 +107,10 @@ class DifferenceAdmin(GrowingAdmin):
     def shown_hints(self, row: Difference) -> str:
         found: list[Any] = list(judging.hints(row)) or ["Nothing to explain."]
         if row.status in (Status.NOT_HERE, Status.NOT_THERE):
-            query = urlencode({"provider": row.report.provider_id, "name": row.model or row.credential})
-            found.append(cells.link(f"{reverse('admin:reconciliation_providername_add')}?{query}", "Name it"))
+            for what, name in (("model", row.model), ("credential", row.credential)):
+                query = urlencode({"provider": row.report.provider_id, "name": name})
+                page = reverse("admin:reconciliation_providername_add")
+                found += [cells.link(f"{page}?{query}", f"Name the {what}")] if name else []
         return cells.lines(found)
 
     def get_queryset(self, request: HttpRequest) -> Any:
