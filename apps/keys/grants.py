@@ -241,6 +241,16 @@ def end(grant: Grant, *, actor: Any, why: str) -> None:
     grant.ended_at, grant.ended_why = now, why
 
 
+def end_all(user: Any, *, actor: Any, why: str, tenant_id: int | None = None) -> int:
+    """Of every program that somebody has signed in, or of those in one tenant; how many."""
+    running = Grant.objects.filter(user=user, ended_at=None)
+    running = running if tenant_id is None else running.filter(tenant=tenant_id)
+    found = list(running.order_by("pk"))
+    for grant in found:
+        end(grant, actor=actor, why=why)
+    return len(found)
+
+
 def digest(secret: str) -> bytes:
     """No slow hash, and no pepper, is needed for a secret of 256 random bits that lives for days."""
     return hashlib.sha256(secret.encode()).digest()

@@ -138,9 +138,10 @@ def verify(
     keys: KeySet,
     now: float,
     leeway: float = LEEWAY,
+    needs_subject: bool = True,
 ) -> dict[str, Any]:
     """The claims of a token that `issuer` signed for `audience` (one of, where there are more), is in force at `now`
-    (Unix seconds) and names a subject. `algorithms`: those fixed for the issuer. Raises TokenRefused."""
+    (Unix seconds) and names a subject, if it need. `algorithms`: those fixed for the issuer. Raises TokenRefused."""
     algorithm, key_id = header_of(token)
     if algorithm not in algorithms:
         raise TokenRefused("algorithm")
@@ -153,6 +154,8 @@ def verify(
     _check_audience(claims, {audience} if isinstance(audience, str) else set(audience))
     _check_times(claims, now=now, leeway=leeway)
     subject = claims.get("sub")
+    if subject is None and not needs_subject:
+        return claims
     if not isinstance(subject, str) or not 0 < len(subject) <= _MOST_CHARACTERS:
         raise TokenRefused("subject")
     return claims

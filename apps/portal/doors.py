@@ -17,6 +17,7 @@ urlpatterns = [
     path("sign-in/code/", entrance.code, name="sign_in_code"),
     path("sign-in/with/<slug:provider>/", federation.leave, name="sign_in_with"),
     path("sign-in/with/<slug:provider>/back/", federation.come_back, name="sign_in_back"),
+    path("sign-in/with/<slug:provider>/logged-out/", federation.logged_out, name="sign_in_logged_out"),
     path("sign-out/", entrance.sign_out, name="sign_out"),
     path("account/", account.account, name="account"),
     path("account/password/", account.password, name="account_password"),

@@ -8,15 +8,17 @@ import msgspec
 import structlog
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.portal import entrance
 from apps.runtime import clock
-from apps.signin import oidc, selectors
+from apps.signin import ending, oidc, selectors
 from apps.signin.oidc import Journey
 from apps.signin.people import Refused
 
@@ -70,6 +72,23 @@ def come_back(request: HttpRequest, provider: str) -> HttpResponseBase:
         messages.success(request, f"You can sign in with {row} from now on.")
         return redirect("account")
     return entrance.admit(request, user, wanted=journey.wanted, provider=row)
+
+
+@csrf_exempt  # no cookie counts here: who asks says who they are by what they have signed
+@never_cache
+@require_POST
+@sensitive_post_parameters("logout_token")
+def logged_out(request: HttpRequest, provider: str) -> HttpResponseBase:
+    """A provider says that somebody has left it (OpenID Connect Back-Channel Logout 1.0)."""
+    row = _provider(provider)
+    try:
+        ending.end(row, request.POST.get("logout_token", ""))
+    except Refused as refusal:
+        log.warning(
+            "sign_out.refused", provider=row.name, reason=refusal.reason, client=request.META.get("REMOTE_ADDR")
+        )
+        return JsonResponse({"error": "invalid_request", "error_description": refusal.reason}, status=400)
+    return HttpResponse()
 
 
 def _provider(slug: str) -> Any:

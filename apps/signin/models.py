@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, RegexValidator
 from django.db import models
@@ -180,3 +181,31 @@ class GroupRule(models.Model):
         home = self.provider.tenant_id
         if home is not None and (self.is_staff or self.is_operator or self.tenant_id not in (None, home)):
             raise ValidationError(f"{self.provider} is for {self.provider.tenant} alone.")
+
+
+class ProviderSession(models.Model):
+    """Whose a session at a provider is, as its tokens call it (`sid`): a provider may end it by that name alone.
+    `digest` is of issuer and name."""
+
+    digest = models.BinaryField(max_length=32, unique=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"session of {self.user_id} at a provider"
+
+
+class SpentToken(models.Model):
+    """A logout token that was taken once, by issuer and `jti`, until it would have ended."""
+
+    digest = models.BinaryField(max_length=32, unique=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"logout token until {self.expires_at:%Y-%m-%d %H:%M}"

@@ -27,7 +27,7 @@ from apps.catalog.keyrings.ring import KeyringRefused
 from apps.outbound import documents, guard, jwks
 from apps.outbound.documents import Documents, Unavailable
 from apps.runtime import clock
-from apps.signin import people
+from apps.signin import people, remembered
 from apps.signin.models import IdentityProvider
 from apps.signin.people import Refused
 
@@ -239,7 +239,9 @@ class Backend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the library h
             told = self.get_userinfo(access_token, id_token, payload) | payload
         if self.journey.connecting is not None:
             return people.connect(self.provider, told, pk=self.journey.connecting)
-        return people.signed_in(self.provider, told)
+        user = people.signed_in(self.provider, told)
+        remembered.remember(self.provider, payload, user)
+        return user
 
     def get_user(self, user_id: Any) -> Any:
         """The library's lets in who was shut off."""

@@ -1,0 +1,190 @@
+"""A provider says that somebody has left it: their sessions and programs end, and nobody else can say so."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import timedelta
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.test import Client
+from django.utils import timezone
+
+from apps.accounts import identities
+from apps.audit.models import Record
+from apps.keys.models import Grant
+from apps.signin import oidc
+from apps.signin.ending import EVENT
+from apps.signin.models import ProviderSession, SpentToken
+from tests import factories
+from tests.control.door import CLIENT, Door, open_loopback
+from tests.issuers import DISCOVERY, JWKS, document, issuing, jwks, signed
+
+pytestmark = [pytest.mark.django_db]
+ADDRESS = "/sign-in/with/example/logged-out/"
+
+
+@pytest.fixture(scope="module")
+def _server():
+    with issuing() as server:
+        yield server
+
+
+@pytest.fixture
+def issuer(_server, db):
+    _server.pages.clear()
+    _server.pages[JWKS] = jwks()
+    open_loopback()
+    return _server
+
+
+@pytest.fixture
+def door(issuer) -> Door:
+    return Door(issuer)
+
+
+def claims(door, **changes):
+    """Those of a good logout token for whoever `Door.enter` lets in; None takes one out."""
+    good = {"aud": CLIENT, "jti": uuid.uuid4().hex, "events": {EVENT: {}}}
+    return door.issuer.claims(**good | changes)
+
+
+def say(token, *, address=ADDRESS, **more):
+    """As the provider's server does: without a cookie, and with CSRF checks in force."""
+    return Client(enforce_csrf_checks=True).post(address, {"logout_token": token} | more)
+
+
+def program(user, project):
+    return Grant.objects.create(
+        tenant=project.tenant, project=project, user=user, public_id=uuid.uuid4().hex[:12], client="claude-code"
+    )
+
+
+def test_all_sessions_and_programs_of_the_person_end_and_nobody_elses(door, website):
+    door.enter(sub="ada")
+    ada = door.user
+    phone, other = Client(), Client()
+    phone.force_login(ada)
+    bob = factories.user("bob")
+    other.force_login(bob)
+    running, theirs = program(ada, website), program(bob, website)
+    answer = say(signed(claims(door)))
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "no-store" in answer["cache-control"]
+    assert door.user is None
+    assert phone.get("/account/").status_code == 302
+    assert other.get("/account/").status_code == 200
+    running.refresh_from_db(), theirs.refresh_from_db()
+    assert (running.ended_at is None, theirs.ended_at is None) == (False, True)
+    row = Record.objects.get(action="user.signed_out")
+    assert (row.area, row.after["provider"], row.after["programs"]) == ("sign_in", "Example", 1)
+    door.enter(sub="ada")
+    assert door.user == ada, "who was signed out may come again"
+
+
+def test_a_session_may_be_named_alone(door):
+    door.enter(sub="ada", sid="s-1")
+    assert say(signed(claims(door, sub=None, sid="s-2"))).status_code == 200
+    assert door.user is not None
+    assert b"s-1" not in bytes(ProviderSession.objects.get().digest)
+    assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    assert door.user is None
+
+
+def test_who_is_not_known_here_is_no_fault(door):
+    assert say(signed(claims(door, sub="nobody"))).status_code == 200
+    assert not Record.objects.filter(action="user.signed_out").exists()
+
+
+def test_of_a_tenants_provider_only_programs_in_that_tenant_end(issuer, website, globex):
+    door = Door(issuer, tenant=website.tenant, default_role="viewer")
+    door.enter(sub="ada")
+    here, there = program(door.user, website), program(door.user, factories.project(globex, "Theirs"))
+    assert say(signed(claims(door))).status_code == 200
+    here.refresh_from_db(), there.refresh_from_db()
+    assert (here.ended_at is None, there.ended_at is None) == (False, True)
+
+
+def test_a_token_is_taken_once(door):
+    door.enter(sub="ada")
+    token = signed(claims(door))
+    assert say(token).status_code == 200
+    door.enter(sub="ada")
+    assert say(token).json()["error_description"] == "token: used before"
+    assert door.user is not None
+    SpentToken.objects.update(expires_at=timezone.now() - timedelta(days=1))
+    assert say(signed(claims(door))).status_code == 200
+    assert SpentToken.objects.count() == 1, "what cannot be used any more is forgotten"
+
+
+NOW = int(time.time())
+BAD = {
+    "another issuer": ({"iss": "https://elsewhere.example"}, "issuer"),
+    "another audience": ({"aud": "somebody"}, "audience"),
+    "no audience": ({"aud": None}, "audience"),
+    "expired": ({"iat": NOW - 900, "exp": NOW - 600}, "expired"),
+    "no expiry": ({"exp": None}, "expiry"),
+    "for ever": ({"exp": NOW + 10**8}, "expiry"),
+    "no moment": ({"iat": None}, "expiry"),
+    "from the future": ({"iat": NOW + 9_000, "exp": NOW + 9_900}, "not yet valid"),
+    "no jti": ({"jti": None}, "no jti"),
+    "a jti of another kind": ({"jti": 7}, "names"),
+    "a jti without end": ({"jti": "j" * 5_000}, "names"),
+    "no events": ({"events": None}, "events"),
+    "another event": ({"events": {"http://schemas.openid.net/event/other": {}}}, "events"),
+    "events of another kind": ({"events": [EVENT]}, "events"),
+    "an event of another kind": ({"events": {EVENT: "yes"}}, "events"),
+    "a nonce, as an id token has": ({"nonce": "n"}, "nonce"),
+    "an empty nonce": ({"nonce": ""}, "nonce"),
+    "nobody": ({"sub": None}, "nobody"),
+    "a sub of another kind": ({"sub": ["ada"]}, "subject"),
+    "an empty sid": ({"sid": ""}, "names"),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("what", BAD)
+def test_a_token_that_is_not_right_ends_nothing(door, what):
+    changes, why = BAD[what]
+    door.enter(sub="ada")
+    answer = say(signed(claims(door, **changes)))
+    assert (answer.status_code, answer.json()["error_description"]) == (400, f"token: {why}")
+    assert door.user is not None
+    assert not SpentToken.objects.exists()
+
+
+@pytest.mark.once
+def test_a_token_that_somebody_else_has_signed_ends_nothing(door):
+    door.enter(sub="ada")
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for token in (
+        signed(claims(door), key=stranger),
+        signed(claims(door), kid="unknown"),
+        signed(claims(door)).rpartition(".")[0] + ".",
+        "x.y.z",
+        "",
+        "e" * 100_000,
+    ):
+        assert say(token).status_code == 400, token[:30]
+    assert door.user is not None
+
+
+@pytest.mark.once
+def test_a_session_of_somebody_else_with_ones_own_name_ends_nothing(door):
+    door.enter(sub="ada", sid="s-1")
+    identities.link(factories.user("eve"), actor=None, issuer=door.issuer.url, subject="eve")
+    answer = say(signed(claims(door, sub="eve", sid="s-1")))
+    assert answer.json()["error_description"] == "token: another person's session"
+    assert door.user is not None
+
+
+@pytest.mark.once
+def test_it_is_asked_by_post_at_a_provider_that_there_is(door):
+    door.enter(sub="ada")
+    assert Client().get(ADDRESS).status_code == 405
+    assert say(signed(claims(door)), address="/sign-in/with/nobody/logged-out/").status_code == 404
+    door.issuer.pages[DISCOVERY] = document({})
+    oidc.configurations.forget()
+    assert say(signed(claims(door))).status_code == 400
+    assert door.user is not None
