@@ -36,11 +36,11 @@ def change(request: HttpRequest, view_id: int) -> HttpResponse:
         raise Http404
     page = _page(request, view.page)
     if request.POST.get("do") == "delete":
-        views_of_lists.delete(view)
+        views_of_lists.delete(view, actor=request.user)
         messages.success(request, f"The view “{view.name}” is gone; the list is as it was.")
         return _back(page)
     try:
-        views_of_lists.change(view, **_said(request))
+        views_of_lists.change(view, actor=request.user, **_said(request))
     except ValidationError as error:
         messages.error(request, " ".join(error.messages))
     return _back(page, view.query)

@@ -1,4 +1,4 @@
-"""Saving a list of the admin as it stands under a name. A convenience, not configuration: nothing of it is recorded."""
+"""Saving a list of the admin as it stands under a name. It is recorded: others may see it, and act on what it shows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from django.db.models import Q
 from django.http import QueryDict
 
 from apps.accounts.models import SavedView, User
+from apps.audit import services as audit
+from apps.audit.models import Area
 
 MOST = 30  # of one person for one list
 MOST_OFFERED = 40
@@ -31,20 +33,18 @@ def save(user: User, *, page: str, name: str, query: str, is_shared: bool) -> Sa
         User.objects.select_for_update().get(pk=user.pk)
         if SavedView.objects.filter(user=user, page=page).count() >= MOST:
             raise ValidationError(f"There are {MOST} views of this list already: delete one first.")
-        view.full_clean()
-        view.save()
+        audit.add(view, actor=user, action="savedview.created", area=Area.ACCOUNTS)
     return view
 
 
-def change(view: SavedView, *, name: str, is_shared: bool) -> None:
+def change(view: SavedView, *, actor: Any, name: str, is_shared: bool) -> None:
     """Raises ValidationError."""
-    view.name, view.is_shared = name.strip(), is_shared
-    view.full_clean()
-    view.save(update_fields=["name", "is_shared"])
+    changes = {"name": name.strip(), "is_shared": is_shared}
+    audit.amend(view, actor=actor, action="savedview.updated", area=Area.ACCOUNTS, changes=changes)
 
 
-def delete(view: SavedView) -> None:
-    view.delete()
+def delete(view: SavedView, *, actor: Any) -> None:
+    audit.remove(view, actor=actor, action="savedview.deleted", area=Area.ACCOUNTS)
 
 
 def may_change(user: Any, view: SavedView) -> bool:

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from apps.accounts.models import SavedView
 from apps.audit import taking
+from apps.audit.models import Record
 from apps.keys.models import Key
 from tests import factories
 from tests.control.desk import Desk
@@ -64,6 +65,9 @@ def test_one_sees_ones_own_and_what_is_shared_and_changes_only_ones_own(desk):
     change(desk, shared, do="delete")
     change(other, others, do="delete")
     assert list(SavedView.objects.values_list("name", flat=True)) == ["Mine"]
+    noted = Record.objects.filter(target_type="accounts.savedview").order_by("pk")
+    assert [record.action.partition(".")[2] for record in noted] == ["created"] * 3 + ["updated", "deleted", "deleted"]
+    assert {record.actor_name for record in noted} == {str(desk.user), str(other.user)}
 
 
 @pytest.mark.once
