@@ -90,7 +90,8 @@ def words(values: Any, *, none: str = NOTHING) -> str:
 
 def lines(values: list[Any]) -> str:
     """One value a line."""
-    return format_html_join("", "<div>{}</div>", ((value,) for value in values)) or NOTHING
+    found = format_html_join("", "<div>{}</div>", ((value,) for value in values))
+    return format_html('<div class="weir-lines">{}</div>', found) if found else NOTHING
 
 
 def steps(values: list[Any]) -> str:
