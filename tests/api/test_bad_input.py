@@ -54,7 +54,10 @@ GOOD: dict[str, dict[str, Any]] = {
         **{"budget": "budgets", "amount_nano_usd": 10**9, "reason": "a demonstration"},
         "until": (timezone.now() + datetime.timedelta(days=9)).replace(microsecond=0).isoformat()[:19] + "Z",
     },
-    "report-sources": {"provider": "providers", "vendor": "openai", "address": "https://api.openai.com", "secret": "sk-1"},
+    "report-sources": {
+        **{"provider": "providers", "vendor": "openai"},
+        **{"address": "https://api.openai.com", "secret": "sk-admin-1"},
+    },
     "provider-names": {"provider": "providers", "name": "gpt-new", "upstream_model": "gpt"},
     "provider-reports": {
         **{"provider": "providers", "shape": "anthropic_cost", "file_name": "new.json", "is_base64": False},
