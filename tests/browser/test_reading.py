@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.reading import pale, unnamed
 from tests.browser.test_looks import excesses
+from tests.browser.test_portal_looks import issues
 from tests.browser.windows import Colours, House, wear
 
 PAGES = (
@@ -54,6 +55,14 @@ def test_so_they_do_on_the_page_of_a_row(page: Page, house: House, listing: str)
     page.locator("#result_list a[href*='/change/']").first.click()
     expect(page.locator("button[name=_save]")).to_be_visible()
     assert faults(page, listing) == {}
+
+
+def test_axe_finds_nothing_that_keeps_people_out_of_the_main_pages(page: Page, house: House) -> None:
+    found: list[str] = []
+    for path in ("/admin/", "/admin/keys/key/", "/admin/tenants/tenant/1/change/", "/admin/explain/"):
+        page.goto(house.url(path))
+        found += [f"{path} {issue}" for issue in issues(page)]
+    assert found == []
 
 
 def test_pale_words_and_nameless_fields_are_noticed(page: Page, house: House) -> None:
