@@ -72,8 +72,8 @@ def month(question: Question, standing: Standing, now: datetime) -> Month:
 
 
 def nearest(scope: Scope, now: datetime, count: int) -> list[tuple[BudgetWindow, str]]:
-    """Periods of the budgets that most is gone of, with whose they are: of a tenant, or of one of its users. One
-    query."""
+    """Periods of the budgets that most is gone of, with whose they are: of a tenant, or of one of its users. Two
+    queries at most."""
     if scope.tenant_id is None:
         return quotas.most_used(now, count)
     if scope.user_id is None:
