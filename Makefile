@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test matrix faults faults-long check lint types django openapi shape fmt lock bench screenshots hooks clean
+.PHONY: help setup run test matrix faults faults-long check lint types django openapi shape fmt lock bench bench-pages screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -68,6 +68,10 @@ lock: .venv/dev.lock ## Write requirements/*.txt from requirements/*.in, with ha
 
 bench: .venv/dev.lock ## Measure Weir beside a bare relay; writes var/bench/latest.json
 	@exec $(BIN)/python -m benchmarks.run
+
+bench-pages: .venv/dev.lock ## Time every page with a million keys and 20 million calls: DATABASE_URL=, ROUNDS=, KEYS=, ENTRIES=
+	@exec nice $(BIN)/python -m benchmarks.pages $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(KEYS),--keys $(KEYS)) \
+		$(if $(ENTRIES),--entries $(ENTRIES))
 
 screenshots: .venv/dev.lock ## Take the pictures in docs/images anew, with an installed Chromium
 	@exec $(BIN)/python -m tests.screenshots

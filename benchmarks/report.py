@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, micro
+from benchmarks import figures, micro, pages_report
 from benchmarks.figures import HEADLINE, Row, Target
 from benchmarks.servers import Cores
 from benchmarks.wire import EVENTS, LONG_EVENTS
@@ -106,7 +106,7 @@ def write(outcome: Outcome, *, folder: Path, results: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "latest.json").write_text(json.dumps(document(outcome), indent=2, ensure_ascii=False) + "\n")
     text = "\n".join(lines(outcome)).rstrip() + "\n"
-    results.write_text(text)
+    results.write_text(pages_report.keep(results, text))
     print("\n" + text, flush=True)
 
 
