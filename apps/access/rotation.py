@@ -80,7 +80,7 @@ def _retire(row: DataKey, *, actor: Any, force: bool) -> int:
 
 
 def make_anew(token: Token, plaintext: str) -> None:
-    """Its digest under the newest pepper, for one that was used. One query where it is there already."""
+    """Its digest under the newest pepper, for one that was used."""
     newest = versions().first()
     if newest is None or newest.pk == token.pepper_id:
         return

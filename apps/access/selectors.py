@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 from django.utils import timezone
 
 from apps.access.models import Token
 from apps.catalog import data_keys
+from apps.catalog.models import Purpose
 from apps.domain import keys as format_of_keys
 
 
@@ -25,7 +26,8 @@ def working(text: str) -> Token | None:
     if public_id is None:
         return None
     rows = Token.objects.filter(public_id=public_id, revoked_at=None, expires_at__gt=timezone.now())
-    token = rows.select_related("user", "tenant", "pepper").first()
+    newest = data_keys.of(None, purpose=Purpose.API_TOKENS).values("pk")[:1]
+    token = rows.select_related("user", "tenant", "pepper").annotate(newest_pepper=Subquery(newest)).first()
     if token is None:
         return None
     digest = format_of_keys.digest(text, pepper=data_keys.opened(token.pepper))
