@@ -19,6 +19,7 @@ HEAD = "HEAD"
 EXPLAIN = "/v1/explain"
 TELEMETRY = ("/v1/metrics", "/v1/logs", "/v1/traces")
 MANAGED = "/managed/settings"
+HELLO = "/api/hello"  # what Claude Code asks, by GET or HEAD, to see whether anybody is there
 
 ROUTES: dict[str, dict[str, endpoints.Endpoint]] = {
     "/v1/messages": {POST: endpoints.messages},
@@ -72,6 +73,8 @@ async def data_plane(scope: Scope, receive: Receive, send: Send) -> None:
 
 def is_knock(scope: Scope) -> bool:
     """A program that looks whether there is somebody: Claude Code asks for the head of its base URL as it starts."""
+    if scope["path"].rstrip("/") == HELLO:
+        return scope["method"] in (GET, HEAD)
     if scope["method"] == GET:
         return scope["path"] == "/" and is_program(scope)
     return scope["method"] == HEAD and scope["path"].rstrip("/") in BASES
@@ -101,6 +104,6 @@ _application: Any = data_plane  # Channels routes to ASGI applications, of which
 _tails = "|".join(re.escape(tail[1:]) for tail in TAILS)
 urlpatterns = [
     re_path(r"^(?:anthropic/)?v1(?:/|$)", _application),
-    re_path(r"^(?:chat|managed/settings)/?$", _application),
+    re_path(r"^(?:chat|managed/settings|api/hello)/?$", _application),
     re_path(rf"^(?!admin/|t/|api/v1/models/?$)(?:.+/)?(?:{_tails})/?$", _application),
 ]

@@ -104,3 +104,12 @@ def test_a_websocket_is_refused_and_nothing_is_logged_of_it(gateway, path, caplo
         connect(f"ws://{gateway.host}:{gateway.port}{path}").close()
     assert refused.value.response.status_code == 403
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_hello_is_answered_however_it_is_asked(gateway, method):
+    for path in ("/api/hello", "/api/hello/"):
+        answer = gateway.client.request(method, path)
+        assert (answer.status_code, answer.content) == (200, b"")
+    assert gateway.client.post("/api/hello").status_code == 404
+    assert gateway.client.get("/api/nowhere").status_code == 404
