@@ -1,4 +1,4 @@
-"""Pages of the admin in a world of their own: empty lists, signing in, forms without a token, what people typed."""
+"""Pages of the admin in a world of their own: empty lists, signing in, forms without a token."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from django.test import Client
 from django.utils.html import escape
 
 from tests import factories
-from tests.control import world
 from tests.control.desk import Desk
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NAMES = [model._meta.label for model in MODELS]
-SCRIPT = '<script>alert("x")</script>'
-IMAGE = "<img/src=x>"  # as short as a model's name has to be
 
 
 def page(model, kind: str) -> str:
@@ -55,18 +52,6 @@ def test_signing_in_leads_to_the_first_page(operator):
     )
     assert response.redirect_chain == [("/admin/", 302)]
     assert "Spend today" in response.content.decode()
-
-
-@pytest.mark.parametrize("payload", [SCRIPT, IMAGE])
-def test_what_people_typed_is_shown_as_text(desk, payload):
-    rows = world.one_of_everything(payload, actor=desk.user)
-    pages = [desk.text("index")]
-    for model, row in rows.items():
-        for kind, arguments in (("changelist", []), ("change", [row.pk]), ("history", [row.pk])):
-            pages.append(desk.text(page(model, kind), *arguments))
-    shown = [text for text in pages if payload.replace("<", "&lt;").replace(">", "&gt;").split('"')[0] in text]
-    assert len(shown) > 20
-    assert not [text for text in pages if payload in text]
 
 
 def test_what_is_not_for_operators_is_not_offered(desk):
