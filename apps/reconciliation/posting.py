@@ -12,7 +12,6 @@ from django.utils import timezone
 from apps.reconciliation.comparing import begin_of, grouped
 from apps.reconciliation.grouping import Group
 from apps.reconciliation.models import AdjustedDay, Adjustment
-from apps.runtime.failpoints import failpoint
 from apps.usage import adjustments
 from apps.usage.adjustments import Share
 
@@ -22,14 +21,12 @@ def post(adjustment: Adjustment) -> None:
     for day in _days(adjustment, AdjustedDay.State.WAITING):
         adjustments.cover(begin_of(day))
         _post_day(adjustment, day)
-        failpoint("adjustment.between_days")
     _end(adjustment, before=Adjustment.State.WAITING, after=Adjustment.State.POSTED)
 
 
 def take_back(adjustment: Adjustment) -> None:
     for day in _days(adjustment, AdjustedDay.State.POSTED):
         _undo_day(adjustment, day)
-        failpoint("adjustment.between_days")
     _end(adjustment, before=Adjustment.State.UNDOING, after=Adjustment.State.UNDONE)
 
 
@@ -61,7 +58,6 @@ def _post_day(adjustment: Adjustment, day: date) -> None:
         item.state = AdjustedDay.State.POSTED
         item.save(update_fields=["state", "rows"])
     Adjustment.objects.filter(pk=adjustment.pk).update(claimed_at=timezone.now())
-    failpoint("adjustment.before_commit")
 
 
 def _shares(adjustment: Adjustment, item: AdjustedDay, among: Sequence[adjustments.Weight]) -> list[Share]:
@@ -84,7 +80,6 @@ def _undo_day(adjustment: Adjustment, day: date) -> None:
         item.state = AdjustedDay.State.UNDONE
         item.save(update_fields=["state"])
     Adjustment.objects.filter(pk=adjustment.pk).update(claimed_at=timezone.now())
-    failpoint("adjustment.before_commit")
 
 
 def _end(adjustment: Adjustment, *, before: str, after: str) -> None:

@@ -88,8 +88,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(access.issue(user, name=f"{name} token"[:100]).token)
     rows.append(_program(name, user, project))
     rows += _alerts(name, tenant, budget)
-    rows += _agents(name, tenant, project)
-    rows += _reports(name, provider, project)
+    rows += [*_agents(name, tenant, project), *_reports(name, provider, project)]
     rows += schedules(name)
     return {type(row): row for row in rows}
 
