@@ -14,6 +14,7 @@ import msgspec
 import structlog
 from django.conf import settings
 
+from apps.catalog.uses import Uses
 from apps.domain import errors, estimate, settlement
 from apps.domain.density import Density
 from apps.domain.limits.learned import Outputs
@@ -49,9 +50,11 @@ _IDS = ("request-id", "x-request-id", "x-amzn-requestid")  # a provider's own of
 
 
 class Accounts:
-    """Leases, journal and forwarder of this process, and where it has one, the gate before its clients."""
+    """Leases, journal and forwarder of this process, and where it has one, the gate before its clients. `used`: of
+    credentials."""
 
-    def __init__(self) -> None:
+    def __init__(self, used: Uses | None = None) -> None:
+        self.used = used if used is not None else Uses()
         self.leases = LeaseBook()
         self.outputs = Outputs()
         self.densities: defaultdict[int, Density] = defaultdict(Density)  # by deployment
@@ -332,6 +335,7 @@ class Attempt:
 
     def _record(self) -> Intent:
         deployment = self.deployment
+        self._accounts.used.note(self.credential.id, at=self._ctx.started_at)
         return records.intent(
             self._ctx,
             attempt=self.number,

@@ -22,6 +22,7 @@ from django.conf import settings
 from apps.audit import selectors as audit
 from apps.catalog import canary, vault
 from apps.catalog import selectors as catalog
+from apps.catalog.uses import Uses
 from apps.domain import errors, keys
 from apps.domain.snapshot import UNRESTRAINED, Principal, Snapshot
 from apps.gateway import bearers
@@ -68,6 +69,7 @@ class Configuration:
         self._revisions: dict[str, int] = {}  # of the snapshot
         self._keys_revisions: dict[str, int] = {}  # of what is warm; a snapshot that fails does not hold it back
         self.uses = uses.Uses()
+        self.used = Uses()  # of credentials
         self.findings = Findings()
         self._uses_flushed = time.monotonic()
         self._changes = DatabaseThread("changes")  # a revocation waits for nobody: none of the others is as quick
@@ -161,14 +163,11 @@ class Configuration:
             return None
 
     def _flush(self) -> None:
-        """What calls have left to be written: what policies did and found, and when keys were used."""
-        try:
-            self.findings.interventions.flush()
-        finally:
-            try:
-                self.uses.flush()
-            finally:
-                self.findings.flush()
+        """What calls have left to be written: what policies did and found, and when keys and credentials were used. One
+        that fails holds up none of the others."""
+        with contextlib.ExitStack() as each:
+            for part in (self.findings, self.used, self.uses, self.findings.interventions):
+                each.callback(part.flush)
 
     async def _count_refusals(self) -> None:
         """The same batch again until it is known to be written; what has gathered meanwhile after it."""

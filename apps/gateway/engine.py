@@ -50,7 +50,7 @@ class Engine:
         self.names = names.analyzer(self.outbound)
         self.explaining = asyncio.Semaphore(1)  # looks into one request at a time
         self.limiter = make_limiter()
-        self.accounts = Accounts()
+        self.accounts = Accounts(self.configuration.used)
         self.shelf = Shelf(make_store())
         self.semantic = Semantic()
         waiting.live = replicas.count

@@ -13,9 +13,10 @@ from email.utils import formatdate
 from time import time
 
 import pytest
+from django.utils import timezone
 
 from apps.catalog import services as catalog
-from apps.catalog.models import Model
+from apps.catalog.models import Credential, Model
 from apps.gateway import cooling as module
 from apps.tenants import services as tenants
 from apps.usage.models import Entry
@@ -88,6 +89,17 @@ def test_credentials_take_turns_by_weight_and_the_row_says_which(gateway, world)
     for _ in range(8):
         assert ask(gateway, ANTHROPIC).status_code == 200
     assert Counter(used(gateway)) == {"main": 2, "heavy": 6}
+
+
+def test_it_is_told_when_a_credential_was_last_sent_to_its_provider(gateway, world):
+    before = timezone.now()
+    assert ask(gateway, ANTHROPIC).status_code == 200
+    gateway.settle()
+    gateway.engine.configuration.used.flush()
+    used = Credential.objects.get(provider__deployments__model__name="claude-test")
+    assert used.last_used_at is not None
+    assert before <= used.last_used_at <= timezone.now()
+    assert not Credential.objects.exclude(pk=used.pk).exclude(last_used_at=None).exists()
 
 
 def test_a_refused_credential_is_passed_over_and_its_row_says_so(gateway, world, simulator):

@@ -19,16 +19,18 @@ from apps.catalog.models import Credential, Provider
 
 @admin.register(Credential)
 class CredentialAdmin(ReadOnlyAdmin):
-    list_display = ["alias", "shown_provider", "tenant", "shown_state", "shown_secret", "shown_rotated"]
+    list_display = ["alias", "shown_provider", "tenant", "shown_state", "shown_secret", "shown_used", "shown_rotated"]
     list_filter = [("provider", RowFilter), ("tenant", RowFilter), ("is_enabled", BooleanRadioFilter)]
     list_select_related = ["provider", "tenant"]
     search_fields = ["alias__startswith", "provider__name__istartswith", "=last_four"]
     search_help_text = "Beginning of its name or its provider's, or the last four characters"
     fields = [
         *("alias", "shown_provider", "tenant", "weight", "shown_state", "shown_secret"),
-        *("shown_rotated", "shown_created"),
+        *("shown_used", "shown_rotated", "shown_created"),
     ]
-    readonly_fields = ["shown_provider", "shown_state", "shown_secret", "shown_rotated", "shown_created"]
+    readonly_fields = [
+        *("shown_provider", "shown_state", "shown_secret", "shown_used", "shown_rotated", "shown_created"),
+    ]
     nothing_yet = "They are added on the page of their provider."
 
     @display(description="Provider", ordering="provider__name")
@@ -45,6 +47,10 @@ class CredentialAdmin(ReadOnlyAdmin):
     @display(description="Kept")
     def shown_secret(self, row: Credential) -> str:
         return cells.code(f"•••{row.last_four}") if row.ciphertext else cells.NOTHING
+
+    @display(description="Last used", ordering="last_used_at")
+    def shown_used(self, row: Credential) -> str:
+        return cells.ago(row.last_used_at, never="never")
 
     @display(description="Secret set", ordering="rotated_at")
     def shown_rotated(self, row: Credential) -> str:
