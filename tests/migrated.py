@@ -40,8 +40,10 @@ def sqlite() -> Path:
     with _alone(folder):
         if not made.exists():
             alone = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"), "")
-            _migrate({**alone, "WEIR_PROFILE": "embedded", "WEIR_VAR": str(folder / "making")})
-            (folder / "making" / "weir.db").rename(made)
+            # From nothing each time: what an earlier try left behind knows a keyring of its own.
+            with tempfile.TemporaryDirectory(prefix="making-", dir=folder) as var:
+                _migrate({**alone, "WEIR_PROFILE": "embedded", "WEIR_VAR": var})
+                (Path(var) / "weir.db").rename(made)
     return made
 
 
