@@ -111,21 +111,24 @@ def shapes(asked: list[Asked]) -> Iterator[tuple[str, str]]:
 
 def whole_reads(sql: str) -> list[str]:
     """Where PostgreSQL would read a month of the ledger from its beginning to its end for the query: by reading the
-    table, or an index without a condition and without an end in sight. Empty months do not count."""
+    table, or an index without a condition and without an end in sight. Empty months do not count, nor do indexes of few
+    rows, as of those that are unconfirmed."""
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
         (plan,) = cursor.fetchone()
+        cursor.execute("SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid WHERE indpred IS NOT NULL")
+        partial = {name for (name,) in cursor.fetchall()}
         cursor.execute("SELECT relname FROM pg_class WHERE relname LIKE %s AND reltuples > 0", [f"{LEDGER}%"])
         filled = {name for (name,) in cursor.fetchall()}
-    return [told for told, month in _read(plan[0]["Plan"], is_limited=False) if month in filled]
+    return [told for told, month in _read(plan[0]["Plan"], is_limited=False, partial=partial) if month in filled]
 
 
-def _read(node: dict[str, Any], *, is_limited: bool) -> Iterator[tuple[str, str]]:
+def _read(node: dict[str, Any], *, is_limited: bool, partial: set[str]) -> Iterator[tuple[str, str]]:
     kind, month = node["Node Type"], node.get("Relation Name", "")
     is_limited = (is_limited or kind == "Limit") and kind not in ("Sort", "Aggregate", "Hash")
     if month.startswith(LEDGER):
-        is_sought = "Index Cond" in node or "Recheck Cond" in node
+        is_sought = "Index Cond" in node or "Recheck Cond" in node or node.get("Index Name") in partial
         if kind == "Seq Scan" or not (is_sought or is_limited):
             yield f"{kind} on {month}", month
     for inner in node.get("Plans", ()):
-        yield from _read(inner, is_limited=is_limited)
+        yield from _read(inner, is_limited=is_limited, partial=partial)

@@ -23,9 +23,11 @@ OPERATOR = "scale-operator"
 
 
 class Walk:
-    """`names`: of the viewers, the owner among them."""
+    """`names`: of the viewers, the owner among them. `is_short`: every page once, without its filters and its next
+    page, and nothing of the management API."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, is_short: bool = False) -> None:
+        self._is_short = is_short
         found = sights.viewers(*_tenants())
         self.viewers = {viewer.name: viewer for viewer in found if not names or viewer.name in names}
         self.visitors = Visitors()
@@ -46,9 +48,15 @@ class Walk:
             for sight in sights.portal(viewer):
                 if sight.name.startswith(only):
                     yield from self._followed(sight, viewer, seen)
-        for sight in (*sights.console(owner), *sights.interface(owner)):
+        for sight in self._others(owner):
             if sight.name.startswith(only):
                 yield from self._followed(sight, owner, seen)
+
+    def _others(self, owner: Viewer) -> list[Sight]:
+        """What operators and programs look at."""
+        if not self._is_short:
+            return [*sights.console(owner), *sights.interface(owner)]
+        return [sight for sight in sights.console(owner) if "?" not in sight.url and not sight.is_file]
 
     def open(self, sight: Sight) -> Opened:
         rates.forget()
@@ -66,7 +74,7 @@ class Walk:
             if opened.status in REFUSED and (one.who not in SEEING or one.name.endswith(UNCHANGED)):
                 continue
             yield one, opened
-            if opened.status not in FINE or one.is_file or one.name.startswith("api"):
+            if opened.status not in FINE or one.is_file or one.name.startswith("api") or self._is_short:
                 continue
             further = [*sights.onward(one, opened.text)] if is_first else []
             if is_first and one.name.startswith("portal"):

@@ -5,6 +5,7 @@ The classes are those of `static/admin/weir.css`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +32,19 @@ def ago(moment: datetime | None, *, never: str = NOTHING) -> str:
     else:
         words = f"{timesince(moment, depth=1)} ago" if passed > ZERO else f"in {timeuntil(moment, depth=1)}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
+
+
+def once(show: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+    """For a read-only field that asks the database: a page's template asks the field several times."""
+
+    @functools.wraps(show)
+    def shown(page: Any, row: Any) -> str:
+        kept: dict[str, str] = row.__dict__.setdefault("_shown_once", {})
+        if show.__name__ not in kept:
+            kept[show.__name__] = show(page, row)
+        return kept[show.__name__]
+
+    return shown
 
 
 def utc(moment: datetime) -> str:

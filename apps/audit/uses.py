@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from django.contrib import admin
-from django.db import models
+from django.db import connection, models
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -30,23 +30,37 @@ class Use(NamedTuple):
 
 
 def uses_of(request: HttpRequest, row: models.Model) -> list[Use]:
-    """Obstacles first. One query for each table that points at the row and has an index to count by."""
-    found = [use for relation in _relations(row) if (use := _use(request, row, relation)) is not None]
+    """Obstacles first. One query over all tables that point at the row and have an index to count by."""
+    relations = _relations(row)
+    counts = _counts(
+        [relation.related_model._base_manager.filter(**{relation.field.name: row.pk}) for relation in relations]
+    )
+    found = [_use(request, row, relation, count) for relation, count in zip(relations, counts, strict=True) if count]
     return sorted(found, key=lambda use: (not use.is_obstacle, use.what))
 
 
 def _relations(row: models.Model) -> list[Any]:
-    fields = row._meta.get_fields(include_hidden=True)
-    return [field for field in fields if field.auto_created and not field.concrete and hasattr(field, "on_delete")]
+    pointing = [
+        field
+        for field in row._meta.get_fields(include_hidden=True)
+        if field.auto_created and not field.concrete and hasattr(field, "on_delete")
+    ]
+    return [each for each in pointing if _is_counted(each.related_model, each.field)]
 
 
-def _use(request: HttpRequest, row: models.Model, relation: Any) -> Use | None:
+def _counts(querysets: list[models.QuerySet[Any]]) -> list[int]:
+    """Of each, no further than MOST_COUNTED + 1."""
+    if not querysets:
+        return []
+    parts = [rows.order_by().values("pk")[: MOST_COUNTED + 1].query.sql_with_params() for rows in querysets]
+    columns = ", ".join(f"(SELECT COUNT(*) FROM ({sql}) counted)" for sql, _ in parts)  # noqa: S608  # made by the ORM
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {columns}", [value for _, values in parts for value in values])
+        return list(cursor.fetchone())
+
+
+def _use(request: HttpRequest, row: models.Model, relation: Any, count: int) -> Use:
     model, field = relation.related_model, relation.field
-    if model._meta.auto_created or not _is_indexed(model, field):
-        return None
-    count = model._base_manager.filter(**{field.name: row.pk}).order_by()[: MOST_COUNTED + 1].count()
-    if not count:
-        return None
     names = model._meta.verbose_name if count == 1 else model._meta.verbose_name_plural
     called = "" if field.name == row._meta.model_name else f", as their {field.verbose_name}"
     told = f"{MOST_COUNTED:,}+" if count > MOST_COUNTED else f"{count:,}"
@@ -55,8 +69,10 @@ def _use(request: HttpRequest, row: models.Model, relation: Any) -> Use | None:
     return Use(f"{names}{called}", told, fate, is_obstacle, _link(request, model, field, row))
 
 
-def _is_indexed(model: type[models.Model], field: Any) -> bool:
+def _is_counted(model: type[models.Model], field: Any) -> bool:
     """What only a whole table could tell is not asked."""
+    if model._meta.auto_created:
+        return False
     first = {index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields}
     unique = {constraint.fields[0] for constraint in model._meta.constraints if getattr(constraint, "fields", ())}
     return bool(field.db_index or field.unique or field.name in first | unique)

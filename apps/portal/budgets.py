@@ -141,7 +141,7 @@ def in_the_way(visit: Visit) -> list[dict[str, Any]]:
 
 
 def _visible(visit: Visit, now: Any) -> Any:
-    found = selfservice.budgets_of(visit.user, visit.tenant)
+    found = selfservice.budgets_of(visit.user, visit.tenant, role=visit.role)
     return found.raised_at(now).select_related("tenant", "project__tenant", "key__tenant", "user", "model", "endpoint")
 
 

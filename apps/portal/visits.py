@@ -98,12 +98,11 @@ def page(*methods: str, right: Right | None = None) -> Callable[[View], View]:
 
 
 def _visit(request: HttpRequest, slug: str) -> Visit:
-    """Two queries. An operator who is no member looks at what is not theirs, and that is written down."""
-    tenant = tenants.tenant_of(request.user, slug)
-    role = None if tenant is None else tenants.role_of(request.user, tenant)
-    if tenant is None or role is None:
+    """One query. An operator who is no member looks at what is not theirs, and that is written down."""
+    place = tenants.place_of(request.user, slug)
+    if place is None:
         raise Http404("There is no such tenant.")
-    visit = Visit(request=request, user=request.user, tenant=tenant, role=role)
-    if request.user.is_superuser and not tenants.is_member(request.user, tenant):
+    visit = Visit(request=request, user=request.user, tenant=place.tenant, role=place.role)
+    if not place.is_member:
         visit.note_read("tenant.visited")
     return visit

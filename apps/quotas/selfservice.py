@@ -25,7 +25,7 @@ from apps.keys.models import Key
 from apps.keys.services import Issued
 from apps.quotas import services
 from apps.quotas.models import Budget, Limit, Period, Rule
-from apps.tenants.models import Membership, Project, Tenant
+from apps.tenants.models import Membership, Project, Role, Tenant
 from apps.tenants.rights import Right, may
 from apps.tenants.selectors import role_of
 
@@ -133,14 +133,17 @@ def home_of(rule: Rule) -> Tenant | None:
     return rule.tenant if rule.user_id is not None else None
 
 
-def budgets_of(member: Any, tenant: Tenant) -> QuerySet[Budget]:
+def budgets_of(member: Any, tenant: Tenant, *, role: Role | None = None) -> QuerySet[Budget]:
     """See `rules_of`."""
-    return rules_of(Budget, member, tenant)
+    return rules_of(Budget, member, tenant, role=role)
 
 
-def rules_of(kind: type[Budget] | type[Limit], member: Any, tenant: Tenant) -> QuerySet[Any]:
-    """The limits or budgets that a member may see: all within the tenant, or those that restrain their own calls."""
-    role = role_of(member, tenant)
+def rules_of(
+    kind: type[Budget] | type[Limit], member: Any, tenant: Tenant, *, role: Role | None = None
+) -> QuerySet[Any]:
+    """The limits or budgets that a member may see: all within the tenant, or those that restrain their own calls.
+    `role`: theirs, where it is known; else one query asks for it."""
+    role = role or role_of(member, tenant)
     if role is None:
         return kind.objects.none()
     wide = Q(tenant=tenant, user=None)

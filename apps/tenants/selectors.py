@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
@@ -24,9 +24,21 @@ def active_projects() -> frozenset[int]:
     return frozenset(found.order_by().values_list("pk", flat=True))
 
 
-def tenant_of(user: Any, slug: str) -> Tenant | None:
-    """The tenant of that slug, if `user` is a member of it or an operator. One query."""
-    return Tenant.objects.for_user(user).filter(slug=slug).first()
+class Place(NamedTuple):
+    """Where somebody is. `is_member`: by themselves, and not as an operator."""
+
+    tenant: Tenant
+    role: Role
+    is_member: bool
+
+
+def place_of(user: Any, slug: str) -> Place | None:
+    """In the tenant of that slug, if `user` is a member of it or an operator. One query; two for who is no member."""
+    member = Membership.objects.select_related("tenant").filter(user=user, tenant__slug=slug).first()
+    if member is not None:
+        return Place(member.tenant, Role.OWNER if user.is_superuser else Role(member.role), True)
+    tenant = Tenant.objects.for_user(user).filter(slug=slug).first()
+    return None if tenant is None else Place(tenant, Role.OWNER, False)
 
 
 def tenants_of(user: Any) -> list[Tenant]:
@@ -48,11 +60,6 @@ def members_of(tenant: Tenant) -> list[Membership]:
 def members(tenant: Tenant) -> QuerySet[Membership]:
     """With their users, for lists by page."""
     return Membership.objects.filter(tenant=tenant).select_related("user", "tenant")
-
-
-def is_member(user: Any, tenant: Tenant) -> bool:
-    """By themselves, and not as an operator. One query."""
-    return Membership.objects.filter(tenant=tenant, user=user).exists()
 
 
 def member_ids(tenant: Tenant) -> frozenset[int]:

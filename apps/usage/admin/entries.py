@@ -157,6 +157,7 @@ class EntryAdmin(GrowingAdmin):
         return f"{spoken}, {'streamed' if entry.stream else 'not streamed'}"
 
     @display(description="Deployment")
+    @cells.once
     def shown_deployment(self, entry: Entry) -> str:
         found = Deployment.objects.select_related("model", "provider").filter(pk=entry.deployment_id).first()
         if found is None:
@@ -164,6 +165,7 @@ class EntryAdmin(GrowingAdmin):
         return cells.link(reverse("admin:catalog_deployment_change", args=[found.pk]), found)
 
     @display(description="Attempts of this request")
+    @cells.once
     def tried(self, entry: Entry) -> str:
         return picture(entry)
 
@@ -183,6 +185,7 @@ class EntryAdmin(GrowingAdmin):
         return cells.amount(costs.shown(entry))
 
     @display(description="Cost")
+    @cells.once
     def exact_cost(self, entry: Entry) -> str:
         """And what its attempt comes to, where that is more than this row."""
         parts = [row for row in attempts.of_request(entry) if row.attempt == entry.attempt]
@@ -200,6 +203,7 @@ class EntryAdmin(GrowingAdmin):
         return f"{money.exact(entry.high_nano)} (reserved {money.exact(entry.reserved_nano)}{over})"
 
     @display(description="Budgets")
+    @cells.once
     def windows_charged(self, entry: Entry) -> str:
         windows = BudgetWindow.objects.filter(pk__in=entry.windows[:20]).select_related(
             *(f"budget__{name}" for name in ("tenant", "project", "user", "key", "model"))
@@ -208,6 +212,7 @@ class EntryAdmin(GrowingAdmin):
         return cells.lines(links)
 
     @display(description="Price version")
+    @cells.once
     def version(self, entry: Entry) -> str:
         if entry.price_version is None:
             return "none: the deployment had no price"
@@ -218,6 +223,7 @@ class EntryAdmin(GrowingAdmin):
         return cells.link(reverse("admin:catalog_price_change", args=[entry.price_version]), text)
 
     @display(description="How the cost came about")
+    @cells.once
     def breakdown(self, entry: Entry) -> str:
         return breakdown(entry)
 
