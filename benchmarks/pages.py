@@ -60,7 +60,9 @@ def measure(options: argparse.Namespace) -> int:
     rows, unopened = walk(options)
     tell(rows, options)
     if not options.only:
-        told = pages_report.lines(rows, sizes(), rounds=options.rounds, ms=MOST_MS, queries=MOST_QUERIES)
+        told = pages_report.lines(
+            rows, sizes(), buffers=buffers(), rounds=options.rounds, ms=MOST_MS, queries=MOST_QUERIES
+        )
         pages_report.write(options.results, list(told))
     for row in unopened:
         print(f"does not open: {row.sight}")
@@ -78,6 +80,15 @@ def sizes() -> dict[str, int]:
     return {name: model._default_manager.count() for name, model in counts.items()} | {
         "days": (ends[1] - ends[0]).days + 1
     }
+
+
+def buffers() -> str:
+    """How much of the database PostgreSQL keeps in memory itself, as it says it: `512MB`."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW shared_buffers")
+        return str(cursor.fetchone()[0])
 
 
 def walk(options: argparse.Namespace) -> tuple[list[Row], list[Row]]:

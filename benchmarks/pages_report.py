@@ -47,14 +47,16 @@ def write(results: Path, lines: Sequence[str]) -> None:
     results.write_text(f"{before.rstrip()}\n\n" + "\n".join(lines).rstrip() + "\n")
 
 
-def lines(rows: Sequence[Row], sizes: dict[str, int], *, rounds: int, ms: float, queries: int) -> Iterator[str]:
+def lines(
+    rows: Sequence[Row], sizes: dict[str, int], *, buffers: str, rounds: int, ms: float, queries: int
+) -> Iterator[str]:
     over = [row for row in rows if row.exceeds(ms=ms, queries=queries)]
     pages = [row for row in rows if not row.sight.is_file]
     yield from (BEGINS, "")
     yield (
         f"Written by `make bench-pages`: PostgreSQL with {sizes['tenants']:,} tenants, {sizes['keys']:,} keys and "
-        f"{sizes['entries']:,} ledger rows of {sizes['days']} days (`manage.py seed_scale`), 512 MB of shared buffers, "
-        f"on {os.cpu_count()} cores that others worked on too. {len(pages):,} addresses of "
+        f"{sizes['entries']:,} ledger rows of {sizes['days']} days (`manage.py seed_scale`), {buffers} of its own "
+        f"memory, on {os.cpu_count()} cores that others worked on too. {len(pages):,} addresses of "
         f"{len({row.sight.name for row in pages}):,} pages: as the owner of the largest tenant, of the one in the "
         f"middle, as a developer and as an operator, with filters and second pages; each {rounds} times. Times are "
         "the server's, without the network; a page's are those of its slowest address. *Core ms* is what Django's and "
