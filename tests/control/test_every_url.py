@@ -43,6 +43,7 @@ TABLE = {
     "sign-in/code/": "302 302 302 302 302 302 302",
     "sign-in/with/<slug:provider>/": "404 404 404 404 404 404 404",
     "sign-in/with/<slug:provider>/back/": "404 404 404 404 404 404 404",
+    "sign-in/with/<slug:provider>/logged-out/": "405 405 405 405 405 405 405",
     "sign-out/": "405 405 405 405 405 405 405",
     "account/": "200 200 200 200 200 200 302",
     "account/password/": "404 404 404 404 404 404 302",  # they have none
@@ -65,7 +66,8 @@ OPENED = ("changelist", "add", "change", "history", "delete")  # by operators in
 OPEN = ("admin:login", "admin:logout")
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 # Where no cookie is read, and nobody signed in; and where there is nothing.
-NO_COOKIES = ("oauth/device_authorization", "oauth/token", "oauth/revoke", "^api(?:/|$)")
+LOGGED_OUT = "sign-in/with/<slug:provider>/logged-out/"  # told by providers, who sign what they say
+NO_COOKIES = ("oauth/device_authorization", "oauth/token", "oauth/revoke", "^api(?:/|$)", LOGGED_OUT)
 SOCKETS = {"t/[-\\w]+/live/feed/": "live-who", "live/feed/": "live/who/"}  # who may is what these pages say
 
 

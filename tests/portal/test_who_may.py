@@ -7,8 +7,8 @@ has not signed in is asked to.
 
 from __future__ import annotations
 
-import uuid
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.db import transaction
@@ -23,7 +23,9 @@ from apps.quotas import increases
 from apps.quotas import services as quotas
 from apps.tenants import invitations
 from apps.tenants.models import Membership, Role
+from apps.usage import ledger
 from tests import factories
+from tests.money.calls import intent, outcome
 
 MAY = {
     "overview": "yyyy",
@@ -46,10 +48,10 @@ MAY = {
     "programs-end": "yyy0",
     "usage": "yyyy",
     "usage-export": "yyyy",
-    "usage-call": "0000",
+    "usage-call": "yyyy",
     "usage-refused": "yyyy",
     "usage-sessions": "yyyy",
-    "usage-session": "0000",
+    "usage-session": "yyyy",
     "costs": "yyyy",
     "costs-export": "yyyy",
     "costs-focus": "yy-y",
@@ -88,6 +90,7 @@ POSTED = {
     *("playground-code", "playground-lend", "budgets-remove", "budgets-decide", "members-withdraw", "projects-switch"),
     *("alerts-rule-remove", "alerts-test", "alerts-rotate", "alerts-destination-remove"),
 }
+ASKED = {"usage-session": {"id": "a session"}}
 SAID = {"budgets-decide": {"to": "approve"}}
 SHARED = {"models-one", "playground-outcome"}  # a model is everybody's, and any call may be on its way
 MEANT = {403: "-", 404: "0"}
@@ -99,7 +102,8 @@ def pages():
 
 
 def address(visitor, name, things):
-    return visitor.url(name, **{argument: things[argument] for argument in pages()[name]})
+    found = visitor.url(name, **{argument: things[argument] for argument in pages()[name]})
+    return f"{found}?{urlencode(ASKED[name])}" if name in ASKED else found
 
 
 @pytest.fixture
@@ -115,6 +119,9 @@ def things(acme, website, alice, bob):
         name="Unknown costs",
         settings={"calls": 5},
     )
+    whose = {"tenant_id": acme.pk, "project_id": website.pk, "user_id": bob.pk, "key_id": key.pk}
+    call = outcome(intent(**whose, **{"session": ASKED["usage-session"]["id"]}), cost=7)
+    ledger.post([call])
     place = alerts.create_destination(actor=alice, tenant=acme, name="Mail", kind="email", target="a@example.com")
     return {
         "key": key.pk,
@@ -126,8 +133,8 @@ def things(acme, website, alice, bob):
         "member": Membership.objects.get(user=bob).pk,
         "invitation": invitations.invite(acme, actor=alice, email="new@example.com", role=Role.VIEWER).invitation.pk,
         "project": website.pk,
-        "entry": uuid.UUID(int=7 << 76),
-        "call": uuid.UUID(int=7 << 76).hex,
+        "entry": ledger.entry_id(call),
+        "call": call.intent.request_id.hex,
         "program": signed_in(bob, website),
     }
 
