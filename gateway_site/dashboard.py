@@ -40,10 +40,11 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if request.user.has_perm("usage.view_entry"):
         overview = usage.overview(now)
         cards += [_today_card(overview.today), _month_card(now), *_call_cards(overview.today, now)]
-        cards.append(_refused_card(now))
         context["chart"] = _chart(overview.hours)
         context["calls"] = [_call(entry) for entry in usage.latest(LATEST)]
         context["step"] = None if context["calls"] else next_step(request.user)
+    if request.user.has_perm("usage.view_refusal"):
+        cards.append(_refused_card(now))
     cards += [*_provider_cards(request), *_key_cards(request, now)]
     if request.user.has_perm("usage.view_entry"):
         cards.append(_doubt_card(request))

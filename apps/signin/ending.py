@@ -21,7 +21,7 @@ from apps.signin.models import IdentityProvider
 from apps.signin.people import Refused
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
-WHY = "the identity provider signed its owner out"
+WHY = "signed out at its identity provider"
 _LONGEST = 24 * 3600.0  # that a token may be good for: so long its name is kept
 
 

@@ -97,7 +97,9 @@ def test_sealed_months_are_listed_with_what_they_came_to(desk):
         assert ["2025-03" in text, "1,234" in text, "$7.00" in text] == [True] * 3
 
 
-@pytest.mark.parametrize("permission", ["usage.view_entry", "catalog.view_provider", "quotas.view_gap"])
+@pytest.mark.parametrize(
+    "permission", ["usage.view_entry", "usage.view_refusal", "catalog.view_provider", "quotas.view_gap"]
+)
 def test_every_card_of_the_first_page_opens_for_who_sees_it(permission, budget):
     gap(budget, replica="host", amount=DOLLAR)
     desk = Desk(factories.staff(permission))

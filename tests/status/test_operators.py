@@ -108,7 +108,7 @@ def test_both_pages_tell_the_same_of_a_provider(found: dict[str, Any], told: str
 def test_the_lists_cost_a_fixed_number_of_queries(operator: Client, django_assert_num_queries: Any) -> None:
     for _ in range(5):
         factories.deployment(at=factories.credential().provider)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         operator.get("/providers")
     with django_assert_num_queries(4):
         operator.get("/settings")
