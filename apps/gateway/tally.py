@@ -99,7 +99,7 @@ class Tally:
             self._hour = counted.hour
             self._apart.clear()
             self._of_callers.clear()
-        if len(self._apart) >= MOST:
+        if max(len(self._apart), len(self._counts)) >= MOST:  # of an hour, or of all that waits to be written
             return counted._replace(user_id=None, key_id=None, model="")
         caller = (whose.tenant_id, whose.caller)
         if self._of_callers[caller] >= MOST_OF_A_CALLER:

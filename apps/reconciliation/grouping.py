@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from apps.catalog.models import Credential, Deployment
 from apps.reconciliation.models import ProviderName, Report
+from apps.usage.adjustments import CREDENTIAL_LENGTH, fitting
 
 _DATED = re.compile(r"[-@](?:20\d{6}|20\d{2}-\d{2}-\d{2}|latest)(?:-v\d+)?")
 _REGION = re.compile(r"\A(?:us|eu|apac|jp|au|ca|global|us-gov)\.(?=\w+\.)")
@@ -49,12 +50,13 @@ class Grouping:
     def of_line(self, model: str, account: str) -> Group:
         return Group(
             self.model(model) if self._by_model else "",
-            self._accounts.get(account, account) if self._by_account else "",
+            self._accounts.get(account, fitting(account, CREDENTIAL_LENGTH)) if self._by_account else "",
         )
 
     def of_way(self, credential: str, upstream_model: str) -> Group:
+        """What was posted before somebody said whose it is stands under the report's own names."""
         return Group(
-            upstream_model if self._by_model else "",
+            self._models.get(upstream_model, upstream_model) if self._by_model else "",
             self._aliases.get(credential, credential) if self._by_account else "",
         )
 
@@ -87,7 +89,8 @@ class Grouping:
         for names, members in groups:
             label = JOIN.join(sorted(members))[:400]
             self._accounts |= dict.fromkeys(names, label)
-            self._aliases |= dict.fromkeys(members, label)
+            posted = [fitting(name, CREDENTIAL_LENGTH) for name in (*names, label)]
+            self._aliases |= dict.fromkeys((*members, *posted), label)
 
 
 def plain(name: str) -> str:

@@ -27,7 +27,12 @@ def post(adjustment: Adjustment) -> None:
 def take_back(adjustment: Adjustment) -> None:
     for day in _days(adjustment, AdjustedDay.State.POSTED):
         _undo_day(adjustment, day)
-    _end(adjustment, before=Adjustment.State.UNDOING, after=Adjustment.State.UNDONE)
+    is_left = adjustment.items.filter(state=AdjustedDay.State.POSTED).exists()
+    _end(
+        adjustment,
+        before=Adjustment.State.UNDOING,
+        after=Adjustment.State.POSTED if is_left else Adjustment.State.UNDONE,
+    )
 
 
 def _days(adjustment: Adjustment, state: AdjustedDay.State) -> list[date]:
@@ -53,6 +58,10 @@ def _post_day(adjustment: Adjustment, day: date) -> None:
             item.save(update_fields=["state"])
             continue
         shares = _shares(adjustment, item, [weight for way in ways for weight in weights[way]])
+        if not shares:  # nobody is there whose it could be
+            item.state = AdjustedDay.State.CHANGED
+            item.save(update_fields=["state"])
+            continue
         note = f"adjustment {adjustment.pk}: {adjustment.note or 'as the provider reports'}"
         item.rows = adjustments.post(shares, name=f"{item.pk}", provider_id=report.provider_id, note=note)
         item.state = AdjustedDay.State.POSTED
@@ -74,7 +83,10 @@ def _shares(adjustment: Adjustment, item: AdjustedDay, among: Sequence[adjustmen
 
 @transaction.atomic
 def _undo_day(adjustment: Adjustment, day: date) -> None:
+    """What is sealed meanwhile stays: its rows are gone, and their sums are not to be changed."""
     adjustments.alone()
+    if adjustments.is_sealed(begin_of(day)):
+        return
     for item in adjustment.items.filter(day=day, state=AdjustedDay.State.POSTED):
         adjustments.take_back(f"{item.pk}", day=begin_of(day), note=f"adjustment {adjustment.pk} taken back")
         item.state = AdjustedDay.State.UNDONE

@@ -21,6 +21,7 @@ from apps.audit.models import Area
 from apps.catalog import vault
 from apps.catalog.models import Credential, Provider, Purpose
 from apps.reconciliation import fetching
+from apps.reconciliation.comparing import begin_of
 from apps.reconciliation.models import (
     AdjustedDay,
     Adjustment,
@@ -34,6 +35,7 @@ from apps.reconciliation.models import (
 from apps.reconciliation.shapes import registry
 from apps.reconciliation.shapes.lines import COUNTERS, MOST_DAYS, Read, Unreadable
 from apps.tenants.models import Project
+from apps.usage import adjustments
 
 log = logging.getLogger(__name__)
 
@@ -331,6 +333,9 @@ def take_back(adjustment: Adjustment, *, actor: Any) -> None:
         stored = Adjustment.objects.select_for_update().get(pk=adjustment.pk)
         if stored.state != Adjustment.State.POSTED:
             raise ValidationError("Only what is posted can be taken back.")
+        days = stored.items.order_by().values_list("day", flat=True).distinct()
+        if any(adjustments.is_sealed(begin_of(day)) for day in days):
+            raise ValidationError("Its month is sealed by now: what is sealed is changed no more.")
         Adjustment.objects.filter(pk=stored.pk).update(state=Adjustment.State.UNDOING, claimed_at=None, done_at=None)
         audit.record(actor=actor, action="adjustment.undone", target=stored, area=Area.USAGE)
     _begin()

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from apps.domain import ids, money
@@ -23,6 +23,7 @@ from apps.usage.models import Entry, Kind, SealedHour, Source, State, Status, Wa
 DAY = timedelta(days=1)
 NAME = "adjustments"
 SUBJECT = ("tenant_id", "project_id", "user_id", "key_id", "model_id", "endpoint", "pinned_id")
+CREDENTIAL_LENGTH, MODEL_LENGTH = 60, 200  # of the ledger's columns
 COUNTERS = ("in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total")
 _IS_CALL = Q(kind__lt=Kind.CORRECTION)
 _IS_ESTIMATED = Q(kind__in=(Kind.POST, Kind.CORRECTION), usage_source=Source.ESTIMATED)
@@ -64,8 +65,22 @@ class Weight(NamedTuple):
     calls: int
 
 
+def fitting(name: str, length: int) -> str:
+    """As a column of the ledger takes it. What is longer ends in a digest, so that no two names become one."""
+    return name if len(name) <= length else f"{name[: length - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+
+
+def patiently() -> None:
+    """Until the transaction ends no statement is ended for the time it takes: a day of a large ledger is read whole."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0")
+
+
+@transaction.atomic
 def count(provider_id: int, day: datetime) -> dict[Way, Counted]:
     """A day of UTC. One query, along the primary key: rollups do not tell credentials apart. For the background."""
+    patiently()
     sums = {f"sum_{name}": Sum(name) for name in (*COUNTERS, "cost_nano", "low_nano", "high_nano")}
     counts = {
         "calls": Count("pk", filter=_IS_CALL),
@@ -88,8 +103,10 @@ def count(provider_id: int, day: datetime) -> dict[Way, Counted]:
     }
 
 
+@transaction.atomic
 def weights(provider_id: int, day: datetime) -> dict[Way, list[Weight]]:
     """Who used each way on a day, hour by hour. A query an hour, along the primary key."""
+    patiently()
     found: dict[Way, list[Weight]] = defaultdict(list)
     for number in range(24):
         hour = day + number * rollups.HOUR
@@ -190,8 +207,9 @@ def _fields(request: UUID, share: Share, *, name: str) -> dict[str, Any]:
         **{"id": ids.entry_id(request, attempt=1), "request_id": request, "attempt": 1},
         **{"kind": Kind.ADJUSTMENT.value, "state": State.SETTLED.value, "status": Status.OK.value},
         **{"usage_source": Source.NONE.value, "stream": False, "windows": (), "started_at": share.hour},
-        **{"credential": share.way[0][:60], "upstream_model": share.way[1][:200]},
-        **{"model_name": share.model_name[:200], "trace_id": _trace(name)},
+        **{"credential": fitting(share.way[0], CREDENTIAL_LENGTH)},
+        **{"upstream_model": fitting(share.way[1], MODEL_LENGTH)},
+        **{"model_name": share.model_name[:MODEL_LENGTH], "trace_id": _trace(name)},
     }
 
 

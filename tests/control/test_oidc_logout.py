@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import identities
+from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.keys.models import Grant
 from apps.signin import oidc
@@ -104,6 +105,14 @@ def test_of_a_tenants_provider_only_programs_in_that_tenant_end(issuer, website,
     assert say(signed(claims(door))).status_code == 200
     here.refresh_from_db(), there.refresh_from_db()
     assert (here.ended_at is None, there.ended_at is None) == (False, True)
+
+
+def test_a_tenants_provider_signs_out_nobody_who_sees_more_than_the_tenant(issuer, website):
+    door = Door(issuer, tenant=website.tenant, default_role="viewer")
+    door.enter(sub="ada")
+    User.objects.filter(pk=door.user.pk).update(is_staff=True)
+    assert say(signed(claims(door))).status_code == 200
+    assert door.user is not None
 
 
 def test_a_token_is_taken_once(door):

@@ -231,6 +231,37 @@ def test_a_day_that_is_not_over_and_one_whose_rows_are_sealed_are_not_posted(des
             desk.post(report, *services.USUAL)
 
 
+def test_what_was_posted_under_a_name_too_long_for_the_ledger_is_there_when_it_is_compared_again(desk):
+    desk.calls()
+    key = "arn:aws:sts::123456789012:assumed-role/Bedrock-Caller-Production/i-0abc123def456789"
+    report = desk.upload(used(2, key=key), shape="anthropic_usage")
+    ((_, name, status, _), _) = told(report)
+    assert (status, len(name)) == (Status.NOT_HERE, adjustments.CREDENTIAL_LENGTH)
+    assert name != adjustments.fitting(f"{key}0", adjustments.CREDENTIAL_LENGTH)
+    share = adjustments.Share(
+        comparing.begin_of(DAY),
+        (key, MODEL),
+        (desk.books.tenant.pk, desk.books.project.pk, *[None] * 3, "", None),
+        MODEL,
+        7,
+    )
+    adjustments.post([share], name="one", provider_id=desk.provider.pk, note="")
+    assert [credential for _, credential, _, _ in again(report, desk)].count(name) == 1
+
+
+def test_what_is_sealed_meanwhile_is_not_taken_back(desk, monkeypatch):
+    desk.calls()
+    made = desk.post(desk.upload(billed(4 * desk.cost + money.NANO)))
+    services.take_back(made, actor=desk.actor)
+    monkeypatch.setattr(adjustments, "is_sealed", lambda day: True)
+    working.work()
+    made.refresh_from_db()
+    assert (made.state, made.items.get().state) == (Adjustment.State.POSTED, AdjustedDay.State.POSTED)
+    with pytest.raises(ValidationError, match="sealed"):
+        services.take_back(made, actor=desk.actor)
+    assert Entry.objects.filter(kind=Kind.ADJUSTMENT, cost_nano__lt=0).count() == 0
+
+
 def test_a_worker_that_died_is_followed_by_another(desk):
     desk.calls()
     report = services.upload(actor=None, provider=desk.provider, shape="anthropic_cost", body=body(billed(5)))

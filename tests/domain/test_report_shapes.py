@@ -143,6 +143,16 @@ def test_pages_come_as_one_as_a_list_or_one_after_another():
     assert len(together.lines) == 2
 
 
+def test_days_without_a_result_are_alike_and_the_same_day_with_some_is_not_counted_twice():
+    read = registry.read(
+        "anthropic_usage", json.dumps([page(anthropic()), page(anthropic()), page(anthropic(used()))]).encode()
+    )
+    assert len(read.lines) == 1
+    first, second = anthropic(used()), anthropic(used(), starting_at="2026-11-02T00:00:00Z", ending_at=None)
+    overlapping = [page(first, second), page(second)]
+    assert "page 2: A bucket of it is there twice" in refused("anthropic_usage", overlapping)
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -152,7 +162,7 @@ def test_pages_come_as_one_as_a_list_or_one_after_another():
         (b"[" * 100_000, "nested too deeply"),
         ([{"results": []}], "no list of data"),
         (page(anthropic(used()), has_more=True), "has_more: There are more pages"),
-        ([page(anthropic(used())), page(anthropic(used()))], "page 2: This page is there twice"),
+        ([page(anthropic(used())), page(anthropic(used()))], "page 2: A bucket of it is there twice"),
         (page({"starting_at": "2026-11-01T00:00:00Z"}), "data[0]: This is no bucket"),
         (page(anthropic(7)), "data[0].results[0]: This is no object"),
         (page(anthropic(used(), starting_at="yesterday")), "data[0].starting_at: Give a moment"),

@@ -17,7 +17,7 @@ _SPACE = re.compile(r"\s*")
 
 
 def of(body: bytes) -> list[dict[str, Any]]:
-    """All pages. Raises Unreadable for what is no page, for one that is there twice and for one that is missing."""
+    """All pages. Raises Unreadable for what is no page, for what is there twice and for one that is missing."""
     try:
         found = _values(body.decode("utf-8-sig"))
     except UnicodeDecodeError:
@@ -41,10 +41,13 @@ def check(found: list[Any]) -> None:
     for index, page in enumerate(found):
         if not isinstance(page, dict) or not isinstance(page.get("data"), list):
             raise Unreadable(_place(index, found).rstrip(", "), "This is no page: it has no list of data.")
-        digest = hashlib.sha256(json.dumps(page["data"], sort_keys=True, default=str).encode()).digest()
-        if page["data"] and digest in known:
-            raise Unreadable(_place(index, found).rstrip(", "), "This page is there twice.")
-        known.add(digest)
+        for bucket in page["data"]:
+            if not isinstance(bucket, dict) or not bucket.get("results"):
+                continue  # what is empty is alike, whatever was asked for
+            digest = hashlib.sha256(json.dumps(bucket, sort_keys=True, default=str).encode()).digest()
+            if digest in known:
+                raise Unreadable(_place(index, found).rstrip(", "), "A bucket of it is there twice.")
+            known.add(digest)
 
 
 def one(body: bytes) -> dict[str, Any]:
