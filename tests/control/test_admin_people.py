@@ -218,7 +218,7 @@ def test_errors_are_pages_that_lead_back(clerk, settings):
     ):
         assert response.status_code == status
         assert heading in response.content.decode()
-        assert 'href="/admin/"' in response.content.decode()
+        assert 'href="/"' in response.content.decode()
 
 
 def test_the_page_of_a_failure_asks_nothing_that_may_have_failed(rf, django_assert_num_queries):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import msgspec
@@ -34,16 +35,18 @@ def test_a_deployment_that_nobody_asked_says_so(deployment, desk):
     assert not any(f">{phase}<" in row for phase in ("closed", "half-open"))
 
 
-@pytest.mark.parametrize(("phase", "shown"), [("closed", "closed"), ("open", "open 41 s"), ("half_open", "half-open")])
+@pytest.mark.parametrize(
+    ("phase", "shown"), [("closed", "closed"), ("open", r"open (41|40|3\d) s"), ("half_open", "half-open")]
+)
 def test_the_state_of_a_breaker_and_what_was_measured_are_told(deployment, desk, monkeypatch, phase, shown):
     until = time.time() + 40.9 if phase == "open" else None
     found = standing(deployment, breaker=phase, until=until, reason="12 of 20 calls failed")
     monkeypatch.setattr(state, "deployments", (found,))
     row = desk.text(LIST).partition('id="result_list"')[2]
-    assert f">{shown}<" in row
+    assert re.search(f">{shown}<", row)
     assert "0.42 s · 58 t/s · 99.9 %" in row
     page = desk.text("catalog_deployment_change", deployment.pk)
-    assert f">{shown}<" in page
+    assert re.search(f">{shown}<", page)
     assert "12 of 20 calls failed" in page
 
 

@@ -46,7 +46,8 @@ DIRECT: dict[type[forms.Form], set[str]] = {  # and what takes a text as long: t
 OUTSIDE = {"sign_in": entrance.PasswordForm, "device": device.CodeForm, "account_password": account.PasswordForm}
 ELSEWHERE = {  # below
     *(joining.AccountForm, device.ProjectForm),
-    *(portal_forms.PortalForm, key_forms.ScopeForm, budget_forms.TermsForm),  # what others are made from
+    *(portal_forms.PortalForm, key_forms.ScopeForm),  # what others are made from
+    *(budget_forms.TermsForm, budget_forms.DaysForm),
 }
 
 
