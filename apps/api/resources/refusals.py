@@ -5,11 +5,12 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from apps.api.bodies import Body, Query, moment, number, word
+from apps.api.bodies import Body, word
 from apps.api.fields import shown
 from apps.api.reach import Reach
 from apps.api.resource import Listing, Resource
 from apps.api.resources.entries import of_members
+from apps.api.resources.rollups import HourQuery
 from apps.domain.refusals import REASONS
 from apps.usage import inventory
 
@@ -24,20 +25,8 @@ class RefusalBody(Body):
     id = shown(serializers.UUIDField)
 
 
-class RefusalQuery(Query):
-    tenant = number()
-    project = number()
-    user = number()
-    key = number()
+class RefusalQuery(HourQuery):
     reason = word(*REASONS)
-    since = moment()
-    until = moment()
-
-    @staticmethod
-    def apply(rows: QuerySet[Any], given: dict[str, Any]) -> QuerySet[Any]:
-        since, until = given.pop("since", None), given.pop("until", None)
-        rows = rows if since is None else rows.filter(hour__gte=since)
-        return (rows if until is None else rows.filter(hour__lt=until)).filter(**given)
 
 
 class Refusals(Listing, Resource):

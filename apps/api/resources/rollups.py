@@ -25,12 +25,13 @@ class RollupBody(Body):
     id = shown(Integer)
 
 
-class RollupQuery(Query):
+class HourQuery(Query):
+    """Of rows by the hour: whose, and from when to when."""
+
     tenant = number()
     project = number()
     user = number()
     key = number()
-    pinned = number()
     since = moment()
     until = moment()
 
@@ -39,6 +40,10 @@ class RollupQuery(Query):
         since, until = given.pop("since", None), given.pop("until", None)
         rows = rows if since is None else rows.filter(hour__gte=since)
         return (rows if until is None else rows.filter(hour__lt=until)).filter(**given)
+
+
+class RollupQuery(HourQuery):
+    pinned = number()
 
 
 class Rollups(Listing, Resource):
