@@ -60,7 +60,7 @@ class Load:
     tries: int = 3
     patience: float = PATIENCE_SECONDS
     said: list[Said] = field(default_factory=list)
-    live: int = 0  # streams that have begun and not ended
+    streams: list[Said] = field(default_factory=list)  # that have begun and not ended
 
     async def __aenter__(self) -> Load:
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
@@ -118,7 +118,7 @@ class Load:
 
     async def _read(self, answer: aiohttp.ClientResponse, ask: Ask, said: Said) -> None:
         end, tail = _ENDS[ask.dialect], b""
-        self.live += 1
+        self.streams.append(said)
         try:
             async for chunk in answer.content.iter_any():
                 said.chunks += 1
@@ -128,7 +128,7 @@ class Load:
                     _leave(answer, ask.leave)
                     return
         finally:
-            self.live -= 1
+            self.streams = [stream for stream in self.streams if stream is not said]
             said.is_whole = end in tail
 
     def _post(self, ask: Ask) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse]:

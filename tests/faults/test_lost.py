@@ -39,7 +39,7 @@ class Streams:
 
     def __enter__(self) -> Streams:
         self._thread.start()
-        until(lambda: self._load.live == STREAMS)
+        until(lambda: len(self._load.streams) == STREAMS)
         return self
 
     def __exit__(self, *_: object) -> None:
