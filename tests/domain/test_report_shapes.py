@@ -223,6 +223,7 @@ def test_more_cached_tokens_than_tokens_are_refused():
 
 NEWER = {
     "line_item_usage_start_date": "2026-11-01T13:00:00.000Z",
+    "line_item_usage_end_date": "2026-11-01T14:00:00.000Z",
     "line_item_product_code": "AmazonBedrock",
     "line_item_usage_type": "USE1-Claude4.5Sonnet-input-tokens",
     "line_item_usage_amount": "1.5",
@@ -238,6 +239,12 @@ NEWER = {
 ARN = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 
 
+MONTH = {
+    "line_item_usage_start_date": "2026-11-01T00:00:00.000Z",
+    "line_item_usage_end_date": "2026-12-01T00:00:00.000Z",
+}
+
+
 def as_csv(*rows, heading=None):
     names = list(NEWER)
     text = [",".join(heading or names)]
@@ -251,11 +258,12 @@ def test_cur_2_is_read_by_model_kind_of_token_and_account():
         {
             "line_item_usage_type": "USE1-Claude4.5Sonnet-output-tokens",
             "line_item_usage_start_date": "2026-11-01T23:00:00Z",
+            "line_item_usage_end_date": "2026-11-02T00:00:00Z",
         },
         {"line_item_usage_type": "USE1-Claude4.5Sonnet-cache-read-input-token-count"},
         {"line_item_usage_type": "USE1-Claude4.5Sonnet-cache-write-input-token-count", "line_item_usage_amount": "2"},
         {"line_item_product_code": "AmazonEC2", "line_item_currency_code": "EUR"},
-        {"line_item_line_item_type": "Tax", "line_item_unblended_cost": "1.25"},
+        {"line_item_line_item_type": "Tax", "line_item_unblended_cost": "1.25", **MONTH},
     )
     found = cur.read(body)
     assert found.lines == (
@@ -265,9 +273,17 @@ def test_cur_2_is_read_by_model_kind_of_token_and_account():
     assert cur.read(gzip.compress(body)) == found
 
 
+def test_a_day_of_a_daily_report_ends_with_the_next_one_s_first_moment():
+    day = {"line_item_usage_start_date": "2026-11-01T00:00:00Z", "line_item_usage_end_date": "2026-11-02T00:00:00Z"}
+    assert [line.day for line in cur.read(as_csv(day)).lines] == [DAY]
+    told = refused("aws_cur", as_csv(day | {"line_item_usage_end_date": "2026-11-02T00:00:01Z"}))
+    assert told.endswith("export it with daily or hourly granularity.")
+
+
 def test_the_older_report_has_other_names_for_the_same():
     older = {
         "line_item_usage_start_date": "lineItem/UsageStartDate",
+        "line_item_usage_end_date": "lineItem/UsageEndDate",
         "line_item_product_code": "lineItem/ProductCode",
         "line_item_usage_type": "lineItem/UsageType",
         "line_item_usage_amount": "lineItem/UsageAmount",
@@ -336,11 +352,13 @@ def test_parquet_says_the_same_as_csv():
     [
         (b"", "line_item_usage_start_date: There is no such column"),
         (b"a,b\n1,2\n", "line_item_usage_start_date: There is no such column"),
-        (as_csv({}) + b"\r\n1,2", "row 3: 2 cells, where the heading has 12"),
+        (as_csv({}) + b"\r\n1,2", "row 3: 2 cells, where the heading has 13"),
         (as_csv({"line_item_currency_code": "JPY"}), "row 2, line_item_currency_code: The ledger is in US dollars"),
         (as_csv({"line_item_unblended_cost": "x"}), "row 2, line_item_unblended_cost: Give a number"),
         (as_csv({"line_item_usage_amount": "-1"}), "row 2, line_item_usage_amount: This is no number of tokens"),
         (as_csv({"line_item_usage_start_date": ""}), "row 2, line_item_usage_start_date: Give a moment"),
+        (as_csv({"line_item_usage_end_date": ""}), "row 2, line_item_usage_end_date: Give a moment"),
+        (as_csv({}, MONTH), "row 3, line_item_usage_end_date: What is of more than one day of UTC"),
         (as_csv({"line_item_product_code": "AmazonEC2"}), "There is no usage of Amazon Bedrock"),
         (b"\x1f\x8bxx", "The gzip file is damaged"),
         (gzip.compress(as_csv({}))[:-4], "The gzip file is damaged"),

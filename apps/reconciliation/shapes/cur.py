@@ -14,9 +14,11 @@ import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from apps.reconciliation.shapes import pages
 from apps.reconciliation.shapes.lines import (
     MOST_TOKENS,
     Gatherer,
@@ -33,7 +35,7 @@ MOST_BYTES = 256 * 1024 * 1024  # unpacked
 MOST_ROWS = 1_000_000
 USAGE = frozenset({"Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"})
 NEEDED = (
-    *("line_item_usage_start_date", "line_item_product_code", "line_item_usage_type"),
+    *("line_item_usage_start_date", "line_item_usage_end_date", "line_item_product_code", "line_item_usage_type"),
     *("line_item_unblended_cost", "line_item_usage_amount", "line_item_currency_code"),
 )
 WANTED = (
@@ -94,16 +96,22 @@ def _add(gathered: Gatherer, row: Mapping[str, Any], where: str) -> None:
         gathered.leave(kind if kind not in USAGE else "credits", cost)
         return
     usage = text(row["line_item_usage_type"], f"{where}line_item_usage_type")
-    day = moment(row["line_item_usage_start_date"], where).date()
     gathered.add(
         where,
-        day,
+        _day(row, where),
         _model(row, usage, where),
         key=text(row.get("line_item_iam_principal"), f"{where}line_item_iam_principal"),
         group=text(str(row.get("line_item_usage_account_id") or ""), f"{where}line_item_usage_account_id"),
         tokens=_tokens(row, usage, where),
         dollars=cost,
     )
+
+
+def _day(row: Mapping[str, Any], where: str) -> date:
+    """Reports may be of months: nothing tells how much of those was used on which day."""
+    begin, end = (moment(row[name], f"{where}{name}") for name in NEEDED[:2])
+    pages.within_a_day(begin, end, f"{where}{NEEDED[1]}", instead="export it with daily or hourly granularity")
+    return begin.date()
 
 
 def _model(row: Mapping[str, Any], usage: str, where: str) -> str:

@@ -74,11 +74,11 @@ def buckets(pages: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], 
             yield where, bucket, results
 
 
-def within_a_day(begin: datetime, end: datetime | None, where: str) -> None:
-    """Raises Unreadable for a bucket that has parts of two days of UTC."""
+def within_a_day(begin: datetime, end: datetime | None, where: str, *, instead: str = "ask for 1d") -> None:
+    """Raises Unreadable for what has parts of two days of UTC. `instead`: how to get it by days."""
     last = begin if end is None else max(begin, end - timedelta(microseconds=1))
     if last.date() != begin.date():
-        raise Unreadable(where, "A bucket of more than one day of UTC cannot be compared: ask for 1d.")
+        raise Unreadable(where, f"What is of more than one day of UTC cannot be compared: {instead}.")
 
 
 def unix(value: Any, where: str) -> datetime:
