@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
@@ -23,6 +23,8 @@ from django.utils import timezone
 from apps.accounts.models import User
 from apps.alerts import services as alerts
 from apps.alerts.models import AlertRule, Destination
+from apps.api.resource import Listing
+from apps.api.resources.charges import Focus
 from apps.api.urls import VIEWS
 from apps.catalog.models import Deployment, PinnedEndpoint
 from apps.keys.models import Key
@@ -192,13 +194,14 @@ def _shown(model: type[Model], registered: Any, row: Any) -> Iterator[Sight]:
             yield Sight(ADMIN, f"admin {label} {name.removeprefix(f'{label}_')}", address)
 
 
-def _row_of(model: type[Model], viewer: Viewer) -> Any:
+def _row_of(model: type[Model], viewer: Viewer, *, among: QuerySet[Any] | None = None) -> Any:
     """Of the viewer's, where they have one, as most hangs on it; else the newest."""
     things, tenant = viewer.things, viewer.tenant
     whose: dict[type[Model], Any] = {Tenant: tenant.pk, User: viewer.user.pk, Project: things["project"]}
     whose |= {Key: things["key"], Budget: things["budget"], Entry: things["entry"]}
-    rows = model._default_manager.all()
-    return (rows.filter(pk=whose[model]) if model in whose else rows.order_by("-pk")).first()
+    rows = model._default_manager.all() if among is None else among
+    theirs = rows.filter(pk=whose[model]).first() if model in whose else None
+    return theirs or rows.order_by("-pk").first()
 
 
 # --- the management API ---------------------------------------------------------------------------------------------
@@ -206,15 +209,17 @@ def _row_of(model: type[Model], viewer: Viewer) -> Any:
 
 def interface(viewer: Viewer) -> Iterator[Sight]:
     """Lists in all ways, and one row of each, as an operator and as the viewer are told."""
+    of_a_day = {"tenant": viewer.tenant.pk, "day": timezone.now().date() - timedelta(days=1)}
     for view in VIEWS:
         for who in (API, f"{API} {viewer.name}"):
             address, name = f"/api/v1/{view.place}", f"api {view.place}"
             if not hasattr(view, "list"):
                 continue
-            yield Sight(who, name, address)
-            yield Sight(who, name, _with(address, {"limit": 200}))
-            yield from (Sight(who, name, _with(address, query)) for query in _queries(view, viewer))
-            row = _row_of(view.rows().model, viewer) if hasattr(view, "retrieve") else None
+            queries = [of_a_day] if view is Focus else [{}, *_queries(view, viewer)]
+            if issubclass(view, Listing):
+                queries.append({"limit": 200})
+            yield from (Sight(who, name, _with(address, query)) for query in queries)
+            row = _row_of(view.rows().model, viewer, among=view.rows()) if hasattr(view, "retrieve") else None
             if row is not None:
                 yield Sight(who, f"{name} one", f"{address}/{row.pk}")
 
