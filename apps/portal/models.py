@@ -31,9 +31,10 @@ HEALTH = {"healthy": "good", "partly healthy": "warn", "failing": "bad", "nobody
 
 @page()
 def models(visit: Visit) -> HttpResponse:
-    """`?q=`: a part of its name; `?can=`: an ability; `?key=`: as one of the visitor's keys sees them."""
+    """`?q=`: a part of its name; `?can=`: an ability; `?key=`: as one of the visitor's newest keys sees them."""
     asked = {name: visit.request.GET.get(name, "").strip()[:120] for name in ("q", "can", "key")}
-    mine = list(selfservice.keys_of(visit.user, visit.tenant).filter(revoked_at=None).order_by("name")[:MOST_KEYS])
+    newest = selfservice.keys_of(visit.user, visit.tenant).filter(revoked_at=None).order_by("-pk")[:MOST_KEYS]
+    mine = sorted(newest, key=lambda row: row.name.casefold())
     key = next((row for row in mine if str(row.pk) == asked["key"]), None)
     speeds = calls.speeds(visit.tenant.pk, since=timezone.now() - timedelta(days=DAYS))
     rows = [_row(offer, speeds) for offer in offered(visit.tenant.pk, key=key)]

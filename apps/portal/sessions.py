@@ -22,7 +22,7 @@ def sessions(visit: Visit) -> HttpResponse:
     """`?before=`: where the page before ended."""
     given = visit.request.GET.get("before", "")
     found = selectors.newest(timezone.now(), before=_place(given) if given else None, **_whose(visit))
-    people = {row.user_id: row.user for row in tenants.members_of(visit.tenant)}
+    people = tenants.users_among(visit.tenant, {row.user_id for row in found.sessions if row.user_id is not None})
     return visit.show(
         "portal/sessions.html",
         rows=[{"session": row, "user": people.get(row.user_id)} for row in found.sessions],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -55,6 +56,12 @@ def members_of(tenant: Tenant) -> list[Membership]:
     """With their users, those who may most first, then by name. One query."""
     rows = Membership.objects.filter(tenant=tenant).select_related("user").order_by("user__username")
     return sorted(rows, key=lambda row: list(Role).index(Role(row.role)))
+
+
+def users_among(tenant: Tenant, ids: Iterable[int]) -> dict[int, Any]:
+    """Of these users the tenant's members, by id. One query."""
+    rows = Membership.objects.filter(tenant=tenant, user__in=ids).select_related("user")
+    return {row.user_id: row.user for row in rows}
 
 
 def members(tenant: Tenant) -> QuerySet[Membership]:
