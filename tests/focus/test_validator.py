@@ -7,16 +7,27 @@ ChargeType, that only the drafts had: the columns are renamed for it, and that r
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 import venv
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 
+from apps.catalog.models import Model, Provider
+from apps.domain import money
+from apps.reconciliation import services, working
+from apps.reconciliation.models import Adjustment
+from apps.tenants.models import Project
+from apps.usage.models import HourlyRollup
+from tests import factories
 from tests.architecture import tree
+from tests.control.ledgers import settle
+from tests.control.reports import billed, body
 
 LOCK = tree.ROOT / "requirements" / "focus.txt"
 ITS_NAMES = {
@@ -26,7 +37,8 @@ ITS_NAMES = {
     "ResourceId": "ResourceID",
 }
 OF_DRAFTS = "overrides:\n  - SkuPriceId_Nullable\n"
-DAYS = 2
+DAYS = 3
+OVERHEAD = 7_654_321_987  # nano-USD
 
 # Making the environment takes a minute, where the machine is busy several.
 pytestmark = pytest.mark.timeout(900)
@@ -51,11 +63,40 @@ def judge() -> Path:
 @pytest.fixture
 def file(db, tmp_path) -> Path:
     call_command("seed_scale", tenants=2, keys=40, entries=200, days=DAYS, seed=5, verbosity=0)
-    today = datetime.now(UTC).date()
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    adjust(today - timedelta(days=DAYS - 1))
     path = tmp_path / "charges.csv"
-    days = ("--from", f"{today - timedelta(days=DAYS)}", "--to", f"{today}")
+    days = ("--from", f"{today - timedelta(days=DAYS):%Y-%m-%d}", "--to", f"{today:%Y-%m-%d}")
     call_command("focus_export", str(path), *days, verbosity=0)
     return path
+
+
+def adjust(day: datetime) -> None:
+    """Books of that day what a provider has billed beyond what it was called for: of a model that was called, and of
+    one that never was, which is an overhead."""
+    called = HourlyRollup.objects.filter(hour__gte=day, hour__lt=day + timedelta(days=1), cost_nano__gt=0)
+    model, provider = called.values_list("model_id", "provider_id").first()
+    actor, name = factories.user(is_staff=True, is_superuser=True), Model.objects.get(pk=model).name
+    results = billed(OVERHEAD, model="past-weir"), billed(10**12, model=name)
+    report = services.upload(
+        actor=actor,
+        provider=Provider.objects.get(pk=provider),
+        shape="anthropic_cost",
+        body=body(*results, day=day.date()),
+    )
+    working.work()
+    report.refresh_from_db()
+    project = Project.objects.order_by("pk").first()
+    made = services.post(report, actor=actor, version=report.version, statuses=services.POSTABLE, project=project)
+    working.work()
+    made.refresh_from_db()
+    assert made.state == Adjustment.State.POSTED
+    settle()
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as text:
+        return list(csv.DictReader(text))
 
 
 def verdict(judge: Path, file: Path) -> str:
@@ -74,6 +115,11 @@ def verdict(judge: Path, file: Path) -> str:
 
 
 def test_the_foundations_validator_is_content(judge, file):
+    found = rows(file)
+    (overhead,) = [row for row in found if row["ChargeCategory"] == "Adjustment"]
+    assert Decimal(overhead["BilledCost"]) == money.dollars(OVERHEAD)
+    assert (overhead["ConsumedQuantity"], overhead["SkuId"], overhead["x_Calls"]) == ("", "", "0")
+    assert len(found) > 10
     said = verdict(judge, file)
     assert "Validation succeeded" in said, said[-2_000:]
 

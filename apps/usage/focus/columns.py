@@ -38,6 +38,11 @@ class Charge(NamedTuple):
         names = ("in_fresh", "in_cache_read", "in_cache_write_5m", "in_cache_write_1h", "out_total")
         return sum(self.sums[name] for name in names)
 
+    @property
+    def is_adjustment(self) -> bool:
+        """Money of no call: posted, so that the books agree with what a provider bills."""
+        return not self.sums["calls"] and not self.tokens
+
 
 TEXT, DECIMAL, MOMENT, WHOLE = "text", "decimal", "moment", "whole"
 COLUMNS = {
@@ -99,25 +104,38 @@ COLUMNS = {
 
 def row(charge: Charge) -> dict[str, Any]:
     """By column; what is left out is null."""
-    cost, tokens = money.dollars(charge.sums["cost_nano"]), Decimal(charge.tokens)
+    cost = money.dollars(charge.sums["cost_nano"])
     month = charge.day.replace(day=1)
     return {
         **dict.fromkeys(("BilledCost", "ContractedCost", "EffectiveCost", "ListCost"), cost),
         **{"BillingAccountId": charge.tenant[0], "BillingAccountName": charge.tenant[1], "BillingCurrency": "USD"},
         **{"BillingPeriodStart": month, "BillingPeriodEnd": (month + 32 * DAY).replace(day=1)},
-        **{"ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "PricingCategory": "Standard"},
-        "ChargeDescription": f"{charge.model} at {charge.provider}",
+        **(_adjustment(charge) if charge.is_adjustment else _usage(charge)),
         **{"ChargePeriodStart": charge.day, "ChargePeriodEnd": charge.day + DAY},
-        **{"ConsumedQuantity": tokens, "ConsumedUnit": TOKENS, "PricingQuantity": tokens, "PricingUnit": TOKENS},
         **dict.fromkeys(("InvoiceIssuerName", "ProviderName", "PublisherName"), charge.provider),
         **{"RegionId": charge.region or None, "RegionName": charge.region or None},
         **_resource(charge),
         **{"ServiceCategory": "AI and Machine Learning", "ServiceName": "Large language models"},
-        **{"SkuId": charge.model, "SkuPriceId": f"{charge.provider}/{charge.model}"},
         **{"SubAccountId": charge.project[0], "SubAccountName": charge.project[1]},
         "Tags": json.dumps({"endpoint": charge.endpoint, "user": charge.user}, ensure_ascii=False),
         **_own(charge.sums),
     }
+
+
+def _usage(charge: Charge) -> dict[str, Any]:
+    tokens = Decimal(charge.tokens)
+    return {
+        **{"ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based", "PricingCategory": "Standard"},
+        "ChargeDescription": f"{charge.model} at {charge.provider}",
+        **{"ConsumedQuantity": tokens, "ConsumedUnit": TOKENS, "PricingQuantity": tokens, "PricingUnit": TOKENS},
+        **{"SkuId": charge.model, "SkuPriceId": f"{charge.provider}/{charge.model}"},
+    }
+
+
+def _adjustment(charge: Charge) -> dict[str, Any]:
+    """Nothing was consumed, so quantities are null, and no SKU was sold."""
+    told = f"Adjustment to what {charge.provider} bills"
+    return {"ChargeCategory": "Adjustment", "ChargeFrequency": "One-Time", "ChargeDescription": told}
 
 
 def _resource(charge: Charge) -> dict[str, str]:
