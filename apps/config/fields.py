@@ -42,6 +42,10 @@ class Field:
     def differs(self, row: Any, value: Any) -> bool:
         return bool(self.get(row) != value)
 
+    def lacks(self, value: Any) -> bool:
+        """Whether what is made with it is without something that it had where it was written."""
+        return False
+
     def told(self, value: Any) -> str:
         """In the plan."""
         found = self.out(value)

@@ -105,6 +105,7 @@ class Run:
         self.changes: list[Change] = []
         self.unchanged: Counter[str] = Counter()
         self.left: dict[str, list[str]] = defaultdict(list)
+        self.lacking: list[str] = []
         self.refusals: list[str] = []
         self._later: list[Callable[[], None]] = []
         self._last: list[Callable[[], None]] = []
@@ -179,6 +180,8 @@ class Run:
             row = kind.create(parent, now, actor=self.actor)
             told = [Difference(name, "", kind.fields[name].told(now[name])) for name in now if name not in kind.key]
             self.changes.append(Change("+", kind.noun, label, tuple(one for one in told if one.new != "nothing")))
+            lacking = [name for name in values if kind.fields[name].lacks(values[name])]
+            self.lacking += [f"{kind.noun} {label}: {name}" for name in lacking]
         elif not self._amend(kind, row, _others(kind, now) | kind.early(row, then), label):
             self.unchanged[kind.noun] += 1
         if then:

@@ -82,5 +82,8 @@ class Secret(Field):
             present = ""
         return not hmac.compare_digest(present.encode(), value.encode())
 
+    def lacks(self, value: str | None) -> bool:
+        return value is None
+
     def told(self, value: Any) -> str:
         return "as it is" if value in (None, KEPT) else "the one that is named"

@@ -19,11 +19,13 @@ VERSION = 1
 
 
 class Outcome(NamedTuple):
-    """What was changed, or would be; `unchanged` and `left` by noun. Left: in the installation, not in the text."""
+    """What was changed, or would be; `unchanged` and `left` by noun. Left: in the installation, not in the text.
+    Lacking: secrets of what was made, that the text calls kept and that are not here."""
 
     changes: list[Change]
     unchanged: dict[str, int]
     left: dict[str, list[str]]
+    lacking: list[str]
 
 
 def export() -> str:
@@ -70,7 +72,7 @@ def bring_in(
         run.end()
         if dry_run:
             transaction.set_rollback(True)
-    return Outcome(run.changes, dict(run.unchanged), dict(run.left))
+    return Outcome(run.changes, dict(run.unchanged), dict(run.left), run.lacking)
 
 
 def _check(said: document.Mapping, *, known: Mapping[str, Any]) -> None:

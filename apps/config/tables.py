@@ -105,7 +105,7 @@ def bring_in(name: str, text: str, *, form: str, actor: Any, dry_run: bool = Fal
         run.end()
         if dry_run:
             transaction.set_rollback(True)
-    return Outcome(run.changes, dict(run.unchanged), {})
+    return Outcome(run.changes, dict(run.unchanged), {}, [])
 
 
 def _by_parent(found: Table, said: list[Mapping], run: Run) -> list[tuple[Any, list[Mapping]]]:

@@ -110,7 +110,7 @@ def furnish_more(acme: Tenant, web: Project) -> None:
     issuers.create_issuer(actor=None, name="null", tenant=acme, required_claims={"groups": ["yes"]}, **trusted)
     said = {"permissions": {"deny": ["WebFetch"]}, "n": [1, 2.5, True, None, "2026-01-01"], "a": {}}
     policies.settle(actor=None, name="all", settings=said, role=Role.DEVELOPER, tenant=acme)
-    hook = {"kind": "webhook", "target": "https://example.com/hook"}
+    hook = {"kind": "webhook", "target": "https://example.com/hook?token=of-hook"}
     place = alerts.create_destination(actor=None, tenant=acme, name="hook", **hook).destination
     mail = {"name": "mail", "kind": "email", "target": "a@example.com, b@example.com"}
     alerts.update_destination(
@@ -150,15 +150,23 @@ def test_what_is_written_makes_the_same_configuration_elsewhere_and_twice_is_onc
     text = services.export()
     assert SECRET not in text
     assert "sk-ant" not in text
+    assert "of-hook" not in text
     assert services.left_out() == {"limits of keys": 1, "policies of keys": 1}
     assert told(services.bring_in(text, actor=None, prune=True)) == []
     wipe()
-    outcome = services.bring_in(text, actor=None)
+    assert "None is kept here for “hook”" in refused(text), "its URL must be given"
+    hook, url = "target: env:HOOK", {"HOOK": "https://example.com/hook?token=of-hook"}
+    outcome = services.bring_in(text.replace("target: kept", hook), actor=None, environment=url)
     assert outcome.left == {}
+    assert outcome.lacking == [
+        *("credential Claude & co / own: secret", "credential Claude & co / shared: secret"),
+        *("identity provider id: secret", "destination on hook: secret"),
+    ]
+    assert Destination.objects.get(name="hook").target == url["HOOK"]
     assert services.export() == text
     before = Record.objects.count()
     again = services.bring_in(text, actor=None, prune=True)
-    assert (again.changes, again.left, Record.objects.count()) == ([], {}, before)
+    assert (again.changes, again.left, again.lacking, Record.objects.count()) == ([], {}, [], before)
 
 
 def test_every_change_is_recorded_with_who_made_it(operator):
@@ -167,7 +175,7 @@ def test_every_change_is_recorded_with_who_made_it(operator):
     wipe()
     Record.objects.latest("pk")
     newest = Record.objects.latest("pk").pk
-    services.bring_in(text, actor=operator)
+    services.bring_in(text.replace("target: kept", "target: https://example.com/hook"), actor=operator)
     made = Record.objects.filter(pk__gt=newest)
     assert set(made.values_list("actor_id", flat=True)) == {operator.pk}
     actions = set(made.values_list("action", flat=True))
@@ -327,8 +335,12 @@ def test_the_command(tmp_path, capsys, operator):
     assert out[:2] == ["~ model a-model", "    strategy: priority -> fastest"]
     assert out[-1].startswith("1 would change, ")
     call_command("config", "import", str(file), "--as", "operator")
+    capsys.readouterr()
     assert Record.objects.latest("pk").actor_id == operator.pk
     assert Model.objects.get(name="a-model").strategy == "fastest"
+    file.write_text(text.replace("- alias: shared", "- alias: third"))
+    call_command("config", "import", str(file), "--dry-run")
+    assert "  not here, so set it: credential Claude & co / third: secret" in capsys.readouterr().out.splitlines()
     file.write_text(text.replace("strategy: fastest", "strategy: dice"))
     with pytest.raises(CommandError, match="nothing has changed:\nline "):
         call_command("config", "import", str(file))

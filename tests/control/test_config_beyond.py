@@ -54,7 +54,7 @@ weir: 1
 destinations:
   - name: ops
     kind: webhook
-    target: https://example.com/x
+    target: https://example.com/x?token=of-ops
     secret: env:HOOK
   - name: chat
     kind: slack
@@ -94,6 +94,7 @@ def test_secrets_of_webhooks_are_named_and_never_written():
     outcome = services.bring_in(WEBHOOK, actor=None, environment=ENVIRONMENT)
     assert told(outcome) == ["+ destination ops", "+ destination chat", "+ alert rule budgets"]
     assert "secret-part" not in str(outcome)
+    assert "of-ops" not in str(outcome)
     ops, chat = Destination.objects.get(name="ops"), Destination.objects.get(name="chat")
     assert vault.open_one(ops.sealed, place=ops.place) == SECRET
     assert chat.target == ENVIRONMENT["SLACK"]
@@ -101,12 +102,18 @@ def test_secrets_of_webhooks_are_named_and_never_written():
     text = services.export()
     assert "secret-part" not in text
     assert SECRET not in text
+    assert "of-ops" not in text
     assert services.bring_in(text, actor=None).changes == []
     assert services.bring_in(WEBHOOK, actor=None, environment=ENVIRONMENT).changes == []
     other = {**ENVIRONMENT, "SLACK": "https://hooks.slack.example.com/T0/other"}
     outcome = services.bring_in(WEBHOOK, actor=None, environment=other)
     assert told(outcome) == ["~ destination chat"]
     assert "other" not in str(outcome)
+    moved = services.bring_in(WEBHOOK.replace("of-ops", "renewed"), actor=None, environment=ENVIRONMENT | other)
+    assert told(moved) == ["~ destination ops"]
+    assert "renewed" not in str(moved)
+    assert services.bring_in(text, actor=None).changes == [], "what is kept stays"
+    assert Destination.objects.get(name="ops").target.endswith("renewed")
 
 
 def test_what_cannot_be_named_is_refused_with_its_line():

@@ -49,6 +49,10 @@ class ConfigOutcome(serializers.Serializer[Any]):
     left = serializers.DictField(
         child=serializers.ListField(child=Text()), help_text="What is here and not in the document, by what it is."
     )
+    lacking = serializers.ListField(
+        child=Text(),
+        help_text="Secrets of what was made that the document calls kept, and that are not here: set them.",
+    )
 
 
 class Configuration(Signed):
@@ -86,4 +90,5 @@ class Configuration(Signed):
             change._asdict() | {"differences": [one._asdict() for one in change.differences]}
             for change in outcome.changes
         ]
-        return Response({"changes": changes, "unchanged": outcome.unchanged, "left": outcome.left})
+        told = {"unchanged": outcome.unchanged, "left": outcome.left, "lacking": outcome.lacking}
+        return Response({"changes": changes, **told})

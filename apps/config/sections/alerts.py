@@ -16,6 +16,7 @@ from apps.config.sections.people import project, tenant
 from apps.tenants.models import Tenant
 
 SLACK = Destination.Kind.SLACK
+GIVE = "say env:NAME or file:/path, or write it, if it is no Slack-shaped one"
 
 
 class Named(str):
@@ -23,14 +24,15 @@ class Named(str):
 
 
 class Target(Field):
-    """Addresses of people, or a URL. Who has one of Slack's can write there: those are named like secrets."""
+    """Addresses of people, or a URL. Whoever has that may write there: it is named like a secret, and never told. One
+    of a webhook that is signed may be said in the text."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(str)
         self.source = source
 
     def get(self, row: Destination) -> str:
-        return KEPT if row.kind == SLACK else row.target
+        return KEPT if row.is_secret else row.target
 
     def parse(self, value: Any) -> str | None:
         """None: kept."""
@@ -45,7 +47,7 @@ class Target(Field):
     def told(self, value: Any) -> str:
         if value in (None, KEPT):
             return "as it is"
-        return "the one that is named" if isinstance(value, Named) else str(value)
+        return "the one that is named" if isinstance(value, Named) or "://" in value else str(value)
 
 
 class Destinations(Kind):
@@ -75,7 +77,7 @@ class Destinations(Kind):
         secret, is_enabled = values.pop("secret", None), values.pop("is_enabled", True)
         kind, target = values.setdefault("kind", "email"), values.pop("target", None)
         if target is None:
-            raise ValidationError({"target": "Where is it told? None is kept here: write it, or say env:NAME."})
+            raise ValidationError({"target": f"None is kept here for “{values['name']}”: {GIVE}."})
         _check(kind, target)
         made = services.create_destination(actor=actor, target=target, **values).destination
         if secret is not None:

@@ -63,6 +63,8 @@ class Command(BaseCommand):
         for noun, names in sorted(outcome.left.items()):
             more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
             self.stdout.write(f"  left alone: {noun}: {', '.join(names[:MOST_NAMED])}{more}")
+        for name in outcome.lacking:
+            self.stdout.write(f"  not here, so set it: {name}")
         done = "would change" if options["dry_run"] else "changed"
         self.stdout.write(f"{len(outcome.changes):,} {done}, {sum(outcome.unchanged.values()):,} as they were.")
 
