@@ -85,11 +85,14 @@ def wanted(request: HttpRequest) -> str:
     return resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
-def admit(request: HttpRequest, user: Any, *, wanted: str, provider: Any = None) -> HttpResponseBase:
-    """Somebody has shown who they are: in, or on to the code. `provider`: who says so, where it was no password."""
+def admit(
+    request: HttpRequest, user: Any, *, wanted: str, provider: Any = None, session_name: str = ""
+) -> HttpResponseBase:
+    """Somebody has shown who they are: in, or on to the code. `provider`: who says so, where it was no password, and
+    `session_name` what their session is known by there."""
     proven = provider is not None and provider.is_second_factor
     if proven or not selectors.has_second_factor(user):
-        return enter(request, user, wanted=wanted, provider=provider, proven=proven)
+        return enter(request, user, wanted=wanted, provider=provider, proven=proven, session_name=session_name)
     request.session.cycle_key()
     request.session[PENDING] = {
         "user": user.pk,
@@ -97,15 +100,19 @@ def admit(request: HttpRequest, user: Any, *, wanted: str, provider: Any = None)
         "at": time.time(),
         "next": wanted,
         "provider": None if provider is None else provider.pk,
+        "session_name": session_name,
     }
     return redirect("sign_in_code")
 
 
-def enter(request: HttpRequest, user: Any, *, wanted: str, provider: Any, proven: bool) -> HttpResponseBase:
+def enter(
+    request: HttpRequest, user: Any, *, wanted: str, provider: Any, proven: bool, session_name: str
+) -> HttpResponseBase:
     request.session.pop(PENDING, None)
     auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
     request.session[entering.PROVEN] = proven
     request.session[entering.PROVIDER] = None if provider is None else provider.pk
+    request.session[entering.PROVIDER_SESSION] = session_name
     return HttpResponseRedirect(wanted)
 
 
@@ -128,7 +135,8 @@ def code(request: HttpRequest) -> HttpResponseBase:
         verdict = second_factors.check(user, code=form.cleaned_data["code"])
         if verdict == "good":
             provider = selectors.provider_by_id(pending["provider"])
-            return enter(request, user, wanted=pending["next"], provider=provider, proven=True)
+            known = {"provider": provider, "session_name": pending.get("session_name", "")}
+            return enter(request, user, wanted=pending["next"], proven=True, **known)
         if verdict == "wrong":
             user_login_failed.send(sender=__name__, credentials=credentials, request=request)
         form.add_error("code", second_factors.message(verdict))

@@ -71,7 +71,7 @@ def come_back(request: HttpRequest, provider: str) -> HttpResponseBase:
     if journey.connecting is not None:
         messages.success(request, f"You can sign in with {row} from now on.")
         return redirect("account")
-    return entrance.admit(request, user, wanted=journey.wanted, provider=row)
+    return entrance.admit(request, user, wanted=journey.wanted, provider=row, session_name=backend.session_name)
 
 
 @csrf_exempt  # no cookie counts here: who asks says who they are by what they have signed

@@ -17,7 +17,7 @@ from apps.outbound import jwks
 from apps.outbound.documents import Unavailable
 from apps.runtime import clock
 from apps.signin import oidc, remembered
-from apps.signin.models import IdentityProvider
+from apps.signin.models import IdentityProvider, ProviderSession
 from apps.signin.people import Refused
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -26,18 +26,26 @@ _LONGEST = 24 * 3600.0  # that a token may be good for: so long its name is kept
 
 
 def end(provider: IdentityProvider, token: str) -> bool:
-    """Ends all sessions of whom the token names, and what programs they have signed in (of a tenant's provider: in that
-    tenant). False: nobody here is meant, which is no fault. Recorded. Raises Refused, and then nothing has happened."""
+    """Ends what the token names: the sessions here that began with the one there (`sid`), or else all of the person
+    (`sub`). Programs that the person has signed in end with the last of their sessions that began with a provider (of a
+    tenant's provider: those in that tenant). False: nobody here is meant, which is no fault. Recorded. Raises Refused,
+    and then nothing has happened."""
     claims = _verified(provider, token)
     with transaction.atomic():
         if not remembered.spend(provider, claims["jti"], expires=claims["exp"]):
             raise Refused("token: used before")
-        user = _meant(provider, claims)
+        named = remembered.sessions_of(provider, claims["sid"]) if "sid" in claims else []
+        user = _meant(provider, claims, named)
         if user is None or (provider.tenant_id is not None and (user.is_staff or user.is_superuser)):
             return False  # of those who see more than one tenant no tenant's provider says anything
-        accounts.end_sessions(user, actor=None)
-        ended = grants.end_all(user, actor=None, why=WHY, tenant_id=provider.tenant_id)
-        told = {"provider": provider.name, "issuer": provider.issuer, "programs": ended}
+        is_last = _end_sessions(user, named)
+        ended = grants.end_all(user, actor=None, why=WHY, tenant_id=provider.tenant_id) if is_last else 0
+        told = {
+            "provider": provider.name,
+            "issuer": provider.issuer,
+            "programs": ended,
+            "sessions": len(named) or "all",
+        }
         audit.record(
             actor=None,
             action="user.signed_out",
@@ -46,6 +54,17 @@ def end(provider: IdentityProvider, token: str) -> bool:
             after=told,
             tenant_id=provider.tenant_id,
         )
+    return True
+
+
+def _end_sessions(user: User, named: list[ProviderSession]) -> bool:
+    """Whether the person has left every provider by that. Of sessions whose keys were not written down yet nobody knows
+    which they are: then all end."""
+    if named and all(row.session_key for row in named):
+        is_last = not remembered.has_others(user, than=named)
+        remembered.end(named)
+        return is_last
+    accounts.end_sessions(user, actor=None)
     return True
 
 
@@ -91,12 +110,12 @@ def _check_words(claims: dict[str, Any]) -> None:
         raise Refused("token: nobody")
 
 
-def _meant(provider: IdentityProvider, claims: dict[str, Any]) -> User | None:
-    """Raises Refused for a session that is somebody else's than the person's who is named."""
-    by_session = remembered.user_of(provider, claims["sid"]) if "sid" in claims else None
-    if "sub" not in claims:
-        return by_session
-    user = identities.user_of(provider.issuer, claims["sub"])
-    if by_session is not None and user is not None and by_session.pk != user.pk:
+def _meant(provider: IdentityProvider, claims: dict[str, Any], named: list[ProviderSession]) -> User | None:
+    """None where a session is named that is not known here: the person's others go on (§2.4). Raises Refused for a
+    session that is somebody else's than the person's who is named."""
+    user = identities.user_of(provider.issuer, claims["sub"]) if "sub" in claims else None
+    if "sid" not in claims:
+        return user
+    if user is not None and any(row.user_id != user.pk for row in named):
         raise Refused("token: another person's session")
-    return user if user is not None else by_session
+    return named[0].user if named else None

@@ -14,6 +14,7 @@ from apps.signin.selectors import needs_second_factor
 # What a session remembers of how it began.
 PROVEN = "second_factor"  # whether a second factor was shown, here or to the provider
 PROVIDER = "identity_provider"  # whose word let the visitor in; None: a password
+PROVIDER_SESSION = "provider_session"  # the name of the session there; empty: it has none
 ENROLMENT = "/account/second-factor/"
 _ACCOUNT = "/account/"
 _OPEN = ("/sign-in/", "/sign-out/", "/static/", ENROLMENT)

@@ -184,15 +184,23 @@ class GroupRule(models.Model):
 
 
 class ProviderSession(models.Model):
-    """Whose a session at a provider is, as its tokens call it (`sid`): a provider may end it by that name alone.
-    `digest` is of issuer and name."""
+    """A session here that began with one at a provider, as its tokens call that (`sid`): a provider may end it by that
+    name alone. `digest` is of issuer and name; `session_key` changes with the session's, "": it is older than this
+    column; `at`: when the session was last saved, from when on its time counts."""
 
-    digest = models.BinaryField(max_length=32, unique=True)
+    digest = models.BinaryField(max_length=32)
+    session_key = models.CharField(max_length=40, default="", db_default="")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:
         default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["digest", "session_key"], name="provider_session_once"),
+            models.UniqueConstraint(
+                fields=["session_key"], condition=~models.Q(session_key=""), name="provider_session_of_session"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"session of {self.user_id} at a provider"

@@ -148,6 +148,7 @@ class Backend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the library h
         self.found = metadata(provider)
         self.back = back
         self.journey = journey
+        self.session_name = ""  # of the provider's session, as `remembered` has it
         super().__init__()
 
     def get_settings(self, attr: str, *args: Any) -> Any:  # type: ignore[override]
@@ -239,9 +240,8 @@ class Backend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the library h
             told = self.get_userinfo(access_token, id_token, payload) | payload
         if self.journey.connecting is not None:
             return people.connect(self.provider, told, pk=self.journey.connecting)
-        user = people.signed_in(self.provider, told)
-        remembered.remember(self.provider, payload, user)
-        return user
+        self.session_name = remembered.name_of(self.provider, payload)
+        return people.signed_in(self.provider, told)
 
     def get_user(self, user_id: Any) -> Any:
         """The library's lets in who was shut off."""

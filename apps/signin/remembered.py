@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -18,19 +19,38 @@ MOST_CHARACTERS = 255  # of a session's or a token's name
 _AT_ONCE = 100
 
 
-def remember(provider: IdentityProvider, claims: Mapping[str, Any], user: User) -> None:
-    """By the name that the id token gives the session, if it gives one. What is older than any session here goes."""
+def name_of(provider: IdentityProvider, claims: Mapping[str, Any]) -> str:
+    """What the id token's session is known by here; "": it names none."""
     sid = claims.get("sid")
-    if isinstance(sid, str) and 0 < len(sid) <= MOST_CHARACTERS:
-        now = timezone.now()
-        ProviderSession.objects.update_or_create(digest=_digest(provider, sid), defaults={"user": user, "at": now})
-        old = ProviderSession.objects.filter(at__lt=now - timedelta(seconds=settings.SESSION_COOKIE_AGE))
-        ProviderSession.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:_AT_ONCE])).delete()
+    return _digest(provider, sid).hex() if isinstance(sid, str) and 0 < len(sid) <= MOST_CHARACTERS else ""
 
 
-def user_of(provider: IdentityProvider, sid: str) -> User | None:
-    found = ProviderSession.objects.select_related("user").filter(digest=_digest(provider, sid)).first()
-    return None if found is None else found.user
+def remember(name: str, *, session_key: str, user_id: int) -> None:
+    """A session here was begun with that one, or renewed. What is older than any session here goes."""
+    now, digest = timezone.now(), bytes.fromhex(name)
+    if ProviderSession.objects.filter(digest=digest, session_key=session_key).update(at=now):
+        return
+    ProviderSession.objects.create(digest=digest, session_key=session_key, user_id=user_id, at=now)
+    old = ProviderSession.objects.filter(at__lt=now - timedelta(seconds=settings.SESSION_COOKIE_AGE))
+    ProviderSession.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:_AT_ONCE])).delete()
+
+
+def sessions_of(provider: IdentityProvider, sid: str) -> list[ProviderSession]:
+    """Those that began with that one, and have not been forgotten: of one person."""
+    return list(ProviderSession.objects.select_related("user").filter(digest=_digest(provider, sid)).order_by("pk"))
+
+
+def has_others(user: User, *, than: Collection[ProviderSession]) -> bool:
+    """Whether the person is signed in by another session at a provider than these."""
+    rows = ProviderSession.objects.filter(user=user).exclude(pk__in=[row.pk for row in than])
+    keys = rows.exclude(session_key="").values("session_key")
+    return Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now()).exists()
+
+
+def end(rows: Collection[ProviderSession]) -> None:
+    """Nobody is signed in by them any more, and they are forgotten."""
+    Session.objects.filter(session_key__in=[row.session_key for row in rows]).delete()
+    ProviderSession.objects.filter(pk__in=[row.pk for row in rows]).delete()
 
 
 def spend(provider: IdentityProvider, jti: str, *, expires: float) -> bool:

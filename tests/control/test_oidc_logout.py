@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from django.conf import settings
+from django.contrib import auth
 from django.test import Client
 from django.utils import timezone
 
@@ -15,11 +17,12 @@ from apps.accounts import identities
 from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.keys.models import Grant
-from apps.signin import oidc
+from apps.signin import oidc, second_factors
 from apps.signin.ending import EVENT
 from apps.signin.models import ProviderSession, SpentToken
 from tests import factories
 from tests.control.door import CLIENT, Door, open_loopback
+from tests.control.test_totp import shown
 from tests.issuers import DISCOVERY, JWKS, document, issuing, jwks, signed
 
 pytestmark = [pytest.mark.django_db]
@@ -90,6 +93,64 @@ def test_a_session_may_be_named_alone(door):
     assert door.user is not None
     assert b"s-1" not in bytes(ProviderSession.objects.get().digest)
     assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    assert door.user is None
+
+
+def test_only_the_session_that_is_named_ends_and_programs_with_the_last_one(door, website):
+    door.enter(sub="ada", sid="s-1")
+    ada, first = door.user, door.client
+    door.client = Client()
+    door.enter(sub="ada", sid="s-2")
+    password = Client()
+    password.force_login(ada)
+    running = program(ada, website)
+    assert say(signed(claims(door, sub="ada", sid="s-3"))).status_code == 200, "it is not known here, or not any more"
+    assert Record.objects.filter(action="user.signed_out").count() == 0
+    assert say(signed(claims(door, sub="ada", sid="s-1"))).status_code == 200
+    assert [auth.get_user(one).is_authenticated for one in (first, door.client, password)] == [False, True, True]
+    running.refresh_from_db()
+    assert running.ended_at is None
+    assert say(signed(claims(door, sub=None, sid="s-2"))).status_code == 200
+    assert [auth.get_user(one).is_authenticated for one in (door.client, password)] == [False, True]
+    running.refresh_from_db()
+    assert running.ended_at is not None
+    assert [row.after["sessions"] for row in Record.objects.filter(action="user.signed_out").order_by("pk")] == [1, 1]
+
+
+def test_a_session_is_found_by_its_name_there_after_it_was_renewed_and_got_another_key(door):
+    door.enter(sub="ada", sid="s-1")
+    first = door.client
+    ProviderSession.objects.update(at=timezone.now() - timedelta(seconds=settings.SESSION_COOKIE_AGE + 60))
+    session = first.session
+    session["something"] = "new"
+    session.save()
+    door.client = Client()
+    door.enter(sub="eve", sid="s-2")  # what is too old is forgotten by that
+    session.cycle_key()
+    session.save()
+    first.cookies[settings.SESSION_COOKIE_NAME] = session.session_key
+    assert auth.get_user(first).is_authenticated
+    assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    assert not auth.get_user(first).is_authenticated
+    assert door.user is not None
+
+
+def test_a_session_of_before_their_keys_were_written_down_ends_with_all_others(door):
+    door.enter(sub="ada", sid="s-1")
+    ProviderSession.objects.update(session_key="")
+    assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    assert door.user is None
+
+
+def test_a_session_that_began_with_a_code_is_found_too(door):
+    ada = factories.user("ada")
+    identities.link(ada, actor=None, issuer=door.issuer.url, subject="ada")
+    second_factors.begin(ada)
+    codes = second_factors.confirm(ada, code=shown(ada))
+    assert door.enter(sub="ada", sid="s-1")["location"] == "/sign-in/code/"
+    door.client.post("/sign-in/code/", {"code": codes[0]})
+    assert door.user == ada
+    assert say(signed(claims(door, sub="ada", sid="s-1"))).status_code == 200
     assert door.user is None
 
 

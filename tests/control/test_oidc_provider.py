@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from django.contrib import auth
 from django.test import Client
@@ -14,16 +15,27 @@ from apps.signin import services as signin
 from apps.tenants.models import Membership, Role
 from tests import factories
 from tests.control.door import open_loopback, reason
+from tests.issuers import Page, issuing
 from tests.oidc import provider as real
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 BACK = "/sign-in/with/example/back/"
 
 
+TOLD = "/told"
+
+
 @pytest.fixture(scope="module")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ear() -> Iterator[Any]:
+    """Hears who has left the provider."""
+    with issuing() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def issuer(ear: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = real.install(tmp_path_factory.mktemp("issuer"))
-    with real.standing(folder, backs=[f"http://testserver{BACK}"]) as url:
+    with real.standing(folder, backs=[f"http://testserver{BACK}"], told=ear.url + TOLD) as url:
         yield url
 
 
@@ -97,3 +109,22 @@ def test_it_lets_its_visitor_leave_and_come_back_to_us(client, issuer):
     travel(client, name="ada")
     page = client.post("/sign-out/").content.decode()
     assert f'href="{issuer}/session/end?client_id=weir-RS256&amp;post_logout_redirect_uri=' in page
+
+
+def test_whoever_leaves_it_in_one_browser_is_signed_out_of_that_one(issuer, ear):
+    configured(issuer, "weir-told")
+    heard: list[str] = []
+
+    def hear(form: dict[str, str]) -> Page:
+        heard.append(form["logout_token"])
+        return 200, b""
+
+    ear.pages[TOLD] = hear
+    here, there = Client(), Client()
+    with httpx2.Client(timeout=60) as browser:
+        travel(here, name="ada", browser=browser)
+        travel(there, name="ada")
+        real.leave(issuer, browser=browser)
+    (token,) = heard
+    assert here.post("/sign-in/with/example/logged-out/", {"logout_token": token}).status_code == 200
+    assert [auth.get_user(client).is_authenticated for client in (here, there)] == [False, True]

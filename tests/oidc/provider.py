@@ -26,6 +26,7 @@ SCOPES = "openid email profile groups"
 INSTALL_SECONDS = 180
 _READY = re.compile(r'^\{"ready":"issuer","url":"(http://[^"]+)"\}', re.MULTILINE)
 _FORM = re.compile(r'<form[^>]*action="([^"]+)"')
+_SECRET = re.compile(r'name="xsrf" value="([^"]+)"')
 _PROMPT = re.compile(r'name="prompt" value="([^"]+)"')
 
 
@@ -42,9 +43,10 @@ def install(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def standing(folder: Path, *, backs: list[str]) -> Iterator[str]:
-    """Its issuer. `folder`: where it is installed; `backs`: all addresses that it may send people back to."""
-    command = ["node", str(folder / "provider.mjs"), json.dumps(backs)]
+def standing(folder: Path, *, backs: list[str], told: str = "") -> Iterator[str]:
+    """Its issuer. `folder`: where it is installed; `backs`: all addresses that it may send people back to; `told`: the
+    one that hears who has left."""
+    command = ["node", str(folder / "provider.mjs"), json.dumps(backs), *([told] if told else [])]
     process = start_process(command, ready=_READY, log=folder / "provider.log")
     try:
         yield process.announced
@@ -52,9 +54,10 @@ def standing(folder: Path, *, backs: list[str]) -> Iterator[str]:
         process.stop()
 
 
-def visit(address: str, *, name: str, agrees: bool = True) -> str:
-    """Where the provider sends its visitor in the end, who is let in as `name`. `agrees` False: who leaves instead."""
-    with httpx2.Client(timeout=60) as browser:
+def visit(address: str, *, name: str, agrees: bool = True, browser: httpx2.Client | None = None) -> str:
+    """Where the provider sends its visitor in the end, who is let in as `name`. `agrees` False: who leaves instead.
+    `browser`: one that is open, and stays so."""
+    with contextlib.nullcontext(browser) if browser else httpx2.Client(timeout=60) as browser:
         answer = browser.get(address)
         for _ in range(12):
             if answer.status_code in (302, 303):
@@ -73,3 +76,13 @@ def visit(address: str, *, name: str, agrees: bool = True) -> str:
             typed = {"prompt": prompt[1], "login": name, "password": "anything"}
             answer = browser.post(urljoin(str(answer.url), form[1]), data=typed)
     raise AssertionError("it leads in a circle")
+
+
+def leave(issuer: str, *, browser: httpx2.Client) -> None:
+    """Its visitor signs out there."""
+    asked = browser.get(f"{issuer}/session/end")
+    form, secret = _FORM.search(asked.text), _SECRET.search(asked.text)
+    assert form is not None, asked.text
+    assert secret is not None, asked.text
+    answer = browser.post(urljoin(issuer, form[1]), data={"xsrf": secret[1], "logout": "yes"})
+    assert answer.status_code in (200, 302, 303), answer.text
