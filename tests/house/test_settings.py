@@ -61,7 +61,7 @@ def test_what_the_database_url_says_of_the_connection_is_kept(tmp_path):
         "sslmode": "verify-full",
         "connect_timeout": 3,
         "tcp_user_timeout": 10_000,
-        "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s",
+        "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c random_page_cost=1.1",
     }
 
 
