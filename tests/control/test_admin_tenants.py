@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from apps.audit.models import Record
+from apps.domain.refusals import REASONS
+from apps.domain.snapshot import Principal
+from apps.gateway.tally import Tally
 from apps.quotas import services as quotas
 from apps.tenants.models import Membership, Outage, Project, Tenant
 from apps.usage import ledger
 from tests import factories
 from tests.control.desk import Desk, errors
+from tests.control.test_refusals import noted, written
 from tests.money.calls import intent, outcome
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -170,6 +178,27 @@ def test_a_panel_is_for_those_who_may_see_what_it_tells(website):
     assert [panel.title for panel in viewer.get("tenants_tenant_change", website.tenant_id).context["panels"]] == [
         "Keys"
     ]
+
+
+def test_what_was_refused_of_a_tenant_is_on_its_page_for_those_who_may_see_it(website, globex):
+    acme, now = website.tenant, timezone.now()
+    tally = Tally()
+    key = factories.key(website).key
+    whose = Principal(key_id=key.pk, public_id="abc", tenant_id=acme.pk, project_id=website.pk, user_id=None)
+    for at, reason in ((now, "requests"), (now, "requests"), (now, "budget"), (now - timedelta(days=3), "scope")):
+        noted(tally, whose=whose, at=at, reason=reason)
+    written(tally)
+
+    def told(*may, tenant=acme):
+        page = Desk(factories.staff("tenants.view_tenant", *may)).get("tenants_tenant_change", tenant.pk)
+        return [listing for listing in page.context["listings"] if listing.title.startswith("Refused")]
+
+    (listing,) = told("usage.view_refusal")
+    cells = [re.findall(r"<td>(?:<[^>]+>)?([^<]*)", row)[:3] for row in listing.table.split("<tr>")[2:]]
+    assert cells == [[REASONS["requests"].label, "2", "1"], [REASONS["budget"].label, "1", "1"]]
+    assert listing.link.endswith(f"?since=24h&tenant__id__exact={acme.pk}")
+    assert told() == []
+    assert told("usage.view_refusal", tenant=globex)[0].table == ""
 
 
 @pytest.mark.parametrize(("name", "slug"), [("Fruit & Juice", "fruit-juice"), ("x" * 99, "x" * 60)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest
@@ -17,11 +17,12 @@ from apps.domain import money
 from apps.keys.models import Key
 from apps.policies.models import Intervention
 from apps.tenants.models import Project, Tenant
-from apps.usage import selectors
+from apps.usage import refusals, selectors
 from apps.usage.models import Entry
 
 DAYS = 30
 MOST_LISTED = 8
+A_DAY = timedelta(days=1)
 
 
 def _panel(request: HttpRequest, *, ledger: str, subject: dict[str, int]) -> Panel | None:
@@ -73,6 +74,21 @@ def last_calls(request: HttpRequest, row: Any) -> Listing | None:
     table = cells.table(("When", "Outcome", "Model", "Cost"), rows) if rows else ""
     link = f"{reverse('admin:usage_entry_changelist')}?since=all&{scope}__id__exact={row.pk}"
     return Listing("Last calls", table, link, "None yet.")
+
+
+@listing_of(Tenant, Key)
+def refused(request: HttpRequest, row: Any) -> Listing | None:
+    """By reason, as members see it. One query, along an index of the subject."""
+    if not request.user.has_perm("usage.view_refusal"):
+        return None
+    scope = row._meta.model_name
+    rows = [
+        (group.reason.label, cells.number(group.times), cells.number(group.keys), cells.ago(group.last))
+        for group in refusals.by_reason(datetime.now(UTC) - A_DAY, **{f"{scope}_id": row.pk})
+    ]
+    table = cells.table(("Reason", "Times", "Keys", "Last"), rows) if rows else ""
+    link = f"{reverse('admin:usage_refusal_changelist')}?since=24h&{scope}__id__exact={row.pk}"
+    return Listing("Refused calls, 24 hours", table, link, "None.")
 
 
 def outcome(entry: Entry) -> str:
