@@ -5,11 +5,12 @@ Read from the ledger, along the indexes of entries that have a session. Whoever 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Max, Min, Q, QuerySet, Sum
+from django.db.models import Count, F, Max, Min, Q, QuerySet, Sum
 
 from apps.domain import ids
 from apps.usage.models import IS_ERROR, Entry, Kind
@@ -97,7 +98,7 @@ def newest(now: datetime, *, before: UUID | None = None, **subject: int) -> Page
 
 def agents(session: str, **subject: int) -> list[Agent]:
     """Of one session, by who began first. One query."""
-    rows = _of(subject).filter(session=session).order_by().values_list("agent", "parent_agent")
+    rows = _named(subject, [session]).order_by().values_list("agent", "parent_agent")
     found = [Agent(name or "", parent or "", Figures(*figures)) for name, parent, *figures in _figured(rows)]
     return sorted(found, key=lambda agent: agent.figures.began)
 
@@ -106,16 +107,25 @@ def _of(subject: dict[str, int]) -> QuerySet[Entry]:
     return Entry.objects.filter(session__isnull=False, **subject)
 
 
+def _named(subject: dict[str, int], names: Iterable[str]) -> QuerySet[Entry]:
+    """Found by their names alone: whose they are is only compared, or PostgreSQL, which takes sessions for longer than
+    they are, reads the index of all that the tenant has called too (140 of 180 ms at a million calls)."""
+    rows = Entry.objects.filter(session__in=sorted(names))
+    return rows.alias(**{f"of_{name}": F(name) + 0 for name in subject}).filter(
+        **{f"of_{name}": value for name, value in subject.items()}
+    )
+
+
 def _seen(subject: dict[str, int], names: Any, before: UUID | None) -> set[str]:
     """Those that a page before this one has shown."""
     if before is None:
         return set()
-    rows = _of(subject).filter(session__in=[*names], id__gte=before).order_by()
+    rows = _named(subject, names).filter(id__gte=before).order_by()
     return set(rows.values_list("session", flat=True).distinct())
 
 
 def _summed(subject: dict[str, int], names: set[str]) -> dict[str, Session]:
-    rows = _of(subject).filter(session__in=sorted(names)).order_by().values_list("session")
+    rows = _named(subject, names).order_by().values_list("session")
     whose = {"user": Max("user_id"), "project": Max("project_id"), "agents": Count("agent", distinct=True)}
     return {
         name: Session(name, user, project, agents, Figures(*figures))
