@@ -14,9 +14,9 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from apps.audit import cells
-from apps.audit.bulk import to_many
+from apps.audit.bulk import listed, to_many
 from apps.audit.models import Area
-from apps.audit.pages import AuditedAdmin, Page
+from apps.audit.pages import AuditedAdmin
 from apps.config import schedules
 
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, ClockedSchedule):
@@ -100,13 +100,26 @@ class TaskAdmin(AuditedAdmin):
         schedules.run(row, actor=actor)
 
 
+class TimesAdmin(AuditedAdmin):
+    """When tasks run. Several may run by one row, and would go with it: so it stays as it is, and as long as they do."""
+
+    area = Area.USAGE
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None and super().has_change_permission(request, obj)
+
+    def kept(self, obj: Any) -> str:
+        tasks = obj.periodictask_set.order_by("name").values_list("name", flat=True)
+        return f"Tasks run by it: {listed(tasks)}." if tasks else ""
+
+
 @admin.register(IntervalSchedule)
-class IntervalAdmin(Page):
+class IntervalAdmin(TimesAdmin):
     list_display = ["__str__", "every", "period"]
 
 
 @admin.register(CrontabSchedule)
-class CrontabAdmin(Page):
+class CrontabAdmin(TimesAdmin):
     list_display = ["__str__", "human_readable", "timezone"]
     fields = ["minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone", "human_readable"]
     readonly_fields = ["human_readable"]

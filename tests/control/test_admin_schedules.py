@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask, PeriodicTasks
 
+from apps.audit.models import Record
 from tests.control.desk import errors
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
@@ -58,3 +59,29 @@ def test_a_chore_is_sent_to_the_worker(desk, task, monkeypatch):
     text = desk.act("django_celery_beat_periodictask_changelist", "run_now", task).content.decode()
     assert sent == [ROLL_UP]
     assert "Sent to the worker: 1." in text
+
+
+TIMES = [
+    ("intervalschedule", IntervalSchedule, {"every": "23", "period": "minutes"}),
+    ("crontabschedule", CrontabSchedule, {"minute": "23", "timezone": "Europe/Berlin"}),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "typed"), TIMES)
+def test_times_are_made_and_removed_on_the_record_and_never_changed(desk, name, kind, typed):
+    page = f"django_celery_beat_{name}"
+    assert desk.send(f"{page}_add", **typed).status_code == 302
+    row = kind.objects.latest("pk")
+    assert desk.client.post(desk.url(f"{page}_change", row.pk), typed).status_code == 403
+    assert desk.client.post(desk.url(f"{page}_delete", row.pk), {"post": "yes"}).status_code == 302
+    assert not kind.objects.filter(pk=row.pk).exists()
+    told = Record.objects.filter(target_id=str(row.pk), target_type=f"django_celery_beat.{name}").order_by("pk")
+    assert list(told.values_list("action", flat=True)) == [f"{name}.created", f"{name}.deleted"]
+    assert {record.actor_name for record in told} == {desk.user.username}
+
+
+def test_times_by_which_a_chore_runs_stay(desk, task):
+    page = desk.url("django_celery_beat_intervalschedule_delete", task.interval.pk)
+    desk.client.post(page, {"post": "yes"})
+    assert PeriodicTask.objects.filter(pk=task.pk).exists()
+    assert task.name in desk.client.get(page).content.decode()
