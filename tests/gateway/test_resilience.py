@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.servers import until
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 CALLS = 120
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 QUICK = {"breaker_window": "count", "breaker_size": 20, "breaker_minimum_calls": 10, "breaker_half_open_calls": 3}
 
 
@@ -40,13 +43,17 @@ def proxy(simulator) -> Iterator[Proxy]:
     running.close()
 
 
-def deployed(world, *upstreams: str, first_url: str = "", **fields) -> list[Deployment]:
-    """The model `claude-three` at providers that are as good as each other; the first may lie behind a proxy."""
+def deployed(
+    world, *upstreams: str, first_url: str = "", first: Mapping[str, Any] = NOTHING, **fields
+) -> list[Deployment]:
+    """The model `claude-three` at providers that are as good as each other; the first may lie behind a proxy, and have
+    fields of its own: others that were timed so closely would fail on a slow machine."""
     model, made = world.model("claude-three", is_sticky=False), []
     for upstream in upstreams:
         url = "" if made else first_url
         row = world.deploy("claude-three", upstream=upstream, model=model, url=url)
-        made.append(catalog.update_deployment(row, actor=world.alice, **{**QUICK, **fields}))
+        own = fields if made else {**fields, **first}
+        made.append(catalog.update_deployment(row, actor=world.alice, **{**QUICK, **own}))
     return made
 
 
@@ -63,10 +70,13 @@ def phase(deployment: Deployment) -> str:
 
 
 def agreed_rows(gateway, simulator, since: int) -> list[Entry]:
-    """The ledger's, after it has been held against the meter: a row for every upstream call, and every token."""
+    """The ledger's, after it has been held against the meter: a row for every upstream call, and every token. Of one
+    that was given up for being late the provider may not have heard yet."""
     gateway.settle()
     rows, metered = list(Entry.objects.order_by("id")), simulator.readings()[since:]
-    assert Counter(row.upstream_model for row in rows) == Counter(reading.model for reading in metered)
+    heard = Counter(reading.model for reading in metered)
+    assert Counter(row.upstream_model for row in rows if row.status != "timeout") <= heard
+    assert heard <= Counter(row.upstream_model for row in rows)
     answered = [row for row in rows if row.status == "ok"]
     billed = [reading.billed for reading in metered if reading.status == 200 and reading.outcome == "end"]
     assert sum(row.in_fresh for row in answered) == sum(counters.fresh for counters in billed)
@@ -87,7 +97,7 @@ def agreed_rows(gateway, simulator, since: int) -> list[Entry]:
 def test_clients_notice_nothing_of_a_provider_that_fails_while_another_is_well(
     gateway, world, simulator, fault, fields
 ):
-    first, *others = deployed(world, fault, "claude-b", "claude-c", **fields)
+    first, *others = deployed(world, fault, "claude-b", "claude-c", first=fields)
     for other in others:  # so it is asked until it is left alone, however the dice fall
         catalog.update_deployment(other, actor=world.alice, priority=1)
     gateway.refresh()
@@ -141,8 +151,8 @@ def test_a_spent_budget_leaves_the_first_answer_as_it_is_and_says_so(gateway, wo
 
 @pytest.mark.parametrize("fault", ["hold", "reset"])
 def test_one_half_open_round_brings_a_provider_back(gateway, world, simulator, proxy, fault):
-    fields = {"breaker_open_seconds": 0.4, "first_byte_timeout": 0.1, "connect_timeout": 0.1}
-    first, *_ = deployed(world, "claude-a", "claude-b", "claude-c", first_url=proxy.url, **fields)
+    fields = {"breaker_open_seconds": 0.4, "first_byte_timeout": 0.3, "connect_timeout": 0.3}
+    first, *_ = deployed(world, "claude-a", "claude-b", "claude-c", first_url=proxy.url, first=fields)
     gateway.refresh()
     proxy.hold() if fault == "hold" else proxy.refuse()
     assert call_often(gateway, 60) == {200: 60}
