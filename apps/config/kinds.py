@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 
 from apps.audit.forms import reason
 from apps.config.document import Mapping, Refused, entries
@@ -40,7 +40,8 @@ class Change(NamedTuple):
 
 class Kind:
     """One sort of entry. `key`: the fields by which an entry and a row are the same one; `is_late`: brought in after
-    all sections, as its rows name rows of any of them; `repeats`: several may have one key, told apart by order."""
+    all sections, as its rows name rows of any of them; `repeats`: several may have one key, told apart by order;
+    `above`: of those that stand below others, which column names the row above."""
 
     title: str
     noun: str
@@ -49,6 +50,7 @@ class Kind:
     children: tuple[Kind, ...] = ()
     is_late = False
     repeats = False
+    above = ""
 
     def __init__(self) -> None:
         for name, field in self.fields.items():
@@ -56,7 +58,15 @@ class Kind:
 
     def rows(self, parent: Any) -> Iterable[Any]:
         """In a stable order, which making them in that order repeats."""
+        return self.in_order(self.all_rows().filter(**{self.above: parent}))
+
+    def all_rows(self) -> QuerySet[Any]:
+        """Of those that stand below others: whichever they stand below."""
         raise NotImplementedError
+
+    def in_order(self, rows: QuerySet[Any]) -> Iterable[Any]:
+        """Those below one row stand among others as they do alone."""
+        return rows
 
     def create(self, parent: Any, values: Values, *, actor: Any) -> Any:
         raise NotImplementedError
@@ -90,11 +100,24 @@ class Kind:
         return " ".join(str(part) for part in identity if part not in (None, ""))
 
     def written(self, row: Any) -> dict[str, Any]:
-        values = {name: field.out(field.get(row)) for name, field in self.fields.items()}
-        return values | {child.title: child.listed(row) for child in self.children}
+        """Without what stands below it."""
+        return {name: field.out(field.get(row)) for name, field in self.fields.items()}
 
-    def listed(self, parent: Any) -> list[dict[str, Any]]:
-        return [self.written(row) for row in self.rows(parent)]
+    def listed(self) -> list[dict[str, Any]]:
+        """All, with what stands below them. As many queries as there are kinds, whatever there is of each."""
+        return [whole for _, whole in self._whole(self.rows(None))]
+
+    def _whole(self, rows: Iterable[Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+        below = {child.title: child._by_parent() for child in self.children}
+        for row in rows:
+            children = {title: found.get(row.pk, []) for title, found in below.items()}
+            yield row, self.written(row) | children
+
+    def _by_parent(self) -> dict[Any, list[dict[str, Any]]]:
+        found: dict[Any, list[dict[str, Any]]] = {}
+        for row, whole in self._whole(self.in_order(self.all_rows())):
+            found.setdefault(getattr(row, f"{self.above}_id"), []).append(whole)
+        return found
 
 
 class Run:

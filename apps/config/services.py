@@ -29,10 +29,11 @@ class Outcome(NamedTuple):
 
 
 def export() -> str:
-    """The same text for the same configuration. Without secrets, keys, usage, and what hangs on a key."""
+    """The same text for the same configuration. Without secrets, keys, usage, and what hangs on a key. A query for each
+    kind of entry."""
     sections: dict[str, Any] = {"weir": VERSION}
     for kind in all_kinds(Source()):
-        sections[kind.title] = kind.listed(None)
+        sections[kind.title] = kind.listed()
     return document.written(sections)
 
 

@@ -8,6 +8,8 @@ import re
 import pytest
 import yaml
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -346,6 +348,26 @@ def test_the_command(tmp_path, capsys, operator):
         call_command("config", "import", str(file))
     with pytest.raises(CommandError, match="nobody called"):
         call_command("config", "import", str(file), "--as", "stranger")
+
+
+def test_writing_asks_as_much_of_many_rows_as_of_few():
+    furnish()
+    with CaptureQueriesContext(connection) as few:
+        services.export()
+    for number in range(3):
+        tenant, model = factories.tenant(f"t{number}"), factories.model(f"model-{number}")
+        factories.member(tenant, f"member-{number}")
+        factories.project(tenant)
+        provider = factories.provider(f"Provider {number}")
+        factories.credential(provider)
+        factories.price(factories.deployment(model, provider))
+        catalog.add_fallback(model, actor=None, target=Model.objects.get(name="m"), position=1)
+        policy = policies.create_policy(actor=None, name=f"p{number}", rules={"email": ("mask", "")})
+        policies.assign(policy, actor=None, tenant=tenant)
+    with CaptureQueriesContext(connection) as many:
+        text = services.export()
+    assert len(many) == len(few) <= 30
+    assert told(services.bring_in(text, actor=None, prune=True)) == []
 
 
 @pytest.mark.once

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.config.fields import Field, Named, flag, text
@@ -65,11 +67,11 @@ class People(Kind):
 
 
 class Projects(Kind):
-    title, noun, key = "projects", "project", ("slug",)
+    title, noun, key, above = "projects", "project", ("slug",), "tenant"
     fields = {"slug": text(), "name": text(), "is_active": flag()}
 
-    def rows(self, parent: Tenant) -> Iterable[Project]:
-        return parent.projects.select_related("tenant").order_by("slug")
+    def all_rows(self) -> QuerySet[Project]:
+        return Project.objects.select_related("tenant").order_by("slug")
 
     def create(self, parent: Tenant, values: Values, *, actor: Any) -> Project:
         is_active = values.pop("is_active", True)
@@ -98,11 +100,11 @@ class Member(Field):
 
 
 class Members(Kind):
-    title, noun, key = "members", "member", ("user",)
+    title, noun, key, above = "members", "member", ("user",), "tenant"
     fields = {"user": user(), "role": Member(str)}
 
-    def rows(self, parent: Tenant) -> Iterable[Membership]:
-        return parent.memberships.select_related("user", "tenant").order_by("user__username")
+    def all_rows(self) -> QuerySet[Membership]:
+        return Membership.objects.select_related("user", "tenant").order_by("user__username")
 
     def create(self, parent: Tenant, values: Values, *, actor: Any) -> Membership:
         return services.add_member(parent, actor=actor, **values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.config.fields import Json, Number, Words, count, flag, text
 from apps.config.kinds import Kind, Values
 from apps.config.sections.people import project, tenant
@@ -14,11 +16,11 @@ from apps.policies.models import Assignment, CachePolicy, DataPolicy, ManagedSet
 
 
 class Rules(Kind):
-    title, noun, key = "rules", "rule", ("kind",)
+    title, noun, key, above = "rules", "rule", ("kind",), "policy"
     fields = {"kind": text(), "on_request": text(), "on_response": text()}
 
-    def rows(self, parent: DataPolicy) -> Iterable[Rule]:
-        return parent.rules.select_related("policy").order_by("kind")
+    def all_rows(self) -> QuerySet[Rule]:
+        return Rule.objects.select_related("policy").order_by("kind")
 
     def create(self, parent: DataPolicy, values: Values, *, actor: Any) -> Rule:
         return services.add_rule(Rule(policy=parent, **values), actor=actor)
@@ -34,16 +36,18 @@ class Rules(Kind):
 class Assignments(Kind):
     """Those of keys are not written: a key is known by its secret alone."""
 
-    title, noun, key = "under_it", "assignment", ("tenant", "project", "everyone")
+    title, noun, key, above = "under_it", "assignment", ("tenant", "project", "everyone"), "policy"
     fields = {"tenant": tenant(optional=True), "project": project(optional=True), "everyone": flag()}
 
     def __init__(self) -> None:
         self.fields["everyone"].optional = True
         super().__init__()
 
-    def rows(self, parent: DataPolicy) -> Iterable[Assignment]:
-        found = parent.assignments.filter(key=None).select_related("policy", "tenant", "project__tenant")
-        return sorted(found, key=lambda row: tuple(str(part or "") for part in self.identity(row)))
+    def all_rows(self) -> QuerySet[Assignment]:
+        return Assignment.objects.filter(key=None).select_related("policy", "tenant", "project__tenant")
+
+    def in_order(self, rows: QuerySet[Assignment]) -> Iterable[Assignment]:
+        return sorted(rows, key=lambda row: tuple(str(part or "") for part in self.identity(row)))
 
     def identity(self, row: Assignment) -> tuple[Any, ...]:
         found = super().identity(row)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from apps.catalog import services
@@ -65,7 +66,7 @@ class Networks(Kind):
 
 
 class Credentials(Kind):
-    title, noun, key = "credentials", "credential", ("alias",)
+    title, noun, key, above = "credentials", "credential", ("alias",), "provider"
 
     def __init__(self, source: Source) -> None:
         self.fields = {
@@ -74,8 +75,8 @@ class Credentials(Kind):
         }
         super().__init__()
 
-    def rows(self, parent: Provider) -> Iterable[Credential]:
-        return parent.credentials.select_related("provider", "tenant").order_by("alias")
+    def all_rows(self) -> QuerySet[Credential]:
+        return Credential.objects.select_related("provider", "tenant").order_by("alias")
 
     def create(self, parent: Provider, values: Values, *, actor: Any) -> Credential:
         is_enabled = values.pop("is_enabled", True)
@@ -136,17 +137,20 @@ class Providers(Kind):
 class Prices(Kind):
     """Of each moment the price in force. None is ever changed: other amounts of a moment are a correction of it."""
 
-    title, noun, key = "prices", "price", ("from",)
+    title, noun, key, above = "prices", "price", ("from",), "deployment"
     fields = {"from": Moment(), **{name: Dollars() for name in PRICES}}
 
     def __init__(self) -> None:
         self.fields["from"].name = "effective_from"
         super().__init__()
 
-    def rows(self, parent: Deployment) -> Iterable[Price]:
+    def all_rows(self) -> QuerySet[Price]:
+        found = Price.objects.select_related("deployment__model", "deployment__provider")
+        return found.order_by("effective_from", "pk")
+
+    def in_order(self, rows: QuerySet[Price]) -> Iterable[Price]:
         """Of those that begin at one moment the last."""
-        found = parent.prices.select_related("deployment__model", "deployment__provider")
-        latest = {row.effective_from: row for row in found.order_by("effective_from", "pk")}
+        latest = {(row.deployment_id, row.effective_from): row for row in rows}
         return latest.values()
 
     def create(self, parent: Deployment, values: Values, *, actor: Any) -> Price:
@@ -176,7 +180,7 @@ def _set(deployment: Deployment, values: Values, *, actor: Any) -> Price:
 
 
 class Deployments(Kind):
-    title, noun, key = "deployments", "deployment", ("provider", "upstream_model")
+    title, noun, key, above = "deployments", "deployment", ("provider", "upstream_model"), "model"
     fields = {
         **{"provider": provider(), "upstream_model": text(), "protocol": text(), "is_enabled": flag()},
         **{"priority": count(), "weight": count(), "capabilities": Words(optional=True), "defaults": Words()},
@@ -189,8 +193,8 @@ class Deployments(Kind):
     }
     children = (Prices(),)
 
-    def rows(self, parent: Model) -> Iterable[Deployment]:
-        found = parent.deployments.select_related("model", "provider")
+    def all_rows(self) -> QuerySet[Deployment]:
+        found = Deployment.objects.select_related("model", "provider")
         return found.order_by("provider__name", "upstream_model")
 
     def create(self, parent: Model, values: Values, *, actor: Any) -> Deployment:
@@ -207,11 +211,11 @@ class Deployments(Kind):
 
 
 class Fallbacks(Kind):
-    title, noun, key, is_late = "fallbacks", "fallback", ("target",), True
+    title, noun, key, above, is_late = "fallbacks", "fallback", ("target",), "model", True
     fields = {"target": model(), "position": count()}
 
-    def rows(self, parent: Model) -> Iterable[Fallback]:
-        return parent.fallbacks.select_related("model", "target").order_by("position", "target__name")
+    def all_rows(self) -> QuerySet[Fallback]:
+        return Fallback.objects.select_related("model", "target").order_by("position", "target__name")
 
     def create(self, parent: Model, values: Values, *, actor: Any) -> Fallback:
         return services.add_fallback(parent, actor=actor, **values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.config.fields import Json, Words, count, flag, text
 from apps.config.kinds import Kind, Values
 from apps.config.secrets import Secret, Source
@@ -16,15 +18,17 @@ from apps.signin.models import GroupRule, IdentityProvider
 
 
 class Groups(Kind):
-    title, noun, key = "groups", "group", ("group", "tenant")
+    title, noun, key, above = "groups", "group", ("group", "tenant"), "provider"
     fields = {
         **{"group": text(), "tenant": tenant(optional=True), "role": text()},
         **{"is_staff": flag(), "is_operator": flag()},
     }
 
-    def rows(self, parent: IdentityProvider) -> Iterable[GroupRule]:
-        found = parent.rules.select_related("provider", "tenant")
-        return sorted(found, key=lambda row: tuple(part or "" for part in self.identity(row)))
+    def all_rows(self) -> QuerySet[GroupRule]:
+        return GroupRule.objects.select_related("provider", "tenant")
+
+    def in_order(self, rows: QuerySet[GroupRule]) -> Iterable[GroupRule]:
+        return sorted(rows, key=lambda row: tuple(part or "" for part in self.identity(row)))
 
     def create(self, parent: IdentityProvider, values: Values, *, actor: Any) -> GroupRule:
         return services.add_rule(parent, actor=actor, **values)
