@@ -44,6 +44,11 @@ SHAPED = {  # columns that code reads again before it shows a row
         "fingerprint",
     ),
 }
+LISTS = {  # JSON columns: texts, and texts by texts
+    *("tags", "required_tags", "forbidden_tags", "regions", "aliases", "capabilities", "defaults", "quirks"),
+    *("models", "endpoints", "audiences", "hosts", "cors_origins", "former_names"),
+}
+OBJECTS = {"required_claims", "policies.ManagedSettings.settings"}
 PAGES = ("change", "history", "delete")
 SILENT = {"django_celery_beat.CrontabSchedule"}  # whose columns all have a shape
 GROUPS = 5  # of tables: filling them takes as long as opening the pages of a few
@@ -83,6 +88,15 @@ def is_text(field: models.Field) -> bool:
     return isinstance(field, kinds) and not field.choices and field.name not in SHAPED
 
 
+def document(field: models.Field, payloads: Any) -> Any:
+    """What a JSON column may hold of texts; None: it has a shape that code reads again."""
+    if field.name in LISTS:
+        return [next(payloads) for _ in range(3)]
+    if field.name in OBJECTS or str(field) in OBJECTS:
+        return {next(payloads): next(payloads)}
+    return None
+
+
 def fill(row: models.Model, payloads: Any, *, before: str = "") -> None:
     """Past all checks: what is in the database may be older than they are."""
     changes = {
@@ -90,6 +104,9 @@ def fill(row: models.Model, payloads: Any, *, before: str = "") -> None:
         for field in row._meta.concrete_fields
         if is_text(field) and (field.max_length or 1_500) > 8
     }
+    documents = [field for field in row._meta.concrete_fields if isinstance(field, models.JSONField)]
+    found = {field.attname: document(field, payloads) for field in documents}
+    changes |= {name: value for name, value in found.items() if value is not None}
     if isinstance(row, Record):  # which nobody changes: another one
         kept = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
         said = {"action": "key.updated", "before": None, "after": {text: text for text in changes.values()}}
@@ -158,6 +175,21 @@ def test_popups_show_it_as_text_too(desk, spoilt):
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         assert shown(desk, f"{name}_changelist", _popup="1") > 0
         assert shown(desk, f"{name}_change", spoilt[model].pk, _popup="1") > 0
+
+
+def test_what_a_search_finds_is_data(desk, spoilt):
+    """Who searches a list is answered in JSON, which no browser takes for a page."""
+    seen = 0
+    for model in MODELS:
+        for name in admin.site._registry[model].autocomplete_fields:
+            asked = {"app_label": model._meta.app_label, "model_name": model._meta.model_name, "field_name": name}
+            found = desk.get("autocomplete", **asked, term="")
+            assert found["Content-Type"] == "application/json"
+            assert found["X-Content-Type-Options"] == "nosniff"
+            seen += sum(MARK in row["text"] for row in found.json()["results"])
+    assert seen > 10
+    for asked in (MARK, PAYLOADS[0], "key"):
+        assert shown(desk, "search", s=asked, extended="1") == 0, "it finds pages, and says nothing again"
 
 
 def test_no_file_holds_a_formula(desk, rows):
