@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
+from django.db import connections
 from django.urls import Resolver404, re_path, resolve
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
@@ -17,11 +19,21 @@ from apps.portal import sockets  # noqa: E402
 from apps.status import probes  # noqa: E402
 
 
+async def site(scope: Any, receive: Any, send: Any) -> None:
+    """Each request has a thread of its own, which ends with it; its connection would stay open at the database until
+    the collector finds it, and that is seldom."""
+    async with ThreadSensitiveContext():
+        try:
+            await django_application(scope, receive, send)
+        finally:
+            await sync_to_async(connections.close_all)()
+
+
 async def pages(scope: Any, receive: Any, send: Any) -> None:
     """Django's. A program that asks for one that is not there gets an error that it can read, and no page."""
     is_lost = routes.is_program(scope) and not _has_page(scope["path"])
     is_for_programs = is_lost or routes.is_knock(scope)
-    await (routes.data_plane if is_for_programs else django_application)(scope, receive, send)
+    await (routes.data_plane if is_for_programs else site)(scope, receive, send)
 
 
 async def no_websocket(scope: Any, receive: Any, send: Any) -> None:
