@@ -108,3 +108,7 @@ class PostForm(forms.Form):
 
 def signed(amount: int) -> str:
     return f"{'+' if amount > 0 else ''}{money.text(amount)}"
+
+
+def signed_count(count: int) -> str:
+    return f"{count:+,}" if count else "0"

@@ -28,7 +28,7 @@ def reports() -> QuerySet[Report]:
 
 
 def differences() -> QuerySet[Difference]:
-    return Difference.objects.all()
+    return Difference.objects.select_related("report")
 
 
 def adjustments() -> QuerySet[Adjustment]:

@@ -42,6 +42,14 @@ def measures(row: Difference) -> tuple[int, int, int]:
     return row.reported_tokens or 0, row.counted_tokens, TOKENS
 
 
+def tokens_apart(row: Difference) -> int:
+    """By how many the provider tells more where both money and tokens are told; 0: by no more than is tolerated."""
+    if row.reported_nano is None or row.reported_tokens is None:
+        return 0
+    off = row.reported_tokens - row.counted_tokens
+    return off if abs(off) > max(TOKENS, row.reported_tokens * PER_CENT // 100) else 0
+
+
 def hints(row: Difference) -> list[str]:
     """In the order in which to look."""
     found: list[str] = []
@@ -60,7 +68,12 @@ def hints(row: Difference) -> list[str]:
                 "The report does not have it. Either it calls the model or the credential otherwise (then name it), or"
                 " the provider does not bill it, or reports it later."
             )
-    if row.status in (Status.EQUAL, Status.NOT_HERE):
+    if row.status == Status.NOT_HERE:
+        return found
+    if apart := tokens_apart(row):
+        word = "more" if apart > 0 else "fewer"
+        found.append(f"The provider tells {abs(apart):,} tokens {word} than Weir, which no other price explains.")
+    if row.status == Status.EQUAL:
         return found
     if row.unconfirmed > 0:
         doubt = money.text(row.doubt_nano)

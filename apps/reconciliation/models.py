@@ -173,7 +173,7 @@ def _told() -> models.BigIntegerField:
 class ReportLine(models.Model):
     """See `shapes.lines.Line`. Money in nano-USD; null: not told."""
 
-    report = models.ForeignKey(Report, on_delete=models.CASCADE, related_name="lines")
+    report = models.ForeignKey(Report, on_delete=models.CASCADE, db_index=False, related_name="lines")
     day = models.DateField()
     model = models.CharField(max_length=200, blank=True)
     account = models.CharField(max_length=200, blank=True)
@@ -188,6 +188,7 @@ class ReportLine(models.Model):
     class Meta:
         ordering = ["id"]
         default_permissions = ()
+        indexes = [models.Index(fields=["report", "day"], name="report_line_by_day")]
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} {self.model}"
@@ -233,6 +234,12 @@ class Difference(models.Model):
 
     def __str__(self) -> str:
         return f"{self.day:%Y-%m-%d} {self.model}"
+
+    @property
+    def difference_tokens(self) -> int | None:
+        """What the provider tells beyond Weir's; None: its report tells no tokens. What such a one does not name used
+        none."""
+        return (self.reported_tokens or 0) - self.counted_tokens if self.report.has_tokens else None
 
 
 class Adjustment(models.Model):

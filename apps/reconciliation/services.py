@@ -282,6 +282,13 @@ def sums(differences: Any) -> dict[str, tuple[int, int]]:
     return {row["status"]: (row["count"], row["total"] or 0) for row in found}
 
 
+def tokens(differences: Any) -> dict[str, int]:
+    """By status: what the provider tells beyond Weir's, of a report that tells tokens."""
+    found = differences.order_by().values("status")
+    found = found.annotate(there=Sum("reported_tokens"), here=Sum("counted_tokens"))
+    return {row["status"]: (row["there"] or 0) - (row["here"] or 0) for row in found}
+
+
 def post(
     report: Report, *, actor: Any, version: int, statuses: Iterable[str], project: Project | None = None, note: str = ""
 ) -> Adjustment:

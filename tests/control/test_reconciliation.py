@@ -15,11 +15,12 @@ from apps.domain import money
 from apps.reconciliation import comparing, judging, services, working
 from apps.reconciliation.grouping import plain
 from apps.reconciliation.models import AdjustedDay, Adjustment, Difference, Report, Status
+from apps.reconciliation.shapes import cur
 from apps.usage import adjustments, days
 from apps.usage.books import verify
 from apps.usage.models import Entry, HourlyRollup, Kind
 from tests import factories
-from tests.control.ledgers import NOW, settle
+from tests.control.ledgers import NOW, USAGE, settle
 from tests.control.reports import DATED, DAY, MODEL, Office, billed, body, used
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +106,27 @@ def test_doubts_are_shown_where_they_explain_most(desk):
     row = desk.upload(billed(4 * desk.cost + money.NANO)).differences.get()
     assert (row.unconfirmed, row.doubt_nano, row.calls) == (1, 5_000, 5)
     assert judging.hints(row)[0].startswith("Unconfirmed: 1 of its calls")
+
+
+def test_tokens_that_differ_are_told_beside_money_and_alone(desk):
+    desk.calls()
+    alone = desk.upload(used(5, key=None), shape="anthropic_usage").differences.get()
+    assert (alone.status, alone.difference_tokens) == (Status.MORE_THERE, USAGE.total)
+    assert services.tokens(alone.report.differences.all()) == {Status.MORE_THERE: USAGE.total}
+    services.withdraw(alone.report, actor=desk.actor)
+    money_alone = desk.upload(billed(4 * desk.cost)).differences.get()
+    assert money_alone.difference_tokens is None
+    usage = f"{DAY}T09:00:00Z,{DAY}T10:00:00Z,AmazonBedrock,USE1-{MODEL}-input-tokens"
+    row = f"{usage},5000,{money.dollars(4 * desk.cost):f},USD,Usage,1K tokens"
+    heading = ",".join((*cur.NEEDED[:4], cur.NEEDED[5], cur.NEEDED[4], cur.NEEDED[6], *cur.WANTED[7:8], "pricing_unit"))
+    made = services.upload(
+        actor=desk.actor, provider=desk.provider, shape="aws_cur", body=f"{heading}\n{row}\n".encode()
+    )
+    working.work()
+    both = made.differences.get()
+    off = 5_000_000 - 4 * USAGE.total
+    assert (both.status, both.difference_nano, both.difference_tokens) == (Status.EQUAL, 0, off)
+    assert judging.hints(both) == [f"The provider tells {off:,} tokens more than Weir, which no other price explains."]
 
 
 def test_traffic_that_went_past_weir_is_unknown_to_it_and_goes_where_somebody_says(desk):

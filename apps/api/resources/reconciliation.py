@@ -233,6 +233,9 @@ class DifferenceBody(Body):
         child=serializers.ListField(child=serializers.IntegerField()),
         help_text="Tokens: in_fresh, in_cache_read, in_cache_write_5m, in_cache_write_1h, out_total.",
     )
+    difference_tokens = shown(
+        Integer, allow_null=True, help_text="What the provider tells beyond Weir's; null: its report tells no tokens."
+    )
     hints = shown(serializers.SerializerMethodField)
 
     def get_hints(self, row: Any) -> list[str]:

@@ -17,7 +17,7 @@ from apps.audit.rows import RowFilter
 from apps.domain import money
 from apps.reconciliation import judging
 from apps.reconciliation.admin.charts import STATES
-from apps.reconciliation.forms import signed
+from apps.reconciliation.forms import signed, signed_count
 from apps.reconciliation.models import Difference, Status
 from apps.usage.forms import LABELS
 
@@ -28,7 +28,7 @@ KINDS = tuple(LABELS.values())[:5]
 class DifferenceAdmin(GrowingAdmin):
     list_display = [
         *("shown_day", cells.column("model", "Model"), "shown_credential", "shown_status"),
-        *("shown_there", "shown_here", "shown_difference", "shown_doubts"),
+        *("shown_there", "shown_here", "shown_difference", "shown_tokens", "shown_doubts"),
     ]
     list_filter = [("report", RowFilter), ("status", ChoicesDropdownFilter)]
     search_fields = ["model__startswith"]
@@ -41,7 +41,8 @@ class DifferenceAdmin(GrowingAdmin):
     )
     fields = [
         *("report", "shown_day", "shown_model", "shown_credential", "shown_status", "shown_hints"),
-        *("shown_there", "shown_here", "shown_difference", "shown_kinds", "shown_calls", "shown_doubts"),
+        *("shown_there", "shown_here", "shown_difference", "shown_tokens", "shown_kinds", "shown_calls"),
+        "shown_doubts",
     ]
     readonly_fields = [name for name in fields if name != "report"]
 
@@ -78,6 +79,11 @@ class DifferenceAdmin(GrowingAdmin):
     def shown_difference(self, row: Difference) -> str:
         return cells.amount(cells.NOTHING if row.difference_nano is None else signed(row.difference_nano))
 
+    @display(description="Tokens: provider less Weir")
+    def shown_tokens(self, row: Difference) -> str:
+        off = row.difference_tokens
+        return cells.amount(cells.NOTHING if off is None else signed_count(off))
+
     @display(description="Doubts")
     def shown_doubts(self, row: Difference) -> str:
         told = [
@@ -96,9 +102,9 @@ class DifferenceAdmin(GrowingAdmin):
     def shown_kinds(self, row: Difference) -> str:
         there, here = (row.kinds.get(name) or [None] * len(KINDS) for name in ("reported", "counted"))
         return cells.table(
-            ("", "Provider", "Weir"),
+            ("", "Provider", "Weir", "Difference"),
             [
-                (kind, cells.number(theirs), cells.number(ours))
+                (kind, cells.number(theirs), cells.number(ours), _off(theirs, ours))
                 for kind, theirs, ours in zip(KINDS, there, here, strict=True)
             ],
         )
@@ -115,3 +121,7 @@ class DifferenceAdmin(GrowingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("report__provider")
+
+
+def _off(theirs: int | None, ours: int | None) -> str:
+    return cells.amount(cells.NOTHING if theirs is None or ours is None else signed_count(theirs - ours))

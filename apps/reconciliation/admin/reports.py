@@ -22,7 +22,7 @@ from apps.audit.rows import RowFilter
 from apps.domain import money
 from apps.reconciliation import judging, services
 from apps.reconciliation.admin import charts
-from apps.reconciliation.forms import FetchForm, PostForm, UploadForm, signed
+from apps.reconciliation.forms import FetchForm, PostForm, UploadForm, signed, signed_count
 from apps.reconciliation.models import Difference, Report, Status
 
 TONES = {
@@ -253,18 +253,20 @@ class ReportAdmin(AuditedAdmin):
 
     @display(description="Lines")
     def states(self, row: Report) -> str:
-        found = charts.by_status(row)
+        found, tokens = charts.by_status(row), services.tokens(row.differences.all()) if row.has_tokens else {}
         link = reverse("admin:reconciliation_difference_changelist") + f"?report__id__exact={row.pk}"
         rows = [
             (
                 cells.badge(str(status.label), charts.STATES[status]),
                 cells.link(f"{link}&status__exact={status.value}", f"{found[status.value][0]:,}"),
                 cells.amount(signed(found[status.value][1]) if row.has_cost else cells.NOTHING),
+                cells.amount(signed_count(tokens[status.value]) if row.has_tokens else cells.NOTHING),
             )
             for status in Status
             if status.value in found
         ]
-        return cells.table(("State", "Lines", "To post"), rows) if rows else "There is no usage, on neither side."
+        heads = ("State", "Lines", "To post", "Tokens")
+        return cells.table(heads, rows) if rows else "There is no usage, on neither side."
 
     @display(description="Tolerance")
     def tolerance(self, row: Report) -> str:
@@ -287,7 +289,7 @@ def largest(request: HttpRequest, row: Any) -> Listing | None:
     if not row.version or row.is_withdrawn or not request.user.has_perm("reconciliation.view_difference"):
         return None
     found = _largest(row)
-    table = render_to_string("admin/reconciliation/largest.html", {"rows": found, "has_cost": row.has_cost})
+    table = render_to_string("admin/reconciliation/largest.html", {"rows": found, "report": row})
     link = f"{reverse('admin:reconciliation_difference_changelist')}?report__id__exact={row.pk}"
     return Listing("What differs most", table if found else "", link, "Nothing differs by more than is tolerated.")
 
@@ -306,6 +308,7 @@ def _largest(report: Report) -> list[dict[str, Any]]:
             "there": _there(row),
             "here": money.text(row.counted_nano) if report.has_cost else f"{row.counted_tokens:,}",
             "difference": signed(row.difference_nano) if row.difference_nano is not None else "",
+            "tokens": signed_count((row.reported_tokens or 0) - row.counted_tokens),
             "hint": (judging.hints(row) or [""])[0].partition(". ")[0].rstrip(".:"),
         }
         for row in found[:MOST_LISTED]
