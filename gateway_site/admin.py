@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib.admin.views.autocomplete import AutocompleteJsonView
 from django.contrib.auth.views import PasswordChangeView, redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.core.paginator import InvalidPage
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
@@ -51,6 +52,13 @@ class WeirAdminSite(UnfoldAdminSite):
         from apps.portal import entrance  # the site is made before the apps are
 
         return entrance.sign_out(request)
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        try:
+            found: HttpResponse = super().search(request, extra_context)
+        except InvalidPage:
+            raise Http404 from None
+        return found
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         return Autocomplete.as_view(admin_site=self)(request)

@@ -101,7 +101,7 @@ class TaskAdmin(AuditedAdmin):
 
 
 class TimesAdmin(AuditedAdmin):
-    """When tasks run. Several may run by one row, and would go with it: so it stays as it is, and as long as they do."""
+    """When tasks run. Several may run by one row, and would go with it: it stays as it is, and as long as they do."""
 
     area = Area.USAGE
 

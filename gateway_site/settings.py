@@ -68,6 +68,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "gateway_site.charset.Utf8Only",
     "django.middleware.security.SecurityMiddleware",
     "gateway_site.csp.ContentSecurityPolicy",
     "gateway_site.static.WholeFiles",
