@@ -62,18 +62,18 @@ def _card(title: str, figure: str, note: str, link: str, *, good: bool = False, 
 
 def _today_card(today: usage.Totals) -> dict[str, Any]:
     ledger = reverse("admin:usage_entry_changelist")
-    return _card("Spend today", money.text(today.cost), "since midnight UTC", f"{ledger}?since=today")
+    return _card("Spend today", money.brief(today.cost), "since midnight UTC", f"{ledger}?since=today")
 
 
 def _month_card(now: datetime) -> dict[str, Any]:
     """Against the monthly budgets of all tenants, and what it comes to as tenants are foretold theirs."""
     month = pulse.month(now)
     ledger = f"{reverse('admin:usage_entry_changelist')}?since=month"
-    notes = [f"of {money.text(month.budgeted)} in monthly budgets"] if month.budgets else ["no tenant has a budget"]
+    notes = [f"of {money.brief(month.budgeted)} in monthly budgets"] if month.budgets else ["no tenant has a budget"]
     if month.forecast is not None:
-        notes.append(f"{money.text(month.forecast)} by its end, going by the last {forecasts.FULL_DAYS} full days")
+        notes.append(f"{money.brief(month.forecast)} by its end, going by the last {forecasts.FULL_DAYS} full days")
     bad = bool(month.budgets) and max(month.spent, month.forecast or 0) > month.budgeted
-    return _card("Spend this month", money.text(month.spent), "; ".join(notes), ledger, bad=bad)
+    return _card("Spend this month", money.brief(month.spent), "; ".join(notes), ledger, bad=bad)
 
 
 def _call_cards(today: usage.Totals, now: datetime) -> list[dict[str, Any]]:

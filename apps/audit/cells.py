@@ -20,6 +20,8 @@ NOTHING = "—"
 WARN_PERCENT = 80
 ZERO = timedelta(0)
 A_MOMENT = timedelta(minutes=1)
+NUMBER = SafeString('<span class="weir-number">')
+TO_THE_RIGHT = SafeString(' class="weir-right"')
 
 
 def ago(moment: datetime | None, *, never: str = NOTHING) -> str:
@@ -84,7 +86,7 @@ def number(value: int | None) -> str:
 
 def amount(text: str) -> str:
     """Money that is text already."""
-    return format_html('<span class="weir-number">{}</span>', text)
+    return format_html("{}{}</span>", NUMBER, text)
 
 
 def code(text: Any) -> str:
@@ -118,8 +120,11 @@ def steps(values: list[Any]) -> str:
 
 
 def table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> SafeString:
-    """A small table within a page. Cells that are numbers stand to the right."""
-    head = format_html_join("", "<th>{}</th>", ((heading,) for heading in headings))
+    """A small table within a page. Cells that are numbers stand to the right, and so do the headings above them."""
+    numbers = {place for row in rows for place, cell in enumerate(row) if str(cell).startswith(NUMBER)}
+    head = format_html_join(
+        "", "<th{}>{}</th>", ((TO_THE_RIGHT if place in numbers else "", each) for place, each in enumerate(headings))
+    )
     body = format_html_join(
         "", "<tr>{}</tr>", ((format_html_join("", "<td>{}</td>", ((cell,) for cell in row)),) for row in rows)
     )

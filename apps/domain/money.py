@@ -35,6 +35,13 @@ def text(amount: int) -> str:
     return exact(rounded if amount >= 0 else -rounded)
 
 
+def brief(amount: int) -> str:
+    """As `text`; from a million dollars on without cents. For a figure that stands alone, never for one of a sum."""
+    if abs(amount) < 10**6 * NANO:
+        return text(amount)
+    return exact(round(amount, -9)).removesuffix(".00")
+
+
 def exact(amount: int) -> str:
     """Nothing rounded away, two decimals or more: `$0.125`, `$3.00`. For prices, and for the page of one call."""
     whole, _, rest = f"{Decimal(abs(amount)) / NANO:,.9f}".partition(".")

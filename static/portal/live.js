@@ -15,6 +15,11 @@
     if (text !== undefined) element.textContent = text;
     return element;
   };
+  const named = (text) => {
+    const cell = make("td", "name");
+    cell.append(make("span", "cut", text));
+    return cell;
+  };
   const drawn = (tag, attributes) => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -60,19 +65,19 @@
       link.href = callUrl.replace("00000000-0000-0000-0000-000000000000", call.id);
       when.append(link);
     } else when.textContent = clock(call.at);
-    const who = make("td", "name", [call.tenant, call.who].filter(Boolean).join(" / ") || "—");
+    const who = named([call.tenant, call.who].filter(Boolean).join(" / ") || "—");
     const outcome = make("td");
     if (call.refused) {
       line.className = "refused";
       outcome.colSpan = 5;
       outcome.append(make("span", "badge refused", "Refused"), ` ${call.status}`);
-      line.append(when, who, make("td", "nowrap", call.model), outcome);
+      line.append(when, who, named(call.model), outcome);
       return line;
     }
     outcome.append(make("span", `badge ${call.good ? "good" : call.bad ? "bad" : "warn"}`, call.status));
-    line.append(when, who, make("td", "name", call.model), outcome,
-      make("td", "number", call.tokens.toLocaleString("en")), make("td", "number", call.cost),
-      make("td", "number", time(call.first)), make("td", "number", time(call.total)));
+    line.append(when, who, named(call.model), outcome,
+      make("td", "number less", call.tokens.toLocaleString("en")), make("td", "number", call.cost),
+      make("td", "number less", time(call.first)), make("td", "number less", time(call.total)));
     return line;
   };
 

@@ -59,6 +59,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// A name that is cut says the whole of itself to whoever points at it.
+document.addEventListener("mouseover", (event) => {
+  const cut = event.target.closest?.(".cut");
+  if (cut && cut.scrollHeight > cut.clientHeight) cut.title = cut.textContent.trim();
+});
+
 // A form is sent once: a second click while the first is on its way makes no second key.
 document.addEventListener("submit", (event) => {
   const form = event.target;

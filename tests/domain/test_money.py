@@ -42,6 +42,19 @@ def test_an_exact_amount_loses_nothing(amount, text):
     assert money.exact(amount) == text
 
 
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (999_999_990_000_000, "$999,999.99"),
+        (1_000_000_490_000_000, "$1,000,000"),
+        (1_247_617_629_510_000_000, "$1,247,617,630"),
+        (-2_000_000_000_000_000, "-$2,000,000"),
+    ],
+)
+def test_a_million_has_no_cents_where_it_stands_alone(amount, text):
+    assert money.brief(amount) == text
+
+
 def test_dollars_and_nano_dollars_are_the_same_both_ways():
     assert money.nano(Decimal("3.000000001")) == 3_000_000_001
     assert money.dollars(3_000_000_001) == Decimal("3.000000001")

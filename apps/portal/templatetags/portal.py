@@ -31,6 +31,12 @@ def dollars(nano: int | None) -> str:
 
 
 @register.filter
+def about(nano: int | None) -> str:
+    """As `dollars`, but large amounts without cents: a card's one figure."""
+    return NOTHING if nano is None else money.brief(nano)
+
+
+@register.filter
 def exact_dollars(nano: int | None) -> str:
     """Nothing rounded away."""
     return NOTHING if nano is None else money.exact(nano)

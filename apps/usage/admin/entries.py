@@ -154,7 +154,7 @@ class EntryAdmin(GrowingAdmin):
     def shown_dialects(self, entry: Entry) -> str:
         client, upstream = (SPOKEN.get(name, name) for name in (entry.client_protocol, entry.upstream_protocol))
         spoken = client if client == upstream else f"{client}, {upstream} upstream"
-        return f"{spoken}, {'streamed' if entry.stream else 'not streamed'}"
+        return f"{spoken or cells.NOTHING}, {'streamed' if entry.stream else 'not streamed'}"
 
     @display(description="Deployment")
     @cells.once
