@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import Page
 
-from tests.browser.windows import WIDE, WORN, Colours, Desk, House, wear
+from tests.browser.windows import NARROW, WORN, Desk, House, each_way
 
-PHONE: dict[str, ViewportSize] = {"viewport": {"width": 390, "height": 844}}
+PHONE = {"viewport": NARROW}
 DARK = {"color_scheme": "dark"}
-WAYS: dict[str, tuple[ViewportSize, Colours]] = {
-    "wide and dark": (WIDE, "dark"),
-    "phone and light": (PHONE["viewport"], "light"),
-}
 STICKS_OUT = """() => {
     const list = document.querySelector("#result_list");
     const boxes = [document.documentElement, ...(list ? [list.parentElement] : [])];
@@ -41,9 +37,7 @@ def leads_to(page: Page, listing: str) -> list[str]:
 def excesses(page: Page) -> dict[str, int]:
     """By how many pixels the page that is open sticks out, where it does."""
     found = {}
-    for way, (size, colours) in WAYS.items():
-        page.set_viewport_size(size)
-        wear(page, colours)
+    for way in each_way(page):
         if excess := page.evaluate(STICKS_OUT):
             found[way] = excess
     return found

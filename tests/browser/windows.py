@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,15 +13,26 @@ from playwright.sync_api import Page, Response, ViewportSize
 from tests.sdk.gateways import Gateway
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# Pages are as large as their viewport says. The window around them is drawn too, as long as one loads.
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--window-size=500,400"]
 WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 Colours = Literal["light", "dark"]
-# Some colours change gradually.
+WAYS: dict[str, tuple[ViewportSize, Colours]] = {"wide and dark": (WIDE, "dark"), "phone and light": (NARROW, "light")}
+# Some colours change gradually; not here. What inherits one begins when that has ended.
+PUT_ON = """async (isDark) => {
+    document.documentElement.classList.toggle("dark", isDark);
+    await new Promise(requestAnimationFrame);  // scripts have been told
+    const changing = () => document.getAnimations().filter(each => each.transitionProperty?.endsWith("color"));
+    for (let left = changing(); left.length; left = changing()) left.forEach(each => each.finish());
+}"""
 WORN = """(isDark) => {
     if (document.getAnimations().some(each => each.transitionProperty?.endsWith("color"))) return false;
     const context = document.createElement("canvas").getContext("2d");
-    context.fillStyle = getComputedStyle(document.querySelector("#main")).backgroundColor;
-    context.fillRect(0, 0, 1, 1);
+    for (const ground of document.querySelectorAll("body, #main")) {
+        context.fillStyle = getComputedStyle(ground).backgroundColor;
+        context.fillRect(0, 0, 1, 1);
+    }
     const [red, green, blue] = context.getImageData(0, 0, 1, 1).data;
     return (red + green + blue) / 3 < 100 === isDark;
 }"""
@@ -96,10 +108,19 @@ class Desk:
 
 
 def wear(page: Page, colours: Colours) -> None:
-    """Show the page that is open in other colours. It looks at the system's once, as it loads, and then has a class."""
+    """Show the page that is open in other colours. One of the admin looks at the system's once, as it loads, and then
+    has a class."""
     page.emulate_media(color_scheme=colours)
-    page.evaluate("isDark => document.documentElement.classList.toggle('dark', isDark)", colours == "dark")
+    page.evaluate(PUT_ON, colours == "dark")
     page.wait_for_function(WORN, arg=colours == "dark")
+
+
+def each_way(page: Page) -> Iterator[str]:
+    """Show the page that is open on a wide screen in the dark, and on a phone in the light: first as it was opened."""
+    for way, (size, colours) in sorted(WAYS.items(), key=lambda way: way[1][0] != page.viewport_size):
+        page.set_viewport_size(size)
+        wear(page, colours)
+        yield way
 
 
 def sign_in(page: Page, base_url: str, *, user: str, password: str, to: str = "/admin/") -> None:
