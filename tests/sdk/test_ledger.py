@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 import uuid
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 
 from apps.simulator.meter import Reading
 from tests.sdk import worlds
-from tests.sdk.gateways import SERVERS, Gateway, seeded, start_gateway
+from tests.sdk.gateways import SERVERS, Gateway, start_gateway
 from tests.sdk.worlds import simulate
-from tests.servers import start_simulator, until
+from tests.servers import until
 
 WORDS = ("", "thinking", "redacted", "cache", "parallel-tools", "refusal", "tokens-90", "crlf")
 CALLS = len(WORDS) * 2 * 2 * 2  # models, dialects, streamed or not
@@ -23,10 +24,10 @@ COLUMNS = "in_fresh, in_cache_read, in_cache_write_5m, in_cache_write_1h, out_to
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_every_attempt_is_one_row_that_equals_the_meter(server, tmp_path):
-    provider = start_simulator(tmp_path, "--fast")
-    var = tmp_path / "var"
-    gateway = start_gateway(server, var=var, key=seeded(var, simulator_url=provider.base_url))
+def test_every_attempt_is_one_row_that_equals_the_meter(server, tmp_path, provider, template):
+    before = len(provider.readings())
+    var = shutil.copytree(template[0], tmp_path / "var")
+    gateway = start_gateway(server, var=var, key=template[1])
     try:
         _talk(gateway)
         # Not only when it has ended: Daphne says nothing to the application then, and what was said in its last
@@ -34,18 +35,16 @@ def test_every_attempt_is_one_row_that_equals_the_meter(server, tmp_path):
         until(lambda: len(_rows(gateway.database)) >= CALLS)
     finally:
         gateway.process.stop()
-        provider.stop()
     rows = _rows(gateway.database)
-    readings = {reading.caller: reading for reading in provider.readings()}
+    readings = {reading.caller: reading for reading in provider.readings()[before:]}
     assert len(rows) == len(readings) == CALLS
     assert rows == {caller: _expected(reading) for caller, reading in readings.items()}
 
 
-def test_a_caller_that_leaves_at_the_terminator_has_been_served(tmp_path):
+def test_a_caller_that_leaves_at_the_terminator_has_been_served(tmp_path, template):
     """OpenAI's SDK closes the connection on reading `[DONE]`; a real upstream's body ends a moment later."""
-    provider = start_simulator(tmp_path, "--fast")
-    var = tmp_path / "var"
-    gateway = start_gateway("uvicorn", var=var, key=seeded(var, simulator_url=provider.base_url))
+    var = shutil.copytree(template[0], tmp_path / "var")
+    gateway = start_gateway("uvicorn", var=var, key=template[1])
     try:
         with openai.OpenAI(api_key=gateway.key, base_url=f"{gateway.base_url}/v1", max_retries=0) as gpt:
             script = simulate("slow-300,late-end")  # longer than the gateway waits before it watches for departures
@@ -55,7 +54,6 @@ def test_a_caller_that_leaves_at_the_terminator_has_been_served(tmp_path):
                 )
     finally:
         gateway.process.stop()
-        provider.stop()
     assert {(row[-2], row[-1]) for row in _rows(gateway.database).values()} == {("provider", "ok")}
 
 

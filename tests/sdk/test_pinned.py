@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,20 +15,20 @@ import anthropic
 import openai
 import pytest
 
-from tests.sdk.gateways import Gateway, environment, seeded, start_gateway
+from tests.sdk.gateways import Gateway, environment, start_gateway
 from tests.sdk.worlds import HELLO
-from tests.servers import ROOT, Simulator, until
+from tests.servers import ROOT, until
 from tests.services import free_port
 
 PIN = """
 from apps.catalog import services
 from apps.catalog.models import Model
-services.create_endpoint(actor=None, name="pinned", model=Model.objects.get(name="claude-test"), port={port})
+services.create_endpoint(actor=None, name="{name}", model=Model.objects.get(name="claude-test"), port={port})
 """
 FREE = """
 from apps.catalog import services
 from apps.catalog.models import PinnedEndpoint
-services.update_endpoint(PinnedEndpoint.objects.get(), actor=None, is_enabled=False)
+services.update_endpoint(PinnedEndpoint.objects.get(name="{name}"), actor=None, is_enabled=False)
 """
 
 
@@ -42,10 +43,10 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory, provider: Simulator, port: int) -> Iterator[Gateway]:
-    var = tmp_path_factory.mktemp("pinned") / "var"
-    running = start_gateway("uvicorn", var=var, key=seeded(var, simulator_url=provider.base_url))
-    manage(var, PIN.format(port=port))
+def gateway(tmp_path_factory: pytest.TempPathFactory, template: tuple[Path, str], port: int) -> Iterator[Gateway]:
+    var = shutil.copytree(template[0], tmp_path_factory.mktemp("pinned") / "var")
+    running = start_gateway("uvicorn", var=var, key=template[1])
+    manage(var, PIN.format(name="pinned", port=port))
     until(lambda: answers(f"http://127.0.0.1:{port}", running.key))
     yield running
     running.process.stop()
@@ -94,13 +95,9 @@ def is_closed(port: int) -> bool:
     return False
 
 
-def test_a_port_is_closed_when_another_process_disables_its_endpoint(provider: Simulator, tmp_path: Path) -> None:
-    var, port = tmp_path / "var", free_port()
-    gateway = start_gateway("uvicorn", var=var, key=seeded(var, simulator_url=provider.base_url))
-    try:
-        manage(var, PIN.format(port=port))
-        until(lambda: answers(f"http://127.0.0.1:{port}", gateway.key))
-        manage(var, FREE)
-        until(lambda: is_closed(port))
-    finally:
-        gateway.process.stop()
+def test_a_port_is_closed_when_another_process_disables_its_endpoint(gateway: Gateway) -> None:
+    port = free_port()
+    manage(gateway.var, PIN.format(name="fleeting", port=port))
+    until(lambda: answers(f"http://127.0.0.1:{port}", gateway.key))
+    manage(gateway.var, FREE.format(name="fleeting"))
+    until(lambda: is_closed(port))
