@@ -21,7 +21,7 @@ from tests.money.model_rules import Violation
 
 # More of them with WEIR_MONEY_EXAMPLES=2000, say; then a failure is also made small.
 EXAMPLES = int(os.environ.get("WEIR_MONEY_EXAMPLES", "0"))
-USUAL = {"sqlite": 25, "postgresql": 10}
+USUAL = {"sqlite": 15, "postgresql": 8}
 NEEDED = 60
 
 
