@@ -134,9 +134,12 @@ def decide(visit: Visit, increase: int) -> HttpResponseBase:
 
 
 def in_the_way(visit: Visit) -> list[dict[str, Any]]:
-    """Budgets that refuse calls by now, of those that the visitor may see. At most two queries."""
+    """Budgets that refuse calls by now, of those that the visitor may see. One query, and two more if there are any: the
+    planner takes 25 ms to put the names' tables in order, even for none."""
     now = timezone.now()
-    rows = bars.nearly_spent(_visible(visit, now), now).order_by("-pk")[:MOST_TOLD]
+    mine = selfservice.budgets_of(visit.user, visit.tenant, role=visit.role)
+    found = list(bars.nearly_spent(mine, now).order_by("-pk").values_list("pk", flat=True)[:MOST_TOLD])
+    rows = _visible(visit, now).filter(pk__in=found).order_by("-pk") if found else []
     return [row for row in (_row(stand, visit) for stand in selectors.stands(rows, now)) if row["is_nearly_spent"]]
 
 

@@ -123,7 +123,11 @@ class DailyRollup(Sums):
         ordering = ["-day"]
         default_permissions = ()
         indexes = [
-            models.Index(fields=["tenant", "level", "day"], name="daily_by_tenant"),
+            models.Index(
+                fields=["tenant", "level", "day"],
+                include=["project", "user", "key", "model", "provider", "cost_nano", "calls"],  # to find the dearest
+                name="daily_by_tenant_told",
+            ),
             models.Index(fields=["project", "day"], condition=Q(level=Level.FULL.value), name="daily_by_project"),
             models.Index(fields=["user", "day"], condition=Q(level=Level.FULL.value), name="daily_by_user"),
             models.Index(fields=["key", "day"], condition=Q(level=Level.FULL.value), name="daily_by_key"),

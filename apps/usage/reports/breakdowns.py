@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -138,22 +138,48 @@ def summed(
 ) -> Iterator[tuple[datetime | date, int, Amounts]]:
     """By moment, unless it is timeless: what the sources `all_of` have as a whole, at the place -1, and of `each` only
     what is of one of the values of a dimension, at its place among them. So few are found along an index, and the whole
-    is read where it is summed up more coarsely. One query."""
+    is read where it is summed up more coarsely; what is the same for both is read once. One query."""
     places, among, known = _places(dimension, values) if values else ("", "", [])
-    asked = [(source, str(_ALL), "", []) for source in all_of]
-    asked += [(source, places, among, known) for source in each if values]
-    parts, parameters = [], []
-    for number, (source, rank, condition, listed) in enumerate(asked):
+    both = [source for source in all_of if values and source in each]  # read once
+    asked = [_Asked(source, str(_ALL)) for source in all_of if source not in both]
+    asked += [_Asked(source, places, listed=known, is_all=True) for source in both]
+    asked += [_Asked(source, places, among, known) for source in each if values and source not in both]
+    parts = [one.sql(number, is_timeless=is_timeless) for number, one in enumerate(asked)]
+    parameters = [value for one in asked for value in one.parameters(is_timeless=is_timeless)]
+    for number, at, place, *sums in ask(" UNION ALL ".join(parts), parameters) if parts else ():
+        told = date.min if is_timeless else asked[number].source.moment_of(at)
+        amounts = Amounts(*(int(amount or 0) for amount in sums))
+        if place is not None:
+            yield told, int(place), amounts
+        if asked[number].is_all:
+            yield told, _ALL, amounts
+
+
+class _Asked(NamedTuple):
+    """A source, how the place of its rows is told in SQL, and which of them count; `listed`: the parameters of each.
+    `is_all`: all of them, and together they are the whole too; then those of no place have none."""
+
+    source: Source
+    place: str
+    among: str = ""
+    listed: Sequence[Any] = ()
+    is_all: bool = False
+
+    def sql(self, number: int, *, is_timeless: bool) -> str:
+        """Constants and placeholders only."""
+        source = self.source
         moment = "'0'" if is_timeless else f"CAST({source.moment} AS text)"
+        # By the column itself where that is possible, and not by its text.
+        by = "2" if is_timeless or source.moments else source.moment
         sums = ", ".join(source.sums[name] for name in rollups.SUMS)
-        parts.append(
-            f"SELECT {number} AS source, {moment} AS moment, {rank} AS value_rank, {sums}"  # noqa: S608
-            f" FROM {source.table} WHERE {source.condition}{condition} GROUP BY 2, 3"
+        return (
+            f"SELECT {number} AS source, {moment} AS moment, {self.place} AS value_rank, {sums}"  # noqa: S608
+            f" FROM {source.table} WHERE {source.condition}{self.among} GROUP BY {by}, 3"
         )
-        parameters += [*(() if is_timeless else source.moment_parameters), *listed, *source.parameters, *listed]
-    for number, at, place, *amounts in ask(" UNION ALL ".join(parts), parameters) if parts else ():
-        told = date.min if is_timeless else asked[number][0].moment_of(at)
-        yield told, int(place), Amounts(*(int(amount or 0) for amount in amounts))
+
+    def parameters(self, *, is_timeless: bool) -> list[Any]:
+        moments = () if is_timeless else self.source.moment_parameters
+        return [*moments, *self.listed, *self.source.parameters, *(self.listed if self.among else ())]
 
 
 def _places(dimension: str | None, values: Sequence[Any]) -> tuple[str, str, list[Any]]:
