@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks import servers
 from benchmarks.servers import HOST, Cores, Server
 from benchmarks.wire import Dialect, Pair
+from tests import migrated
 
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 Environment = Callable[[Path], dict[str, str]]  # of the folder for its files, the variables it runs with
@@ -122,21 +123,13 @@ def _weir(
     variables = environment(folder)
     if not card.exists():
         if "DATABASE_URL" not in variables:
-            shutil.copytree(_migrated(folder), variables["WEIR_VAR"])
+            Path(variables["WEIR_VAR"]).mkdir()
+            shutil.copy(migrated.sqlite(), variables["WEIR_VAR"])
         card.write_text(seed("--simulator", provider.url, *seeding, environment=variables))
     port = servers.free_port()
     command = [sys.executable, "-m", module, "--host", HOST, "--port", str(port)]
     with started(command, port=port, log=folder / f"{name}.log", cores=cores, environment=variables) as server:
         yield Up(port=server.port, key=json.loads(card.read_text())["key"], pid=server.pid, headers={})
-
-
-def _migrated(folder: Path) -> Path:
-    """A `var` with an empty database, made the first time: migrating takes longer than starting."""
-    variables = embedded(folder, name="migrated")
-    place = Path(variables["WEIR_VAR"])
-    if not place.exists():
-        seed("--migrate", environment=variables)
-    return place
 
 
 def embedded(folder: Path, *, name: str = "weir") -> dict[str, str]:

@@ -24,7 +24,7 @@ from benchmarks.contenders import Contender
 from benchmarks.figures import HEADLINE, Cell
 from benchmarks.session import Session
 from benchmarks.wire import Mode
-from tests import services
+from tests import migrated, services
 
 ONE, MANY = 1, 32
 MODES: tuple[Mode, ...] = ("call", "stream")
@@ -102,11 +102,11 @@ async def measure(options: argparse.Namespace) -> report.Outcome:
 def production(stack: contextlib.ExitStack) -> Contender:
     """Weir on services of the benchmark's own, up until the stack closes."""
     try:
-        database = stack.enter_context(services.postgresql(is_durable=True))
+        database = stack.enter_context(services.postgresql(is_durable=True, copied=migrated.cluster()))
         redis = stack.enter_context(services.valkey())
     except services.NotAvailable as reason:
         return contenders.production(missing=str(reason))
-    return contenders.production(database=database.url, redis=redis.url)
+    return contenders.production(database=migrated.database(database.url), redis=redis.url)
 
 
 async def one_round(session: Session, racing: list[Contender], *, turn: int) -> None:

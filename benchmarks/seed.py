@@ -1,10 +1,9 @@
-"""Fills a fresh database so that every door of the corridor has work: limits on four levels, budgets on four.
+"""Fills a migrated database so that every door of the corridor has work: limits on four levels, budgets on four.
 
 All of them are far too wide to be hit. Run as a process of its own, with Weir's environment:
 
-    python -m benchmarks.seed --simulator http://127.0.0.1:9000     migrates, seeds, prints {"key": …}
+    python -m benchmarks.seed --simulator http://127.0.0.1:9000     seeds, prints {"key": …}
                                                      `--cached`: every answer is kept
-    python -m benchmarks.seed --migrate                             no more than that
     python -m benchmarks.seed --count                               prints {"ok": …, "other": …, "cost_nano": …}
 """
 
@@ -36,17 +35,9 @@ def main() -> None:
     parser.add_argument("--simulator")
     parser.add_argument("--cached", action="store_true")
     parser.add_argument("--count", action="store_true")
-    parser.add_argument("--migrate", action="store_true")
     options = parser.parse_args()
     django.setup()
-    from django.core.management import call_command
-
-    if options.count:
-        told: object = _count()
-    else:
-        call_command("migrate", interactive=False, verbosity=0)
-        told = {} if options.migrate else _seed(options.simulator, cached=options.cached)
-    print(json.dumps(told))
+    print(json.dumps(_count() if options.count else _seed(options.simulator, cached=options.cached)))
 
 
 def _seed(simulator: str, *, cached: bool) -> dict[str, str]:

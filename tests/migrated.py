@@ -1,7 +1,7 @@
 """Migrated databases to be copied: migrating takes longer than most tests.
 
 One of each kind serves a whole run and all its workers, as `tests.run` says in the environment. A pytest that
-is started by itself keeps its SQLite in `var/` and makes it again when what it is made of has changed.
+is started by itself keeps them in `var/` and makes them again when what they are made of has changed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
+from tests import services
 from tests.servers import ROOT
 
-FOLDER = "WEIR_TEST_MIGRATED"  # where a run's SQLite is, or will be
+FOLDER = "WEIR_TEST_MIGRATED"  # where a run's SQLite and PostgreSQL are, or will be
 TEMPLATE = "WEIR_TEST_TEMPLATE"  # the name of its PostgreSQL database
 NAME = "weir_migrated"
 APPS = ROOT / "apps"
 KEPT = ROOT / "var" / "migrated"
-KEPT_SECONDS = 24 * 3600  # of one that is not asked for: another branch may come back
+KEPT_SECONDS = 3 * 3600  # of one that is not asked for: another branch may come back, and each takes 70 MB
 
 
 @functools.cache
@@ -37,7 +38,7 @@ def sqlite() -> Path:
     """A file that nobody has open. Whoever comes first makes it. Raises AssertionError if that fails."""
     folder = _folder()
     made = folder / "weir.db"
-    with _alone(folder):
+    with _alone(made):
         if not made.exists():
             alone = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL"), "")
             # From nothing each time: what an earlier try left behind knows a keyring of its own.
@@ -47,13 +48,38 @@ def sqlite() -> Path:
     return made
 
 
+@functools.cache
+def cluster() -> Path:
+    """What a PostgreSQL has left that has ended, for `services.postgresql` to copy: it has a database of this `NAME`.
+    Raises AssertionError if that fails, services.NotAvailable where there is no PostgreSQL."""
+    folder = _folder()
+    made = folder / "cluster"
+    with _alone(made):
+        if not made.exists():
+            # Under its name when it is whole.
+            with tempfile.TemporaryDirectory(prefix="making-", dir=folder) as name:
+                with services.postgresql(kept=Path(name)) as service:
+                    postgresql(service.url)
+                whole = Path(name) / made.name
+                whole.mkdir(mode=0o700)
+                for part in ("data", "password"):
+                    (Path(name) / part).rename(whole / part)
+                whole.rename(made)
+    return made
+
+
+def database(url: str) -> str:
+    """The same server's, with the migrated database."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{NAME}"))
+
+
 def postgresql(url: str) -> str:
     """The name of a database that this makes on that server. Raises AssertionError if migrating fails."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {NAME}")  # type: ignore[arg-type]  # our own word
     with tempfile.TemporaryDirectory(prefix="weir-migrating-") as folder:
-        database = urlunsplit(urlsplit(url)._replace(path=f"/{NAME}"))
-        _migrate({"DATABASE_URL": database, "REDIS_URL": "", "CELERY_BROKER_URL": "", "WEIR_VAR": folder})
+        alone = dict.fromkeys(("REDIS_URL", "CELERY_BROKER_URL"), "")
+        _migrate({**alone, "DATABASE_URL": database(url), "WEIR_VAR": folder})
     return NAME
 
 
@@ -92,8 +118,8 @@ def _digest() -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Other processes wait."""
-    with (folder / "lock").open("w") as lock:
+def _alone(made: Path) -> Iterator[None]:
+    """Others who need the same wait."""
+    with made.with_name(f"{made.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -79,23 +79,19 @@ class Service:
 
 
 @contextlib.contextmanager
-def postgresql(*, is_durable: bool = False) -> Iterator[Service]:
-    """A cluster of its own, with a password of its own. PostgreSQL refuses root, so root runs it as `nobody`."""
+def postgresql(*, is_durable: bool = False, copied: Path | None = None, kept: Path | None = None) -> Iterator[Service]:
+    """A cluster with a password of its own, or one that is `copied` from what was `kept` of another when it had ended.
+    PostgreSQL refuses root, so root runs it as `nobody`."""
     user = "nobody" if os.geteuid() == 0 else None
     with _folder() as folder:
         programs = _postgres_programs(folder, user=user)
-        data = folder / "data"
-        data.mkdir()
-        word, port = folder / "password", free_port()
-        word.touch(mode=0o600)
-        word.write_text(secrets.token_hex(16))
+        data, word, port = folder / "data", folder / "password", free_port()
         if user:
-            account = pwd.getpwnam(user)
-            for path in (folder, data, word):
-                os.chown(path, account.pw_uid, account.pw_gid)
-        initialise = [programs / "initdb", "-D", data, "-U", "weir", "-A", "scram-sha-256", f"--pwfile={word}"]
-        command = [*initialise, "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user)
+            os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+        if copied is not None:
+            subprocess.run(["cp", "-Rp", copied / data.name, copied / word.name, folder], check=True)
+        else:
+            _initialise(programs, data=data, word=word, user=user)
         settings = ("max_connections=200", *(() if is_durable else UNSAFE_BUT_FAST))
         options = [part for option in (*settings, f"port={port}") for part in ("-c", option)]
         command = [programs / "postgres", "-D", data, "-k", folder, "-h", "127.0.0.1", *options]
@@ -104,6 +100,21 @@ def postgresql(*, is_durable: bool = False) -> Iterator[Service]:
         url = f"postgres://weir:{_text(word)}@127.0.0.1:{port}/postgres"
         with _running(server, stop=signal.SIGINT):
             yield Service(name=f"PostgreSQL {version}", url=url, server=server)
+        if kept is not None:
+            subprocess.run(["cp", "-Rp", data, word, kept], check=True)
+
+
+def _initialise(programs: Path, *, data: Path, word: Path, user: str | None) -> None:
+    data.mkdir()
+    word.touch(mode=0o600)
+    word.write_text(secrets.token_hex(16))
+    if user:
+        account = pwd.getpwnam(user)
+        for path in (data, word):
+            os.chown(path, account.pw_uid, account.pw_gid)
+    command = [programs / "initdb", "-D", data, "-U", "weir", "-A", "scram-sha-256", f"--pwfile={word}"]
+    command += ["-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=user)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 
-from tests import services
+from tests import migrated, services
 from tests.faults import rounds
 from tests.faults.installation import Installation, opened
 from tests.servers import Simulator, start_simulator
@@ -27,7 +27,7 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[services.Service]:
     """This worker's own PostgreSQL, so that it may be stopped."""
-    with services.postgresql() as service:
+    with services.postgresql(copied=migrated.cluster()) as service:
         yield service
 
 
@@ -43,7 +43,7 @@ def blank_database(
     tmp_path_factory: pytest.TempPathFactory, provider: Simulator, cluster: services.Service
 ) -> tuple[Path, str]:
     """The same on PostgreSQL: a `var` and the name of a database."""
-    database = new_database(cluster, "blank")
+    database = new_database(cluster, "blank", template=migrated.NAME)
     with opened(tmp_path_factory.mktemp("blank-database"), provider=provider, database=database) as installation:
         return installation.var, "blank"
 

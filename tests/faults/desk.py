@@ -41,12 +41,9 @@ CALM = {"breaker_minimum_calls": 100_000}
 
 
 def seed(*, simulator_url: str) -> None:
-    """Migrates, and makes what all tenants call."""
-    from django.core.management import call_command
-
+    """Makes what all tenants call."""
     from apps.catalog import services as catalog
 
-    call_command("migrate", verbosity=0)
     catalog.allow_network(actor=None, cidr="127.0.0.0/8")
     for name, protocol in MODELS.items():
         for priority in (0, 1):

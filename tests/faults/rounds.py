@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from tests import services
+from tests import migrated, services
 from tests.faults import chaos, plan
 from tests.faults.installation import Installation, opened
 from tests.servers import start_simulator
@@ -26,7 +27,8 @@ def stage(folder: Path, *, together: bool) -> Iterator[Installation]:
         stack.callback(provider.stop)
         stores = {}
         if together:
-            stores["database"] = stack.enter_context(services.postgresql())
+            service = stack.enter_context(services.postgresql(copied=migrated.cluster()))
+            stores["database"] = replace(service, url=migrated.database(service.url))
             stores["redis"] = stack.enter_context(services.valkey())
         yield stack.enter_context(opened(folder / "installation", provider=provider, **stores))
 
