@@ -114,7 +114,7 @@ def verdict(judge: Path, file: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_foundations_validator_is_content(judge, file):
+def test_the_foundations_validator_is_content_but_not_with_another_currency(judge, file):
     found = rows(file)
     (overhead,) = [row for row in found if row["ChargeCategory"] == "Adjustment"]
     assert Decimal(overhead["BilledCost"]) == money.dollars(OVERHEAD)
@@ -122,9 +122,7 @@ def test_the_foundations_validator_is_content(judge, file):
     assert len(found) > 10
     said = verdict(judge, file)
     assert "Validation succeeded" in said, said[-2_000:]
-
-
-def test_it_would_not_be_with_another_currency(judge, file):
+    # It would not be with another currency. Renamed by now, as it wants them.
     file.write_text(file.read_text().replace(",USD,", ",Dollars,"))
     said = verdict(judge, file)
     assert "BillingCurrency_IsCurrencyCode" in said
