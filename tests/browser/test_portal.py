@@ -57,6 +57,30 @@ def test_a_key_is_made_called_with_seen_live_and_billed(page: Page, house: House
     until(lambda: is_refused(house, rotated))
 
 
+def rotate(page: Page, key_page: str, *, hours: str) -> str:
+    page.goto(key_page)
+    page.click("text=Rotate")
+    page.check(f"input[name=overlap][value='{hours}']")
+    page.click("button:has-text('Rotate')")
+    return page.inner_text("#secret")
+
+
+def test_while_two_secrets_overlap_both_call_and_then_the_older_ones_end(page: Page, house: House) -> None:
+    first = make_key(page, house, "Overlapping")
+    page.click("text=I have stored it")
+    key_page = page.url
+    second = rotate(page, key_page, hours="24")
+    assert second != first
+    until(lambda: call(house, second).status_code == 200)
+    assert call(house, first).status_code == 200
+    page.goto(key_page)
+    for secret in (first, second):
+        expect(page.locator("tbody tr", has_text=secret[-4:]).first).to_be_visible()
+    third = rotate(page, key_page, hours="0")  # which ends the overlap, too
+    until(lambda: is_refused(house, first) and is_refused(house, second))
+    assert call(house, third).status_code == 200
+
+
 def test_a_model_is_tried_in_the_playground(page: Page, house: House) -> None:
     page.goto(portal(house, "playground/"))
     page.select_option("#model", "claude-test")
