@@ -139,6 +139,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "water",
     "SITE_URL": None,
     "STYLES": [lambda request: static("admin/weir.css")],
+    "SCRIPTS": [lambda request: static("admin/forms.js")],
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("weir.svg")},
     ],

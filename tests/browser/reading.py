@@ -54,7 +54,7 @@ PALE = """() => {
     }
     return [...found];
 }"""
-# What stands for a list that is searched, Select2 names.
+# What stands for a list that is searched, `static/admin/forms.js` names; axe looks at it.
 UNNAMED = """() => {
     const told = (field) => [
         ...[...(field.labels || [])].map(label => label.textContent),

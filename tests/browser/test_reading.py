@@ -18,6 +18,10 @@ PAGES = (
     *("/admin/policies/cachepolicy/", "/admin/policies/cachepolicy/add/", "/admin/policies/cachepolicy/questions/"),
     *("/admin/explain/", "/admin/usage/entry/", "/admin/catalog/provider/check/"),
 )
+FORMS = (  # with lists that are searched
+    *("/admin/keys/key/add/", "/admin/catalog/deployment/add/", "/admin/policies/datapolicy/add/"),
+    *("/admin/quotas/budget/add/", "/admin/keys/issuer/add/", "/admin/signin/identityprovider/add/"),
+)
 COLOURS: tuple[Colours, ...] = ("light", "dark")
 LISTS = ("/admin/catalog/provider/", "/admin/catalog/deployment/", "/admin/policies/datapolicy/")
 
@@ -59,7 +63,7 @@ def test_so_they_do_on_the_page_of_a_row(page: Page, house: House, listing: str)
 
 def test_axe_finds_nothing_that_keeps_people_out_of_the_main_pages(page: Page, house: House) -> None:
     found: list[str] = []
-    for path in ("/admin/", "/admin/keys/key/", "/admin/tenants/tenant/1/change/", "/admin/explain/"):
+    for path in ("/admin/", "/admin/keys/key/", "/admin/tenants/tenant/1/change/", "/admin/explain/", *FORMS):
         page.goto(house.url(path))
         found += [f"{path} {issue}" for issue in issues(page)]
     assert found == []
