@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -16,7 +19,7 @@ from tests import migrated
 from tests.longest import LONGEST
 
 TESTS = Path(__file__).parent
-# Objects. Twelve thousand collected tests are much to look through at every seven hundred.
+# Objects, beside those of twelve thousand collected tests, which are not looked through again.
 COLLECT_AFTER = 10_000
 PASSES = {
     "postgresql": "needs PostgreSQL",
@@ -26,6 +29,9 @@ PASSES = {
     "once": "has nothing to do with the store",
 }
 SECOND = "WEIR_TEST_SECOND_PASS"  # set where PostgreSQL's pass went before
+OF_SEVERAL = "WEIR_TEST_PASS"  # set where all passes are made: what this one does not run is not even read
+MARKED = re.compile(r"^pytestmark = (?:\[[^\]]*\]|.*)", re.MULTILINE)
+MARK = re.compile(r"\bmark\.(\w+)")
 # They ask the store through services and selectors that others try on both: PostgreSQL's pass is enough.
 CONTROL = (
     "accounts admin_ adoption alerts catalog_ clients config every_page fallbacks keyrings keys oidc peppers policies"
@@ -35,6 +41,7 @@ ASKED_ONCE = ("portal/", "api/", *(f"control/test_{name}" for name in CONTROL.sp
 OPENED_TWICE = ("portal/test_who_may.py", "control/test_admin_pages.py", "control/test_admin_scale.py")
 
 
+@functools.cache
 def _present() -> dict[str, bool]:
     postgresql = connection.vendor == "postgresql"
     redis = bool(settings.REDIS_URL)
@@ -51,13 +58,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden snapshots anew; read the diff")
 
 
+def _asks_alike(path: Path) -> bool:
+    place = path.relative_to(TESTS).as_posix() if path.is_relative_to(TESTS) else ""
+    return place.startswith(ASKED_ONCE) and place not in OPENED_TWICE
+
+
 def _asked_once(item: pytest.Item) -> bool:
-    place = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
-    return (
-        place.startswith(ASKED_ONCE)
-        and place not in OPENED_TWICE
-        and not any(item.get_closest_marker(name) for name in PASSES)
-    )
+    return _asks_alike(item.path) and not any(item.get_closest_marker(name) for name in PASSES)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """A file of which no test runs in this pass: reading and collecting them takes each worker half a minute."""
+    if not (os.environ.get(OF_SEVERAL) and re.fullmatch(r"test_\w+\.py", collection_path.name)):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    whole = MARKED.search(text)
+    if any(not _present().get(name, True) for name in MARK.findall(whole[0] if whole else "")):
+        return True
+    marks = PASSES.keys() & set(MARK.findall(text))
+    return True if os.environ.get(SECOND) and _asks_alike(collection_path) and not marks else None
 
 
 @pytest.hookimpl(trylast=True)  # the order is made last
@@ -69,6 +88,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
         if os.environ.get(SECOND) and _asked_once(item):
             item.add_marker(pytest.mark.skip(reason="asks any store alike"))
+    gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
     ranks = {TESTS / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
@@ -101,11 +121,20 @@ def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
             )
 
 
-@pytest.fixture(autouse=True)
-def _empty_redis() -> None:
-    """Counters are keyed by row ids, and ids repeat from test to test."""
-    if settings.REDIS_URL:
-        import redis
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[Any]:
+    """One client for all tests, or None."""
+    if not settings.REDIS_URL:
+        yield None
+        return
+    import redis
 
-        with redis.Redis.from_url(settings.REDIS_URL) as client:
-            client.flushdb()
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(_redis: Any) -> None:
+    """Counters are keyed by row ids, and ids repeat from test to test."""
+    if _redis is not None:
+        _redis.flushdb()

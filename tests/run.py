@@ -20,9 +20,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pytest
 
 from tests import migrated, services
 
@@ -36,7 +39,7 @@ FAULTS = "faults"  # starts stores of its own, to break them
 INTERRUPT_SECONDS = 20.0
 SLOWEST = 10  # files of a pass that are named
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
-SECOND = "WEIR_TEST_SECOND_PASS"  # as in `conftest`
+SECOND, OF_SEVERAL = "WEIR_TEST_SECOND_PASS", "WEIR_TEST_PASS"  # as in `conftest`
 UNCOMPILED = "PYTHONDONTWRITEBYTECODE"  # hundreds of processes would compile the same files
 
 
@@ -110,9 +113,9 @@ def run_pass(label: str, *, names: list[str], variables: dict[str, str], seed: i
         command.append("--no-loadscope-reorder")  # tests.longest knows better than their number
         options = [f"--randomly-seed={seed}", f"--junitxml={report}", *(str(TESTS / name) for name in names)]
         started = time.monotonic()
-        environment = {**kept, "WEIR_TEST_VAR": folder, **variables}
+        environment = {**kept, "WEIR_TEST_VAR": folder, OF_SEVERAL: "1", **variables}
         status = _wait(subprocess.Popen([*command, *options], cwd=ROOT, env=environment, start_new_session=True))
-        tally.read(report, label=label, status=status)
+        tally.read(report, label=label, status=0 if status == pytest.ExitCode.NO_TESTS_COLLECTED else status)
         slowest = ", ".join(
             f"{name} {seconds:.0f} s"
             for name, seconds in sorted(tally.seconds.items(), key=_last, reverse=True)[:SLOWEST]
@@ -141,7 +144,7 @@ def servers() -> Iterator[dict[str, str]]:
     """Variables that point at PostgreSQL and Redis: given ones, or our own for as long as the block lasts."""
     with contextlib.ExitStack() as stack:
         variables = {}
-        for name, start in (("DATABASE_URL", services.postgresql), ("REDIS_URL", services.valkey)):
+        for name, start in (("DATABASE_URL", migrated_postgresql), ("REDIS_URL", services.valkey)):
             if given := os.environ.get(name):
                 variables[name] = given
             else:
@@ -149,8 +152,12 @@ def servers() -> Iterator[dict[str, str]]:
                 variables[name] = service.url
                 print(f"started {service.name}", flush=True)
                 if name == "DATABASE_URL":
-                    variables[migrated.TEMPLATE] = migrated.postgresql(service.url)
+                    variables[migrated.TEMPLATE] = migrated.NAME
         yield variables
+
+
+def migrated_postgresql() -> contextlib.AbstractContextManager[services.Service]:
+    return services.postgresql(copied=migrated.cluster())
 
 
 def main(asked: list[str]) -> int:
@@ -168,16 +175,25 @@ def main(asked: list[str]) -> int:
     return 1 if tally.failed else 0
 
 
+def migrate() -> None:
+    """Side by side, before two workers would wait for one: each takes half a minute of a core."""
+    with ThreadPoolExecutor() as threads, contextlib.suppress(services.NotAvailable):
+        for made in [threads.submit(migrated.sqlite), threads.submit(migrated.cluster)]:
+            made.result()
+
+
 def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
     storeless = [name for name in names if name in STORELESS]
     stored = [name for name in names if name not in STORELESS | {FAULTS}]
+    faults = [name for name in names if name == FAULTS]
+    if stored or faults:
+        migrate()
     run_pass("no store", names=storeless, variables={}, seed=seed, tally=tally)
     if stored:
         with servers() as variables:
             run_pass("PostgreSQL and Redis", names=stored, variables=variables, seed=seed, tally=tally)
         second = {SECOND: "1"}
         run_pass("SQLite, no Redis", names=stored, variables=second, seed=seed, tally=tally)
-    faults = [name for name in names if name == FAULTS]
     run_pass("faults", names=faults, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
 
 
