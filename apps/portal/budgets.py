@@ -134,8 +134,8 @@ def decide(visit: Visit, increase: int) -> HttpResponseBase:
 
 
 def in_the_way(visit: Visit) -> list[dict[str, Any]]:
-    """Budgets that refuse calls by now, of those that the visitor may see. One query, and two more if there are any: the
-    planner takes 25 ms to put the names' tables in order, even for none."""
+    """Budgets that refuse calls by now, of those that the visitor may see. One query, and two more if there are any:
+    to put the names' tables in order takes the planner 25 ms, even for none."""
     now = timezone.now()
     mine = selfservice.budgets_of(visit.user, visit.tenant, role=visit.role)
     found = list(bars.nearly_spent(mine, now).order_by("-pk").values_list("pk", flat=True)[:MOST_TOLD])
