@@ -10,11 +10,12 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ORDER_VAR
 from django.contrib.admin.widgets import AdminSplitDateTime, RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import models
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.forms import BaseModelFormSet, ModelForm
 from django.forms.utils import pretty_name
@@ -73,8 +74,18 @@ class ChangeList(UnfoldChangeList):
         self.queryset = self.narrowed()
         super().get_results(request)
         self.full_result_count = self.result_count  # the foot of the list tells it; once is enough
-        self.result_list = list(self.result_list)
+        self.result_list = self._sorted_alone() or list(self.result_list)
         self.model_admin.complete(self.result_list)
+
+    def _sorted_alone(self) -> list[Any]:
+        """By a column that somebody has chosen, and for which there may be no index, only the table is sorted: what is
+        shown beside it is fetched for the rows of the page alone."""
+        found: Any = self.result_list
+        if ORDER_VAR not in self.params or not isinstance(found, QuerySet) or found.query.distinct:
+            return []
+        keys = list(found.select_related(None).values_list("pk", flat=True))
+        rows = {row.pk: row for row in self.queryset.order_by().filter(pk__in=keys)}
+        return [rows[key] for key in keys if key in rows]
 
 
 class Chosen:
