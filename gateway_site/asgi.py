@@ -11,8 +11,11 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.urls import Resolver404, re_path, resolve
 
+from gateway_site.charset import Utf8Request
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 django_application = get_asgi_application()
+django_application.request_class = Utf8Request
 
 from apps.gateway import engine, entrance, routes  # noqa: E402  # after Django is set up
 from apps.portal import sockets  # noqa: E402

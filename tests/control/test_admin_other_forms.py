@@ -3,6 +3,7 @@ is answered, what cannot be is told at its field, and nothing is saved of it."""
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from django.forms import BaseForm
 from django.http import QueryDict
 
 from apps.audit.models import Record
+from gateway_site.charset import Utf8Request
 from tests.bad_values import LONG, NUL, rounds, sent
 from tests.control.desk import fields
 from tests.control.test_admin_bad_input import MODELS, everything
@@ -149,3 +151,10 @@ def test_a_page_of_findings_that_there_is_not_is_not_found(desk):
     for number in ("x", "7", "-1", "9" * 5_000):
         asked = {"s": "no such thing", "extended": "1", "page": number}
         assert desk.client.get(desk.url("search"), asked).status_code == 404
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_query_is_read_whatever_codec_is_named(codec):
+    headers = [(b"content-type", f"text/plain; charset={codec}".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"q=%5Cud800", "headers": headers}
+    assert Utf8Request(scope, io.BytesIO()).GET["q"] == r"\ud800"
