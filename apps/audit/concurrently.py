@@ -14,14 +14,31 @@ class AddIndexConcurrently(migrations.AddIndex):
     atomic = False
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        connection = schema_editor.connection
-        if connection.vendor != "postgresql":
-            super().database_forwards(app_label, schema_editor, from_state, to_state)
-            return
         model = to_state.apps.get_model(app_label, self.model_name)
-        if not self.allow_migrate_model(connection.alias, model):
+        if not self.allow_migrate_model(schema_editor.connection.alias, model):
             return
-        if connection.in_atomic_block:
-            raise TransactionManagementError("nothing is built concurrently inside a transaction")
-        schema_editor.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{self.index.name}"')
-        schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True))
+        _drop(schema_editor, self.index.name)
+        if schema_editor.connection.vendor == "postgresql":
+            schema_editor.execute(self.index.create_sql(model, schema_editor, concurrently=True))
+        else:
+            schema_editor.add_index(model, self.index)
+
+
+class RemoveIndexConcurrently(migrations.RemoveIndex):
+    """As above: nobody waits for it, and what is gone already does no harm."""
+
+    atomic = False
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = from_state.apps.get_model(app_label, self.model_name)
+        if self.allow_migrate_model(schema_editor.connection.alias, model):
+            _drop(schema_editor, self.name)
+
+
+def _drop(schema_editor: Any, name: str) -> None:
+    if schema_editor.connection.vendor != "postgresql":
+        schema_editor.execute(f'DROP INDEX IF EXISTS "{name}"')
+    elif schema_editor.connection.in_atomic_block:
+        raise TransactionManagementError("nothing is done concurrently inside a transaction")
+    else:
+        schema_editor.execute(f'DROP INDEX CONCURRENTLY IF EXISTS "{name}"')

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import migrations
+from django.db import migrations, transaction
 from django.db.models import Index
 from django.db.transaction import TransactionManagementError
 
@@ -32,6 +32,22 @@ class AddLedgerIndex(migrations.AddIndex):
             raise TransactionManagementError("nothing is built concurrently inside a transaction")
         else:
             _add(schema_editor, model, self.index)
+
+
+class RemoveLedgerIndex(migrations.RemoveIndex):
+    """Of all months at once, which cannot be done concurrently, and whoever writes a row waits behind it: it gives up
+    soon where it has to wait itself (OperationalError), and can be begun again."""
+
+    atomic = False
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        connection = schema_editor.connection
+        if not self.allow_migrate_model(connection.alias, from_state.apps.get_model(app_label, self.model_name)):
+            return
+        with transaction.atomic(connection.alias):
+            if connection.vendor == "postgresql":
+                schema_editor.execute("SET LOCAL lock_timeout = '3s'")
+            schema_editor.execute(f'DROP INDEX IF EXISTS "{self.name}"')
 
 
 def _add(schema_editor: Any, model: Any, index: Index) -> None:

@@ -156,7 +156,9 @@ class Entry(models.Model):
             models.Index(fields=["id"], condition=IS_ERROR, name="entry_failed"),
             models.Index(fields=["id"], condition=Q(price_version=None), name="entry_unpriced"),
             models.Index(fields=["id"], condition=Q(cached__isnull=False), name="entry_cached"),
-            models.Index(fields=["session", "id"], condition=Q(session__isnull=False), name="entry_by_session"),
+            models.Index(
+                fields=["session", "tenant", "id"], condition=Q(session__isnull=False), name="entry_of_session"
+            ),
             models.Index(fields=["tenant", "id"], condition=Q(session__isnull=False), name="entry_in_session"),
         ]
 

@@ -1,6 +1,6 @@
 from django.db import migrations, models
 
-from apps.audit.concurrently import AddIndexConcurrently
+from apps.audit.concurrently import AddIndexConcurrently, RemoveIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 name="daily_by_tenant_told",
             ),
         ),
-        migrations.RemoveIndex(
+        RemoveIndexConcurrently(
             model_name="dailyrollup",
             name="daily_by_tenant",
         ),
