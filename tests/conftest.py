@@ -71,12 +71,15 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """A file of which no test runs in this pass: reading and collecting them takes each worker half a minute."""
     if not (os.environ.get(OF_SEVERAL) and re.fullmatch(r"test_\w+\.py", collection_path.name)):
         return None
-    text = collection_path.read_text(encoding="utf-8")
+    return True if is_left_out(collection_path, _present(), is_second=bool(os.environ.get(SECOND))) else None
+
+
+def is_left_out(path: Path, present: dict[str, bool], *, is_second: bool) -> bool:
+    text = path.read_text(encoding="utf-8")
     whole = MARKED.search(text)
-    if any(not _present().get(name, True) for name in MARK.findall(whole[0] if whole else "")):
+    if any(not present.get(name, True) for name in MARK.findall(whole[0] if whole else "")):
         return True
-    marks = PASSES.keys() & set(MARK.findall(text))
-    return True if os.environ.get(SECOND) and _asks_alike(collection_path) and not marks else None
+    return is_second and _asks_alike(path) and not PASSES.keys() & set(MARK.findall(text))
 
 
 @pytest.hookimpl(trylast=True)  # the order is made last

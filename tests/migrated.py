@@ -30,6 +30,7 @@ TEMPLATE = "WEIR_TEST_TEMPLATE"  # the name of its PostgreSQL database
 NAME = "weir_migrated"
 APPS = ROOT / "apps"
 KEPT = ROOT / "var" / "migrated"
+CALLED = ("partitions.py", "indexes.py", "concurrently.py", "guards.py", "append_only.py")  # by migrations
 KEPT_SECONDS = 3 * 3600  # of one that is not asked for: another branch may come back, and each takes 70 MB
 
 
@@ -108,11 +109,12 @@ def _folder() -> Path:
 
 def _digest() -> str:
     """Of all that decides what migrating makes: tables, and the rows of content types and permissions."""
-    ours = (path for pattern in ("migrations/*.py", "models*.py", "models/*.py") for path in APPS.rglob(pattern))
+    patterns = ("migrations/*.py", "models*.py", "models/*.py", *CALLED)
+    ours = (path for pattern in patterns for path in APPS.rglob(pattern))
     digest = hashlib.sha256()
     for path in sorted(ours):
         digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
-    for path in (ROOT / "requirements" / "base.txt", ROOT / "gateway_site" / "settings.py"):
+    for path in (*sorted(ROOT.glob("requirements/*.txt")), ROOT / "gateway_site" / "settings.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

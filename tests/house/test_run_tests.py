@@ -15,7 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from tests import longest, run, services
+from tests import conftest, longest, run, services
 
 SUITE = """
 import pytest
@@ -121,3 +121,16 @@ def test_root_may_keep_the_environment_where_only_root_may_enter(tmp_path, monke
 
 def test_the_files_that_are_begun_first_are_there():
     assert [name for name in longest.LONGEST if not (run.TESTS / name).is_file()] == []
+
+
+def test_every_file_is_read_in_one_of_the_passes():
+    first = {"postgresql": True, "redis": True, "sqlite": False, "embedded": False, "once": False}
+    second = {name: not there for name, there in first.items()}
+    files = list(run.TESTS.rglob("test_*.py"))
+    assert len(files) > 300
+    unread = [
+        path.name
+        for path in files
+        if conftest.is_left_out(path, first, is_second=False) and conftest.is_left_out(path, second, is_second=True)
+    ]
+    assert unread == []
