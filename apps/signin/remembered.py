@@ -26,9 +26,14 @@ def name_of(provider: IdentityProvider, claims: Mapping[str, Any]) -> str:
 
 
 def remember(name: str, *, session_key: str, user_id: int) -> None:
-    """A session here was begun with that one, or renewed. What is older than any session here goes."""
-    now, digest = timezone.now(), bytes.fromhex(name)
-    if ProviderSession.objects.filter(digest=digest, session_key=session_key).update(at=now):
+    """A session here was begun with that one, or begun again, or renewed; "": with none. What is older than any session
+    here goes."""
+    now, rows = timezone.now(), ProviderSession.objects.filter(session_key=session_key)
+    if not name:
+        rows.delete()
+        return
+    digest = bytes.fromhex(name)
+    if rows.update(digest=digest, user_id=user_id, at=now):
         return
     ProviderSession.objects.create(digest=digest, session_key=session_key, user_id=user_id, at=now)
     old = ProviderSession.objects.filter(at__lt=now - timedelta(seconds=settings.SESSION_COOKIE_AGE))

@@ -13,5 +13,5 @@ class SessionStore(db.SessionStore):
     def save(self, must_create: bool = False) -> None:
         super().save(must_create)
         name, user = self.get(entering.PROVIDER_SESSION), self.get(SESSION_KEY)
-        if name and user and self.session_key is not None:
+        if name is not None and user and self.session_key is not None:
             remembered.remember(name, session_key=self.session_key, user_id=int(user))

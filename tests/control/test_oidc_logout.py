@@ -135,6 +135,22 @@ def test_a_session_is_found_by_its_name_there_after_it_was_renewed_and_got_anoth
     assert door.user is not None
 
 
+def test_whoever_comes_in_again_in_the_same_browser_is_there_by_the_later_session(door):
+    door.enter(sub="ada", sid="s-1")
+    assert door.enter(sub="ada", sid="s-2").status_code == 302
+    assert say(signed(claims(door, sid="s-1"))).status_code == 200
+    assert door.user is not None
+    assert say(signed(claims(door, sid="s-2"))).status_code == 200
+    assert door.user is None
+
+
+def test_whoever_comes_in_again_by_a_session_without_a_name_is_not_there_by_the_earlier_one(door):
+    door.enter(sub="ada", sid="s-1")
+    door.enter(sub="ada")
+    assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    assert door.user is not None
+
+
 def test_a_session_of_before_their_keys_were_written_down_ends_with_all_others(door):
     door.enter(sub="ada", sid="s-1")
     ProviderSession.objects.update(session_key="")
