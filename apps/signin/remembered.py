@@ -8,9 +8,11 @@ from hashlib import sha256
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from apps.accounts.models import User
 from apps.signin.models import IdentityProvider, ProviderSession, SpentToken
@@ -49,7 +51,15 @@ def has_others(user: User, *, than: Collection[ProviderSession]) -> bool:
     """Whether the person is signed in by another session at a provider than these."""
     rows = ProviderSession.objects.filter(user=user).exclude(pk__in=[row.pk for row in than])
     keys = rows.exclude(session_key="").values("session_key")
-    return Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now()).exists()
+    found = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    return user.is_active and any(_is_in(user, session.get_decoded()) for session in found.iterator())
+
+
+def _is_in(user: User, session: Mapping[str, Any]) -> bool:
+    """As `auth.get_user` has it. Sessions that ended with a password or an epoch stay in the table for days."""
+    held = session.get(HASH_SESSION_KEY, "")
+    good = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+    return session.get(SESSION_KEY) == str(user.pk) and any(constant_time_compare(held, one) for one in good)
 
 
 def end(rows: Collection[ProviderSession]) -> None:

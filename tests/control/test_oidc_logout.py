@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from apps.accounts import identities
+from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.keys.models import Grant
@@ -115,6 +116,30 @@ def test_only_the_session_that_is_named_ends_and_programs_with_the_last_one(door
     running.refresh_from_db()
     assert running.ended_at is not None
     assert [row.after["sessions"] for row in Record.objects.filter(action="user.signed_out").order_by("pk")] == [1, 1]
+
+
+def test_sessions_that_have_ended_hold_up_no_program(door, website):
+    for name in ("s-1", "s-2"):
+        door.client = Client()
+        door.enter(sub="ada", sid=name)
+    running = program(door.user, website)
+    say(signed(claims(door, sub="ada")))
+    running.refresh_from_db()
+    assert running.ended_at is not None
+    door.client = Client()
+    door.enter(sub="ada", sid="s-3")
+    again = program(door.user, website)
+    assert say(signed(claims(door, sub="ada", sid="s-3"))).status_code == 200
+    again.refresh_from_db()
+    assert again.ended_at is not None
+    door.enter(sub="ada", sid="s-4")
+    door.client = Client()
+    door.enter(sub="ada", sid="s-5")
+    accounts.set_password(door.user, actor=None, password="correct horse battery")
+    last = program(User.objects.get(), website)
+    assert say(signed(claims(door, sub="ada", sid="s-4"))).status_code == 200
+    last.refresh_from_db()
+    assert last.ended_at is not None, "the other one ended with the old password"
 
 
 def test_a_session_is_found_by_its_name_there_after_it_was_renewed_and_got_another_key(door):
