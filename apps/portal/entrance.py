@@ -23,7 +23,6 @@ from django.views.decorators.http import require_http_methods, require_POST
 from apps.portal.forms import PortalForm
 from apps.signin import entering, oidc, second_factors, selectors
 
-PENDING = "sign_in_pending"
 _OF_TENANT = re.compile(r"/t/([\w-]+)/")
 PENDING_SECONDS = 300.0  # from the password to the code
 
@@ -93,8 +92,11 @@ def admit(
     proven = provider is not None and provider.is_second_factor
     if proven or not selectors.has_second_factor(user):
         return enter(request, user, wanted=wanted, provider=provider, proven=proven, session_name=session_name)
-    request.session.cycle_key()
-    request.session[PENDING] = {
+    if request.user.is_authenticated:
+        auth.logout(request)  # one session here is one at a provider: it cannot wait for this code and go on by another
+    else:
+        request.session.cycle_key()
+    request.session[entering.PENDING] = {
         "user": user.pk,
         "hash": user.get_session_auth_hash(),
         "at": time.time(),
@@ -108,8 +110,8 @@ def admit(
 def enter(
     request: HttpRequest, user: Any, *, wanted: str, provider: Any, proven: bool, session_name: str
 ) -> HttpResponseBase:
-    request.session.pop(PENDING, None)
     auth.login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+    request.session.pop(entering.PENDING, None)  # until here it is found by that
     request.session[entering.PROVEN] = proven
     request.session[entering.PROVIDER] = None if provider is None else provider.pk
     request.session[entering.PROVIDER_SESSION] = session_name
@@ -121,11 +123,12 @@ def enter(
 @require_http_methods(["GET", "HEAD", "POST"])
 def code(request: HttpRequest) -> HttpResponseBase:
     """Of somebody whose password, or provider, was good a moment ago. What is wrong counts for the lockout."""
-    pending = request.session.get(PENDING)
+    pending = request.session.get(entering.PENDING)
     user = _pending_user(pending)
     if user is None:
-        request.session.pop(PENDING, None)
-        messages.info(request, "That took too long. Start again.") if pending else None
+        request.session.pop(entering.PENDING, None)
+        if pending or request.method == "POST":
+            messages.info(request, "That took too long, or you have been signed out. Start again.")
         return redirect("sign_in")
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():

@@ -12,6 +12,7 @@ from django.utils.decorators import sync_and_async_middleware
 from apps.signin.selectors import needs_second_factor
 
 # What a session remembers of how it began.
+PENDING = "sign_in_pending"  # who has still to show a second factor, and what is known of them until then
 PROVEN = "second_factor"  # whether a second factor was shown, here or to the provider
 PROVIDER = "identity_provider"  # whose word let the visitor in; None: a password
 PROVIDER_SESSION = "provider_session"  # the name of the session there; empty: it has none

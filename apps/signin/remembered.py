@@ -28,18 +28,19 @@ def name_of(provider: IdentityProvider, claims: Mapping[str, Any]) -> str:
 
 
 def remember(name: str, *, session_key: str, user_id: int) -> None:
-    """A session here was begun with that one, or begun again, or renewed; "": with none. What is older than any session
-    here goes."""
-    now, rows = timezone.now(), ProviderSession.objects.filter(session_key=session_key)
-    if not name:
-        rows.delete()
-        return
-    digest = bytes.fromhex(name)
+    """A session here was begun with that one, or begun again, or renewed. What is older than any session here goes."""
+    now, digest = timezone.now(), bytes.fromhex(name)
+    rows = ProviderSession.objects.filter(session_key=session_key)
     if rows.update(digest=digest, user_id=user_id, at=now):
         return
     ProviderSession.objects.create(digest=digest, session_key=session_key, user_id=user_id, at=now)
     old = ProviderSession.objects.filter(at__lt=now - timedelta(seconds=settings.SESSION_COOKIE_AGE))
     ProviderSession.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:_AT_ONCE])).delete()
+
+
+def forget(session_key: str) -> None:
+    """This session began with none, or has another key now."""
+    ProviderSession.objects.filter(session_key=session_key).delete()
 
 
 def sessions_of(provider: IdentityProvider, sid: str) -> list[ProviderSession]:

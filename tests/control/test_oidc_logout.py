@@ -183,15 +183,44 @@ def test_a_session_of_before_their_keys_were_written_down_ends_with_all_others(d
     assert door.user is None
 
 
-def test_a_session_that_began_with_a_code_is_found_too(door):
+def enrolled(door):
+    """Ada, and her recovery codes."""
     ada = factories.user("ada")
     identities.link(ada, actor=None, issuer=door.issuer.url, subject="ada")
     second_factors.begin(ada)
-    codes = second_factors.confirm(ada, code=shown(ada))
+    return ada, second_factors.confirm(ada, code=shown(ada))
+
+
+def test_a_session_that_began_with_a_code_is_found_too(door):
+    ada, codes = enrolled(door)
     assert door.enter(sub="ada", sid="s-1")["location"] == "/sign-in/code/"
     door.client.post("/sign-in/code/", {"code": codes[0]})
     assert door.user == ada
     assert say(signed(claims(door, sub="ada", sid="s-1"))).status_code == 200
+    assert door.user is None
+    assert Record.objects.get(action="user.signed_out").after["sessions"] == 1
+
+
+def test_whoever_leaves_the_provider_before_the_code_is_not_let_in_by_it(door):
+    _, codes = enrolled(door)
+    door.enter(sub="ada", sid="s-1")
+    assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    page = door.client.post("/sign-in/code/", {"code": codes[0]}, follow=True)
+    assert page.redirect_chain == [("/sign-in/", 302)]
+    assert "you have been signed out. Start again." in page.content.decode()
+    assert door.user is None
+
+
+def test_whoever_comes_in_again_and_owes_a_code_is_found_by_the_later_session(door):
+    ada, codes = enrolled(door)
+    for name, code in (("s-1", codes[0]), ("s-2", codes[1])):
+        door.enter(sub="ada", sid=name)
+        assert door.user is None, "until the code nobody is in"
+        assert door.client.post("/sign-in/code/", {"code": code}).status_code == 302
+        assert door.user == ada
+    say(signed(claims(door, sub=None, sid="s-1")))
+    assert door.user == ada
+    say(signed(claims(door, sub=None, sid="s-2")))
     assert door.user is None
 
 
