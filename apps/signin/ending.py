@@ -27,9 +27,9 @@ _LONGEST = 24 * 3600.0  # that a token may be good for: so long its name is kept
 
 def end(provider: IdentityProvider, token: str) -> bool:
     """Ends what the token names: the sessions here that began with the one there (`sid`), or else all of the person
-    (`sub`). Programs that the person has signed in end with the last of their sessions that began with a provider (of a
-    tenant's provider: those in that tenant). False: nobody here is meant, which is no fault. Recorded. Raises Refused,
-    and then nothing has happened."""
+    (`sub`), which is so too if no session of theirs is known by a name there. Programs that the person has signed in
+    end with the last of their sessions that began with a provider (of a tenant's provider: those in that tenant).
+    False: nobody here is meant, which is no fault. Recorded. Raises Refused, and then nothing has happened."""
     claims = _verified(provider, token)
     with transaction.atomic():
         if not remembered.spend(provider, claims["jti"], expires=claims["exp"]):
@@ -111,11 +111,14 @@ def _check_words(claims: dict[str, Any]) -> None:
 
 
 def _meant(provider: IdentityProvider, claims: dict[str, Any], named: list[ProviderSession]) -> User | None:
-    """None where a session is named that is not known here: the person's others go on (§2.4). Raises Refused for a
-    session that is somebody else's than the person's who is named."""
+    """None where a session is named that is not known here: the person's others go on (§2.4). If none of theirs has a
+    name, as of a provider whose id tokens give none, the person counts. Raises Refused for a session that is somebody
+    else's than the person's who is named."""
     user = identities.user_of(provider.issuer, claims["sub"]) if "sub" in claims else None
     if "sid" not in claims:
         return user
     if user is not None and any(row.user_id != user.pk for row in named):
         raise Refused("token: another person's session")
-    return named[0].user if named else None
+    if named:
+        return named[0].user
+    return None if user is None or remembered.has_any(user) else user

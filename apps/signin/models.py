@@ -185,8 +185,8 @@ class GroupRule(models.Model):
 
 class ProviderSession(models.Model):
     """A session here that began with one at a provider, as its tokens call that (`sid`): a provider may end it by that
-    name alone. `digest` is of issuer and name; `session_key` changes with the session's, "": it is older than this
-    column; `at`: when the session was last saved, from when on its time counts."""
+    name alone. `digest` is of issuer and name, empty: it has ended there; `session_key` changes with the session's, "":
+    it is older than this column; `at`: when the session was last saved, from when on its time counts."""
 
     digest = models.BinaryField(max_length=32)
     session_key = models.CharField(max_length=40, default="", db_default="")

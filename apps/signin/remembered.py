@@ -48,6 +48,11 @@ def sessions_of(provider: IdentityProvider, sid: str) -> list[ProviderSession]:
     return list(ProviderSession.objects.select_related("user").filter(digest=_digest(provider, sid)).order_by("pk"))
 
 
+def has_any(user: User) -> bool:
+    """Whether the person came in by a session with a name at a provider, in so many days as sessions live."""
+    return ProviderSession.objects.filter(user=user).exists()
+
+
 def has_others(user: User, *, than: Collection[ProviderSession]) -> bool:
     """Whether the person is signed in by another session at a provider than these."""
     rows = ProviderSession.objects.filter(user=user).exclude(pk__in=[row.pk for row in than])
@@ -64,9 +69,9 @@ def _is_in(user: User, session: Mapping[str, Any]) -> bool:
 
 
 def end(rows: Collection[ProviderSession]) -> None:
-    """Nobody is signed in by them any more, and they are forgotten."""
+    """Nobody is signed in by them any more, and their names are forgotten. The rows go with time: `has_any`."""
     Session.objects.filter(session_key__in=[row.session_key for row in rows]).delete()
-    ProviderSession.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    ProviderSession.objects.filter(pk__in=[row.pk for row in rows]).update(digest=b"")
 
 
 def spend(provider: IdentityProvider, jti: str, *, expires: float) -> bool:

@@ -115,7 +115,21 @@ def test_only_the_session_that_is_named_ends_and_programs_with_the_last_one(door
     assert [auth.get_user(one).is_authenticated for one in (door.client, password)] == [False, True]
     running.refresh_from_db()
     assert running.ended_at is not None
+    assert say(signed(claims(door, sub="ada", sid="s-2"))).status_code == 200, "said again, it ends no others"
+    assert auth.get_user(password).is_authenticated
     assert [row.after["sessions"] for row in Record.objects.filter(action="user.signed_out").order_by("pk")] == [1, 1]
+
+
+def test_of_whom_no_session_has_a_name_here_all_end_if_one_is_named(door, website):
+    door.enter(sub="ada")
+    running = program(door.user, website)
+    assert say(signed(claims(door, sub=None, sid="s-1"))).status_code == 200
+    assert door.user is not None, "a name alone says nothing here"
+    assert say(signed(claims(door, sub="ada", sid="s-1"))).status_code == 200
+    assert door.user is None
+    running.refresh_from_db()
+    assert running.ended_at is not None
+    assert Record.objects.get(action="user.signed_out").after["sessions"] == "all"
 
 
 def test_sessions_that_have_ended_hold_up_no_program(door, website):
