@@ -6,12 +6,19 @@ from __future__ import annotations
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.backends.base import VALID_KEY_CHARS
 from django.db import transaction
 
 from apps.signin import entering, remembered
 
+_LETTERS = frozenset(VALID_KEY_CHARS)
+
 
 class SessionStore(db.SessionStore):
+    def __init__(self, session_key: str | None = None) -> None:
+        """A cookie may say anything, also what PostgreSQL cannot be asked for: that is no session's key."""
+        super().__init__(session_key if set(session_key or "") <= _LETTERS else None)
+
     def save(self, must_create: bool = False) -> None:
         if self.session_key is None:
             return self.create()

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib import auth
 from django.test import Client
 from django.urls import reverse
@@ -56,6 +57,19 @@ def test_it_leads_to_no_other_site(client, wanted):
     location = client.post(reverse("sign_in", query={"next": wanted}), person())["location"]
     assert location.startswith("/")
     assert not location.startswith(("//", "/\\"))
+
+
+@pytest.mark.parametrize(
+    "key", ["sessionkey\x00", '"sessionkey\\000"', '"sessionkey\\355\\240\\200"', "k" * 5_000, "key\xed\xa0\xbd" * 9]
+)
+def test_who_shows_a_session_that_can_be_none_is_nobody(client, key):
+    name = settings.SESSION_COOKIE_NAME
+    client.cookies[name] = ""
+    client.cookies[name].set(name, key, key)  # as it is written on the wire
+    assert client.get("/sign-in/").status_code == 200
+    assert client.get("/account/")["location"] == "/sign-in/?next=/account/"
+    assert client.post("/sign-in/", person()).status_code == 302
+    assert auth.get_user(client).is_authenticated
 
 
 def test_whoever_may_not_see_the_admin_is_told_so_and_led_in_no_circle(client):
