@@ -29,16 +29,22 @@ class Page(NamedTuple):
 
 
 def page(
-    rows: QuerySet[Any], ordering: Sequence[str], *, cursor: str, size: int, along: QuerySet[Any] | None = None
+    rows: QuerySet[Any],
+    ordering: Sequence[str],
+    *,
+    cursor: str,
+    size: int,
+    along: QuerySet[Any] | None = None,
+    most: int = MOST_READ,
 ) -> Page:
     """`cursor` "": the first page. `ordering` ends with the primary key, and none of its columns is null. `along`:
-    `rows` without the conditions that no index serves; of those MOST_READ are looked at, and the next page goes on from
+    `rows` without the conditions that no index serves; of those `most` are looked at, and the next page goes on from
     there. Raises ValueError for a cursor that this list has never given."""
     direction, values = _read(rows.model, ordering, cursor)
     back = direction == NEWER
     beyond = _beyond(ordering, values, back=back) if values else Q()
     order = [_turned(name) for name in ordering] if back else ordering
-    last, unread = _edge(along.filter(beyond).order_by(*order), ordering) if along is not None else (None, None)
+    last, unread = _edge(along.filter(beyond).order_by(*order), ordering, most) if along is not None else (None, None)
     if unread is not None:
         beyond &= _beyond(ordering, [getattr(unread, name.lstrip("-")) for name in ordering], back=not back)
     found = list(rows.filter(beyond).order_by(*order)[: size + 1])
@@ -59,9 +65,9 @@ def page(
     )
 
 
-def _edge(rows: QuerySet[Any], ordering: Sequence[str]) -> tuple[Any, Any]:
+def _edge(rows: QuerySet[Any], ordering: Sequence[str], most: int) -> tuple[Any, Any]:
     """The last row to look at, and the first that is too many; None, None: all of them may be. Read from the index."""
-    found = list(rows.only(*(name.lstrip("-") for name in ordering))[MOST_READ - 1 : MOST_READ + 1])
+    found = list(rows.only(*(name.lstrip("-") for name in ordering))[most - 1 : most + 1])
     return (found[0], found[1]) if len(found) > 1 else (None, None)
 
 

@@ -73,7 +73,8 @@ def _is_counted(model: type[models.Model], field: Any) -> bool:
     """What only a whole table could tell is not asked."""
     if model._meta.auto_created:
         return False
-    first = {index.fields[0].lstrip("-") for index in model._meta.indexes if index.fields}
+    of_all = (None, models.Q(**{f"{field.name}__isnull": False}))  # a row that names one is in these
+    first = {each.fields[0].lstrip("-") for each in model._meta.indexes if each.fields and each.condition in of_all}
     unique = {constraint.fields[0] for constraint in model._meta.constraints if getattr(constraint, "fields", ())}
     return bool(field.db_index or field.unique or field.name in first | unique)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from datetime import timedelta
@@ -79,6 +80,19 @@ def test_a_call_is_found_by_its_trace_and_by_the_providers_id(desk, call):
     call(HOUR)
     assert listed(desk, q=trace) == [wanted]
     assert listed(desk, q="req_011") == [wanted]
+
+
+def test_what_no_index_serves_is_looked_for_in_so_many_calls_a_page(desk, call, monkeypatch):
+    monkeypatch.setattr("apps.audit.keyset.MOST_LOOKED_AT", 3)
+    wanted = call(5 * HOUR, trace_id=(trace := uuid.uuid4().hex))
+    for hours in (4, 3, 2, 1):
+        call(hours * HOUR)
+    text = desk.text("usage_entry_changelist", q=trace)
+    assert "Looked through the rows back to" in text
+    assert listed(desk, q=trace) == []
+    (onward,) = re.findall(r'rel="next" href="[^"]*\bp=([^"&]+)', text)
+    assert listed(desk, q=trace, p=onward) == [wanted]
+    assert "Looked through" not in desk.text("usage_entry_changelist", q=trace, p=onward)
 
 
 def test_ids_of_a_request_embrace_its_entries():

@@ -36,6 +36,8 @@ SPOKEN = {
     "ollama_embed": "Ollama's embeddings",
     "bedrock_embed": "Bedrock's embeddings",
 }
+INDEXED = {"tenant", "project", "user", "key"}
+UNINDEXED = {"usage_source__exact", "model__id__exact", "provider__id__exact"}
 
 
 @admin.register(Entry)
@@ -113,6 +115,19 @@ class EntryAdmin(GrowingAdmin):
         if (asked := request_of(term)) is not None:
             return queryset.filter(id__range=ids.entries_of(asked), request_id=asked), False
         return queryset.filter(Q(trace_id=term) | Q(provider_request_id=term)), False
+
+    def along(self, request: HttpRequest, changes: Any) -> QuerySet[Entry] | None:
+        is_sought = bool(changes.query) and request_of(changes.query) is None
+        if "session" in changes.params or not (is_sought or UNINDEXED & set(changes.params)):
+            return None
+        rows: QuerySet[Entry] = Entry.objects.order_by()
+        for chosen in changes.filter_specs:
+            if isinstance(chosen, SinceFilter) or getattr(chosen, "field_path", "") in INDEXED:
+                rows = chosen.queryset(request, rows)
+        return rows
+
+    def moment_of(self, row: Entry) -> str:
+        return cells.stamp(row.started_at)
 
     # --- what happened -----------------------------------------------------------------------------------------
 
