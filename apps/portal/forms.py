@@ -7,40 +7,16 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.forms.renderers import TemplatesSetting
-from django.forms.utils import flatatt
-from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 
 from apps.audit import fields
+from apps.audit.choices import AtOnce
 
 
-class Renderer(TemplatesSetting):
+class Renderer(AtOnce, TemplatesSetting):
     """Fields as the portal shows them, with help and errors beside them."""
 
     form_template_name = "portal/form.html"
     field_template_name = "portal/field.html"
-
-    def render(self, template_name: str, context: dict[str, Any], request: HttpRequest | None = None) -> str:
-        if template_name == forms.Select.template_name:
-            return _select(context["widget"])
-        return super().render(template_name, context, request)
-
-
-def _select(widget: dict[str, Any]) -> SafeString:
-    """As Django's templates write it, which take one for each choice: 100 ms where 400 people can be chosen."""
-    chosen = [(_options(options), name) for name, options, _ in widget["optgroups"]]
-    groups = [format_html('<optgroup label="{}">{}</optgroup>', name, text) if name else text for text, name in chosen]
-    return format_html('<select name="{}"{}>{}</select>', widget["name"], flatatt(widget["attrs"]), _joined(groups))
-
-
-def _options(options: list[dict[str, Any]]) -> SafeString:
-    told = ((option["value"], flatatt(option["attrs"]), option["label"]) for option in options)
-    return format_html_join("\n", '<option value="{}"{}>{}</option>', told)
-
-
-def _joined(parts: list[SafeString]) -> SafeString:
-    return format_html_join("\n", "{}", ((part,) for part in parts))
 
 
 class PortalForm(forms.Form):

@@ -71,7 +71,7 @@ class MembershipInline(Inline):
     autocomplete_fields = ["user"]
     verbose_name = "member"
     verbose_name_plural = "members"
-    per_page = 20
+    per_page = 10
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
         rows: QuerySet[Membership] = super().get_queryset(request)
@@ -90,7 +90,7 @@ class ProjectInline(Inline):
     form = ProjectForm
     prepopulated_fields = {"slug": ["name"]}
     show_change_link = True
-    per_page = 20
+    per_page = 10
 
     def get_extra(self, request: HttpRequest, obj: Tenant | None = None, **options: Any) -> int:
         return 1 if obj is None else 0
