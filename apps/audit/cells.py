@@ -20,6 +20,7 @@ NOTHING = "—"
 WARN_PERCENT = 80
 ZERO = timedelta(0)
 A_MOMENT = timedelta(minutes=1)
+MOST_DAYS = 100
 NUMBER = SafeString('<span class="weir-number">')
 TO_THE_RIGHT = SafeString(' class="weir-right"')
 
@@ -28,12 +29,18 @@ def ago(moment: datetime | None, *, never: str = NOTHING) -> str:
     """`5 minutes ago` or `in 3 days`; the moment itself as its title."""
     if moment is None:
         return never
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), since(moment))
+
+
+def since(moment: datetime) -> str:
+    """`5 minutes ago`, `just now`, `in 3 days`. What comes is told by its days for long: 89 are not 2 months."""
     passed = timezone.now() - moment
     if abs(passed) < A_MOMENT:
-        words = "just now"
-    else:
-        words = f"{timesince(moment, depth=1)} ago" if passed > ZERO else f"in {timeuntil(moment, depth=1)}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), utc(moment), words)
+        return "just now"
+    if passed > ZERO:
+        return f"{timesince(moment, depth=1)} ago"
+    days = round(-passed / timedelta(days=1))
+    return f"in {days} days" if 7 <= days <= MOST_DAYS else f"in {timeuntil(moment, depth=1)}"
 
 
 def once(show: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:

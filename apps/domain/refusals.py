@@ -37,7 +37,7 @@ REASONS: Mapping[str, Reason] = {
     "length": Reason("Too long for the model", "Shorten the conversation, or choose a model with a larger window."),
     "ability": Reason("The model cannot do it", "Choose a model that can: Models lists what each one does."),
     "size": Reason("Too large, or too slow to come", "Send less: files by URL, fewer images."),
-    "invalid": Reason("Not a valid request", "The answer's message names the field."),
+    "invalid": Reason("Not a valid request", "The answer's message names the field, or where the JSON breaks."),
     "queue": Reason("No place in time", "All places at the providers are taken: fewer calls at a time, or later."),
     "nobody": Reason("Nobody can answer just now", "The providers fail or rest: see Live; try again."),
     "price": Reason("No price is known", "A budget applies and the model has no price: tell the operators."),

@@ -325,7 +325,14 @@ def test_a_month_goes_on_as_the_last_full_days_did():
     assert (found.spent, found.daily) == (2 * 700 + 50, 700)
     assert found.expected == found.spent + 700 * int(left.total_seconds()) // 86_400
     assert forecasts.mean([0, 0]) is None
-    assert forecasts.mean([0, 6, 0]) == 3
+
+
+def test_the_day_on_which_usage_began_is_no_full_one():
+    assert forecasts.mean([0, 0, 6]) is None
+    assert forecasts.mean([0, 6, 4, 2]) == 3
+    assert forecasts.mean([1, 2, 3, 4, 5, 6, 7]) == 4, "it may have begun before"
+    assert forecasts.mean([0, 1, 2, 3, 4, 5, 6, 7]) == 4, "of seven days it began on the first"
+    assert forecasts.mean([9, 0, 0, 0, 0, 0, 0, 7]) == 1, "days without a call count too"
 
 
 @pytest.mark.parametrize(("limit", "is_used_up"), [(10_000, True), (10**9, False)])

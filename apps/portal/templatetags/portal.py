@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince, timeuntil
 
+from apps.audit import cells
 from apps.domain import money
 from apps.portal import budgets
 
@@ -72,14 +71,8 @@ def ago(moment: datetime | None) -> str:
     """`5 minutes ago` or `in 3 days`; the moment itself, in UTC, as its title."""
     if moment is None:
         return "never"
-    passed = (timezone.now() - moment).total_seconds()
-    if abs(passed) < 60:
-        words = "just now"
-    else:
-        words = f"{timesince(moment, depth=1)} ago" if passed > 0 else f"in {timeuntil(moment, depth=1)}"
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>', moment.isoformat(), f"{moment:%Y-%m-%d %H:%M:%S}", words
-    )
+    title = f"{moment:%Y-%m-%d %H:%M:%S}"
+    return format_html('<time datetime="{}" title="{} UTC">{}</time>', moment.isoformat(), title, cells.since(moment))
 
 
 @register.filter

@@ -66,7 +66,7 @@ def month(question: Question, standing: Standing, now: datetime) -> Month:
     costs = _by_day(question, standing, spans.daily(first, this.last, zone), name="cost_nano")
     spent = sum(costs[(this.first - first).days :])
     ends = calendar.begins((this.first + 31 * DAY).replace(day=1), ZoneInfo(zone))
-    daily = mean(costs[:-1][-FULL_DAYS:])
+    daily = mean(costs[:-1])
     expected = None if daily is None else spent + _times(daily, ends - now)
     return Month(spent, daily, expected, ends)
 
@@ -93,7 +93,7 @@ def burn(window: BudgetWindow, subject: str, scope: Scope, standing: Standing, n
     begun = min(first, today - FULL_DAYS * DAY)
     charged = _by_day(question, standing, spans.daily(begun, today, scope.zone), name="high_nano")
     within = charged[(first - begun).days :]
-    daily = mean(charged[:-1][-FULL_DAYS:])
+    daily = mean(charged[:-1])
     left = [(now, window.limit - window.settled)]
     for number in reversed(range(len(within))):
         begins = max(window.starts, calendar.begins(first + number * DAY, place))
@@ -113,12 +113,14 @@ def _about(budget: Budget, scope: Scope) -> Question:
 
 
 def mean(costs: Sequence[int]) -> int | None:
-    """Of full days, oldest first, since the first that cost anything; None: none did."""
+    """Of the last FULL_DAYS of these full days, oldest first; where nothing came before them, of those after the day on
+    which usage began, which it had only a part of. None: there is none."""
     begun = next((number for number, cost in enumerate(costs) if cost), None)
     if begun is None:
         return None
-    counted = costs[begun:]
-    return sum(counted) // len(counted)
+    is_old = begun == 0 or begun < len(costs) - FULL_DAYS
+    counted = costs[-FULL_DAYS:] if is_old else costs[begun + 1 :]
+    return sum(counted) // len(counted) if counted else None
 
 
 def _ahead(
