@@ -16,8 +16,10 @@ from django.test import Client
 from django.test.client import ClientHandler
 from django.urls import URLResolver, get_resolver
 
+from apps.catalog.models import Deployment
 from apps.keys.models import DeviceCode
 from apps.portal import sockets
+from apps.quotas.models import Budget
 from apps.tenants.models import Role, Tenant
 from tests import factories
 
@@ -93,7 +95,9 @@ def url(address: Address, rows: dict[Any, Any]) -> str:
         row = next((row for model, row in rows.items() if model._meta.label_lower == ".".join(match.groups())), None)
         filled = re.sub(r"<(path|int):object_id>|<id>", str(getattr(row, "pk", 1)), filled)
     filled = re.sub(r"<slug:tenant>", rows[Tenant].slug, filled)
-    filled = re.sub(r"<int:\w+>|<path:\w+>|<slug:(deployment|budget)_id>", "1", filled)
+    for name, model in (("deployment_id", Deployment), ("budget_id", Budget)):
+        filled = re.sub(rf"<\w+:{name}>", str(getattr(rows.get(model), "pk", 1)), filled)
+    filled = re.sub(r"<int:\w+>|<path:\w+>", "1", filled)
     filled = re.sub(r"<uuid:\w+>", "00000000-0000-7000-8000-000000000000", filled)
     filled = re.sub(r"\(\?P<pk>(\[0-9\]\{1,19\}|.+?\{12\})\)", "1", filled)
     filled = re.sub(r"\(\?P<app_label>(\w+).*?\)", r"\1", filled)
