@@ -35,15 +35,16 @@ def page(
     cursor: str,
     size: int,
     along: QuerySet[Any] | None = None,
-    most: int = MOST_READ,
+    most: int | None = None,
 ) -> Page:
     """`cursor` "": the first page. `ordering` ends with the primary key, and none of its columns is null. `along`:
-    `rows` without the conditions that no index serves; of those `most` are looked at, and the next page goes on from
-    there. Raises ValueError for a cursor that this list has never given."""
+    `rows` without the conditions that no index serves; of those `most` are looked at (None: MOST_READ), and the next page
+    goes on from there. Raises ValueError for a cursor that this list has never given."""
     direction, values = _read(rows.model, ordering, cursor)
     back = direction == NEWER
     beyond = _beyond(ordering, values, back=back) if values else Q()
     order = [_turned(name) for name in ordering] if back else ordering
+    most = most or MOST_READ
     last, unread = _edge(along.filter(beyond).order_by(*order), ordering, most) if along is not None else (None, None)
     if unread is not None:
         beyond &= _beyond(ordering, [getattr(unread, name.lstrip("-")) for name in ordering], back=not back)
