@@ -38,8 +38,8 @@ def page(
     most: int | None = None,
 ) -> Page:
     """`cursor` "": the first page. `ordering` ends with the primary key, and none of its columns is null. `along`:
-    `rows` without the conditions that no index serves; of those `most` are looked at (None: MOST_READ), and the next page
-    goes on from there. Raises ValueError for a cursor that this list has never given."""
+    `rows` without the conditions that no index serves; of those `most` are looked at (None: MOST_READ), and the next
+    page goes on from there. Raises ValueError for a cursor that this list has never given."""
     direction, values = _read(rows.model, ordering, cursor)
     back = direction == NEWER
     beyond = _beyond(ordering, values, back=back) if values else Q()
