@@ -60,7 +60,7 @@ def test_a_month_is_told_with_its_pace_and_its_budgets(acme, globex, website):
     quotas.create_budget(actor=None, tenant=acme, amount=10_000_000_000)
     quotas.create_budget(actor=None, project=website, amount=3_000_000_000)
     quotas.create_budget(actor=None, tenant=globex, amount=5_000_000_000, period="day")
-    spent, daily = 6_300_000_000, 4_200_000_000 // 6  # since the fifth, of the last seven days
+    spent, daily = 6_300_000_000, 4_200_000_000 // 7  # of the last seven days: there was usage before them
     assert pulse.month(NOW) == pulse.Month(spent, spent + 20 * daily, 10_000_000_000, 1)
     everybody = Scope(None)
     shown = forecasts.month(Question(everybody), standing(everybody, NOW), NOW)
