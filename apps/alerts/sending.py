@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import smtplib
 from collections.abc import Mapping
@@ -19,10 +16,9 @@ from apps.alerts import services
 from apps.alerts.models import Delivery, Destination
 from apps.catalog.keyrings.ring import KeyringUnavailable
 from apps.catalog.vault import SecretUnreadable
-from apps.outbound import documents
+from apps.outbound import documents, webhooks
 
 SECONDS = 10.0
-_GONE = 410  # the receiver wants no more of it
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}  # Slack's, and no others
 
 
@@ -49,19 +45,7 @@ def send(delivery: Delivery, *, now: datetime) -> Result:
         keys = services.secrets_of(destination, now=now)
     except (SecretUnreadable, KeyringUnavailable):
         return Result(False, "its secret cannot be read at present")
-    return _post(destination, body, signed(str(delivery.pk), body, keys=keys, now=now))
-
-
-def signed(name: str, body: bytes, *, keys: list[bytes], now: datetime) -> dict[str, str]:
-    """The headers of Standard Webhooks: HMAC-SHA256 of id, time and body, by each of the keys."""
-    at = str(int(now.timestamp()))
-    content = b".".join([name.encode(), at.encode(), body])
-    marks = (base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys)
-    return {
-        "webhook-id": name,
-        "webhook-timestamp": at,
-        "webhook-signature": " ".join(f"v1,{mark}" for mark in marks),
-    }
+    return _post(destination, body, webhooks.signed(str(delivery.pk), body, keys=keys, now=now))
 
 
 def _post(destination: Destination, body: bytes, headers: Mapping[str, str]) -> Result:
@@ -73,7 +57,7 @@ def _post(destination: Destination, body: bytes, headers: Mapping[str, str]) -> 
     except documents.Unavailable as error:
         return Result(False, error.reason)
     is_taken = 200 <= reply.status < 300
-    return Result(is_taken, f"answered {reply.status}", is_final=reply.status == _GONE)
+    return Result(is_taken, f"answered {reply.status}", is_final=reply.status == webhooks.GONE)
 
 
 def _mail(addresses: list[str], delivery: Delivery) -> Result:

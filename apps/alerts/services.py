@@ -3,9 +3,7 @@ everywhere. Each function raises PermissionDenied for what is not theirs to do, 
 
 from __future__ import annotations
 
-import base64
 import datetime
-import secrets
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -19,12 +17,11 @@ from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.catalog import vault
 from apps.catalog.models import Purpose
+from apps.outbound import webhooks
 from apps.tenants.models import Tenant
 from apps.tenants.rights import Right, may_user
 
 DESTINATION_KINDS = [(kind.value, str(kind.label)) for kind in Destination.Kind]
-PREFIX = "whsec_"  # as Standard Webhooks writes secrets
-_KEY_BYTES = range(24, 65)  # as Standard Webhooks has them
 OVERLAP = datetime.timedelta(hours=24)
 _RULE = frozenset({"name", "settings", "project", "is_enabled"})
 _DESTINATION = frozenset({"name", "target", "is_enabled"})
@@ -78,11 +75,9 @@ def set_secret(destination: Destination, *, actor: Any, secret: str) -> None:
     if destination.kind != Destination.Kind.WEBHOOK:
         raise ValidationError({"secret": "Only webhooks that are signed have a secret."})
     try:
-        key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
-    except ValueError:
-        key = b""
-    if not secret.startswith(PREFIX) or len(key) not in _KEY_BYTES:
-        raise ValidationError({"secret": f"It is {PREFIX} and the base64 of 24 to 64 bytes."})
+        webhooks.key_of(secret)
+    except ValueError as error:
+        raise ValidationError({"secret": str(error)}) from None
     with transaction.atomic():
         _seal(destination, secret)
         audit.record(actor=actor, action="destination.secret_set", target=destination, area=Area.USAGE)
@@ -169,12 +164,11 @@ def secrets_of(destination: Destination, *, now: datetime.datetime) -> list[byte
     sealed = [destination.sealed]
     if destination.sealed_before and destination.before_until is not None and now < destination.before_until:
         sealed.append(destination.sealed_before)
-    texts = [vault.open_one(text, place=destination.place) for text in sealed if text]
-    return [base64.b64decode(text.removeprefix(PREFIX)) for text in texts]
+    return [webhooks.key_of(vault.open_one(text, place=destination.place)) for text in sealed if text]
 
 
 def _seal(destination: Destination, given: str = "") -> str:
-    secret = given or PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    secret = given or webhooks.new_secret()
     destination.sealed = vault.seal(secret, place=destination.place, purpose=Purpose.ALERTS).text
     destination.save(update_fields=["sealed", "sealed_before", "before_until"])
     return secret
