@@ -2,14 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test matrix faults faults-long check lint types django openapi shape fmt lock bench bench-pages screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs shape fmt lock bench bench-pages screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
 # its name is no error.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement
 COMPILE := { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
-EXTRAS := pubsub semantic pii otel focus
+EXTRAS := pubsub semantic pii otel focus deploy checkov
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z][a-z-]*%?:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: .venv/dev.lock ## Run every test against PostgreSQL with Valkey, and again
 
 test-%: .venv/dev.lock ## Run one folder of tests/, say test-domain
 	@exec $(BIN)/python -m tests.run $*
+
+deploy-check: .venv/dev.lock ## Judge deploy/ and the workflows offline: schemas, linters, nginx, systemd, Prometheus' rules
+	@exec $(BIN)/python -m tests.run deploy
 
 matrix: .venv/dev.lock ## Try every caller's dialect with every provider's, and write docs/compatibility.md
 	@$(BIN)/python -m tests.matrix.show --write
@@ -50,6 +53,9 @@ django: .venv/dev.lock ## Missing migrations, and what Django itself finds wrong
 
 openapi: .venv/dev.lock ## Describe the management API anew, in apps/api/openapi.yaml; `make check` compares it
 	@$(BIN)/python manage.py openapi
+
+config-docs: .venv/base.lock ## Write the tables of docs/configuration.md anew, from what is declared; `make check` compares them
+	@$(BIN)/python -m gateway_site.reference
 
 shape: .venv/dev.lock ## The architecture tests: sizes, names, purity, foreign keys, templates, documents
 	@$(BIN)/python -m pytest -q -p no:randomly tests/architecture

@@ -1,4 +1,4 @@
-"""Typed reading of the environment: every setting has one line here, with its embedded default.
+"""Typed reading of the environment. Every setting is declared, in words, below `gateway_site/declared`.
 
 A secret named X may come from the variable X, from the file named by X_FILE, or, in the embedded profile only, from
 a file under `var/` that is made at first start. `WEIR_PROFILE=production` refuses every embedded default.
@@ -16,6 +16,8 @@ from typing import Any
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway_site import declared
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 _env = environ.Env()
 
@@ -26,12 +28,20 @@ PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
 SECRET_FILES: dict[str, Path] = {}  # by variable, those that were read
 _missing: dict[str, None] = {}  # in order; told all at once, by `refuse_missing`
+SERVING: bool = False  # said by the server before settings are read: it needs what its role needs, and no more
 UNDER_MAKE: bool = "MAKELEVEL" in os.environ
+
+
+def _declared(name: str) -> str:
+    """Raises ImproperlyConfigured for one that no page tells of."""
+    if name not in declared.NAMES:
+        raise ImproperlyConfigured(f"{name} is read, and declared nowhere below gateway_site/declared.")
+    return name
 
 
 def text(name: str, default: str) -> str:
     """A plain setting."""
-    value: str = _env.str(name, "")
+    value: str = _env.str(_declared(name), "")
     return value or default
 
 
@@ -83,12 +93,12 @@ def choice(name: str, *options: str) -> str:
 
 
 def flag(name: str, default: bool) -> bool:
-    return bool(_env.bool(name, default))
+    return bool(_env.bool(_declared(name), default))
 
 
 def words(name: str, default: list[str]) -> list[str]:
     """A comma-separated list."""
-    return [str(word) for word in _env.list(name, default=default)]
+    return [str(word) for word in _env.list(_declared(name), default=default)]
 
 
 def networks(name: str) -> list[str]:
@@ -107,7 +117,7 @@ def secret(name: str, *, required: bool = True) -> str:
 
     One that is not required is empty when it is nowhere.
     """
-    if value := _env.str(name, ""):
+    if value := _env.str(_declared(name), ""):
         return str(value)
     if path := _env.str(f"{name}_FILE", ""):
         SECRET_FILES[f"{name}_FILE"] = Path(path)

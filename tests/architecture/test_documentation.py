@@ -11,26 +11,6 @@ from django.core.management import get_commands
 
 from tests.architecture import tree
 
-READERS = frozenset({"text", "embedded", "number", "integer", "flag", "choice", "networks", "words", "secret"})
-
-
-def variables(paths: Iterable[Path]) -> set[str]:
-    """Names of variables that `gateway_site.env` is asked for, and its own."""
-    return {
-        str(node.args[0].value)
-        for path in paths
-        for node in ast.walk(tree.parse(path))
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
-        if isinstance(node.func, ast.Attribute) and _is_reader(node.func)
-    }
-
-
-def _is_reader(function: ast.Attribute) -> bool:
-    owner = function.value
-    return isinstance(owner, ast.Name) and (
-        (owner.id == "env" and function.attr in READERS) or (owner.id == "_env" and function.attr != "list")
-    )
-
 
 def unasked_reads(paths: Iterable[Path]) -> list[str]:
     """Places that read the environment past `env.py`, where nobody would look for a setting."""
@@ -54,16 +34,6 @@ def _reads(function: ast.Attribute) -> bool:
 
 def make_targets(text: str) -> set[str]:
     return {name for line in re.findall(r"^([a-z][a-z -]*):(?!=)", text, re.MULTILINE) for name in line.split()}
-
-
-def settings_page() -> set[str]:
-    text = (tree.ROOT / "docs/configuration.md").read_text(encoding="utf-8")
-    return set(re.findall(r"^\| `([A-Z_]+)`", text, re.MULTILINE))
-
-
-def test_every_setting_is_on_the_configuration_page_and_nothing_else_is():
-    read = {name for name in variables(tree.python_files("gateway_site")) if name.isupper()}
-    assert settings_page() == read
 
 
 def test_the_environment_is_read_in_one_place():
@@ -145,8 +115,7 @@ def test_decisions_are_numbered_without_gaps():
 
 def test_an_undocumented_setting_target_or_link_would_be_found(tmp_path):
     source = tmp_path / "settings.py"
-    source.write_text("A = env.text('WEIR_A', '')\nB = os.environ['B']\nC = os.getenv('C')\nos.environ['D'] = '1'\n")
-    assert variables([source]) == {"WEIR_A"}
+    source.write_text("A = 1\nB = os.environ['B']\nC = os.getenv('C')\nos.environ['D'] = '1'\n")
     assert unasked_reads([source]) == ["settings.py:2", "settings.py:3"]
     assert make_targets("run test: setup\n\tx\nA := 1\n.PHONY: run\nvar:=2\n") == {"run", "test"}
     page = tmp_path / "page.md"

@@ -1,0 +1,66 @@
+"""What the gateway does with calls, what is logged, and how it is broken on purpose."""
+
+from __future__ import annotations
+
+from gateway_site.declared.setting import Section, Setting
+
+GATEWAY = (
+    Setting("WEIR_BASE_URL", "Where people and programs reach this installation"),
+    Setting("WEIR_MAX_BODY_BYTES", "A request's body may be this long; a longer one gets a 413"),
+    Setting(
+        "WEIR_KEY_CACHE",
+        "API keys remembered by a process, so that they need no look-up; and as many tokens beside them",
+    ),
+    Setting("WEIR_REFRESH_SECONDS", "How often a process asks whether the configuration has changed"),
+    Setting(
+        "WEIR_CORS_ORIGINS",
+        "Origins whose pages may call the gateway; a [pinned endpoint](endpoints.md) may have its own",
+    ),
+    Setting("WEIR_PRIVATE_NETWORKS", "Private ranges that providers may lie in, besides those opened in the admin"),
+    Setting(
+        "WEIR_FETCH_URLS",
+        """Fetch [pictures and documents that callers give by URL](providers.md#pictures-and-documents-by-url) for
+        providers who fetch nothing. Off: such a call gets a 400""",
+    ),
+    Setting(
+        "WEIR_FETCH_NETWORKS",
+        "Private ranges that such a URL may lie in. Those that providers may lie in are closed to it",
+    ),
+    Setting(
+        "WEIR_PRESIDIO_URL",
+        """A [Presidio analyzer](policies.md#names-and-places-by-presidio) that is asked for names and places, where a
+        policy looks for them""",
+    ),
+    Setting("WEIR_PRESIDIO_SECONDS", "For how many seconds a Presidio analyzer may be asked about one request"),
+    Setting("WEIR_PRESIDIO_LANGUAGE", "The language of the texts that a Presidio analyzer is given"),
+    Setting(
+        "WEIR_PRESIDIO_FAILURE",
+        """When a Presidio analyzer does not answer: `closed` refuses the call (503), `open` lets it go, and its ledger
+        row says so""",
+    ),
+    Setting("WEIR_TRUSTED_PROXIES", "Ranges whose `X-Forwarded-For` is believed: your load balancers"),
+    Setting("WEIR_DRAIN_SECONDS", "How long running calls may go on after SIGTERM; `make run` sets 10"),
+    Setting("WEIR_STALL_SECONDS", "A client that takes nothing of its answer for so long is cut off"),
+    Setting(
+        "WEIR_PRESTOP_SECONDS",
+        "How long a process still accepts calls after SIGTERM, while load balancers notice",
+    ),
+)
+LOGS = (
+    Setting("WEIR_LOG_LEVEL", "The least that is logged"),
+    Setting("WEIR_LOG_FORMAT", "One JSON object a line, or lines for people"),
+)
+FAULTS = (
+    Setting(
+        "WEIR_FAILPOINT",
+        """`name:action[:nth]`: what this process does when it passes that place for the nth time: kill, stop, raise or
+        sleep=SECONDS""",
+    ),
+    Setting("WEIR_FAULTS", "Production starts with a failpoint only if this is on"),
+)
+
+SECTIONS = (
+    Section("gateway", GATEWAY),
+    Section("logs", LOGS),
+    Section("faults", FAULTS),
+)
