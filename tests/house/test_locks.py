@@ -11,7 +11,7 @@ from tests.architecture import tree
 FOLDER = tree.ROOT / "requirements"
 LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
 PIN = re.compile(r"^([A-Za-z0-9._-]+(?:\[[^\]]+\])?)==(\S+)((?: ; [^\\]+)?) \\$", re.MULTILINE)
-APART = "focus.txt"  # in an environment of its own
+APART = ("focus.txt", "deploy.txt", "checkov.txt")  # each in an environment of its own
 
 
 def pins(text: str) -> dict[tuple[str, str], str]:
@@ -33,7 +33,7 @@ def test_everything_in_a_lock_is_pinned_and_hashed_and_names_no_registry(name):
     assert re.findall(r"https?://\S+|--(?:extra-)?index-url|--find-links", text) == []
 
 
-@pytest.mark.parametrize("name", [name for name in LOCKS if name not in ("base.txt", APART)])
+@pytest.mark.parametrize("name", [name for name in LOCKS if name not in ("base.txt", *APART)])
 def test_a_lock_moves_no_pin_of_the_base_lock(name):
     """So one environment can hold several, and installing the development lock is installing the base lock."""
     base, other = (pins((FOLDER / each).read_text(encoding="utf-8")) for each in ("base.txt", name))
