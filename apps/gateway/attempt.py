@@ -20,7 +20,7 @@ from apps.domain.density import Density
 from apps.domain.limits.learned import Outputs
 from apps.domain.protocols.contract import Seen
 from apps.domain.tokens import TokenUsage
-from apps.gateway import records
+from apps.gateway import metrics, records
 from apps.gateway.reservation import Reservation
 from apps.gateway.waiting import FREE
 from apps.outbound import signing
@@ -115,6 +115,7 @@ class Attempt:
         "_sent",
         "_steps",
         "answer",
+        "asked_at",
         "card",
         "cost",
         "credential",
@@ -123,10 +124,12 @@ class Attempt:
         "first_byte_seconds",
         "number",
         "passage",
+        "outcome",
         "place",
         "protocol",
         "queued",
         "started",
+        "seconds",
         "turn",
         "upstream_status",
         "usage",
@@ -157,6 +160,9 @@ class Attempt:
         self.started = time.monotonic()
 
     @property
+        self.asked_at: float | None = None  # when its upstream was about to see a byte, as `started`
+        self.seconds = 0.0  # until it was settled
+        self.outcome = ""  # in a word of `metrics.outcome`, once it is settled; "": nobody was asked
     def tokens(self) -> int:
         return self.usage.total if self.usage is not None else 0
 
@@ -221,6 +227,7 @@ class Attempt:
         self._sent = True
 
     def answered(self, answer: Answer) -> None:
+        self.asked_at = time.monotonic()
         self.upstream_status = answer.status
         for name in _IDS:
             if given := answer.headers.get(name):
@@ -293,6 +300,7 @@ class Attempt:
         failure = failure or self.failure
         if isinstance(failure, errors.UpstreamError) and not failure.reached:
             self._sent = False
+        self.seconds, self.outcome = time.monotonic() - self.started, metrics.outcome(failure)
         verdict = self._judge(
             declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0,
             unseen=isinstance(failure, errors.ConnectionStale),
@@ -370,7 +378,7 @@ class Attempt:
             http_status=self.upstream_status,
             error_code=failure.code or failure.kind if failure is not None else "",
             stop_reason=seen.stop_reason or "",
-            latency_ms=round((time.monotonic() - self.started) * 1000),
+            latency_ms=round(self.seconds * 1000),
             ttft_ms=round(self.first_byte_seconds * 1000) if self.first_byte_seconds is not None else None,
             provider_request_id=self._provider_request_id or seen.response_id or "",
             trail=self.trail,

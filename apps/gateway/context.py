@@ -59,6 +59,7 @@ class RequestContext:
         "holder",
         "inspector",
         "is_masked",
+        "listened",
         "look",
         "midway",
         "model",
@@ -111,6 +112,7 @@ class RequestContext:
         self.signed: Signed | None = None  # what the history carries of somebody's
         self.policy: DataPolicy | None = None  # all that the call is under, as one
         self.enclosed: Enclosed | None = None  # looks into what is fetched for it
+        self.listened = 0.0  # seconds that its body took to come in
         self.inspector: Inspector | None = None  # looks into the answer
         self.is_masked = False  # some of its text was taken out, so nobody may be sent it as it was written
         self.notes: list[str] = []  # for the ledger, with those of the first attempt

@@ -106,6 +106,7 @@ class _Drain:
     def stop(self) -> None:
         self._ticker.discard(self)
         state.draining_calls -= 1
+        state.drained += 1
 
     def tick(self, now: float) -> None:
         if now >= self._due or self._ctx.attempts[-1].received > self._most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,12 +21,14 @@ _NAMED = 20  # models, to who has to choose
 
 
 async def examine(ctx: RequestContext, *, max_bytes: int) -> None:
-    """Sets `call`, `prompt_bytes` and `model`.
+    """Sets `call`, `prompt_bytes`, `model` and `listened`.
 
     Raises BodyTooLarge, InvalidRequest, ModelNotFound, PermissionDenied (a network that the model is not for) or
     ClientGone. That the body comes in time is `departure`'s affair.
     """
+    began = time.monotonic()
     content = await body(ctx, max_bytes)
+    ctx.listened = time.monotonic() - began
     if ctx.pinned is not None:
         content = _for(ctx.pinned, content)
     ctx.call = ctx.wire.read_request(content)

@@ -6,30 +6,74 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Histogram
 from prometheus_client.registry import Collector
 
-from apps.runtime.state import state
+from apps.domain import errors
+from apps.runtime.measured import Counts, Spreads, Words, apart
 
 if TYPE_CHECKING:
-    from apps.domain.errors import GatewayError
+    from apps.domain.snapshot import Deployment
     from apps.domain.tokens import TokenUsage
     from apps.gateway.context import RequestContext
 
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+Child = TypeVar("Child")
+
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_OVERHEAD = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_A_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0)
+
+_OUTCOMES: tuple[tuple[type[errors.GatewayError], str], ...] = (
+    (errors.UpstreamRefused, "refused"),
+    (errors.UpstreamAuth, "auth"),
+    (errors.UpstreamRateLimited, "rate_limit"),
+    (errors.UpstreamOverloaded, "overloaded"),
+    (errors.UpstreamTimeout, "timeout"),
+    (errors.ConnectionStale, "stale"),
+    (errors.UpstreamBroken, "broken"),
+    (errors.UpstreamError, "failed"),
+    (errors.Outpaced, "outpaced"),
+    (errors.ClientGone, "client_gone"),
+    (errors.ClientError, "stopped"),  # a budget or a policy ended it
+)
+# Whose a call's failure is; the first that it is.
+_FAULTS: tuple[tuple[type[errors.GatewayError], str], ...] = (
+    (errors.ClientError, "caller"),
+    (errors.Unsupported, "caller"),
+    (errors.UpstreamRefused, "caller"),
+    (errors.UpstreamError, "provider"),
+    (errors.NoPrice, "gateway"),
+    (errors.NoDeployment, "provider"),
+)
+
+
+class _Tried(NamedTuple):
+    """An attempt whose upstream was asked: seconds from the call's beginning to its own, then from its own to the first
+    event and to the end; nano-USD. `model`: the caller's name of it."""
+
+    deployment: Deployment
+    model: str
+    outcome: str
+    started: float
+    first_byte_seconds: float | None
+    seconds: float
+    usage: TokenUsage | None
+    cost: int
 
 
 class _Told(NamedTuple):
-    """A settled call, as far as it is counted: seconds, nano-USD."""
+    """A settled call, as far as it is counted: seconds. `overhead` None: nobody was asked."""
 
     dialect: str
     model: str
     outcome: str
+    fault: str
     seconds: float
-    attempts: list[tuple[float | None, TokenUsage | None, int]]  # to the first byte, usage, cost
+    overhead: float | None
+    tried: list[_Tried]
 
 
 class _Waiting(Collector):
@@ -66,34 +110,80 @@ _waiting = _Waiting()
 tell = _waiting.tell
 REGISTRY.register(_waiting)
 
-CALLS = Counter("weir_calls", "Calls by dialect, model and outcome.", ("dialect", "model", "outcome"))
+CALLS = Counter(
+    "weir_calls",
+    "Calls by dialect, model, outcome, and whose the failure is.",
+    ("dialect", "model", "outcome", "fault"),
+)
 DURATION = Histogram("weir_call_duration_seconds", "From request to last byte.", ("dialect",), buckets=_SECONDS)
 FIRST_BYTE = Histogram(
-    "weir_time_to_first_token_seconds", "From request to the first event.", ("dialect",), buckets=_SECONDS
-)
-TOKENS = Counter("weir_tokens", "Tokens by model and direction.", ("model", "direction"))
-COST = Counter("weir_cost_usd", "Cost in US dollars by model; the exact figure is in the ledger.", ("model",))
+    "weir_time_to_first_token_seconds", "From a streamed call's request to its first event.", ("dialect",),
+    buckets=_SECONDS,
+)  # fmt: skip
+TOKENS = Counter(
+    "weir_tokens", "Tokens by model and provider: five counters that never overlap.",
+    ("model", "provider", "direction", "kind"),
+)  # fmt: skip
+COST = Counter(
+    "weir_cost_usd", "Cost in US dollars by model and provider; the exact figure is in the ledger.",
+    ("model", "provider"),
+)  # fmt: skip
 FINDINGS = Counter(
     "weir_policy_findings", "What policies found, by kind, what was done, and where.", ("kind", "action", "in")
 )
 CACHE = Counter("weir_cache_lookups", "Calls under a cache policy, by model and what came of it.", ("model", "result"))
 SAVED = Counter("weir_cache_saved_usd", "What answers had cost that were given again.", ("model",))
 TELEMETRY = Counter("weir_telemetry_bytes", "OTLP that coding agents have sent, not kept, by signal.", ("signal",))
-IN_FLIGHT = Gauge("weir_calls_in_flight", "Calls being answered.", multiprocess_mode="livesum")
-IN_FLIGHT.set_function(lambda: state.in_flight)
+
+_OF = ("provider", "model")
+OVERHEAD = Spreads(
+    "weir_overhead_seconds",
+    "What Weir adds: from request to the first byte towards a provider, without its body's way in or a queue.",
+    ("dialect",),
+    bounds=_OVERHEAD,
+)
+ASKED = Counts("weir_upstream_requests", "Attempts by provider, its model, and what came of it.", (*_OF, "outcome"))
+ASKED_SECONDS = Spreads("weir_upstream_duration_seconds", "Of an attempt, to its end.", _OF, bounds=_SECONDS)
+ASKED_FIRST = Spreads(
+    "weir_upstream_time_to_first_token_seconds", "Of a streamed attempt, to its first event.", _OF, bounds=_SECONDS
+)
+A_TOKEN = Spreads(
+    "weir_time_per_output_token_seconds", "Of answered streams, after their first event.", _OF, bounds=_A_TOKEN
+)
 
 
-def observe(ctx: RequestContext, failure: GatewayError | None) -> None:
+def outcome(failure: errors.GatewayError | None) -> str:
+    """What came of an attempt, in one of few words."""
+    if failure is None:
+        return "ok"
+    if isinstance(failure, errors.UpstreamError) and not failure.reached:
+        return "unreachable"
+    return next((word for kind, word in _OUTCOMES if isinstance(failure, kind)), "fault")
+
+
+def fault(failure: errors.GatewayError | None) -> str:
+    """Whose a call's failure is: "caller", "provider" or "gateway"; "none" without one."""
+    if failure is None:
+        return "none"
+    return next((word for kind, word in _FAULTS if isinstance(failure, kind)), "gateway")
+
+
+def observe(ctx: RequestContext, failure: errors.GatewayError | None) -> None:
     """Counts one settled call."""
-    _waiting.add(
-        _Told(
-            ctx.wire.name,
-            ctx.model.name if ctx.model is not None else "",
-            failure.kind if failure is not None else "ok",
-            time.monotonic() - ctx.started,
-            [(attempt.first_byte_seconds, attempt.usage, attempt.cost) for attempt in ctx.attempts],
+    started, attempts, model = ctx.started, ctx.attempts, ctx.model.name if ctx.model is not None else ""
+    overhead = None
+    if attempts and (asked_at := attempts[0].asked_at) is not None:
+        overhead = asked_at - started - ctx.listened - attempts[0].queued
+    tried = [
+        _Tried(
+            attempt.deployment, model, attempt.outcome, attempt.started - started,
+            attempt.first_byte_seconds, attempt.seconds, attempt.usage, attempt.cost,
         )
-    )
+        for attempt in attempts
+        if attempt.outcome
+    ]  # fmt: skip
+    kind = failure.kind if failure is not None else "ok"
+    _waiting.add(_Told(ctx.wire.name, model, kind, fault(failure), time.monotonic() - started, overhead, tried))
 
 
 def exported(signal: str, size: int) -> None:
@@ -104,31 +194,69 @@ def exported(signal: str, size: int) -> None:
 def looked_up(ctx: RequestContext, result: str, *, saved: int) -> None:
     """Counts a call that the cache has to do with; `saved` in nano-USD."""
     model = ctx.model.name if ctx.model is not None else ""
-    _cache(model, result).inc()
+    _cache[model, result].inc()
     if saved:
-        _saved(model).inc(saved / 1e9)
+        _saved[(model,)].inc(saved / 1e9)
 
 
 def _count(call: _Told, sums: dict[Counter, float]) -> None:
     """Adds to `sums` what goes to counters; a histogram is told at once."""
-    dialect, model, outcome, seconds, attempts = call
-    sums[_calls(dialect, model, outcome)] += 1
-    _duration(dialect).observe(seconds)
-    for first_byte_seconds, usage, cost in attempts:
-        if first_byte_seconds is not None:
-            _first_byte(dialect).observe(first_byte_seconds)
-        if usage is not None:
-            sums[_tokens(model, "in")] += usage.in_total
-            sums[_tokens(model, "out")] += usage.out_total
-        if cost:
-            sums[_cost(model)] += cost / 1e9
+    dialect = call.dialect
+    sums[_calls[dialect, call.model, call.outcome, call.fault]] += 1
+    _duration[(dialect,)].observe(call.seconds)
+    if call.overhead is not None:
+        OVERHEAD.add(dialect, value=call.overhead)
+    for tried in call.tried:
+        _count_tried(tried, sums)
+    if call.tried and (first := call.tried[-1]).first_byte_seconds is not None:
+        _first_byte[(dialect,)].observe(first.started + first.first_byte_seconds)
 
 
-# `labels()` takes a lock and builds a tuple; a child is looked up once.
-_calls = lru_cache(maxsize=4096)(CALLS.labels)
-_duration = lru_cache(maxsize=64)(DURATION.labels)
-_first_byte = lru_cache(maxsize=64)(FIRST_BYTE.labels)
-_tokens = lru_cache(maxsize=4096)(TOKENS.labels)
-_cost = lru_cache(maxsize=4096)(COST.labels)
-_cache = lru_cache(maxsize=4096)(CACHE.labels)
-_saved = lru_cache(maxsize=4096)(SAVED.labels)
+def _count_tried(tried: _Tried, sums: dict[Counter, float]) -> None:
+    deployment, usage, first_byte_seconds = tried.deployment, tried.usage, tried.first_byte_seconds
+    provider, upstream_model = deployment.provider.name, deployment.upstream_model
+    ASKED.add(provider, upstream_model, tried.outcome)
+    ASKED_SECONDS.add(provider, upstream_model, value=tried.seconds)
+    if first_byte_seconds is not None:
+        ASKED_FIRST.add(provider, upstream_model, value=first_byte_seconds)
+        if tried.outcome == "ok" and usage is not None and usage.out_total > 1:
+            seconds = (tried.seconds - first_byte_seconds) / (usage.out_total - 1)
+            A_TOKEN.add(provider, upstream_model, value=seconds)
+    if usage is not None:
+        for direction, kind, count in (
+            ("in", "fresh", usage.in_fresh),
+            ("in", "cache_read", usage.in_cache_read),
+            ("in", "cache_write_5m", usage.in_cache_write_5m),
+            ("in", "cache_write_1h", usage.in_cache_write_1h),
+            ("out", "answer", usage.out_total),
+        ):
+            if count:
+                sums[_tokens[tried.model, provider, direction, kind]] += count
+    if tried.cost:
+        sums[_cost[tried.model, provider]] += tried.cost / 1e9
+
+
+class _Children(dict[Words, Child]):
+    """Of a metric, by the values of its labels: `labels()` takes a lock and builds a tuple, so each is asked for
+    once."""
+
+    def __init__(self, labels: Callable[..., Child], name: str) -> None:
+        super().__init__()
+        self._labels = labels
+        self._name = name
+
+    def __missing__(self, words: Words) -> Child:
+        words = apart(self._name, words, taken=len(self))
+        child = self.get(words)
+        if child is None:
+            child = self[words] = self._labels(*words)
+        return child
+
+
+_calls = _Children(CALLS.labels, "weir_calls")
+_duration = _Children(DURATION.labels, "weir_call_duration_seconds")
+_first_byte = _Children(FIRST_BYTE.labels, "weir_time_to_first_token_seconds")
+_tokens = _Children(TOKENS.labels, "weir_tokens")
+_cost = _Children(COST.labels, "weir_cost_usd")
+_cache = _Children(CACHE.labels, "weir_cache_lookups")
+_saved = _Children(SAVED.labels, "weir_cache_saved_usd")

@@ -21,8 +21,9 @@ from apps.domain.snapshot import Budget
 from apps.quotas import replicas, windows
 from apps.quotas.authority import AWAY, Authority, boottime
 from apps.quotas.shortage import Call, Short, ahead, extension, refuse_outside
-from apps.quotas.slices import Hold, Slice
+from apps.quotas.slices import Hold, Slice, leased
 from apps.runtime import clock
+from apps.runtime.state import state
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -73,6 +74,7 @@ class LeaseBook:
         """Begins the heartbeat. Needs no database: that is asked when it answers."""
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat())
+            state.leased = lambda: leased(tuple(self._slices.values()), is_cut_off=self.is_cut_off)
 
     async def close(self) -> bool:
         """Returns what is not spent. Call it when the forwarder is closed: until then spending is not in the ledger.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from apps.domain.limits.credit import Keep, Room, kept, lacking
 from apps.domain.snapshot import Budget
 from apps.quotas.windows import Grant
+from apps.runtime.state import Leased
 
 
 class Slice:
@@ -135,3 +137,11 @@ class Hold:
     @property
     def leases(self) -> tuple[int, ...]:
         return tuple([found.lease_id for found in self.slices])
+
+
+def leased(slices: Sequence[Slice], *, is_cut_off: bool) -> Leased:
+    """For whoever looks at this process from outside; in any thread."""
+    granted, credit, spent, reserved = (
+        sum(getattr(found, name) for found in slices) for name in ("granted", "credit", "spent", "reserved")
+    )
+    return Leased(len(slices), granted, credit, spent, reserved, is_cut_off)

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -39,18 +40,36 @@ class DeploymentStanding(NamedTuple):
     waiting: int = 0
 
 
+class Leased(NamedTuple):
+    """What a process holds of `budgets` of them, in nano-USD: `spent` and `reserved` for calls in flight are parts of
+    `granted` and `credit`, which is of their overdrafts. `is_cut_off`: the database did not answer when asked last."""
+
+    budgets: int
+    granted: int
+    credit: int
+    spent: int
+    reserved: int
+    is_cut_off: bool
+
+
 class ProcessState:
     """Gauges of one process. `…_at` are unix seconds, lags and ages seconds; `snapshot_revision` None: none yet."""
 
     def __init__(self) -> None:
         self.replica = f"{socket.gethostname()}-{os.getpid()}"  # settings may name it
+        self.role = "all"  # "gateway", "control"; "worker", "beat": what this process is for
         self.started_at = time.time()
+        self.unfit = ""  # why it could not start, where an operator can mend that
         self.draining = False
         self.in_flight = 0
         self.draining_calls = 0  # their clients have left; the provider is heard out
+        self.drained = 0  # that have been heard out, or long enough
+        self.leased: Callable[[], Leased] | None = None  # of a process that spends budgets
         self.snapshot_revision: int | None = None
         self.snapshot_at: float | None = None
         self.journal_lag = 0.0
+        self.entries_forwarded = 0  # from the journal to the ledger
+        self.forwards_failed = 0  # batches that the ledger could not be given, and will be again
         self.storage_full = False
         self.journals_orphaned = 0  # in this process's folder; unreadable ones too
         self.outcomes_refused = 0  # by the ledger, and kept in the folder's journals

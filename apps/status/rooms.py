@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from apps.runtime.rooms import Named, Spread, rooms
+from apps.runtime.measured import Spread
+from apps.runtime.rooms import Named, rooms
 from apps.runtime.state import state
 
 _LABELS = ["replica", "provider", "model"]

@@ -112,6 +112,7 @@ class Forwarder:
             # Whatever it is, the journal keeps what happened and the thread has to live.
             more = True
             self._failures += 1
+            state.forwards_failed += 1
             log.warning("the ledger cannot be written, trying again: %s", error)
             if closing:
                 time.sleep(0.1)
@@ -134,6 +135,7 @@ class Forwarder:
         for outcome in refused:
             self._journal.refuse(outcome)
         self._rows = len(outcomes)
+        state.entries_forwarded += len(outcomes) - len(refused)
         self._through = batch[-1].id
         self._journal.forwarded(through=self._through)
         return len(outcomes) >= ledger.BATCH or self._closing.is_set()

@@ -1,0 +1,83 @@
+"""What this process has counted and measured, by a few words each: written from its event loop for less than a
+microsecond, read from anywhere.
+
+Words are the catalog's names and those of closed lists. What exceeds MOST_APART of a kind is counted under OTHER, and
+`capped` tells that it was.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+
+MOST_APART = 1_000
+OTHER = "(other)"
+
+Words = tuple[str, ...]
+
+
+class Spread:
+    """How many values were within each of `bounds`; the last of `counts` is of those beyond."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class Counts:
+    """How often, or how much, by words; `labels` name these. A Prometheus counter of this name."""
+
+    def __init__(self, name: str, meaning: str, labels: Words = ()) -> None:
+        self.name = name
+        self.meaning = meaning
+        self.labels = labels
+        self.values: dict[Words, float] = {}
+        families.append(self)
+
+    def add(self, *words: str, amount: float = 1) -> None:
+        if words not in self.values:
+            words = apart(self.name, words, taken=len(self.values))
+            self.values.setdefault(words, 0)
+        self.values[words] += amount
+
+
+class Spreads:
+    """How values are spread, by words. A Prometheus histogram of this name."""
+
+    def __init__(self, name: str, meaning: str, labels: Words, *, bounds: Sequence[float]) -> None:
+        self.name = name
+        self.meaning = meaning
+        self.labels = labels
+        self.bounds = bounds
+        self.values: dict[Words, Spread] = {}
+        families.append(self)
+
+    def add(self, *words: str, value: float) -> None:
+        spread = self.values.get(words)
+        if spread is None:
+            words = apart(self.name, words, taken=len(self.values))
+            spread = self.values.setdefault(words, Spread(self.bounds))
+        spread.add(value)
+
+
+def apart(name: str, words: Words, *, taken: int) -> Words:
+    """As which words something new is counted, where so many are counted apart already."""
+    if taken < MOST_APART:
+        return words
+    capped[name] += 1
+    return (OTHER,) * len(words)
+
+
+families: list[Counts | Spreads] = []
+"""All there are, in the order in which their modules were read."""
+
+capped: Counter[str] = Counter()
+"""By family: how often something was counted under OTHER."""
