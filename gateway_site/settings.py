@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from apps.runtime import failpoints
@@ -17,6 +18,7 @@ ALLOWED_HOSTS = env.words("WEIR_ALLOWED_HOSTS", [] if env.PRODUCTION else ["*"])
 CSRF_TRUSTED_ORIGINS = env.words("WEIR_TRUSTED_ORIGINS", [])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
+WEIR_ROLE = env.choice("WEIR_ROLE", "all", "gateway", "control")
 ROOT_URLCONF = "gateway_site.urls"
 ASGI_APPLICATION = "gateway_site.asgi.application"
 USE_TZ = True
@@ -49,6 +51,7 @@ INSTALLED_APPS = [
     "django_prometheus",
     "axes",
     "apps.audit",
+    "apps.events",
     "apps.accounts",
     "apps.tenants",
     "apps.catalog",
@@ -98,6 +101,21 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     },
 ]
+
+# --- a process for calls alone: no pages, nobody signed in, so none of what these need ---------------------------
+if env.SERVING and WEIR_ROLE == "gateway":
+    ROOT_URLCONF = "apps.status.urls"
+    INSTALLED_APPS = [
+        "django.contrib.admin.apps.SimpleAdminConfig" if name == "gateway_site.site.WeirAdminConfig" else name
+        for name in INSTALLED_APPS
+        if not name.startswith("unfold.") and name not in ("drf_spectacular_sidecar", "apps.api", "apps.portal")
+    ]
+    MIDDLEWARE = [
+        "gateway_site.charset.Utf8Only",
+        "django.middleware.security.SecurityMiddleware",
+        "gateway_site.csp.ContentSecurityPolicy",
+        "django.middleware.common.CommonMiddleware",
+    ]
 
 # --- database: SQLite under var/ when embedded, PostgreSQL otherwise -------------------------------------------
 DATABASE_URL = env.embedded("DATABASE_URL", f"sqlite:///{VAR_DIR / 'weir.db'}")
@@ -213,8 +231,10 @@ globals().update(env.mail(WEIR_EMAIL_URL))
 
 # --- static files ----------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
-STATIC_ROOT.mkdir(exist_ok=True)
+WEIR_STATIC_DIR = env.text("WEIR_STATIC_DIR", "")
+STATIC_ROOT = Path(WEIR_STATIC_DIR or VAR_DIR / "static")
+if not WEIR_STATIC_DIR:  # an image has it filled already, where nobody may write
+    STATIC_ROOT.mkdir(exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = not env.PRODUCTION
 WHITENOISE_AUTOREFRESH = DEBUG
@@ -237,6 +257,9 @@ WEIR_JOURNAL_DIR = env.text("WEIR_JOURNAL_DIR", str(VAR_DIR / "journal"))
 WEIR_RETENTION_MONTHS = env.integer("WEIR_RETENTION_MONTHS", 0)
 WEIR_HEALTH_DAYS = env.integer("WEIR_HEALTH_DAYS", 7)
 WEIR_INTERVENTION_DAYS = env.integer("WEIR_INTERVENTION_DAYS", 90)
+WEIR_EVENT_DAYS = env.integer("WEIR_EVENT_DAYS", 7, least=1)
+WEIR_EVENT_SOURCE = env.text("WEIR_EVENT_SOURCE", WEIR_BASE_URL)
+WEIR_EVENT_FOLDERS = env.words("WEIR_EVENT_FOLDERS", [str(VAR_DIR / "events")])
 WEIR_BALLAST_MB = env.integer("WEIR_BALLAST_MB", 16)
 WEIR_CACHE_MB = env.integer("WEIR_CACHE_MB", 64)
 WEIR_QDRANT_URL = env.text("WEIR_QDRANT_URL", "")

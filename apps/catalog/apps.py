@@ -10,6 +10,7 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.catalog import checks as own
+        from apps.catalog import sinks
         from apps.runtime import hygiene
 
         hygiene.forbid_dumps()  # here, since every process with the settings has secrets: gateway, worker, command
@@ -17,3 +18,4 @@ class CatalogConfig(AppConfig):
         checks.register(own.check_keyring, checks.Tags.security)
         checks.register(own.check_keyring_is_its_own, checks.Tags.security, deploy=True)
         checks.register(own.check_keyring_fits, checks.Tags.database)
+        sinks.offer()

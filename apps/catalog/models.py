@@ -324,11 +324,12 @@ class Purpose(models.TextChoices):
     SIGN_IN = "sign_in", "Sign-in"
     ALERTS = "alerts", "Alerts"
     REPORTS = "reports", "Providers' reports"
+    EVENTS = "events", "Events"
 
     @property
     def seals(self) -> bool:
         """Whether the key seals texts; else it is the pepper of digests."""
-        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN, Purpose.ALERTS, Purpose.REPORTS)
+        return self in (Purpose.CREDENTIALS, Purpose.SIGN_IN, Purpose.ALERTS, Purpose.REPORTS, Purpose.EVENTS)
 
 
 class DataKey(models.Model):

@@ -33,6 +33,11 @@ class Place(NamedTuple):
     is_member: bool
 
 
+def slugs(ids: Iterable[int]) -> dict[int, str]:
+    """The short names of tenants. One query."""
+    return dict(Tenant.objects.filter(pk__in=set(ids)).values_list("pk", "slug"))
+
+
 def place_of(user: Any, slug: str) -> Place | None:
     """In the tenant of that slug, if `user` is a member of it or an operator. One query; two for who is no member."""
     member = Membership.objects.select_related("tenant").filter(user=user, tenant__slug=slug).first()

@@ -6,6 +6,12 @@ from gateway_site.declared.setting import Section, Setting
 
 GATEWAY = (
     Setting("WEIR_BASE_URL", "Where people and programs reach this installation"),
+    Setting(
+        "WEIR_EVENT_SOURCE",
+        """The `source` of events: receivers know an event by it and its `id`, so that it stays when the
+        address changes""",
+        default="`WEIR_BASE_URL`",
+    ),
     Setting("WEIR_MAX_BODY_BYTES", "A request's body may be this long; a longer one gets a 413"),
     Setting(
         "WEIR_KEY_CACHE",

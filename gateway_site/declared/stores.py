@@ -21,6 +21,11 @@ PLACES = (
         default="`journal` in `WEIR_VAR`",
     ),
     Setting(
+        "WEIR_STATIC_DIR",
+        "Where `collectstatic` puts the files of pages, and pages have them from",
+        default="`static` in `WEIR_VAR`",
+    ),
+    Setting(
         "DATABASE_URL",
         "`postgres://user:password@host/name`",
         default="SQLite in `WEIR_VAR`",
@@ -46,9 +51,19 @@ PLACES = (
         default="a folder in `WEIR_VAR`",
     ),
     Setting(
+        "WEIR_EVENT_FOLDERS",
+        "Folders below which events may be written to files",
+        default="`events` in `WEIR_VAR`",
+    ),
+    Setting(
         "WEIR_REPLICA",
         "What this process is called in logs and leases",
         default="host name and process id",
+    ),
+    Setting(
+        "WEIR_ROLE",
+        """What a process of `python -m gateway_site.server` serves, unless `--role` says it: `gateway` the calls,
+        `control` admin, portal and management API, `all` both""",
     ),
     Setting("PORT", "Where `make run` serves"),
 )
@@ -91,6 +106,10 @@ KEEPING = (
         "WEIR_INTERVENTION_DAYS",
         """How long it is kept, call by call, what [policies](policies.md#what-they-did-call-by-call) refused, routed,
         masked or ended""",
+    ),
+    Setting(
+        "WEIR_EVENT_DAYS",
+        """How long events can be sent again, and how long they are kept for a sink that is disabled""",
     ),
 )
 SECRETS = (

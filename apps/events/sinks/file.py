@@ -1,0 +1,120 @@
+"""A file: one event a line, in a folder of the installation's own, on disk before it counts as delivered.
+
+A file is named by the day (UTC) and a number, as `2026-11-23.0000.jsonl`; another one begins with the day, and when
+one would become too large. What is written is never changed, so whatever reads the files can go by name and offset.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ValidationError
+
+from apps.events.sinks.contract import TAKEN, Message, Opened, Result, SinkAway
+
+LABEL = "File"
+BATCH = 500
+SECRET = ""
+_DEFAULTS = {"megabytes": 100}
+_MOST_MEGABYTES = 10_000
+_MEGABYTE = 1024 * 1024
+
+
+def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]) -> dict[str, Any]:
+    """`megabytes`: a file that would become larger is followed by another one."""
+    folder_of(target)
+    if unknown := set(settings) - set(_DEFAULTS):
+        raise ValidationError({"settings": f"There is no {min(unknown)!r}; there is {', '.join(_DEFAULTS)}."})
+    found = _DEFAULTS | dict(settings)
+    if type(found["megabytes"]) is not int or not 1 <= found["megabytes"] <= _MOST_MEGABYTES:
+        raise ValidationError({"settings": f"“megabytes” is a whole number from 1 to {_MOST_MEGABYTES:,}."})
+    return found
+
+
+def folder_of(target: str) -> Path:
+    """Absolute, or within the first folder that is allowed. Raises ValidationError for one outside of all."""
+    allowed = [Path(folder).resolve() for folder in django_settings.WEIR_EVENT_FOLDERS]
+    path = Path(os.path.realpath(allowed[0] / target)) if "\0" not in target else Path("/")
+    if not any(path.is_relative_to(folder) for folder in allowed):
+        raise ValidationError({"target": f"Give a folder within {', '.join(map(str, allowed))}."})
+    return path
+
+
+def binding(target: str) -> str:
+    return ""
+
+
+def open(sink: Opened) -> Lines:
+    return Lines(sink)
+
+
+class Lines:
+    def __init__(self, sink: Opened) -> None:
+        try:
+            self._folder = folder_of(sink.target)
+        except ValidationError as error:
+            raise SinkAway(error.messages[0]) from None
+        self._most = sink.settings["megabytes"] * _MEGABYTE
+
+    def deliver(self, batch: Sequence[Message]) -> list[Result]:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._append(b"".join(message.body + b"\n" for message in batch))
+        except OSError as error:
+            raise SinkAway(f"{self._folder}: {error.strerror}") from None
+        return [TAKEN] * len(batch)
+
+    def close(self) -> None: ...
+
+    def _append(self, lines: bytes) -> None:
+        with self._newest(room=len(lines)).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            end = _whole(Path(file.name), file.tell())
+            try:
+                file.truncate(end)
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.truncate(file.name, end)
+                raise
+        _sync(self._folder)
+
+    def _newest(self, *, room: int) -> Path:
+        day = datetime.now(UTC).date().isoformat()
+        found = sorted(self._folder.glob(f"{day}.[0-9][0-9][0-9][0-9].jsonl"))
+        if not found:
+            return self._folder / f"{day}.0000.jsonl"
+        newest = found[-1]
+        size = newest.stat().st_size
+        if size and size + room > self._most:
+            return self._folder / f"{day}.{int(newest.suffixes[0][1:]) + 1:04}.jsonl"
+        return newest
+
+
+def _whole(path: Path, size: int) -> int:
+    """Where the last whole line ends: a process that died in the middle of one had told nobody that it was written."""
+    with path.open("rb") as file:
+        place = size
+        while place > 0:
+            begin = max(0, place - 65_536)
+            file.seek(begin)
+            if (found := file.read(place - begin).rfind(b"\n")) >= 0:
+                return begin + found + 1
+            place = begin
+    return 0
+
+
+def _sync(folder: Path) -> None:
+    """So that a new file's name is on disk too."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
