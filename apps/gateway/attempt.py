@@ -123,13 +123,13 @@ class Attempt:
         "exchange",
         "first_byte_seconds",
         "number",
-        "passage",
         "outcome",
+        "passage",
         "place",
         "protocol",
         "queued",
-        "started",
         "seconds",
+        "started",
         "turn",
         "upstream_status",
         "usage",
@@ -158,11 +158,11 @@ class Attempt:
         self.first_byte_seconds: float | None = None
         self.turn: Turn | None = None  # from when it is answered
         self.started = time.monotonic()
-
-    @property
         self.asked_at: float | None = None  # when its upstream was about to see a byte, as `started`
         self.seconds = 0.0  # until it was settled
         self.outcome = ""  # in a word of `metrics.outcome`, once it is settled; "": nobody was asked
+
+    @property
     def tokens(self) -> int:
         return self.usage.total if self.usage is not None else 0
 
@@ -225,9 +225,9 @@ class Attempt:
             self.passage = first_byte_gate.put(self._intent)
         failpoint("attempt.intended")
         self._sent = True
+        self.asked_at = time.monotonic()
 
     def answered(self, answer: Answer) -> None:
-        self.asked_at = time.monotonic()
         self.upstream_status = answer.status
         for name in _IDS:
             if given := answer.headers.get(name):
@@ -298,9 +298,9 @@ class Attempt:
             self._money.give_back()
             return
         failure = failure or self.failure
+        self.seconds, self.outcome = time.monotonic() - self.started, metrics.outcome(failure)
         if isinstance(failure, errors.UpstreamError) and not failure.reached:
             self._sent = False
-        self.seconds, self.outcome = time.monotonic() - self.started, metrics.outcome(failure)
         verdict = self._judge(
             declined=isinstance(failure, errors.UpstreamError) and failure.upstream_status > 0,
             unseen=isinstance(failure, errors.ConnectionStale),

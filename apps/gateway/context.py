@@ -106,13 +106,13 @@ class RequestContext:
         self.principal: Principal | None = None
         self.holder: Principal | None = None  # whose key was presented, let in or not
         self.call: ClientCall | None = None
+        self.listened = 0.0  # seconds that its body took to come in
         self.prompt_bytes = 0  # of the body, what counts as prompt
         self.model: Model | None = None
         self.fetched: Mapping[str, Fetched] = NOTHING_FETCHED  # by URL
         self.signed: Signed | None = None  # what the history carries of somebody's
         self.policy: DataPolicy | None = None  # all that the call is under, as one
         self.enclosed: Enclosed | None = None  # looks into what is fetched for it
-        self.listened = 0.0  # seconds that its body took to come in
         self.inspector: Inspector | None = None  # looks into the answer
         self.is_masked = False  # some of its text was taken out, so nobody may be sent it as it was written
         self.notes: list[str] = []  # for the ledger, with those of the first attempt
