@@ -35,14 +35,14 @@ class Refused(AssertionError):
 class Talker:
     """A helper process that answers each line of JSON with one."""
 
-    def __init__(self, module: str, *, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, module: str, *, environment: Mapping[str, str], log: Path, tree: Path = ROOT) -> None:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=ROOT,
+                cwd=tree,
                 env={**os.environ, **environment},
                 text=True,
                 start_new_session=True,
@@ -197,17 +197,24 @@ class Installation:
         self.gateways: list[Gateway] = []
         self._variables = dict(variables or {})
         self._began = 0
-        self._helpers: list[Talker] = []
-        direct = self.environment(database.url if database else "", redis.url if redis else "")
-        self._desk = self._helper("desk", direct)
-        through = self.environment(
-            self.to_database.url if self.to_database else "", self.to_redis.url if self.to_redis else ""
-        )
-        self._nursery = self._helper("nursery", through)
+        self._helpers: dict[tuple[str, Path], Talker] = {}
+        self._desk(ROOT)
+        self._nursery(ROOT)
 
-    def _helper(self, name: str, environment: Mapping[str, str]) -> Talker:
-        self._helpers.append(Talker(f"tests.faults.{name}", environment=environment, log=self.folder / f"{name}.log"))
-        return self._helpers[-1]
+    def _desk(self, tree: Path) -> Talker:
+        database, redis = (store.url if store else "" for store in (self.database, self.redis))
+        return self._helper("desk", self.environment(database, redis), tree)
+
+    def _nursery(self, tree: Path) -> Talker:
+        database, redis = (proxy.url if proxy else "" for proxy in (self.to_database, self.to_redis))
+        return self._helper("nursery", self.environment(database, redis), tree)
+
+    def _helper(self, name: str, environment: Mapping[str, str], tree: Path) -> Talker:
+        """Of the code in that folder: another release may run beside this one."""
+        if (name, tree) not in self._helpers:
+            log = self.folder / f"{name}-{len(self._helpers)}.log"
+            self._helpers[name, tree] = Talker(f"tests.faults.{name}", environment=environment, log=log, tree=tree)
+        return self._helpers[name, tree]
 
     def environment(self, database: str, redis: str) -> dict[str, str]:
         return {
@@ -223,9 +230,9 @@ class Installation:
             **self._variables,
         }
 
-    def ask(self, what: str, **arguments: Any) -> Any:
+    def ask(self, what: str, *, tree: Path = ROOT, **arguments: Any) -> Any:
         """Something of the operator's desk: a public function of `tests.faults.desk`. Raises Refused."""
-        answer = self._desk.ask({"do": what, "with": arguments})
+        answer = self._desk(tree).ask({"do": what, "with": arguments})
         if "failed" in answer:
             raise Refused(f"{what}: {answer['failed']}")
         return answer["told"]
@@ -237,15 +244,16 @@ class Installation:
         port: int | None = None,
         clock: float = 0.0,
         journal: Path | None = None,
+        tree: Path = ROOT,
         **settings: Any,
     ) -> Gateway:
-        """A gateway that is starting. Its `clock` is so many seconds ahead, its `journal` a folder of its own;
-        `settings` are Django's by name, other than the environment has them."""
+        """A gateway that is starting. Its `clock` is so many seconds ahead, its `journal` a folder of its own, its code
+        that of `tree`; `settings` are Django's by name, other than the environment has them."""
         if journal is not None:
             settings["WEIR_JOURNAL_DIR"] = str(journal)
         self._began += 1
         gateway = Gateway(
-            self._nursery,
+            self._nursery(tree),
             port=port or services.free_port(),
             log=self.folder / f"gateway-{self._began}.log",
             failpoint=failpoint,
@@ -275,7 +283,7 @@ class Installation:
     def close(self) -> None:
         for gateway in self.gateways:
             gateway.kill()
-        for helper in self._helpers:
+        for helper in self._helpers.values():
             helper.close()
         for proxy in (self.to_database, self.to_redis):
             if proxy is not None:

@@ -1,0 +1,31 @@
+"""The release before this one, as it lies in the history: to run beside this one."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ROOT
+
+PREVIOUS = "392988ae10e5ad394790c33362fef60ad384734b"  # moves when a release is made
+_HEADING = re.compile(r"^## (\d+\.\d+\.\d+)", re.MULTILINE)
+
+
+def unpack(folder: Path) -> Path:
+    """Its tree, in `folder`. Skips the test where the history does not reach back so far."""
+    packed = subprocess.run(["git", "archive", PREVIOUS], cwd=ROOT, capture_output=True, check=False)
+    if packed.returncode:
+        pytest.skip("the release before this one is not in this clone's history: git fetch --unshallow")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def versions(tree: Path) -> list[str]:
+    """That its changelog tells of, the newest first."""
+    return _HEADING.findall((tree / "CHANGELOG.md").read_text(encoding="utf-8"))
