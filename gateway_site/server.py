@@ -1,5 +1,7 @@
 """Serves the site: `python -m gateway_site.server --host H --port P`, or `--fd N` for a socket that is open already.
 
+`--role gateway` serves calls, `--role control` the pages of people, `--role all` both; without it WEIR_ROLE decides.
+
 Uvicorn, with an end that loses nothing. On SIGTERM or SIGINT readiness turns false at once and connections are told
 to close, but calls are taken for WEIR_PRESTOP_SECONDS more, until balancers have noticed. Then nothing is accepted,
 streams finish for up to WEIR_DRAIN_SECONDS, what is left is cancelled and settles, and the lifespan's shutdown closes
@@ -206,7 +208,7 @@ def configuration(app: Any, *, host: str, port: int, proxies: list[str], stall: 
 
 
 def pinned_ports() -> Wanted:
-    """Those that the gateway's present configuration wants."""
+    """Those that the gateway's present configuration wants; where none runs, there is none to take calls."""
     from apps.gateway import engine
 
     return engine.current.configuration.snapshot.endpoints.addresses if engine.current is not None else _NO_PORTS
@@ -217,14 +219,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--fd", type=int, help="a listening socket that this process has inherited")
+    parser.add_argument("--role", choices=("all", "gateway", "control"), help="which planes (default: WEIR_ROLE)")
     given = parser.parse_args(arguments)
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
+    if given.role:
+        os.environ["WEIR_ROLE"] = given.role
     import django
     from django.conf import settings
     from django.core.exceptions import ImproperlyConfigured
 
     try:
+        from gateway_site import env
+
+        env.SERVING = True
         django.setup()
     except ImproperlyConfigured as error:
         parser.exit(1, f"gateway_site.server: {error}\n")
@@ -241,7 +249,10 @@ def main(arguments: list[str] | None = None) -> int:
     server = DrainingServer(
         config, prestop=settings.WEIR_PRESTOP_SECONDS, drain=settings.WEIR_DRAIN_SECONDS, ports=ports
     )
-    server.run(sockets=None if given.fd is None else [socket.socket(fileno=given.fd)])
+    with contextlib.suppress(SystemExit):  # Uvicorn's, whose status says nothing more
+        server.run(sockets=None if given.fd is None else [socket.socket(fileno=given.fd)])
+    if state.unfit:
+        parser.exit(1, f"gateway_site.server: {state.unfit}\n")
     return 0 if server.started else 1
 
 

@@ -149,6 +149,16 @@ async def unknown_path(scope: Scope, receive: Receive, send: Send, *, meant: str
     await answers.fail(_context(scope, receive, send, dialect=dialect, endpoint=""), errors.NotFound(message))
 
 
+async def not_here(scope: Scope, receive: Receive, send: Send) -> None:
+    """In a process that serves pages and no calls: a balancer, or the caller's base URL, leads to the wrong one."""
+    message = (
+        f"this process serves pages and no calls: send them to a gateway, at {settings.WEIR_BASE_URL}; where that is "
+        f"this address, its balancer must send {scope['path'][:200]} there"
+    )
+    error = errors.NotFound(message, code="not_a_gateway")
+    await answers.fail(_context(scope, receive, send, dialect=_dialect(scope), endpoint=""), error)
+
+
 async def unknown_endpoint(scope: Scope, receive: Receive, send: Send) -> None:
     """Under `/e/` without a name that is one, or at a port or host name that has been an endpoint's."""
     name = scope.get("root_path", "").rpartition("/")[2]

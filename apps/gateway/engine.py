@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from apps.gateway import metrics, names
 from apps.gateway.attempt import Accounts
@@ -26,6 +27,7 @@ from apps.gateway.waiting import waiting
 from apps.outbound.client import Outbound
 from apps.quotas import replicas
 from apps.quotas.counters import make_limiter
+from apps.runtime import lifespan as lifespans
 from apps.runtime.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 
     from apps.domain.limits.decision import Stand
     from apps.domain.snapshot import Limit
-    from apps.gateway.context import Receive, Scope, Send
 
 log = structlog.get_logger(__name__)
 
@@ -58,8 +59,8 @@ class Engine:
         self._lock: IO[str] | None = None
 
     async def start(self) -> None:
-        """Raises RuntimeError when another gateway process serves this embedded installation, and what
-        `canary.verify` raises under a wrong keyring."""
+        """Raises ImproperlyConfigured when another gateway process serves this embedded installation, and under a wrong
+        keyring."""
         self.loop = asyncio.get_running_loop()
         self._lock = _embedded_lock()
         await self.configuration.verify()
@@ -140,22 +141,8 @@ async def _start() -> Engine:
     return engine
 
 
-async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-    """ASGI lifespan: start before the first call, close after the last."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            try:
-                await running()
-            except Exception as error:
-                log.exception("gateway.start_failed")
-                await send({"type": "lifespan.startup.failed", "message": str(error)})
-                return
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            await stop()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+# ASGI lifespan: start before the first call, close after the last.
+lifespan = lifespans.lifespan(running, stop, failed="gateway.start_failed")
 
 
 def _embedded_lock() -> IO[str] | None:
@@ -168,8 +155,8 @@ def _embedded_lock() -> IO[str] | None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.seek(0)
-        raise RuntimeError(
-            f"another gateway process ({lock.read().strip()}) serves this installation; more than one needs REDIS_URL"
+        raise ImproperlyConfigured(
+            f"another gateway process ({lock.read().strip()}) serves this installation; more than one needs REDIS_URL."
         ) from None
     lock.truncate(0)
     lock.write(f"pid {os.getpid()}")

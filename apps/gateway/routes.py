@@ -100,10 +100,23 @@ def _lenient(path: str) -> dict[str, endpoints.Endpoint] | None:
     return ROUTES.get(path)
 
 
-_application: Any = data_plane  # Channels routes to ASGI applications, of which Django's types know nothing
+async def absent(scope: Scope, receive: Receive, send: Send) -> None:
+    """As `data_plane`, in a process that serves pages only: who looks whether there is somebody is told so, and calls
+    are told where they should be sent."""
+    if scope["method"] == "OPTIONS":
+        await endpoints.preflight(scope, receive, send)
+    else:
+        await (endpoints.reached if is_knock(scope) else endpoints.not_here)(scope, receive, send)
+
+
 _tails = "|".join(re.escape(tail[1:]) for tail in TAILS)
-urlpatterns = [
-    re_path(r"^(?:anthropic/)?v1(?:/|$)", _application),
-    re_path(r"^(?:chat|managed/settings|api/hello)/?$", _application),
-    re_path(rf"^(?!admin/|t/|api/v1/models/?$)(?:.+/)?(?:{_tails})/?$", _application),
-]
+
+
+def patterns(application: Any) -> list[Any]:
+    """Every path of the data plane, but for those of pinned endpoints. Channels routes to ASGI applications, of which
+    Django's types know nothing."""
+    return [
+        re_path(r"^(?:anthropic/)?v1(?:/|$)", application),
+        re_path(r"^(?:chat|managed/settings|api/hello)/?$", application),
+        re_path(rf"^(?!admin/|t/|api/v1/models/?$)(?:.+/)?(?:{_tails})/?$", application),
+    ]

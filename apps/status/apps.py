@@ -11,5 +11,6 @@ class StatusConfig(AppConfig):
     label = "status"
 
     def ready(self) -> None:
+        state.role = settings.WEIR_ROLE
         if settings.WEIR_REPLICA:
             state.replica = settings.WEIR_REPLICA

@@ -54,8 +54,11 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def run() -> Report:
-    """Every check, in the caller's thread: a statement on the database, a round trip to Redis where there is one."""
-    checks = [configuration(), storage(), journals(), ports(), database()]
+    """Every check that this process's role asks for, in the caller's thread: a statement on the database, a round trip
+    to Redis where there is one."""
+    takes_calls = settings.WEIR_ROLE != "control"
+    checks = [configuration(), storage(), journals(), ports()] if takes_calls else []
+    checks.append(database(vital=not takes_calls))
     if settings.REDIS_URL:
         checks.append(redis_server())
     return Report(tuple(checks), draining=state.draining)
@@ -88,8 +91,9 @@ def ports() -> Check:
     return Check(name="ports", ok=not shut, message=f"port {', '.join(shut)}" if shut else "")
 
 
-def database() -> Check:
-    return _timed("database", _ask_database)
+def database(*, vital: bool = False) -> Check:
+    """No page can be shown without it; calls go on."""
+    return msgspec.structs.replace(_timed("database", _ask_database), vital=vital)
 
 
 def redis_server() -> Check:

@@ -63,18 +63,19 @@ _inspector = Inspector()
 
 
 async def _live() -> Told:
-    return 200, {"status": "healthy"}
+    return 200, {"status": "healthy", "role": state.role}
 
 
 async def _health() -> Told:
     report = await _inspector.report()
     parts = {check.name: "ok" if check.ok else "failed" for check in report.checks}
-    return _code(report), {"status": report.status, "uptime_seconds": int(state.uptime), "checks": parts}
+    uptime = int(state.uptime)
+    return _code(report), {"status": report.status, "role": state.role, "uptime_seconds": uptime, "checks": parts}
 
 
 async def _ready() -> Told:
     report = await _inspector.report()
-    return _code(report), {"status": report.status}
+    return _code(report), {"status": report.status, "role": state.role}
 
 
 async def _actuator() -> Told:

@@ -23,6 +23,7 @@ from apps.status.operators import OperatorView
 # Settings that may be shown as they are. Whatever is not named here stays unseen, whoever adds it.
 SHOWN = (
     "DEBUG",
+    "WEIR_ROLE",
     "ALLOWED_HOSTS",
     "TIME_ZONE",
     "WEIR_BASE_URL",
@@ -148,6 +149,7 @@ def deployments() -> list[dict[str, Any]]:
 def process() -> dict[str, Any]:
     return {
         "replica": state.replica,
+        "role": state.role,
         "uptime_seconds": int(state.uptime),
         "draining": state.draining,
         "in_flight": state.in_flight,

@@ -48,8 +48,8 @@ async def ask(path: str, *, method: str = "GET", host: str = "10.1.2.3:8000") ->
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/health/live", {"status": "healthy"}),
-        ("/health/ready", {"status": "healthy"}),
+        ("/health/live", {"status": "healthy", "role": "all"}),
+        ("/health/ready", {"status": "healthy", "role": "all"}),
         ("/actuator/health/liveness", {"status": "UP"}),
         ("/actuator/health/readiness", {"status": "UP"}),
     ],
@@ -64,7 +64,7 @@ async def test_a_process_that_serves_says_so(path: str, body: dict[str, str]) ->
 async def test_health_names_its_parts_and_nothing_more() -> None:
     status, _, told = await ask("/health")
     assert status == 200
-    assert told.keys() == {"status", "uptime_seconds", "checks"}
+    assert told.keys() == {"status", "role", "uptime_seconds", "checks"}
     assert told["checks"].items() >= {"configuration": "ok", "database": "ok"}.items()
     _, _, actuator = await ask("/actuator/health")
     assert actuator["components"]["database"] == {"status": "UP"}
@@ -73,7 +73,7 @@ async def test_health_names_its_parts_and_nothing_more() -> None:
 async def test_a_draining_process_is_alive_but_not_ready_at_once() -> None:
     assert (await ask("/health/ready"))[0] == 200
     state.begin_drain()
-    assert (await ask("/health/ready"))[::2] == (503, {"status": "draining"})
+    assert (await ask("/health/ready"))[::2] == (503, {"status": "draining", "role": "all"})
     assert (await ask("/health"))[0] == 503
     assert (await ask("/actuator/health/readiness"))[::2] == (503, {"status": "DOWN"})
     assert (await ask("/health/live"))[0] == 200
@@ -147,3 +147,16 @@ async def test_many_probes_ask_the_stores_once(django_assert_num_queries: Any) -
     first = await probes._inspector.report()
     for _ in range(20):
         assert (await probes._inspector.report()).checks is first.checks
+
+
+async def test_a_process_without_calls_asks_for_no_snapshot_but_needs_its_database(
+    settings: Any, request: pytest.FixtureRequest
+) -> None:
+    settings.WEIR_ROLE = "control"
+    state.snapshot_at, state.role = None, "control"
+    status, _, told = await ask("/health")
+    assert (status, told["role"], told["checks"]) == (200, "control", dict.fromkeys(told["checks"], "ok"))
+    assert "configuration" not in told["checks"]
+    request.getfixturevalue("lost_database")
+    probes._inspector._last = None
+    assert (await ask("/health/ready"))[::2] == (503, {"status": "unhealthy", "role": "control"})
