@@ -15,6 +15,7 @@ from apps.alerts import conditions, outbox
 from apps.alerts.conditions import Finding
 from apps.alerts.kinds import Kind
 from apps.alerts.models import Alert, AlertRule
+from apps.quotas import marks
 from apps.runtime.failpoints import failpoint
 from apps.tenants.models import Tenant
 
@@ -62,6 +63,7 @@ def _raise(rule: AlertRule, finding: Finding, now: datetime) -> None:
         title=finding.title[:200], text=finding.text, raised_at=now, seen_at=now,
     )  # fmt: skip
     _tell(alert, "alert.raised", people=finding.people)
+    _publish(rule, finding)
 
 
 def _go_on(alert: Alert, finding: Finding, now: datetime) -> None:
@@ -74,6 +76,13 @@ def _go_on(alert: Alert, finding: Finding, now: datetime) -> None:
     alert.save(update_fields=["seen_at", "quiet_since", "title", "text", "level"])
     if has_risen:
         _tell(alert, "alert.raised", people=finding.people)
+        _publish(alert.rule, finding)
+
+
+def _publish(rule: AlertRule, finding: Finding) -> None:
+    """A budget's marks that are the rule's own: nobody but the rule asks for them."""
+    if rule.kind == Kind.BUDGET and finding.period.isdigit():
+        marks.look(int(finding.period), marks=[mark for mark in rule.settings["percents"] if mark <= finding.level])
 
 
 def _go_quiet(alert: Alert, now: datetime) -> None:

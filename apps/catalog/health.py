@@ -17,6 +17,7 @@ from apps.audit.models import Area
 from apps.catalog import history
 from apps.catalog.models import AllowedNetwork, CheckKind, HealthCheck, Provider
 from apps.catalog.questions import Found, Question, ask, question
+from apps.events import outbox
 from apps.outbound.probe import ProbeResult
 
 log = structlog.get_logger(__name__)
@@ -142,8 +143,26 @@ def remember(provider: Provider, *, found: Found, began: datetime.datetime) -> N
                 before={"is_healthy": was_healthy, "consecutive_failures": failures},
                 after={"is_healthy": row.is_healthy, "message": found.result.message},
             )
+            _publish(row, found, now=now)
     for name in _WRITTEN:
         setattr(provider, name, getattr(row, name))
+
+
+def _publish(row: Provider, found: Found, *, now: datetime.datetime) -> None:
+    """What other systems are told: nothing of what the provider said itself."""
+    data = {
+        "provider_id": row.pk,
+        "name": row.name,
+        "vendor": row.vendor,
+        "is_healthy": row.is_healthy,
+        "consecutive_failures": row.consecutive_failures,
+        "check": str(found.kind),
+        "status": found.result.status,
+        "milliseconds": found.result.milliseconds,
+        "message": found.result.message[:_MOST_MESSAGE],
+        "checked_at": now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
+    }
+    outbox.emit("provider.health", tenant_id=None, subject=f"provider:{row.pk}", data=data)
 
 
 def judge(row: Provider, *, ok: bool, now: datetime.datetime) -> None:

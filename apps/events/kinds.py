@@ -9,9 +9,14 @@ KINDS: dict[str, str] = {
     "usage.corrected": "What was said of a call before has changed, by a difference",
     "budget.threshold": "A budget has reached a share of its amount",
     "key.created": "A key was made",
+    "key.updated": "What a key may do has changed",
     "key.rotated": "A key got another secret",
-    "key.revoked": "A key was revoked",
+    "key.lent": "A key got one more secret, for a while",
+    "key.expiring": "A key's time is over within seven days",
     "key.expired": "A key's time is over",
+    "key.revoked": "A key was revoked",
+    "grant.created": "Somebody has signed a program in",
+    "grant.ended": "A signed-in program was let go",
     "provider.health": "A provider answers no more, or again",
 }
 _PREFIX = "weir."

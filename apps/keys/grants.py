@@ -21,6 +21,7 @@ from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.domain import keys as format_of_keys
+from apps.keys import published
 from apps.keys.models import DeviceCode, Grant, GrantToken
 from apps.tenants.models import Project, Role, Tenant
 from apps.tenants.rights import Right, may, may_user
@@ -129,6 +130,7 @@ def approve(code: DeviceCode, *, actor: User, project: Project) -> Grant:
         audit.add(grant, actor=actor, action="grant.approved", area=Area.SIGN_IN)
         waiting.grant = grant
         waiting.save(update_fields=["grant"])
+        published.tell_of_grant("created", grant, actor=actor)
     return grant
 
 
@@ -236,6 +238,7 @@ def end(grant: Grant, *, actor: Any, why: str) -> None:
             actor=actor, action="grant.ended", target=stored, area=Area.KEYS, before={"ended_at": None}, after=told
         )
         stored.save(update_fields=["ended_at", "ended_why", "revision"])
+        published.tell_of_grant("ended", stored, actor=actor, ended_at=now, reason=why)
         # Only then: a refresh that is under way has its token and waits for the grant.
         transaction.on_commit(lambda: stored.tokens.all().delete())
     grant.ended_at, grant.ended_why = now, why

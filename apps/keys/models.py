@@ -75,6 +75,7 @@ class Key(orm.Model):
     )
     expires_at = orm.DateTimeField(null=True, blank=True)
     expiry_recorded_at = orm.DateTimeField(null=True, editable=False)
+    expiry_announced = orm.DateTimeField(null=True, editable=False)  # the end that other systems were told of before
     revoked_at = orm.DateTimeField(null=True, editable=False)
     created_by = orm.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=orm.SET_NULL, null=True, editable=False, related_name="+"

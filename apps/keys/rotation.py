@@ -15,7 +15,7 @@ from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.catalog import data_keys
 from apps.catalog.models import DataKey, Purpose
-from apps.keys import peppers
+from apps.keys import peppers, published
 from apps.keys.models import Key, KeySecret
 
 _BATCH = 500
@@ -110,7 +110,10 @@ def _end(working: QuerySet[KeySecret], *, row: DataKey, actor: Any, force: bool)
         actor=actor, action="pepper.keys_ended", target=row, area=Area.KEYS, after={"keys": len(keys), "secrets": count}
     )
     for pks in _batches(Key.objects.filter(pk__in=keys).values_list("pk", flat=True)):
-        Key.objects.filter(pk__in=pks).update(revision=revision)
+        ended = Key.objects.filter(pk__in=pks)
+        ended.update(revision=revision)
+        for key in ended.select_related("tenant", "project"):
+            published.tell("revoked", key, actor=actor, revoked_at=timezone.now(), reason="pepper retired")
     return count
 
 

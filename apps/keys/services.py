@@ -13,19 +13,21 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.domain import keys as format_of_keys
-from apps.keys import peppers
+from apps.keys import peppers, published
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
 
 EXPIRED = "This key has expired and stays that; issue another."
 ENDED = "A key that has been revoked or has expired stays that; issue another."
 MAXIMUM_OVERLAP = datetime.timedelta(days=30)
+EXPIRING = datetime.timedelta(days=7)  # before its end a key is said to expire
 _CHANGEABLE = frozenset({"name", "project", "models", "endpoints", "networks", "priority", "expires_at"})
 _GRAIN = datetime.timedelta(minutes=1)
 
@@ -76,6 +78,7 @@ def issue(
         revision = audit.add(key, actor=actor, action="key.issued", area=Area.KEYS)
         _add_secret(key, plaintext, until=secret_until)
         _stamp(key, revision)
+        published.tell("created", key, actor=actor)
     return Issued(key, plaintext)
 
 
@@ -96,6 +99,7 @@ def rotate(key: Key, *, actor: Any, overlap: datetime.timedelta = datetime.timed
         _add_secret(stored, plaintext)
         new = {"public_id": stored.public_id, "last_four": stored.last_four, "old_works_until": now + overlap}
         _stamp(stored, _record(stored, actor=actor, action="key.rotated", before=old, after=new))
+        published.tell("rotated", stored, actor=actor, old_works_until=now + overlap)
     key.refresh_from_db()
     return Issued(key, plaintext)
 
@@ -113,6 +117,7 @@ def lend(key: Key, *, actor: Any, until: datetime.datetime) -> Issued:
         _add_secret(stored, plaintext, until=until)
         new = {"public_id": stored.public_id, "last_four": stored.last_four, "works_until": until}
         _stamp(stored, _record(stored, actor=actor, action="key.lent", after=new))
+        published.tell("lent", stored, actor=actor, works_until=until)
     return Issued(stored, plaintext)
 
 
@@ -132,6 +137,7 @@ def update(key: Key, *, actor: Any, **changes: Any) -> Key:
         )
         if amendment.revision is not None:
             _stamp(key, amendment.revision)
+            published.tell("updated", key, actor=actor, changed=sorted(amendment.after))
     return key
 
 
@@ -151,6 +157,7 @@ def revoke(key: Key, *, actor: Any) -> None:
             stored.secrets.filter(revoked_at=None).update(revoked_at=now)
             changes: dict[str, Any] = {"before": {"revoked_at": None}, "after": {"revoked_at": now}}
             _stamp(stored, _record(stored, actor=actor, action="key.revoked", **changes))
+            published.tell("revoked", stored, actor=actor, revoked_at=now, reason="revoked")
     key.refresh_from_db()
 
 
@@ -166,6 +173,24 @@ def record_expiries(now: datetime.datetime, *, limit: int = 500) -> int:
             key.expiry_recorded_at = now
             key.save(update_fields=["expiry_recorded_at"])
             _stamp(key, _record(key, actor=None, action="key.expired", after={"expires_at": key.expires_at}))
+            published.tell("expired", key, actor=None)
+            done += 1
+    return done
+
+
+def announce_expiries(now: datetime.datetime, *, limit: int = 500) -> int:
+    """Tell other systems of keys that end within EXPIRING, each end once; return how many. Nothing else changes."""
+    ending = Key.objects.filter(expires_at__gt=now, expires_at__lte=now + EXPIRING, expiry_recorded_at=None)
+    untold = ending.filter(revoked_at=None).exclude(expiry_announced=F("expires_at"))
+    done = 0
+    for pk in untold.order_by("expires_at").values_list("pk", flat=True)[:limit]:
+        with transaction.atomic():
+            key = untold.select_for_update().filter(pk=pk).first()
+            if key is None:
+                continue
+            key.expiry_announced = key.expires_at
+            key.save(update_fields=["expiry_announced"])
+            published.tell("expiring", key, actor=None)
             done += 1
     return done
 

@@ -8,5 +8,6 @@ from apps.keys import services
 
 @shared_task
 def audit_expired_keys() -> int:
-    """Write the end of expired keys into the audit, each once."""
-    return services.record_expiries(timezone.now())
+    """Write the end of expired keys into the audit, each once, and tell other systems of those that end soon."""
+    now = timezone.now()
+    return services.record_expiries(now) + services.announce_expiries(now)

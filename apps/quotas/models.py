@@ -249,7 +249,7 @@ class BudgetWindow(models.Model):
     `settled` is spent for sure or charged at its upper bound; `held` and `credit` are what processes hold on leases of
     the amount and of the overdraft. `overrun` is what was booked beyond any lease, as the provider has billed it;
     `ceiling` the greatest amount and overdraft together that were in force. Always
-    settled + held + credit <= ceiling + overrun.
+    settled + held + credit <= ceiling + overrun. `marks`: percentages that it has passed, with spaces between them.
     """
 
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="windows")
@@ -262,6 +262,7 @@ class BudgetWindow(models.Model):
     overrun = models.BigIntegerField(default=0, db_default=0)
     ceiling = models.BigIntegerField(default=0, db_default=0)
     wanted_at = models.DateTimeField(null=True)  # when a replica was last refused what others hold
+    marks = models.TextField(default="", db_default="", editable=False)
 
     class Meta:
         ordering = ["-starts"]

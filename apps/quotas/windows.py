@@ -22,7 +22,7 @@ from apps.domain.limits import budget as periods
 from apps.domain.limits import credit
 from apps.domain.limits.credit import Keep, Room
 from apps.domain.snapshot import Budget as BudgetRule
-from apps.quotas import replicas
+from apps.quotas import marks, replicas
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
 from apps.runtime import clock
 
@@ -321,7 +321,8 @@ def charge(charges: Iterable[tuple[int, int | None, int]]) -> None:
         amounts[window_id, lease_id] = amounts.get((window_id, lease_id), 0) + amount
     if not amounts:
         return
-    moved = {window_id: [0, 0, 0, 0] for window_id in _locked(window_id for window_id, _ in amounts)}
+    locked = _locked(window_id for window_id, _ in amounts)
+    moved = {window_id: [0, 0, 0, 0] for window_id in locked}
     leases = Lease.objects.filter(pk__in=[lease_id for _, lease_id in amounts], is_open=True)
     open_leases = {lease.pk: lease for lease in leases}
     paid = []
@@ -339,6 +340,9 @@ def charge(charges: Iterable[tuple[int, int | None, int]]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(_PAY_FROM_LEASE, paid)
         cursor.executemany(_BOOK, [(*changes, window_id) for window_id, changes in sorted(moved.items())])
+    for window_id, window in sorted(locked.items()):
+        window.settled += moved[window_id][0]
+        marks.passed(window)
 
 
 def _locked(window_ids: Iterable[int]) -> dict[int, BudgetWindow]:

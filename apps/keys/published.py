@@ -1,0 +1,57 @@
+"""What other systems are told of keys, and of programs that people have signed in: key.* and grant.*.
+
+In the transaction that makes it so. No secret is in it, nor what one could be found by.
+"""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from apps.events import outbox
+from apps.keys.models import Grant, Key
+
+Actor = Any  # a user; None: the system
+
+
+def tell(kind: str, key: Key, *, actor: Actor, **more: Any) -> None:
+    """`more`: what this kind says besides."""
+    if not outbox.is_wanted(outbox.wanted(), f"key.{kind}"):
+        return
+    data = {
+        "key_id": key.pk,
+        "name": key.name,
+        "prefix": key.prefix.rstrip("…"),
+        "tenant": key.tenant.slug,
+        "project": key.project.slug,
+        "user_id": key.user_id,
+        "expires_at": _moment(key.expires_at),
+        "actor": _person(actor),
+    }
+    outbox.emit(f"key.{kind}", tenant_id=key.tenant_id, subject=f"key:{key.pk}", data=data | _plain(more))
+
+
+def tell_of_grant(kind: str, grant: Grant, *, actor: Actor, **more: Any) -> None:
+    if not outbox.is_wanted(outbox.wanted(), f"grant.{kind}"):
+        return
+    data = {
+        "grant_id": grant.pk,
+        "client": grant.client,
+        "tenant": grant.tenant.slug,
+        "project": grant.project.slug,
+        "user_id": grant.user_id,
+        "actor": _person(actor),
+    }
+    outbox.emit(f"grant.{kind}", tenant_id=grant.tenant_id, subject=f"grant:{grant.pk}", data=data | _plain(more))
+
+
+def _plain(more: dict[str, Any]) -> dict[str, Any]:
+    return {name: _moment(value) if isinstance(value, datetime.datetime) else value for name, value in more.items()}
+
+
+def _moment(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
+
+
+def _person(actor: Actor) -> dict[str, Any] | None:
+    return None if actor is None else {"id": getattr(actor, "pk", None), "name": str(actor)[:200]}

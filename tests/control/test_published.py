@@ -1,0 +1,187 @@
+"""What other systems are told of keys, programs, budgets and providers: once, in the transaction that makes it so, as
+docs/events promises it, and nothing where nobody wants it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from apps.alerts import evaluation
+from apps.alerts import services as alerts
+from apps.catalog import health
+from apps.catalog.models import CheckKind
+from apps.catalog.questions import Found
+from apps.domain import money
+from apps.events import kinds, outbox
+from apps.events.models import Event, Sink
+from apps.keys import grants, rotation, services
+from apps.keys.models import Key
+from apps.outbound.probe import ProbeResult
+from apps.quotas import services as quotas
+from apps.quotas import windows
+from apps.quotas.models import BudgetWindow
+from tests import factories
+from tests.control import schemas
+
+pytestmark = pytest.mark.django_db
+DAY = datetime.timedelta(days=1)
+OURS = [kind for kind in kinds.KINDS if not kind.startswith("usage.")]
+
+
+@pytest.fixture
+def sink(db):
+    return Sink.objects.create(name="All", kind="file", target="all")
+
+
+def told():
+    """Kinds and data, as written; every one of them as its schema has it."""
+    rows = list(Event.objects.order_by("pk"))
+    assert [fault for row in rows for fault in schemas.faults(row.kind, row.data)] == []
+    return [(row.kind, row.data) for row in rows]
+
+
+def names():
+    return [kind for kind, _ in told()]
+
+
+def test_a_key_s_life(sink, website, alice):
+    key = factories.key(website, name="Robot", user=alice, expires_at=timezone.now() + 30 * DAY).key
+    services.update(key, actor=alice, name="Automaton")
+    services.update(key, actor=alice, name="Automaton")  # nothing is different
+    issued = services.rotate(key, actor=alice, overlap=DAY)
+    services.lend(key, actor=alice, until=timezone.now() + DAY)
+    services.revoke(key, actor=alice)
+    services.revoke(key, actor=alice)
+    assert names() == ["key.created", "key.updated", "key.rotated", "key.lent", "key.revoked"]
+    created, updated, rotated, _, revoked = (data for _, data in told())
+    assert (created["name"], created["tenant"], created["project"]) == ("Robot", "acme", "website")
+    assert (created["user_id"], created["actor"]) == (alice.pk, None)
+    assert updated["changed"] == ["name"]
+    assert rotated["prefix"] != created["prefix"]
+    assert issued.plaintext.startswith(rotated["prefix"])
+    assert revoked["actor"] == {"id": alice.pk, "name": "alice"}
+    rows = Event.objects.values_list("tenant_id", "subject").distinct()
+    assert list(rows.order_by()) == [(key.tenant_id, f"key:{key.pk}")]
+    assert issued.plaintext not in json.dumps(told())
+
+
+def test_a_key_is_said_to_expire_once_for_each_end_and_then_to_have_expired(sink, website):
+    now = timezone.now()
+    key = factories.key(website, expires_at=now + 8 * DAY).key
+    factories.key(website, expires_at=None)
+    assert services.announce_expiries(now) == 0
+    assert services.announce_expiries(now + 2 * DAY) == 1
+    assert services.announce_expiries(now + 3 * DAY) == 0
+    services.update(key, actor=None, expires_at=now + 9 * DAY)
+    assert services.announce_expiries(now + 3 * DAY) == 1
+    assert services.record_expiries(now + 10 * DAY) == 1
+    assert services.announce_expiries(now + 10 * DAY) == 0
+    told_of = [kind for kind in names() if kind not in ("key.created", "key.updated")]
+    assert told_of == ["key.expiring", "key.expiring", "key.expired"]
+
+
+def test_keys_that_end_with_their_pepper_are_told_of(sink, website):
+    key = factories.key(website).key
+    rotation.rotate_pepper()
+    rotation.retire_pepper(force=True)
+    kind, data = told()[-1]
+    assert (kind, data["key_id"], data["reason"]) == ("key.revoked", key.pk, "pepper retired")
+
+
+def test_a_program_that_somebody_signs_in_and_lets_go(sink, website, alice):
+    begun = grants.begin(client="Claude Code", address="192.0.2.1")
+    grant = grants.approve(grants.awaited(begun.user_code), actor=alice, project=website)
+    grants.end(grant, actor=None, why="token used twice")
+    grants.end(grant, actor=None, why="again")
+    (_, created), (_, ended) = told()
+    assert names() == ["grant.created", "grant.ended"]
+    assert (created["client"], created["user_id"], created["actor"]["name"]) == ("Claude Code", alice.pk, "alice")
+    assert (ended["reason"], ended["actor"]) == ("token used twice", None)
+
+
+def test_nothing_is_told_of_what_did_not_come_to_be(sink, website):
+    with transaction.atomic():
+        factories.key(website)
+        transaction.set_rollback(True)
+    assert not Event.objects.exists()
+
+
+def test_nothing_is_written_where_nobody_wants_it(website):
+    Sink.objects.create(name="Off", kind="file", target="off", is_enabled=False)
+    Sink.objects.create(name="Budgets", kind="file", target="budgets", kinds="budget.threshold")
+    factories.key(website)
+    assert not Event.objects.exists()
+
+
+@pytest.fixture
+def window(acme):
+    budget = quotas.create_budget(actor=None, tenant=acme, amount=100 * money.NANO)
+    now = timezone.now()
+    return BudgetWindow.objects.create(budget=budget, starts=now - DAY, ends=now + DAY, limit=budget.amount)
+
+
+def spend(window, dollars):
+    with transaction.atomic():
+        windows.charge([(window.pk, None, dollars * money.NANO)])
+
+
+def marks():
+    return [(data["threshold_percent"], data["spent_percent"]) for kind, data in told() if kind == "budget.threshold"]
+
+
+def test_a_budget_tells_of_each_mark_once_a_period(sink, window):
+    spend(window, 49)
+    assert marks() == []
+    spend(window, 2)
+    assert marks() == [(50, 51)]
+    spend(window, -10)  # a correction
+    spend(window, 10)
+    spend(window, 60)
+    assert marks() == [(50, 51), (80, 111), (100, 111)]
+    _, data = told()[-1]
+    assert (data["tenant"], data["scope"], data["scope_name"]) == ("acme", "tenant", "Acme")
+    assert (data["spent_nano"], data["limit"]) == (111 * money.NANO, "$100.00")
+    spend(
+        BudgetWindow.objects.create(budget=window.budget, starts=window.ends, ends=window.ends + DAY, limit=10**11), 50
+    )
+    assert marks()[3:] == [(50, 50)]
+
+
+def test_marks_of_alert_rules_are_told_too_and_none_twice(sink, window):
+    alerts.create_rule(actor=None, tenant=None, kind="budget", name="Ours", settings={"percents": [10, 50, 60]})
+    alerts.create_rule(actor=None, tenant=None, kind="budget", name="More", settings={"percents": [60]})
+    spend(window, 65)
+    assert marks() == [(50, 65)]
+    now = timezone.now()
+    evaluation.evaluate(now)
+    evaluation.evaluate(now + datetime.timedelta(minutes=2))
+    assert marks() == [(50, 65), (10, 65), (60, 65)]
+    assert BudgetWindow.objects.get(pk=window.pk).marks == "10 50 60"
+
+
+def test_a_provider_s_changes_of_health_and_no_check_besides(sink):
+    provider = factories.provider(max_failures=2, recovery_seconds=0)
+    began = timezone.now()
+    for second, ok in enumerate([True, False, False, False, True]):
+        result = ProbeResult(
+            ok=ok, status=200 if ok else 503, milliseconds=12, message="It answers." if ok else "Late."
+        )
+        found = Found(CheckKind.MODELS, result)
+        health.remember(provider, found=found, began=began + datetime.timedelta(seconds=second))
+    assert names() == ["provider.health", "provider.health"]
+    down, up = (data for _, data in told())
+    assert (down["is_healthy"], down["consecutive_failures"], down["status"]) == (False, 2, 503)
+    assert (up["is_healthy"], up["name"], up["vendor"]) == (True, provider.name, provider.vendor)
+    assert set(Event.objects.values_list("tenant_id", flat=True)) == {None}
+
+
+def test_every_kind_has_a_schema_and_every_schema_a_kind():
+    assert {f"{kind}.v1.json" for kind in OURS} == {path.name for path in schemas.FOLDER.glob("*.json")}
+    for kind in OURS:
+        assert schemas.schema(kind)["$id"] == kinds.schema_of(kind)
+    assert outbox.wanted() == frozenset()
+    assert Key.objects.count() == 0
