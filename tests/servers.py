@@ -91,7 +91,7 @@ class Simulator:
 
     base_url: str
     meter_path: Path
-    process: Process
+    process: Process | None = None  # of one that somebody else has started
 
     @functools.cached_property
     def _meter(self) -> meter.Reader:
@@ -125,6 +125,7 @@ class Simulator:
         httpx2.put(f"{self.base_url}/simulator/moods", json=dict(moods)).raise_for_status()
 
     def stop(self) -> None:
+        assert self.process is not None
         assert self.process.stop() == 0, self.process.output()
 
 

@@ -12,15 +12,18 @@ import openai
 import pytest
 
 from tests.sdk.callers import resolved
-from tests.sdk.gateways import SERVERS, Gateway, seeded, start_gateway
+from tests.sdk.gateways import SERVERS, Front, Gateway, front, seeded, start_gateway
 from tests.servers import Simulator, start_simulator
 
-CLIENTS = {"uvicorn": "async", "daphne": "sync"}  # each server with one kind of client
+CLIENTS = {"uvicorn": "async", "daphne": "sync", "front": "async"}  # each server with one kind of client
 UPSTREAMS = {"claude-test": "anthropic", "gpt-test": "openai"}
 
 
 @pytest.fixture(scope="session")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    if (told := front()) is not None:
+        yield Simulator(base_url=told.simulator, meter_path=Path(told.meter))
+        return
     running = start_simulator(tmp_path_factory.mktemp("provider"), "--fast")
     yield running
     running.stop()
@@ -33,10 +36,12 @@ def template(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> t
     return var, seeded(var, simulator_url=provider.base_url)
 
 
-@pytest.fixture(scope="session", params=SERVERS)
-def gateway(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, template: tuple[Path, str]
-) -> Iterator[Gateway]:
+@pytest.fixture(scope="session", params=SERVERS if front() is None else ["front"])
+def gateway(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway | Front]:
+    if (told := front()) is not None:
+        yield told
+        return
+    template: tuple[Path, str] = request.getfixturevalue("template")
     var = tmp_path_factory.mktemp(request.param) / "var"
     shutil.copytree(template[0], var)  # two servers never share books
     running = start_gateway(request.param, var=var, key=template[1])

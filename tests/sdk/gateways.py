@@ -29,6 +29,23 @@ SERVERS = {  # the first is how it is deployed, the second what `runserver` uses
         "gateway_site.asgi:application",
     ],
 }
+FRONT = "WEIR_TEST_FRONT"  # an installation that runs already, as a `Front` in JSON: then nothing is started
+
+
+@dataclass(frozen=True)
+class Front:
+    """What stands before gateways that somebody else has started, as nginx. `simulator` and `meter` are its provider's
+    address and the file of its meter."""
+
+    base_url: str
+    key: str
+    simulator: str
+    meter: str
+
+
+def front() -> Front | None:
+    told = os.environ.get(FRONT)
+    return Front(**json.loads(told)) if told else None
 
 
 @dataclass(frozen=True)
