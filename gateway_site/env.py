@@ -45,11 +45,16 @@ def text(name: str, default: str) -> str:
     return value or default
 
 
+def address(name: str, default: str) -> str:
+    """Of a store. It may hold a password, so it comes from NAME, or from the file named by NAME_FILE."""
+    return text(name, "") or _in_file(name) or default
+
+
 def embedded(name: str, default: str) -> str:
-    """A setting whose default suits one machine only, so that production must name it."""
-    value = text(name, "")
+    """An address whose default suits one machine only, so that production must name one."""
+    value = address(name, "")
     if not value and PRODUCTION:
-        _missing[name] = None
+        _missing[f"{name} or {name}_FILE"] = None
     return value or default
 
 
@@ -119,9 +124,8 @@ def secret(name: str, *, required: bool = True) -> str:
     """
     if value := _env.str(_declared(name), ""):
         return str(value)
-    if path := _env.str(f"{name}_FILE", ""):
-        SECRET_FILES[f"{name}_FILE"] = Path(path)
-        return _read(Path(path), variable=f"{name}_FILE")
+    if value := _in_file(name):
+        return value
     if PRODUCTION and required:
         _missing[f"{name} or {name}_FILE"] = None
         return ""
@@ -135,6 +139,15 @@ def mail(url: str) -> dict[str, Any]:
     if url and url.partition("://")[0] not in ("smtp", "smtp+tls", "smtp+ssl"):
         raise ImproperlyConfigured("WEIR_EMAIL_URL must begin with smtp://, smtp+tls:// or smtp+ssl://.")
     return {"EMAIL_TIMEOUT": 10} | (dict(environ.Env.email_url_config(url)) if url else {})
+
+
+def _in_file(name: str) -> str:
+    """What is in the file that NAME_FILE names; empty when nothing names one."""
+    path = _env.str(f"{name}_FILE", "")
+    if not path:
+        return ""
+    SECRET_FILES[f"{name}_FILE"] = Path(path)
+    return _read(Path(path), variable=f"{name}_FILE")
 
 
 def _read(path: Path, *, variable: str) -> str:

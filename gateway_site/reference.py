@@ -25,7 +25,8 @@ FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs/configuration.md"
 KINDS = {
     "text": "text",
-    "embedded": "text",
+    "embedded": "address",
+    "address": "address",
     "number": "number",
     "integer": "whole number",
     "flag": "on or off",

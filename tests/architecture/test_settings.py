@@ -62,7 +62,7 @@ def test_settings_that_only_one_side_knows_are_found(tmp_path):
     ("call", "kind", "default"),
     [
         ("env.text('WEIR_A', '')", "text", "none"),
-        ("env.embedded('WEIR_A', 'here')", "text", "`here`; production: **required**"),
+        ("env.embedded('WEIR_A', 'here')", "address", "`here`; production: **required**"),
         ("env.number('WEIR_A', 10.0 if env.PRODUCTION else 0.5)", "number", "0.5; production: 10"),
         ("env.integer('WEIR_A', 32 * 1024)", "whole number", "32768"),
         ("env.integer('WEIR_A', 3, least=1)", "whole number, 1 or more", "3"),

@@ -84,7 +84,7 @@ def test_all_that_production_lacks_is_named_at_once_and_without_a_traceback(tmp_
     )
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert "WEIR_SECRET_KEY or WEIR_SECRET_KEY_FILE, DATABASE_URL, WEIR_OPERATOR_TOKEN or" in line
+    assert "WEIR_SECRET_KEY or WEIR_SECRET_KEY_FILE, DATABASE_URL or DATABASE_URL_FILE, WEIR_OPERATOR" in line
     assert "WEIR_KEYRING" not in line
 
 
@@ -93,3 +93,15 @@ def test_a_secrets_file_that_is_not_there_is_named(tmp_path):
     assert ended.returncode == 1
     told = f"WEIR_SECRET_KEY_FILE: {tmp_path / 'gone'} cannot be read: No such file or directory."
     assert ended.stderr.rstrip().endswith(told)
+
+
+def test_the_address_of_a_store_may_lie_in_a_file_for_its_password(tmp_path):
+    files = {name: tmp_path / name for name in ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL")}
+    for name, told in zip(files, ("postgres://u:p@h/n", "redis://:p@h/0", "amqp://u:p@h//"), strict=True):
+        files[name].write_text(f"{told}\n")
+    program = (
+        "from django.conf import settings as s; print(s.DATABASES['default']['PASSWORD'], s.REDIS_URL,"
+        " s.CELERY_BROKER_URL, s.CHANNEL_LAYERS['default']['CONFIG']['hosts'][0])"
+    )
+    ended = start(tmp_path, program, **{f"{name}_FILE": str(path) for name, path in files.items()})
+    assert ended.stdout.split() == ["p", "redis://:p@h/0", "amqp://u:p@h//", "redis://:p@h/0"], ended.stderr
