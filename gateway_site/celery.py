@@ -6,8 +6,12 @@ import os
 
 from celery import Celery
 
+from gateway_site import task_figures
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 
 app = Celery("weir")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+task_figures.begin()

@@ -237,6 +237,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ImproperlyConfigured as error:
         parser.exit(1, f"gateway_site.server: {error}\n")
     raise_limits()
+    from apps.status import exposition
+
+    exposition.begin()
     app = "gateway_site.asgi:application"
     config = configuration(
         app,

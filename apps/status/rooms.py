@@ -37,12 +37,17 @@ def families() -> Iterator[Family]:
     yield refusals
 
 
+def buckets(spread: Spread) -> list[tuple[str, float]]:
+    """As Prometheus has them: each with all that are below."""
+    told, so_far = [], 0
+    for bound, count in zip((*map(str, map(float, spread.bounds)), "+Inf"), tuple(spread.counts), strict=True):
+        so_far += count
+        told.append((bound, float(so_far)))
+    return told
+
+
 def _histogram(name: str, meaning: str, spreads: Mapping[Named, Spread]) -> HistogramMetricFamily:
     family = HistogramMetricFamily(name, meaning, labels=_LABELS)
     for named, spread in tuple(spreads.items()):
-        buckets, so_far = [], 0
-        for bound, count in zip((*map(str, map(float, spread.bounds)), "+Inf"), tuple(spread.counts), strict=True):
-            so_far += count
-            buckets.append((bound, so_far))
-        family.add_metric([state.replica, *named], buckets, sum_value=spread.total)
+        family.add_metric([state.replica, *named], buckets(spread), sum_value=spread.total)
     return family

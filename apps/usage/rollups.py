@@ -111,6 +111,15 @@ def roll_up() -> int:
     return count + _tell_endpoints()
 
 
+def lag() -> float:
+    """Seconds by which the newest entry is ahead of what is rolled up. Two queries."""
+    mark = Watermark.objects.filter(name=NAME).values_list("at", flat=True).first()
+    ends = Entry.objects.aggregate(oldest=Min("settled_at"), newest=Max("settled_at"))
+    if ends["newest"] is None:
+        return 0.0
+    return max(0.0, (ends["newest"] - (mark or ends["oldest"])).total_seconds())
+
+
 def _roll_up(fresh: Any) -> int:
     hours = hours_of(fresh)
     for hour in hours:

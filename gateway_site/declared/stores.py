@@ -61,6 +61,10 @@ PLACES = (
         default="host name and process id",
     ),
     Setting(
+        "WEIR_REVISION",
+        "Of what revision of the code this is, for `weir_build_info`; the image says it",
+    ),
+    Setting(
         "WEIR_ROLE",
         """What a process of `python -m gateway_site.server` serves, unless `--role` says it: `gateway` the calls,
         `control` admin, portal and management API, `all` both""",
