@@ -59,6 +59,8 @@ class ProcessState:
         self.replica = f"{socket.gethostname()}-{os.getpid()}"  # settings may name it
         self.role = "all"  # "gateway", "control"; "worker", "beat": what this process is for
         self.started_at = time.time()
+        self.consuming = False  # a worker that takes tasks from the broker
+        self.pulse_at: float | None = None  # monotonic: when a worker's loop or the beat's schedule last came round
         self.unfit = ""  # why it could not start, where an operator can mend that
         self.draining = False
         self.in_flight = 0

@@ -19,6 +19,9 @@ from apps.runtime.redact import redact
 from apps.runtime.state import state
 
 STALE_SECONDS = 600.0
+PULSE_SECONDS = 60.0
+STUCK_SECONDS = 900.0  # longer than a task may take, which holds up a worker of one process
+BROKER_SECONDS = 1.5
 
 Status = Literal["healthy", "degraded", "draining", "unhealthy"]
 
@@ -56,12 +59,47 @@ class Report(msgspec.Struct, frozen=True):
 def run() -> Report:
     """Every check that this process's role asks for, in the caller's thread: a statement on the database, a round trip
     to Redis where there is one."""
-    takes_calls = settings.WEIR_ROLE != "control"
-    checks = [configuration(), storage(), journals(), ports()] if takes_calls else []
-    checks.append(database(vital=not takes_calls))
+    checks = [*of_the_process(), database(vital=not _takes_calls())]
     if settings.REDIS_URL:
         checks.append(redis_server())
+    if state.role in ("worker", "beat"):
+        checks.append(broker())
     return Report(tuple(checks), draining=state.draining)
+
+
+def of_the_process() -> list[Check]:
+    """Those for which nobody is asked."""
+    if state.role in ("worker", "beat"):
+        return [pulse()]
+    return [configuration(), storage(), journals(), ports()] if _takes_calls() else []
+
+
+def hung() -> Report:
+    """While a store says nothing."""
+    silent = Check(name="database", ok=False, vital=not _takes_calls(), message="no answer in time")
+    return Report((*of_the_process(), silent), draining=state.draining)
+
+
+def is_stuck() -> bool:
+    """Whether a worker or beat has stopped in the middle of something, so that only an end helps."""
+    return state.role in ("worker", "beat") and _silence() > STUCK_SECONDS
+
+
+def pulse() -> Check:
+    """Whether a worker takes tasks, and the beat sends them off."""
+    is_worker, silence = state.role == "worker", _silence()
+    message = f"its loop last came round {silence:.0f} s ago" if silence > PULSE_SECONDS else ""
+    if is_worker and not state.consuming:
+        message = "not connected to the broker"
+    return Check(name="consumer" if is_worker else "schedule", ok=not message, vital=True, message=message)
+
+
+def _silence() -> float:
+    return state.uptime if state.pulse_at is None else time.monotonic() - state.pulse_at
+
+
+def _takes_calls() -> bool:
+    return state.role in ("all", "gateway")
 
 
 def configuration() -> Check:
@@ -98,6 +136,25 @@ def database(*, vital: bool = False) -> Check:
 
 def redis_server() -> Check:
     return _timed("redis", lambda: standings.client(settings.REDIS_URL).ping())
+
+
+def broker() -> Check:
+    """Vital to those who live of it."""
+    return msgspec.structs.replace(_timed("broker", _ask_broker), vital=state.role in ("worker", "beat"))
+
+
+def _ask_broker() -> None:
+    from celery import current_app  # kombu and all: what a process for calls never asks
+
+    waits = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
+    options = {**settings.CELERY_BROKER_TRANSPORT_OPTIONS, **(waits if _is_redis() else {})}
+    with current_app.connection_for_write(connect_timeout=BROKER_SECONDS, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
+        connection.default_channel  # noqa: B018  # where a transport is virtual, it is this that asks
+
+
+def _is_redis() -> bool:
+    return str(settings.CELERY_BROKER_URL).startswith(("redis", "rediss"))
 
 
 def _ask_database() -> None:

@@ -28,6 +28,12 @@ class Operator:
         return "operator"
 
 
+def is_token(given: str) -> bool:
+    """Whether it is the operator's. One that is not set opens nothing."""
+    expected = settings.WEIR_OPERATOR_TOKEN.encode()
+    return bool(expected) and hmac.compare_digest(given.encode(), expected)
+
+
 class OperatorToken(BaseAuthentication):
     """`Authorization: Bearer <WEIR_OPERATOR_TOKEN>`."""
 
@@ -36,8 +42,7 @@ class OperatorToken(BaseAuthentication):
         scheme, _, given = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
-        expected = settings.WEIR_OPERATOR_TOKEN.encode()
-        if not expected or not hmac.compare_digest(given.strip().encode(), expected):
+        if not is_token(given.strip()):
             raise AuthenticationFailed("This is not the operator's token.")
         return Operator(), None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,17 +16,18 @@ import msgspec
 from django.db import close_old_connections
 from django.urls import re_path
 
+from apps.runtime.database import DatabaseThread
 from apps.runtime.state import state
-from apps.status import checks
+from apps.status import checks, exposition, operators
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
 Told = tuple[int, dict[str, Any]]
 
 PATIENCE_SECONDS = 2.0
 _FRESH_SECONDS = 1.0
-_HUNG = checks.Check(name="database", ok=False, message="no answer in time")
 
 
 class Inspector:
@@ -51,7 +52,7 @@ class Inspector:
         try:
             return await asyncio.wait_for(asyncio.shield(self._running), PATIENCE_SECONDS)
         except TimeoutError:
-            return checks.Report((checks.configuration(), _HUNG))
+            return checks.hung()
 
 
 def _run() -> checks.Report:
@@ -63,7 +64,8 @@ _inspector = Inspector()
 
 
 async def _live() -> Told:
-    return 200, {"status": "healthy", "role": state.role}
+    is_stuck = checks.is_stuck()
+    return 503 if is_stuck else 200, {"status": "unhealthy" if is_stuck else "healthy", "role": state.role}
 
 
 async def _health() -> Told:
@@ -85,7 +87,8 @@ async def _actuator() -> Told:
 
 
 async def _actuator_live() -> Told:
-    return 200, {"status": "UP"}
+    is_stuck = checks.is_stuck()
+    return 503 if is_stuck else 200, {"status": _up(not is_stuck)}
 
 
 async def _actuator_ready() -> Told:
@@ -112,19 +115,47 @@ PROBES: dict[str, Callable[[], Awaitable[Told]]] = {
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["method"] in ("GET", "HEAD"):
-        status, told = await PROBES[scope["path"].rstrip("/")]()
-        headers = []
-    else:
-        status, told, headers = 405, {"status": "method not allowed"}, [(b"allow", b"GET, HEAD")]
-    body = msgspec.json.encode(told)
-    headers += [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+    if scope["method"] not in ("GET", "HEAD"):
+        await _answer(send, 405, b'{"status": "method not allowed"}', headers=[(b"allow", b"GET, HEAD")])
+        return
+    status, told = await PROBES[scope["path"].rstrip("/")]()
+    await _answer(send, status, msgspec.json.encode(told), is_head=scope["method"] == "HEAD")
+
+
+_figures = DatabaseThread("figures")
+
+
+async def telling(scope: Scope, receive: Receive, send: Send) -> None:
+    """Health and `/metrics` for a process that has no other pages: a worker, a beat."""
+    path = scope["path"].rstrip("/")
+    if path in PROBES:
+        await application(scope, receive, send)
+        return
+    if path != "/metrics":
+        await _answer(send, 404, b'{"status": "not found"}')
+        return
+    headers = dict(scope["headers"])
+    scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer" or not operators.is_token(given.strip()):
+        told = b'{"detail": "This wants the operator\'s token."}'
+        await _answer(send, 401, told, headers=[(b"www-authenticate", b'Bearer realm="weir operator"')])
+        return
+    body, kind = await _figures.ask(exposition.render, headers.get(b"accept", b"").decode("latin-1"))
+    await _answer(send, 200, body, kind=kind.encode())
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    kind: bytes = b"application/json",
+    headers: Sequence[Header] = (),
+    is_head: bool = False,
+) -> None:
+    named = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *named]})
+    await send({"type": "http.response.body", "body": b"" if is_head else body})
 
 
 urlpatterns: list[Any] = [

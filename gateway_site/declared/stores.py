@@ -65,6 +65,11 @@ PLACES = (
         "Of what revision of the code this is, for `weir_build_info`; the image says it",
     ),
     Setting(
+        "WEIR_PROBE_PORT",
+        """Where a worker or beat (`python -m gateway_site.worker`, `…beat`) answers `/health/live`, `/health/ready` and
+        `/metrics`, on all addresses. 0: nowhere""",
+    ),
+    Setting(
         "WEIR_ROLE",
         """What a process of `python -m gateway_site.server` serves, unless `--role` says it: `gateway` the calls,
         `control` admin, portal and management API, `all` both""",
