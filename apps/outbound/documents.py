@@ -41,6 +41,7 @@ class Reply(NamedTuple):
     status: int
     content_type: str
     body: bytes
+    retry_after: str = ""
 
 
 def ask(
@@ -82,7 +83,8 @@ async def _ask(
                 method, URL(url, encoded=True), headers=dict(headers), data=body or None, allow_redirects=False
             ) as response,
         ):
-            return Reply(response.status, response.headers.get("content-type", ""), await _bounded(response, most))
+            kind, later = (response.headers.get(name, "") for name in ("content-type", "retry-after"))
+            return Reply(response.status, kind, await _bounded(response, most), later)
     except TimeoutError:
         raise Unavailable("late") from None
     except AddressRefused:

@@ -12,6 +12,10 @@ GATEWAY = (
         address changes""",
         default="`WEIR_BASE_URL`",
     ),
+    Setting(
+        "PUBSUB_EMULATOR_HOST",
+        """Events for Google Pub/Sub go to an emulator at this `host:port`, unencrypted and without credentials""",
+    ),
     Setting("WEIR_MAX_BODY_BYTES", "A request's body may be this long; a longer one gets a 413"),
     Setting(
         "WEIR_KEY_CACHE",

@@ -18,12 +18,15 @@ class Heard(NamedTuple):
 
 
 class Receiver:
-    """Answers with `statuses` in turn, then with 204. `meanwhile` is called before it answers."""
+    """Answers with `statuses` in turn, then with 204; `judge` gives another status for what it is about. `meanwhile` is
+    called before it answers; `retry_after` stands in every answer."""
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
         self.statuses: list[int] = []
         self.meanwhile: Callable[[], None] = lambda: None
+        self.judge: Callable[[Heard], int] = lambda _: 0
+        self.retry_after = ""
         self.url = ""
 
 
@@ -55,10 +58,12 @@ def receiver() -> Iterator[Receiver]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             told.heard.append(Heard(headers, self.rfile.read(length)))
             told.meanwhile()
-            status = told.statuses.pop(0) if told.statuses else 204
+            status = told.statuses.pop(0) if told.statuses else told.judge(told.heard[-1]) or 204
             self.send_response(status)
             if status == 302:
                 self.send_header("location", "/elsewhere")
+            if told.retry_after:
+                self.send_header("retry-after", told.retry_after)
             self.send_header("content-length", "0")
             self.end_headers()
 

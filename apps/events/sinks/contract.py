@@ -49,7 +49,11 @@ HELD = Result(Fate.HELD)
 
 class SinkAway(Exception):
     """Nothing can be sent there at present: all is tried again later, and nothing counts against a single event.
-    The text is for people."""
+    The text is for people. `after`: seconds for which it asks to be left alone."""
+
+    def __init__(self, told: str, *, after: float = 0.0) -> None:
+        super().__init__(told)
+        self.after = after
 
 
 class Opened(NamedTuple):

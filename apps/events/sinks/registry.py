@@ -13,6 +13,8 @@ from apps.events.sinks.contract import Kind
 
 _MODULES = {
     "rabbitmq": "apps.events.sinks.rabbitmq",
+    "pubsub": "apps.events.sinks.pubsub",
+    "webhook": "apps.events.sinks.webhook",
     "file": "apps.events.sinks.file",
 }
 

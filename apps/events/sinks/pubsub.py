@@ -1,0 +1,177 @@
+"""Events to a topic of Google Cloud Pub/Sub, in the binary mode of its CloudEvents binding.
+
+The ordering key is the tenant's, so that subscriptions with ordering keep each tenant's order; one request has one key.
+Needs the extra `pubsub`, which is imported when a sink is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from django.conf import settings as site
+from django.core.exceptions import ValidationError
+
+from apps.events.sinks.contract import CONTENT_TYPE, HELD, TAKEN, Fate, Message, Opened, Result, SinkAway
+
+LABEL = "Google Pub/Sub"
+BATCH = 200
+SECRET = "service account's key"  # noqa: S105  # what it is called
+EXTRA = "Google Pub/Sub needs the extra “pubsub”: pip install -r requirements/pubsub.txt"
+TOPIC = re.compile(r"projects/[a-z][a-z0-9.:-]{4,128}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
+_ENDPOINT = re.compile(r"([a-z0-9-]+-)?pubsub\.googleapis\.com(:443)?")
+_TOKENS = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token")
+_SECONDS = 8.0  # a request
+_SCOPE = "https://www.googleapis.com/auth/pubsub"
+_DEFAULTS: Mapping[str, Any] = {"endpoint": "", "structured": False}
+
+
+def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]) -> dict[str, Any]:
+    if not TOPIC.fullmatch(target):
+        raise ValidationError({"target": "A topic is written like projects/my-project/topics/my-topic."})
+    if unknown := set(settings) - set(_DEFAULTS):
+        raise ValidationError({"settings": f"There is no {min(unknown)!r}; there are {', '.join(_DEFAULTS)}."})
+    found = {**_DEFAULTS, **settings}
+    if not isinstance(found["endpoint"], str) or not (not found["endpoint"] or _ENDPOINT.fullmatch(found["endpoint"])):
+        raise ValidationError({"settings": "“endpoint” is empty, or like europe-west1-pubsub.googleapis.com."})
+    if not isinstance(found["structured"], bool):
+        raise ValidationError({"settings": "“structured” is true or false."})
+    return found
+
+
+def binding(target: str) -> str:
+    """Google, whichever topic of its that is."""
+    return "pubsub"
+
+
+def clean_secret(secret: str) -> str:
+    """Raises ValueError, which repeats nothing of it."""
+    try:
+        found = json.loads(secret)
+        is_one = found["type"] == "service_account" and bool(found["client_email"]) and bool(found["private_key"])
+    except (ValueError, KeyError, TypeError):
+        is_one = False
+    if not is_one:
+        raise ValueError("It is the JSON of a service account's key, as Google gives it.")
+    if found.get("token_uri", _TOKENS[0]) not in _TOKENS:
+        raise ValueError("Its token_uri is not Google's.")
+    return secret
+
+
+def open(sink: Opened) -> Sender:
+    try:
+        import grpc
+        from google.api_core import exceptions
+        from google.auth import exceptions as refusals
+        from google.pubsub_v1 import PublisherClient
+        from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+    except ImportError:
+        raise SinkAway(EXTRA) from None
+    if site.PUBSUB_EMULATOR_HOST:
+        channel = grpc.insecure_channel(site.PUBSUB_EMULATOR_HOST)
+        return Sender(sink, PublisherClient(transport=PublisherGrpcTransport(channel=channel)), exceptions, refusals)
+    options = {"api_endpoint": sink.settings["endpoint"]} if sink.settings.get("endpoint") else {}
+    try:
+        client = PublisherClient(credentials=_credentials(sink.secret), client_options=options)
+    except (refusals.GoogleAuthError, ValueError):
+        raise SinkAway("its credentials cannot be used, or this machine has none") from None
+    return Sender(sink, client, exceptions, refusals)
+
+
+def _credentials(secret: str) -> Any:
+    """None: those of the machine. Raises ValueError."""
+    if not secret:
+        return None
+    from google.oauth2 import service_account
+
+    return service_account.Credentials.from_service_account_info(json.loads(secret), scopes=[_SCOPE])  # type: ignore[no-untyped-call]
+
+
+class Sender:
+    def __init__(self, sink: Opened, client: Any, exceptions: Any, refusals: Any) -> None:
+        self._topic, self._client = sink.target, client
+        self._is_structured = bool(sink.settings.get("structured"))
+        self._exceptions, self._refusals = exceptions, refusals
+
+    def deliver(self, batch: Sequence[Message]) -> list[Result]:
+        """Raises SinkAway only where nothing was taken, so that little is sent twice."""
+        results: dict[str, Result] = {}
+        away: SinkAway | None = None
+        for group in _groups(batch):
+            try:
+                if away is not None:
+                    raise away
+                results |= self._publish(group)
+            except SinkAway as error:
+                away = error
+                results |= _failed(group, str(error))
+        if away is not None and not any(result.fate is Fate.TAKEN for result in results.values()):
+            raise away
+        return [results[message.id] for message in batch]
+
+    def _publish(self, group: Sequence[Message]) -> dict[str, Result]:
+        """A request is taken whole or not at all: one that cannot be is halved until it shows which event that is
+        about. Raises SinkAway."""
+        known = self._exceptions
+        messages = [self._written(message) for message in group]
+        try:
+            self._client.publish(topic=self._topic, messages=messages, timeout=_SECONDS, retry=None)
+        except known.InvalidArgument:
+            if len(group) == 1:
+                return {group[0].id: Result(Fate.AGAIN, "Pub/Sub answered INVALID_ARGUMENT")}
+            middle = len(group) // 2
+            before = self._publish(group[:middle])
+            is_stuck = any(result != TAKEN for result in before.values())
+            return before | (dict.fromkeys(_ids(group[middle:]), HELD) if is_stuck else self._publish(group[middle:]))
+        except known.GoogleAPICallError as error:
+            raise SinkAway(f"Pub/Sub answered {getattr(error.grpc_status_code, 'name', error.code)}") from None
+        except (known.RetryError, self._refusals.GoogleAuthError) as error:
+            raise SinkAway(f"Pub/Sub cannot be reached: {type(error).__name__}") from None
+        return dict.fromkeys(_ids(group), TAKEN)
+
+    def _written(self, message: Message) -> dict[str, Any]:
+        attributes, data = {"content-type": CONTENT_TYPE}, message.body
+        if not self._is_structured:
+            attributes, data = binary(message.body)
+        return {"data": data, "attributes": attributes, "ordering_key": key_of(message)}
+
+    def close(self) -> None:
+        self._client.transport.close()
+
+
+def key_of(message: Message) -> str:
+    """What a subscription with ordering keeps in order. Short names of tenants may change."""
+    return f"tenant-{message.stream}"
+
+
+def binary(body: bytes) -> tuple[dict[str, str], bytes]:
+    """An event's attributes, as those of a message, and its data."""
+    found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    data = bytes(found.pop("data", msgspec.Raw(b"null")))
+    told = {name: msgspec.json.decode(value) for name, value in found.items()}
+    attributes = {"content-type": str(told.pop("datacontenttype", "application/json"))}
+    return attributes | {f"ce-{name}": _text(value) for name, value in told.items()}, data
+
+
+def _text(value: Any) -> str:
+    """As CloudEvents writes the values of attributes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _groups(batch: Sequence[Message]) -> Iterable[list[Message]]:
+    """By stream, each in its order."""
+    streams: dict[int, list[Message]] = {}
+    for message in batch:
+        streams.setdefault(message.stream, []).append(message)
+    return streams.values()
+
+
+def _failed(group: Sequence[Message], why: str) -> dict[str, Result]:
+    return {group[0].id: Result(Fate.AGAIN, why)} | dict.fromkeys(_ids(group[1:]), HELD)
+
+
+def _ids(messages: Iterable[Message]) -> list[str]:
+    return [message.id for message in messages]
