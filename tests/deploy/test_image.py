@@ -1,0 +1,210 @@
+"""The image, without an engine that builds one: its steps are run in a folder, by the script that the Dockerfile runs,
+with the files that it copies and only the packages that its lock names; what came of them is served by a process that
+may not write there. Left to a real build is what the base image brings."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests import migrated, services
+from tests.deploy import tools
+from tests.house.test_locks import pins
+from tests.servers import ROOT, Process, start_process
+
+FOLDER = ROOT / "deploy" / "docker"
+DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+IGNORED = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+READY = re.compile(r"running on http://0\.0\.0\.0:(\d+)")
+WEIR = 10001
+OURS = ("DJANGO_", "WEIR_", "DATABASE_", "REDIS_", "CELERY_", "SSL_", "PYTHON")
+
+
+def lines(text: str = DOCKERFILE) -> list[str]:
+    """Instructions, each in one line."""
+    kept = re.sub(r"^#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    return [" ".join(line.split()) for line in kept.splitlines() if line.strip()]
+
+
+def is_sent(path: Path) -> bool:
+    """Whether the engine gets to see it: the last rule that fits decides."""
+    place, sent = path.relative_to(ROOT).as_posix(), True
+    for rule in IGNORED:
+        pattern = rule.removeprefix("!")
+        deep = pattern.removeprefix("**/")
+        fits = pattern == "*" or place == pattern or place.startswith(f"{pattern}/")
+        if fits or (deep != pattern and any(fnmatch(part, deep) for part in Path(place).parts)):
+            sent = rule.startswith("!")
+    return sent
+
+
+def copied() -> Iterator[tuple[Path, str]]:
+    """What the Dockerfile copies of the clone, file by file, with its place below /opt/weir."""
+    for line in lines():
+        if not line.startswith("COPY ") or "--from" in line:
+            continue
+        *sources, target = shlex.split(line)[1:]
+        if target.startswith("/build"):
+            continue
+        for source in (ROOT / name for name in sources):
+            files = [source] if source.is_file() else (path for path in source.rglob("*") if path.is_file())
+            for path in files:
+                place = Path(target) / (path.name if source.is_file() else path.relative_to(source))
+                if is_sent(path):
+                    yield path, place.as_posix()
+
+
+def fill(venv: Path, *, lock: Path) -> None:
+    """Links what the lock names from the environment of the tests, which holds it at the same versions."""
+    there, here = Path(sysconfig.get_path("purelib")), next(venv.glob("lib/python*/site-packages"))
+    for name, marker in pins(lock.read_text()):
+        try:
+            files = importlib.metadata.distribution(name.partition("[")[0]).files or []
+        except importlib.metadata.PackageNotFoundError:
+            assert marker, f"{name} is in {lock.name}, but not here"
+            continue
+        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+            if not (here / top).exists():
+                (here / top).symlink_to(there / top)
+
+
+def build(*arguments: str | Path) -> None:
+    """As on a machine that knows nothing of these tests."""
+    said = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    subprocess.run(["sh", FOLDER / "build.sh", *arguments], check=True, timeout=300, env=said)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory) -> Iterator[Path]:
+    """/opt/weir of the image, which nobody may write to."""
+    opt = tmp_path_factory.mktemp("image") / "weir"
+    for path, place in copied():
+        (opt / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, opt / place)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", opt / "venv"], check=True)
+    fill(opt / "venv", lock=ROOT / "requirements" / "production.txt")
+    build("site", opt / "venv", opt)
+    folders = [opt, *(path for path in opt.rglob("*") if path.is_dir() and not path.is_symlink())]
+    for folder in folders:
+        folder.chmod(0o555)
+        if os.geteuid() == 0:
+            os.chown(folder, WEIR, WEIR)
+    yield opt
+    for folder in folders:
+        folder.chmod(0o755)
+
+
+def unprivileged() -> list[str]:
+    """Before a command. Root keeps its number, as only root may enter some homes, and loses all that it may beyond
+    others: what belongs to the image's user it cannot change."""
+    if os.geteuid() != 0:
+        return []
+    return [*tools.find("setpriv"), "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"]
+
+
+def variables(image: Path, folder: Path) -> dict[str, str]:
+    """As the Dockerfile and an operator say them."""
+    secrets = {"WEIR_SECRET_KEY": "s" * 60, "WEIR_KEYRING": "1:" + "k" * 40, "WEIR_OPERATOR_TOKEN": "o" * 60}
+    for name, value in secrets.items():
+        (folder / name).write_text(value)
+        (folder / name).chmod(0o600)
+    said = dict(re.findall(r"\b((?:WEIR|PYTHON|DJANGO)_?\w*)=(\S+)", next(x for x in lines() if x.startswith("ENV"))))
+    said |= {"WEIR_VAR": str(folder), "WEIR_JOURNAL_DIR": str(folder / "journal"), "TMPDIR": str(folder)}
+    said |= {"WEIR_STATIC_DIR": said["WEIR_STATIC_DIR"].replace("/opt/weir", str(image)), "WEIR_REVISION": "0123abc"}
+    said |= {"DATABASE_URL": f"sqlite:///{folder / 'weir.db'}", "WEIR_ALLOWED_HOSTS": "weir.example.org"}
+    said |= {f"{name}_FILE": str(folder / name) for name in secrets} | {"WEIR_PRESTOP_SECONDS": "0"}
+    return said | {"PATH": f"{image / 'venv/bin'}:{os.environ['PATH']}", "PYTHONPATH": "", "LANG": "C.UTF-8"}
+
+
+@pytest.fixture(scope="module")
+def container(image, tmp_path_factory) -> list[str]:
+    """How a container's command begins: its environment, its working folder, its entry point."""
+    folder = tmp_path_factory.mktemp("var")
+    shutil.copy(migrated.sqlite(), folder / "weir.db")
+    said = variables(image, folder) | {"WEIR_PORT": str(services.free_port())}
+    inside = ["env", "-i", "-C", str(image), *(f"{name}={value}" for name, value in said.items())]
+    return [*inside, *unprivileged(), str(image / "deploy/docker/weir")]
+
+
+def ended(command: list[str]) -> tuple[int, str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def served(container, tmp_path) -> Iterator[tuple[Process, httpx2.Client]]:
+    process = start_process([*container, "all"], ready=READY, log=tmp_path / "log")
+    with httpx2.Client(base_url=f"http://127.0.0.1:{process.announced}", timeout=60) as client:
+        yield process, client
+    if process.popen.poll() is None:
+        process.stop()
+
+
+def test_what_is_copied_is_what_runs_and_no_secret_or_state():
+    places = {place for _, place in copied()}
+    assert {"manage.py", "gateway_site/settings.py", "apps/gateway/pipeline.py", "deploy/docker/weir"} <= places
+    strays = [place for place in places if re.search(r"(^|/)(var|tests|\.env|\.git|__pycache__)(/|$)|\.pyc$", place)]
+    assert strays == []
+    tracked = subprocess.check_output(["git", "ls-files", "apps", "gateway_site"], cwd=ROOT, text=True).split()
+    assert {name for name in tracked if (ROOT / name).exists()} - places == set()
+
+
+def test_the_dockerfile_runs_as_nobody_and_says_how_it_is_asked():
+    said = lines()
+    assert f"USER {WEIR}:{WEIR}" in said
+    assert [line for line in said if line.startswith("FROM")] == [
+        "FROM python:${PYTHON} AS build",
+        "FROM python:${PYTHON}",
+    ]
+    assert any(line.startswith("HEALTHCHECK") and line.endswith('"healthy"]') for line in said)
+    assert re.search(r"^ARG PYTHON=3\.\d+\.\d+-slim-bookworm$", DOCKERFILE, re.MULTILINE)
+
+
+def test_packages_come_from_locks_by_hash_and_from_wheels_alone(tmp_path):
+    locks = tmp_path / "locks"
+    locks.mkdir()
+    whole = (ROOT / "requirements" / "production.txt").read_text()
+    for lock, name in (("production", "asgiref"), ("otel", "sqlparse")):
+        entry = re.search(rf"^{name}==.*\n(?:    .*\n)+", whole, re.MULTILINE)[0]
+        (locks / f"{lock}.txt").write_text(entry if lock == "production" else re.sub("[0-9a-f]{64}", 64 * "0", entry))
+    with pytest.raises(subprocess.CalledProcessError):
+        build("packages", tmp_path / "venv", locks, "otel")
+    (site,) = tmp_path.glob("venv/lib/python*/site-packages")
+    assert {path.name.partition("-")[0] for path in site.iterdir()} == {"asgiref"}
+
+
+def test_the_image_serves_where_it_may_not_write(served, container, image):
+    process, client = served
+    assert ended([*container, "healthy"]) == (0, "")
+    assert client.get("/health/ready").status_code == 200
+    secure = {"host": "weir.example.org", "x-forwarded-proto": "https"}
+    page = client.get("/sign-in/", headers=secure)
+    (style, *_) = re.findall(r'href="(/static/[^"]+\.css[^"]*)"', page.text)
+    assert client.get(style, headers=secure).headers["content-type"].startswith("text/css")
+    answer = client.post("/v1/messages", json={"model": "m", "max_tokens": 1, "messages": []})
+    assert (answer.status_code, json.loads(answer.text)["error"]["type"]) == (401, "authentication_error")
+    assert process.stop(signal.SIGTERM) == 0
+    assert ended([*container, "healthy"])[0] == 1
+    write = f"open({str(image / 'apps' / 'new.py')!r}, 'w')"
+    assert "Permission denied" in ended([*unprivileged(), sys.executable, "-c", write])[1]
+
+
+def test_commands_of_the_image_find_the_database_and_the_code(container):
+    assert ended([*container, "migrate", "--check"])[0] == 0
+    status, said = ended([*container, "manage", "check", "--deploy", "--fail-level", "ERROR"])
+    assert status == 0, said
+    assert ended([*container, "elsewhere"])[0] == 2
