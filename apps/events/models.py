@@ -83,10 +83,6 @@ class Sink(models.Model):
     def wanted(self) -> frozenset[str]:
         return frozenset(known.words(self.kinds) or known.KINDS)
 
-    def wants(self, kind: str) -> bool:
-        """Also of a kind that this version does not know, where all are wanted."""
-        return not self.kinds or kind in known.words(self.kinds)
-
     def clean(self) -> None:
         from apps.events.sinks import registry
 

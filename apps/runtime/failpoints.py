@@ -41,6 +41,8 @@ NAMES = frozenset(
         "alert.before_commit",  # decided, and its notices are written in a transaction that is still open
         "alert.claimed",  # nothing is sent yet
         "alert.sent",  # and nobody has written that down
+        "event.placed",  # in a transaction that is still open
+        "event.sent",  # and the sink's cursor does not know
         "seal.before_commit",  # PostgreSQL: the partition is dropped in a transaction that is still open
         "seal.between_hours",  # SQLite: some hours of the month are sealed
         "seal.before_finish",

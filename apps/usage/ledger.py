@@ -20,7 +20,7 @@ from django.db import DataError, IntegrityError, transaction
 from apps.domain import ids
 from apps.quotas import windows
 from apps.runtime.failpoints import failpoint
-from apps.usage import partitions, rows, sealing
+from apps.usage import partitions, rows, sealing, telling
 from apps.usage.models import Entry, Kind, OpenAttempt
 from apps.usage.records import Outcome
 
@@ -83,6 +83,7 @@ def append(fields: Sequence[Mapping[str, Any]]) -> set[UUID]:
     windows.charge(
         (window_id, None, row["high_nano"]) for row in ordered if row["id"] in new for window_id in row["windows"]
     )
+    telling.tell_later(row for row in ordered if row["id"] in new)
     return new
 
 
@@ -92,6 +93,8 @@ def _post(batch: dict[UUID, Outcome]) -> set[UUID]:
     if sealed := sealing.known(ordered):  # sent once more, long after
         ordered = [entry for entry in ordered if entry not in sealed]
     new = rows.insert([rows.of_outcome(entry, batch[entry]) for entry in ordered])
+    if new:
+        telling.tell_first((entry, batch[entry]) for entry in ordered if entry in new)
     charges = [charge for entry in new for charge in _charges(batch[entry], amount=rows.most(batch[entry]))]
     # What is left was sent before, or is late.
     if left := [entry for entry in ordered if entry not in new and not _is_doubt(batch[entry])]:
@@ -115,6 +118,8 @@ def _correct(truths: Mapping[UUID, Outcome]) -> tuple[set[UUID], list[Charge]]:
     if not corrections:
         return set(), []
     new = rows.insert([rows.of_fields(fields) for fields in corrections.values()])
+    if new:
+        telling.tell_later(fields for fields in corrections.values() if fields["id"] in new)
     _tell_contradictions([fields for fields in corrections.values() if fields["id"] not in new])
     charges = [
         charge

@@ -16,7 +16,8 @@ KEYS = 3
 AMOUNTS = (10**12, 1_000_000_000, 400_000_000, 100_000_000)
 
 # Passed by a gateway that serves; each may end, stop, slow or break it. `raise` only where what follows survives it.
-PLACES = sorted(name for name in failpoints.NAMES if not name.startswith(("rollup.", "seal.", "reap.", "alert.")))
+WORKERS = ("rollup.", "seal.", "reap.", "alert.", "event.")
+PLACES = sorted(name for name in failpoints.NAMES if not name.startswith(WORKERS))
 ACTIONS = ("kill", "kill", "kill", "stop", "sleep=0.3")
 
 SCRIPTS = (  # how often, and what the provider is told; {n} and {k} are small numbers

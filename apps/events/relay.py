@@ -1,0 +1,135 @@
+"""From the outbox to its sinks: at least once, and the events of a tenant in their order, for each sink by itself.
+
+A sink advances along the positions with a cursor of its own. What it does not take is set aside with its reason and
+tried again, while the later events of that tenant wait behind it and those of others go on. After the last try, or
+where the sink refuses for good, it is a dead letter, and its tenant goes on too. A sink that is away gets nothing at
+all until it is back: then nothing counts against single events.
+
+One worker has a sink at a time, by a claim that ends by itself. One that dies between sending and moving the cursor
+leaves events that are sent once more: receivers know them by `source` and `id`.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import structlog
+from django.db import connection
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from apps.events import doors, placing, services
+from apps.events.carrying import Carrier
+from apps.events.models import Cursor, Sink, Undelivered
+from apps.events.sinks import contract, registry
+from apps.events.sinks.contract import Opened, SinkAway
+
+log = structlog.get_logger(__name__)
+
+SECONDS = 10.0  # of one run, while there is something to do
+CLAIMED = timedelta(seconds=contract.SECONDS + 25)  # longer than a batch may take, with its reading and writing
+# While a sink is away, after each failure in a row; then the last one again and again.
+PAUSES = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 5, 10, 20, 30, 60))
+_AT_ONCE = 8  # sinks
+
+
+def run(*, seconds: float = SECONDS) -> int:
+    """All that is due, for as long as there is something; how many events were taken."""
+    if not Sink.objects.listening().exists():
+        return 0
+    until = time.monotonic() + seconds
+    count = 0
+    while True:
+        placed = placing.place()
+        found = list(due())
+        taken = sum(_all(found, until=until))
+        count += taken
+        if time.monotonic() >= until or not (placed or taken):
+            return count
+
+
+def due() -> QuerySet[Sink]:
+    """Enabled sinks for which something is to be sent now, and which nobody has."""
+    now = timezone.now()
+    waiting = Undelivered.objects.filter(sink=OuterRef("pk"), state=Undelivered.State.WAITING, next_at__lte=now)
+    is_free = Q(cursor__held_until=None) | Q(cursor__held_until__lt=now)
+    is_ready = Q(cursor__next_at=None) | Q(cursor__next_at__lte=now)
+    ahead = Q(cursor__position__lt=placing.last_position())
+    return Sink.objects.filter(is_free, is_ready, ahead | Q(Exists(waiting)), is_enabled=True).order_by("pk")
+
+
+def deliver(sink: Sink, *, until: float = float("inf")) -> int:
+    """What is due at one sink, unless another worker has it; how many events it took. Raises whatever the database
+    raises; what was taken before stays taken."""
+    holder = str(uuid.uuid4())
+    if not _claim(sink, holder):
+        return 0
+    cursor = Cursor.objects.get(sink=sink)
+    count = 0
+    try:
+        sender = _open(sink)
+        try:
+            carrier = Carrier(sink, cursor, sender, holder=holder, claimed=CLAIMED)
+            while (taken := carrier.step()) is not None:
+                count += taken
+                if time.monotonic() >= until:
+                    break
+        finally:
+            sender.close()
+    except SinkAway as away:
+        _fail(cursor, str(away), holder=holder)
+    finally:
+        Cursor.objects.filter(sink=sink, holder=holder).update(holder="", held_until=None)
+    return count
+
+
+def _all(sinks: Sequence[Sink], *, until: float) -> Iterable[int]:
+    """Each in a thread of its own, so that one which is slow keeps no other."""
+    if len(sinks) < 2:
+        return [deliver(sink, until=until) for sink in sinks]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sink") as threads:
+        return list(threads.map(lambda sink: _aside(sink, until=until), sinks))
+
+
+def _aside(sink: Sink, *, until: float) -> int:
+    """In a thread: its connection ends with it, and what breaks one sink breaks no other."""
+    try:
+        return deliver(sink, until=until)
+    except Exception:
+        log.exception("event.sink_broken", subject=sink.name)
+        return 0
+    finally:
+        connection.close()
+
+
+def _claim(sink: Sink, holder: str) -> bool:
+    now = timezone.now()
+    free = Cursor.objects.filter(Q(held_until=None) | Q(held_until__lt=now), sink=sink)
+    return free.update(holder=holder, held_until=now + CLAIMED) == 1
+
+
+def _open(sink: Sink) -> contract.Sender:
+    """Raises SinkAway."""
+    try:
+        kind = registry.kind(sink.kind)
+        secret = services.secret_of(sink)
+    except KeyError:
+        raise SinkAway(f"this version of Weir has no sinks of kind {sink.kind}") from None
+    except doors.SecretAway as error:
+        raise SinkAway(str(error)) from None
+    return kind.open(Opened(sink.pk, sink.target, sink.settings, secret, doors.networks()))
+
+
+def _fail(cursor: Cursor, why: str, *, holder: str) -> None:
+    now = timezone.now()
+    failures = Cursor.objects.filter(pk=cursor.pk).values_list("failures", flat=True).get()
+    pause = PAUSES[min(failures, len(PAUSES) - 1)]
+    mine = Cursor.objects.filter(pk=cursor.pk, holder=holder)
+    mine.update(failures=F("failures") + 1, next_at=now + pause, message=why[:200])
+    mine.filter(failing_since=None).update(failing_since=now)
+    if failures == 0:
+        log.warning("event.sink_away", subject=cursor.sink.name, message=why[:200])

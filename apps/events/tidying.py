@@ -1,0 +1,34 @@
+"""What of the outbox nobody needs any more."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef
+
+from apps.events.models import Cursor, Event, Sink, Undelivered
+from apps.events.placing import last_position
+
+LETTERS_KEPT = timedelta(days=90)
+_AT_ONCE = 2_000
+
+
+def forget(now: datetime) -> int:
+    """Events that every sink has passed and that are older than WEIR_EVENT_DAYS. One that is enabled and away is waited
+    for, however long; one that is disabled only as long as it keeps its place. Dead letters stay for 90 days."""
+    Undelivered.objects.filter(state=Undelivered.State.DEAD, since__lt=now - LETTERS_KEPT).delete()
+    needed = Undelivered.objects.filter(event=OuterRef("pk"))
+    old = Event.objects.filter(at__lt=now - timedelta(days=settings.WEIR_EVENT_DAYS), position__lte=_passed())
+    rows = old.exclude(Exists(needed)).order_by("position").values_list("pk", flat=True)
+    count = 0
+    while found := list(rows[:_AT_ONCE]):
+        count += Event.objects.filter(pk__in=found).delete()[0]
+    return count
+
+
+def _passed() -> int:
+    """The position that all who count have passed."""
+    places = Cursor.objects.filter(sink__in=Sink.objects.listening()).order_by("position")
+    first = places.values_list("position", flat=True).first()
+    return last_position() if first is None else first
