@@ -15,16 +15,17 @@ from typing import Any
 import msgspec
 import structlog
 
+from apps.runtime import traces
 from apps.runtime.redact import redact
 from apps.runtime.state import state
 
 Event = MutableMapping[str, Any]
 
-_RECORD = {"time", "level", "event", "logger", "replica", "exception", "stack", "dropped"}
+_RECORD = {"time", "level", "event", "logger", "replica", "exception", "stack", "dropped", "trace_id", "span_id"}
 _WHO = {"tenant", "tenant_id", "project", "project_id", "user", "user_id", "actor", "key", "key_id", "public_id"}
 _WHERE = {"request_id", "attempt", "method", "path", "endpoint", "dialect", "model", "deployment", "provider"}
 _WHERE |= {"credential", "upstream_model", "client", "area", "target", "limit", "budget", "scope", "pinned", "issuer"}
-_WHERE |= {"rule", "delivery", "invitation"}
+_WHERE |= {"rule", "delivery", "invitation", "subject"}
 _OUTCOME = {"status", "upstream_status", "outcome", "kind", "code", "error", "message", "reason", "stream"}
 _MEASURES = {"tokens", "in_tokens", "out_tokens", "cost", "bytes", "count", "rows", "age", "lag", "retry_after"}
 _MEASURES |= {"seconds", "milliseconds", "duration_ms", "first_byte_ms", "in_flight", "revision"}
@@ -50,6 +51,7 @@ _QUIET = (
     "asyncio",
     "kombu",
     "twisted",
+    "urllib3",
 )
 
 
@@ -70,17 +72,7 @@ def configure(*, console: bool, level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "filters": {"redaction": {"()": RedactionFilter}},
         "formatters": {
-            "weir": {
-                "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": _shared(),
-                "processors": [
-                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                    structlog.processors.format_exc_info,
-                    only_named_fields,
-                    clean,
-                    _console() if console else structlog.processors.JSONRenderer(serializer=_encode),
-                ],
-            }
+            "weir": {"()": formatter, "render": _console() if console else as_json},
         },
         "handlers": {
             "stdout": {
@@ -98,6 +90,20 @@ def configure(*, console: bool, level: str) -> dict[str, Any]:
             "uvicorn.access": {"handlers": [], "propagate": False},
         },
     }
+
+
+def formatter(render: Any) -> structlog.stdlib.ProcessorFormatter:
+    """Through the nets; `render` makes what goes out of what is left."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_shared(),
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            only_named_fields,
+            clean,
+            render,
+        ],
+    )
 
 
 def only_named_fields(logger: object, method: str, event: Event) -> Event:
@@ -142,11 +148,22 @@ def _shared() -> list[Any]:
         structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         _add_replica,
+        _add_place,
     ]
 
 
 def _add_replica(logger: object, method: str, event: Event) -> Event:
     event["replica"] = state.replica
+    return event
+
+
+def _add_place(logger: object, method: str, event: Event) -> Event:
+    """The trace that the record belongs to, if any."""
+    trace_id, span_id = traces.place.get()
+    if trace_id:
+        event.setdefault("trace_id", trace_id)
+    if span_id:
+        event.setdefault("span_id", span_id)
     return event
 
 
@@ -159,6 +176,9 @@ def _console() -> structlog.dev.ConsoleRenderer:
 
 def _encode(event: Event, **_: Any) -> str:
     return msgspec.json.encode(event).decode()
+
+
+as_json = structlog.processors.JSONRenderer(serializer=_encode)
 
 
 def _text(value: object) -> str:

@@ -21,21 +21,26 @@ JSON = (b"content-type", b"application/json")
 EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 # Proxies in between must neither hold a stream back nor change it.
 UNBUFFERED = ((b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no"))
+TRACE = b"x-trace-id"
 _EXPOSED = (
-    b"request-id, x-request-id, retry-after, x-should-retry, "
+    b"request-id, x-request-id, x-trace-id, retry-after, x-should-retry, "
     b"x-weir-cache, x-weir-cache-kind, x-weir-cache-similarity, age"
 )
 _ALLOWED = (
     b"authorization, x-api-key, content-type, anthropic-version, anthropic-beta, "
     b"anthropic-dangerous-direct-browser-access, openai-organization, openai-project, x-stainless-arch, "
     b"x-stainless-helper-method, x-stainless-lang, x-stainless-os, x-stainless-package-version, "
-    b"x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, x-weir-cache"
+    b"x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout, x-weir-cache, "
+    b"traceparent, tracestate"
 )
 
 
 def headers_for(ctx: RequestContext) -> HeaderList:
-    """What every answer to this call carries: its id in the dialect's header, the limits' state, CORS."""
-    headers: HeaderList = [(ctx.wire.request_id_header.encode(), ctx.public_request_id.encode())]
+    """What every answer to this call carries: its id in the dialect's header, its trace's, the limits' state, CORS."""
+    headers: HeaderList = [
+        (ctx.wire.request_id_header.encode(), ctx.public_request_id.encode()),
+        (TRACE, ctx.trace_id.encode()),
+    ]
     if ctx.decision is not None:
         headers += limit_headers(ctx.decision, dialect=ctx.wire.name, now=time.time())
     if ctx.look is not None:
@@ -48,7 +53,7 @@ def headers_for(ctx: RequestContext) -> HeaderList:
 async def json(ctx: RequestContext, body: bytes, *, status: int = 200, headers: HeaderList | None = None) -> None:
     """A whole answer in two messages."""
     all_headers = [JSON, (b"content-length", b"%d" % len(body)), *(headers or ()), *headers_for(ctx)]
-    ctx.committed = True
+    ctx.status = status
     await ctx.send({"type": "http.response.start", "status": status, "headers": all_headers})
     await ctx.send({"type": "http.response.body", "body": body})
 

@@ -13,6 +13,7 @@ from apps.domain.protocols import registry
 from apps.gateway.context import RequestContext
 from apps.gateway.records import SAID_OF_ITSELF
 from apps.gateway.semantic import Unavailable, Vector
+from apps.runtime import traces
 from apps.runtime.state import state
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class _Caller:
         wire = registry.ENDPOINTS[_ENDPOINT]
         self.ctx = RequestContext(scope, self._receive, self._send, wire=wire, endpoint=_ENDPOINT, snapshot=of.snapshot)
         self.ctx.trace_id, self.ctx.on_behalf_of = of.trace_id, of
+        traces.place.set((of.trace_id, ""))
         state.in_flight += 1
         try:
             await serve(self.ctx)

@@ -116,6 +116,7 @@ class Attempt:
         "_steps",
         "answer",
         "asked_at",
+        "booked",
         "card",
         "cost",
         "credential",
@@ -152,6 +153,7 @@ class Attempt:
         self.place = FREE  # at its deployment, until it is settled
         self.queued = 0.0  # seconds that the call has waited for its place
         self.protocol = ""  # in which the upstream is asked
+        self.booked: Outcome | None = None  # what the journal was told
         self.cost = 0
         self.usage: TokenUsage | None = None
         self.upstream_status: int | None = None
@@ -312,7 +314,8 @@ class Attempt:
         if verdict.source == "provider" and self.exchange is not None:
             self._learn(verdict.usage, self.exchange.seen)
         failpoint("settle.before_journal")
-        self._accounts.journal.outcome(self._outcome(verdict, failure))
+        self.booked = self._outcome(verdict, failure)
+        self._accounts.journal.outcome(self.booked)
         failpoint("settle.after_journal")
 
     def _judge(self, *, declined: bool, unseen: bool) -> settlement.Verdict:

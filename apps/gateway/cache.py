@@ -310,7 +310,7 @@ async def _give(ctx: RequestContext, found: Found, body: bytes) -> None:
         await answers.json(ctx, body)
         return
     headers = [answers.EVENT_STREAM, *answers.UNBUFFERED, *answers.headers_for(ctx)]
-    ctx.committed = True
+    ctx.status = 200
     await ctx.send({"type": "http.response.start", "status": 200, "headers": headers})
     await ctx.send({"type": "http.response.body", "body": body})
 

@@ -15,7 +15,7 @@ from apps.domain.errors import ClientError, GatewayError
 from apps.domain.limits.decision import Decision
 from apps.domain.protocols.contract import AnyClient, ClientCall
 from apps.domain.snapshot import Budget, DataPolicy, Model, PinnedEndpoint, Principal, Snapshot
-from apps.runtime import clock
+from apps.runtime import clock, traces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from apps.gateway.enclosed import Enclosed
     from apps.gateway.policy import Inspector
     from apps.gateway.signatures import Signed
+    from apps.gateway.tracing import Trace
 
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
@@ -47,7 +48,6 @@ class RequestContext:
         "attempts",
         "budgets",
         "call",
-        "committed",
         "conversation",
         "decision",
         "enclosed",
@@ -65,6 +65,7 @@ class RequestContext:
         "model",
         "notes",
         "on_behalf_of",
+        "parent",
         "parts",
         "pinned",
         "plan",
@@ -80,7 +81,9 @@ class RequestContext:
         "snapshot",
         "started",
         "started_at",
+        "status",
         "task",
+        "trace",
         "trace_id",
         "wire",
     )
@@ -100,7 +103,10 @@ class RequestContext:
         self.request_id: UUID = ids.request_id(now_ms=int(self.started_at * 1000), random_bits=_dice.getrandbits(62))
         identifier = self.request_id.hex
         self.public_request_id = "req_" + identifier
-        self.trace_id = _trace_id(self.headers.get(b"traceparent")) or identifier
+        self.parent = traces.parent(self.headers.get(b"traceparent"), self.headers.get(b"tracestate"))
+        self.trace_id = identifier if self.parent is None else self.parent.trace_id
+        traces.place.set((self.trace_id, ""))
+        self.trace: Trace | None = None  # where its time goes, if anybody wants to know
         self.task = asyncio.current_task()
         self.snapshot = snapshot
         self.principal: Principal | None = None
@@ -123,11 +129,16 @@ class RequestContext:
         self.look: Look | None = None  # what the cache has to do with it
         self.on_behalf_of: RequestContext | None = None  # another call, which waits for it
         self.attempts: list[Attempt] = []
-        self.committed = False  # the status line is out
+        self.status = 0  # that its caller was told; 0: none yet
         self.parts = 0  # of the body, that have come in
         self.gone = False  # the client has left
         self.midway = False  # what has gone out ends inside an event
         self.ended: GatewayError | None = None  # why the call was stopped
+
+    @property
+    def committed(self) -> bool:
+        """The status line is out."""
+        return self.status != 0
 
     @property
     def cors_origins(self) -> frozenset[str]:
@@ -173,12 +184,3 @@ def _by_name(lines: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         for name, value in lines:
             headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
     return headers
-
-
-def _trace_id(traceparent: bytes | None) -> str:
-    """The caller's trace (W3C `traceparent`, 00-<32 hex>-<16 hex>-<flags>); "" without a valid one."""
-    if traceparent and len(traceparent) == 55 and traceparent[2:3] == b"-" and traceparent[35:36] == b"-":
-        candidate = traceparent[3:35]
-        if candidate.strip(b"0123456789abcdef") == b"" and candidate.strip(b"0"):
-            return candidate.decode()
-    return ""

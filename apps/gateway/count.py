@@ -33,7 +33,7 @@ async def count(ctx: RequestContext, outbound: Outbound) -> None:
     )
     resting: list[Try] = []
     try:
-        for candidate in ways.candidates(ctx):
+        for number, candidate in enumerate(ways.candidates(ctx), start=1):
             way, apart = _counting(ways.way_to(ctx, candidate.deployment)), _apart(candidate)
             if way is None:
                 continue
@@ -42,8 +42,9 @@ async def count(ctx: RequestContext, outbound: Outbound) -> None:
                 continue
             asked_at = time.monotonic()
             try:
-                tokens = await _ask(ctx, outbound, candidate, way)
+                tokens = await _ask(ctx, outbound, candidate, way, number=number)
             except errors.UpstreamError as error:
+                _tell(ctx, candidate, way, number, asked_at=asked_at, failure=error)
                 if error.upstream_status in _UNKNOWN:
                     continue
                 cooling.refused(apart, error, asked_at=asked_at)
@@ -51,6 +52,7 @@ async def count(ctx: RequestContext, outbound: Outbound) -> None:
                     raise
                 failure = error
             else:
+                _tell(ctx, candidate, way, number, asked_at=asked_at)
                 if cooling:
                     cooling.succeeded(apart, asked_at=asked_at)
                 await answers.json(ctx, counting.write(tokens))
@@ -77,15 +79,28 @@ def _apart(candidate: Try) -> Try:
     return candidate._replace(deployment=msgspec.structs.replace(deployment, upstream_model=named))
 
 
-async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way) -> int:
+def _tell(
+    ctx: RequestContext,
+    candidate: Try,
+    way: ways.Way,
+    number: int,
+    *,
+    asked_at: float,
+    failure: errors.UpstreamError | None = None,
+) -> None:
+    if ctx.trace is not None:
+        ctx.trace.counted(candidate.deployment, number, way.target.protocol, started=asked_at, failure=failure)
+
+
+async def _ask(ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way, *, number: int) -> int:
     try:
-        return await _ask_once(ctx, outbound, candidate, way)
+        return await _ask_once(ctx, outbound, candidate, way, number=number)
     except errors.ConnectionStale:
-        return await _ask_once(ctx, outbound, candidate, way, fresh=True)
+        return await _ask_once(ctx, outbound, candidate, way, number=number, fresh=True)
 
 
 async def _ask_once(
-    ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way, *, fresh: bool = False
+    ctx: RequestContext, outbound: Outbound, candidate: Try, way: ways.Way, *, number: int, fresh: bool = False
 ) -> int:
     assert ctx.call is not None
     provider, protocol = candidate.deployment.provider, way.target.protocol
@@ -99,7 +114,7 @@ async def _ask_once(
     except errors.Unfetched as lacking:
         target = await fetch.fetched(ctx, way.target, lacking, deployment=candidate.deployment)
         body = counter.write(ctx.call, target)
-    headers = ways.headers(ctx, candidate, way, number=1)
+    headers = ways.headers(ctx, candidate, way, number=number)
     if way.vendor.signer:
         headers = await ways.signed(headers, candidate, way, url=url, body=body)
     timeouts = candidate.deployment.timeouts or provider.timeouts

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from apps.domain import errors
 from apps.domain.protocols import registry
-from apps.gateway import answers, authenticate, catalogue, configuration, engine, managed, metrics, pipeline
+from apps.gateway import answers, authenticate, catalogue, configuration, engine, managed, metrics, pipeline, tracing
 from apps.gateway import explain as explaining
 from apps.gateway.context import PINNED, WRITTEN, RequestContext
 from apps.runtime.state import state
@@ -80,11 +80,16 @@ async def explain(scope: Scope, receive: Receive, send: Send) -> None:
     running = await started(scope, receive, send)
     if running is None:
         return
-    ctx = _context(scope, receive, send, dialect=_dialect(scope), endpoint="explain")
+    ctx, failure = _context(scope, receive, send, dialect=_dialect(scope), endpoint="explain"), None
+    trace = tracing.begin(ctx)
     try:
         await answers.json(ctx, await explaining.answer(ctx, running))
     except errors.GatewayError as error:
+        failure = error
         await answers.fail(ctx, error)
+    finally:
+        trace.close(ctx, failure)
+        del failure  # its traceback holds this frame
 
 
 async def managed_settings(scope: Scope, receive: Receive, send: Send) -> None:

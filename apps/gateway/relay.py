@@ -47,7 +47,7 @@ async def relay(ctx: RequestContext, answered: Answered, ticker: Ticker) -> None
 
 async def _begin(ctx: RequestContext, first: bytes) -> None:
     headers = [answers.EVENT_STREAM, *answers.UNBUFFERED, *answers.headers_for(ctx)]
-    ctx.committed = True
+    ctx.status = 200
     await ctx.send({"type": "http.response.start", "status": 200, "headers": headers})
     await ctx.send({"type": "http.response.body", "body": first, "more_body": True})
     failpoint("relay.begun")

@@ -187,6 +187,8 @@ def headers(ctx: RequestContext, candidate: Try, way: Way, *, number: int) -> li
     made += (_JSON, way.accept if ctx.call and ctx.call.stream else _ANY, *provider.headers)
     if vendor.trace_header is not None:
         made.append((vendor.trace_header, f"{ctx.request_id}/{number}"))
+    if ctx.trace is not None:
+        made += ctx.trace.headers(provider.name, number)
     return made
 
 

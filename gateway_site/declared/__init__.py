@@ -6,10 +6,10 @@ few other places; `gateway_site.reference` reads that there. A setting that is r
 
 from __future__ import annotations
 
-from gateway_site.declared import calls, people, stores
+from gateway_site.declared import calls, people, stores, telling
 from gateway_site.declared.setting import Section, Setting
 
 __all__ = ["NAMES", "SECTIONS", "Section", "Setting"]
 
-SECTIONS: tuple[Section, ...] = (*stores.SECTIONS, *people.SECTIONS, *calls.SECTIONS)
+SECTIONS: tuple[Section, ...] = (*stores.SECTIONS, *people.SECTIONS, *calls.SECTIONS, *telling.SECTIONS)
 NAMES: frozenset[str] = frozenset(setting.name for section in SECTIONS for setting in section.settings)
