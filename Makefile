@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs shape fmt lock bench bench-pages screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -56,6 +56,13 @@ openapi: .venv/dev.lock ## Describe the management API anew, in apps/api/openapi
 
 config-docs: .venv/base.lock ## Write the tables of docs/configuration.md anew, from what is declared; `make check` compares them
 	@$(BIN)/python -m gateway_site.reference
+
+docs: .venv/dev.lock ## Build the pages of docs/ as a site, in var/site; a warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "var/site/index.html"
+
+docs-serve: .venv/dev.lock ## Serve that site at http://127.0.0.1:8010, built anew at each change
+	@NO_MKDOCS_2_WARNING=1 exec $(BIN)/python -m mkdocs serve --strict --dev-addr 127.0.0.1:8010
 
 shape: .venv/dev.lock ## The architecture tests: sizes, names, purity, foreign keys, templates, documents
 	@$(BIN)/python -m pytest -q -p no:randomly tests/architecture
