@@ -196,6 +196,12 @@ def _postgres_programs(folder: Path, *, user: str | None) -> Path:
     return package / "pginstall" / "bin"
 
 
+def client_programs() -> Path:
+    """Where PostgreSQL's `pg_dump` and `pg_restore` are, of the version that is started here."""
+    with _folder() as folder:
+        return _postgres_programs(folder, user=None)
+
+
 def enterable(path: Path) -> bool:
     """Whether everybody may enter the folder and all above it: root's home usually may not be."""
     return all(folder.stat().st_mode & 0o005 == 0o005 for folder in (path, *path.parents))
