@@ -7,14 +7,12 @@ import logging
 import os
 import random
 import time
-import tomllib
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from apps.runtime import traces
+from apps.runtime import build, traces
 from apps.runtime.state import state
-from gateway_site import env
 from gateway_site.telemetry import wire
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ class Telemetry:
         from gateway_site.telemetry.lines import Lines
 
         self.sampler = wanted.sampler
-        head = wire.envelope(_resource(wanted, role), scope="weir", version=_version())
+        head = wire.envelope(_resource(wanted, role), scope="weir", version=build.VERSION)
         self._deliveries = {each.signal: Delivery(each, head=head, most=wanted.most) for each in wanted.destinations}
         self.traces = self._deliveries.get("traces")
         metrics = self._deliveries.get("metrics")
@@ -149,14 +147,9 @@ def stop() -> None:
 def _resource(wanted: Wanted, role: str) -> dict[str, wire.Value]:
     """What the operator says of it goes before what is known here."""
     known: dict[str, wire.Value] = {
-        "service.version": _version(),
+        "service.version": build.VERSION,
         "service.instance.id": state.replica,
         "process.pid": os.getpid(),
         "weir.role": role,
     }
     return known | wanted.resource
-
-
-def _version() -> str:
-    project = tomllib.loads((env.BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))
-    return str(project["project"]["version"])

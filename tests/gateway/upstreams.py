@@ -31,10 +31,11 @@ def upstream(
     end: bytes = b"0\r\n\r\n",
     hangs_up: bool = False,
     heard: list[bytes] | None = None,
+    heads: list[bytes] | None = None,
 ) -> Iterator[str]:
     """Answers each connection with one whole answer, `head` added to its headers and `end` as its last chunk. If it
     `hangs_up`, then when another request comes on it, else at once. The bodies that it was sent are added to `heard`,
-    as far as they come at once."""
+    as far as they come at once, and what came before them to `heads`."""
 
     class Visit(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -43,6 +44,8 @@ def upstream(
                 request += self.request.recv(65536)
             if heard is not None:
                 heard.append(request.partition(b"\r\n\r\n")[2])
+            if heads is not None:
+                heads.append(request.partition(b"\r\n\r\n")[0])
             self.request.sendall(
                 b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
                 + head
