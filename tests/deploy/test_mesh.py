@@ -1,0 +1,189 @@
+"""Ways in and ways to look: a gateway for each model, Istio, Prometheus, Argo CD."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from tests.deploy import manifests, tools
+from tests.deploy.test_cluster import configuration, container, labels, ours, role
+
+MODELS = {"sonnet": 8091, "opus": 8092, "haiku": 8093}
+CALLS = ("/v1/messages", "/anthropic/v1/messages", "/chat", "/e/sonnet/v1/messages", "/v1/models", "/api/hello")
+PAGES = ("/", "/admin/", "/portal/", "/api/v1/keys", "/static/a.css", "/metrics", "/health/ready")
+
+
+def one(folder: str, kind: str, name: str) -> manifests.Object:
+    found = manifests.of_kind(manifests.rendered(folder), kind)
+    (only,) = [it for it in found if it["metadata"]["name"] == name]
+    return only
+
+
+@pytest.mark.parametrize(("model", "port"), MODELS.items())
+def test_a_model_has_a_port_a_route_and_a_policy_of_its_own(model, port):
+    gateway, route = (one("per-model-gateways", kind, f"weir-{model}") for kind in ("Gateway", "HTTPRoute"))
+    assert [it["port"] for it in gateway["spec"]["listeners"]] == [port]
+    assert route["spec"]["parentRefs"] == [{"name": f"weir-{model}", "sectionName": "http"}]
+    (rule,) = route["spec"]["rules"]
+    rewritten = {"type": "ReplacePrefixMatch", "replacePrefixMatch": f"/e/{model}"}
+    assert [it["urlRewrite"]["path"] for it in rule["filters"]] == [rewritten]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    service = one("base", "Service", rule["backendRefs"][0]["name"])
+    assert rule["backendRefs"][0]["port"] in {it["port"] for it in service["spec"]["ports"]}
+    worn = gateway["spec"]["infrastructure"]["labels"]
+    policy = one("per-model-gateways", "NetworkPolicy", f"weir-model-{model}")["spec"]
+    assert manifests.selects(policy["podSelector"], worn)
+    assert [it["port"] for it in policy["ingress"][0]["ports"]] == [port]
+    (source,) = policy["ingress"][0]["from"]
+    assert manifests.selects(source["namespaceSelector"], {f"weir-gateway.org/calls-{model}": ""})
+    assert not manifests.selects(source["namespaceSelector"], {"weir-gateway.org/calls-other": ""})
+
+
+def test_what_stands_for_a_model_is_filled_in_everywhere():
+    documents = manifests.rendered("per-model-gateways")
+    assert "MODEL" not in json.dumps(documents)
+    assert len(documents) == 4 * len(MODELS)
+    assert "/e/" in (tools.ROOT / "docs" / "endpoints.md").read_text()
+
+
+def leads(path: str) -> str:
+    """Where the Ingress sends it."""
+    (rule,) = one("components/ingress", "Ingress", "weir")["spec"]["rules"]
+    fits = [it for it in rule["http"]["paths"] if (path + "/").startswith(it["path"].rstrip("/") + "/")]
+    return str(max(fits, key=lambda it: len(it["path"]))["backend"]["service"]["name"])
+
+
+def goes(path: str, method: str) -> manifests.Object:
+    """The route of the virtual service that takes it."""
+    for route in one("istio/overlays/prod", "VirtualService", "weir")["spec"]["http"]:
+        for match in route.get("match", [{}]):
+            uri, asked = match.get("uri", {}), match.get("method", {}).get("exact", method)
+            if asked == method and path.startswith(uri.get("prefix", "")) and path == uri.get("exact", path):
+                return dict(route)
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize(
+    ("paths", "service"), [(CALLS, "weir-gateway"), (PAGES, "weir-control")], ids=["calls", "pages"]
+)
+def test_calls_go_to_gateways_and_pages_to_control(paths, service):
+    for path in paths:
+        assert leads(path) == service
+        assert goes(path, "GET")["route"][0]["destination"]["host"] == service
+
+
+@pytest.mark.parametrize("path", CALLS)
+def test_the_mesh_neither_ends_nor_repeats_a_call(path):
+    route = goes(path, "POST")
+    assert route["timeout"] == "0s"
+    assert route["retries"] == {"attempts": 0}
+
+
+def test_a_form_is_sent_once():
+    assert goes("/admin/keys/apikey/add/", "POST")["retries"] == {"attempts": 0}
+
+
+def test_the_way_in_buffers_nothing_and_waits_longer_than_it_takes():
+    given = one("components/ingress", "Ingress", "weir")["metadata"]["annotations"]
+    told = {name.rpartition("/")[2]: value for name, value in given.items()}
+    assert (told["proxy-buffering"], told["proxy-request-buffering"]) == ("off", "off")
+    assert int(told["proxy-read-timeout"]) >= 600
+    assert int(told["proxy-body-size"].removesuffix("m")) > 32
+    for route in manifests.of_kind(manifests.rendered("components/openshift"), "Route"):
+        assert int(route["metadata"]["annotations"]["haproxy.router.openshift.io/timeout"].removesuffix("s")) >= 600
+        assert route["spec"]["tls"]["termination"] == "edge"
+
+
+def test_a_gateway_is_not_thrown_out_for_what_a_provider_answers():
+    for name in ("weir-gateway", "weir-control"):
+        policy = one("istio/overlays/prod", "DestinationRule", name)["spec"]["trafficPolicy"]
+        seen = policy["outlierDetection"]
+        assert seen["splitExternalLocalOriginErrors"] is True
+        assert (seen["consecutive5xxErrors"], seen["consecutiveGatewayErrors"]) == (0, 0)
+        assert policy["tls"] == {"mode": "ISTIO_MUTUAL"}
+        assert int(policy["connectionPool"]["http"]["idleTimeout"].removesuffix("s")) < 75
+
+
+def test_production_speaks_mutual_tls_and_lets_in_whom_it_names():
+    documents = manifests.rendered("istio/overlays/prod")
+    assert one("istio/overlays/prod", "PeerAuthentication", "weir")["spec"]["mtls"] == {"mode": "STRICT"}
+    assert one("istio/overlays/prod", "AuthorizationPolicy", "weir-nothing")["spec"] == {}
+    assert one("istio/overlays/prod", "Sidecar", "weir")["spec"]["outboundTrafficPolicy"] == {"mode": "REGISTRY_ONLY"}
+    pods = [labels(it) for it in ours("overlays/prod")]
+    chosen = [it["spec"]["selector"] for it in manifests.of_kind(documents, "AuthorizationPolicy") if it["spec"]]
+    chosen.append(
+        {"matchLabels": one("istio/overlays/prod", "EnvoyFilter", "weir-flood")["spec"]["workloadSelector"]["labels"]}
+    )
+    for selector in chosen:
+        assert any(manifests.selects(selector, it) for it in pods)
+    assert one("istio/overlays/dev", "PeerAuthentication", "weir")["spec"]["mtls"] == {"mode": "PERMISSIVE"}
+
+
+def test_a_proxy_outlives_the_drain():
+    (gateway,) = [it for it in ours("components/istio") if role(it) == "gateway"]
+    pod = manifests.template(gateway)
+    told = json.loads(pod["metadata"]["annotations"]["proxy.istio.io/config"])
+    lasts = float(told["terminationDrainDuration"].removesuffix("s"))
+    drains = sum(float(it["value"]) for it in container(gateway)["env"] if re.search("_(PRESTOP|DRAIN)_", it["name"]))
+    assert drains + 15 < lasts < pod["spec"]["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_prometheus_asks_every_process_with_a_token_that_is_there(name):
+    monitors = manifests.of_kind(manifests.rendered(f"monitoring/overlays/{name}"), "PodMonitor", "ServiceMonitor")
+    asked = set()
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"].get("podMetricsEndpoints") or monitor["spec"]["endpoints"]
+        for workload in ours(f"overlays/{name}"):
+            if manifests.selects(monitor["spec"]["selector"], labels(workload)):
+                assert endpoint["port"] in {it["name"] for it in container(workload)["ports"]}
+                asked.add(role(workload))
+        token = endpoint["authorization"]["credentials"]
+        (volume,) = [it["secret"] for it in _volumes(f"overlays/{name}") if "secret" in it]
+        assert token["name"] == volume["secretName"]
+        assert f"{token['key']}_FILE" in configuration(f"overlays/{name}")
+    assert asked == {"gateway", "control", "worker", "beat"}
+
+
+def _volumes(folder: str) -> list[manifests.Object]:
+    (gateway,) = [it for it in ours(folder) if role(it) == "gateway"]
+    return list(manifests.template(gateway)["spec"]["volumes"])
+
+
+def test_rules_and_dashboards_are_those_of_the_monitoring_folder():
+    documents = manifests.rendered("monitoring/overlays/prod")
+    (rule,) = manifests.of_kind(documents, "PrometheusRule")
+    plain = [yaml.safe_load(path.read_text()) for path in (tools.ROOT / "deploy/monitoring/rules").glob("*.yaml")]
+    wanted = {group["name"] for file in plain for group in file["groups"]}
+    assert {group["name"] for group in rule["spec"]["groups"]} == wanted
+    held = {name for it in manifests.of_kind(documents, "ConfigMap") for name in it["data"]}
+    assert held == {path.name for path in (tools.ROOT / "deploy/monitoring/dashboards").glob("*.json")}
+
+
+def test_what_gateways_are_scaled_by_is_counted():
+    scaler = one("overlays/prod", "HorizontalPodAutoscaler", "weir-gateway")["spec"]
+    named = [it["pods"]["metric"]["name"] for it in scaler["metrics"] if it["type"] == "Pods"]
+    sources = (tools.ROOT / "apps/status").glob("*.py")
+    assert named == ["weir_calls_in_flight"]
+    assert any(f'"{named[0]}"' in path.read_text() for path in sources)
+    down = scaler["behavior"]["scaleDown"]
+    assert down["stabilizationWindowSeconds"] >= 300
+    assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 300}]
+
+
+def test_argo_finds_what_it_follows_and_may_make_it():
+    applications, project = (one("argocd", kind, "weir")["spec"] for kind in ("ApplicationSet", "AppProject"))
+    allowed = {(it["group"], it["kind"]) for it in project["clusterResourceWhitelist"]}
+    for element in applications["generators"][0]["list"]["elements"]:
+        path = tools.ROOT / element["path"]
+        assert (path / "kustomization.yaml").is_file()
+        documents = manifests.rendered(path.relative_to(manifests.FOLDER).as_posix())
+        for it in documents:
+            if "namespace" in it["metadata"]:
+                assert it["metadata"]["namespace"] == element["namespace"]
+            else:
+                assert (manifests.group(it).removeprefix("v1"), it["kind"]) in allowed
+    assert applications["template"]["spec"]["project"] == one("argocd", "AppProject", "weir")["metadata"]["name"]
