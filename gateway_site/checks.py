@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +14,15 @@ from django.db import DatabaseError
 
 from apps.outbound.vectors import is_installed
 from apps.policies import selectors as policies
-from gateway_site import env
+from gateway_site import declared, env, mounts
 
-_MOUNTS = Path("/proc/self/mounts")
+# What Kubernetes and Docker put beside a service called weir; what images say to their own start.
+_LINKED = re.compile(r"WEIR_(\w+_)?(SERVICE_(HOST|PORT)|PORT(_\d+_(TCP|UDP)\w*)?|HOST|TEST_\w+)")
 _NO_QDRANT = "there is no qdrant-client: pip install --requirement requirements/semantic.txt."
-_IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
 
 
 def register() -> None:
-    for check in (profile, allowed_hosts, secret_files, durability, proxies, qdrant_key):
+    for check in (profile, allowed_hosts, secret_files, durability, several, strangers, qdrant_key):
         checks.register(check, checks.Tags.security, deploy=True)
     checks.register(qdrant)
     checks.register(questions, checks.Tags.database)
@@ -53,20 +54,25 @@ def durability(**_: Any) -> list[checks.CheckMessage]:
     """What must survive a process, and by WEIR_DURABILITY=power a power cut, does not lie in memory."""
     found: list[checks.CheckMessage] = []
     for folder in sorted({settings.WEIR_JOURNAL_DIR, *_database_folders()}):
-        kind = file_system(Path(folder), mounts=_MOUNTS)
-        if kind in _IN_MEMORY:
+        if kind := mounts.in_memory(folder):
             told = f"{folder} lies in memory ({kind}): what is written there is gone when the host or container goes."
             grave = settings.WEIR_DURABILITY == "power"
             found.append(checks.Error(told, id="weir.E013") if grave else checks.Warning(told, id="weir.W013"))
     return found
 
 
-def proxies(**_: Any) -> list[checks.CheckMessage]:
-    """Production believes `X-Forwarded-Proto`, so a balancer must be there that sets it."""
-    if not getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or settings.WEIR_TRUSTED_PROXIES:
+def several(**_: Any) -> list[checks.CheckMessage]:
+    if not env.PRODUCTION or settings.REDIS_URL:
         return []
-    told = "WEIR_TRUSTED_PROXIES is empty: networks of keys and the audit log see the balancer's address."
+    told = "REDIS_URL is empty: one gateway process may run, and no more."
     return [checks.Warning(told, id="weir.W014")]
+
+
+def strangers(**_: Any) -> list[checks.CheckMessage]:
+    """Whoever means a setting may have misspelt it; names that are nearly ours end the start."""
+    known = declared.NAMES | {f"{name}_FILE" for name in declared.NAMES}
+    names = sorted(name for name in env.given() - known if name.startswith("WEIR_") and not _LINKED.match(name))
+    return [checks.Warning(f"{name} is no setting of Weir's: nobody reads it.", id="weir.W019") for name in names]
 
 
 def qdrant_key(**_: Any) -> list[checks.CheckMessage]:
@@ -95,21 +101,6 @@ def questions(*, databases: Sequence[str] | None = None, **_: Any) -> list[check
         return []
     told = f"A cache policy compares questions, and {_NO_QDRANT} Its calls go on, uncompared."
     return [checks.Warning(told, id="weir.W018")] if is_wanted else []
-
-
-def file_system(folder: Path, *, mounts: Path) -> str:
-    """The kind of file system that a folder lies on; empty where the system does not tell."""
-    try:
-        lines = [line.split() for line in mounts.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return ""
-    real = folder.resolve()
-    found = [(point, kind) for _, point, kind, *_ in lines if real.is_relative_to(_unescaped(point))]
-    return max(found, key=lambda pair: len(pair[0]), default=("", ""))[1]
-
-
-def _unescaped(point: str) -> str:
-    return point.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 
 
 def _database_folders() -> list[str]:

@@ -2,14 +2,19 @@
 
 A secret named X may come from the variable X, from the file named by X_FILE, or, in the embedded profile only, from
 a file under `var/` that is made at first start. `WEIR_PROFILE=production` refuses every embedded default.
+
+What is wrong ends the start of whatever reads it, with one line that names the variable and the cure; only
+`manage.py doctor` goes on, and tells all of it. What several settings contradict each other in: `refusals.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +31,34 @@ if PROFILE not in ("embedded", "production"):
     raise ImproperlyConfigured(f"WEIR_PROFILE must be embedded or production, not {PROFILE!r}.")
 PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
+_ON, _OFF = frozenset({"on", "true", "yes", "y", "1", "ok"}), frozenset({"off", "false", "no", "n", "0"})
 SECRET_FILES: dict[str, Path] = {}  # by variable, those that were read
 _missing: dict[str, None] = {}  # in order; told all at once, by `refuse_missing`
 SERVING: bool = False  # said by the server before settings are read: it needs what its role needs, and no more
+EXAMINING: bool = False  # said by `manage.py doctor`: what is wrong is gathered, and ends nothing
+PROBLEMS: list[str] = []
 UNDER_MAKE: bool = "MAKELEVEL" in os.environ
+
+
+def refuse(told: str) -> None:
+    """Raises ImproperlyConfigured, unless all that is wrong is to be told."""
+    if not EXAMINING:
+        raise ImproperlyConfigured(told)
+    PROBLEMS.append(told)
+
+
+def refuse_all(found: Iterable[str]) -> None:
+    """As `refuse`, of several, in one line."""
+    told = list(found)
+    if EXAMINING:
+        PROBLEMS.extend(told)
+    elif told:
+        raise ImproperlyConfigured(" ".join(told))
+
+
+def given() -> frozenset[str]:
+    """The names of all variables that are set to something."""
+    return frozenset(name for name, value in os.environ.items() if value)
 
 
 def _declared(name: str) -> str:
@@ -47,7 +76,7 @@ def text(name: str, default: str) -> str:
 
 def address(name: str, default: str) -> str:
     """Of a store. It may hold a password, so it comes from NAME, or from the file named by NAME_FILE."""
-    return text(name, "") or _in_file(name) or default
+    return _in_file(name) or text(name, "") or default
 
 
 def embedded(name: str, default: str) -> str:
@@ -62,21 +91,23 @@ def refuse_missing() -> None:
     """After the last setting. Raises ImproperlyConfigured naming all that production must have and has not."""
     if _missing:
         named = ", ".join(_missing)
-        raise ImproperlyConfigured(f"WEIR_PROFILE=production also needs: {named}. See docs/production.md.")
+        refuse(f"WEIR_PROFILE=production also needs: {named}. See docs/production.md.")
 
 
 def refuse_faults(armed: str, *, meant: bool) -> None:
     """Raises ImproperlyConfigured where people work, unless breaking this process is meant."""
     if armed and PRODUCTION and not meant:
-        raise ImproperlyConfigured("WEIR_FAILPOINT breaks this process on purpose; production needs WEIR_FAULTS=1 too.")
+        refuse("WEIR_FAILPOINT breaks this process on purpose; production needs WEIR_FAULTS=1 too.")
 
 
-def number(name: str, default: float) -> float:
-    """Raises ImproperlyConfigured naming the variable."""
-    try:
-        return float(text(name, str(default)))
-    except ValueError:
-        raise ImproperlyConfigured(f"{name} must be a number.") from None
+def number(name: str, default: float, *, least: float = 0.0) -> float:
+    """Raises ImproperlyConfigured naming the variable, and its bound."""
+    with contextlib.suppress(ValueError):
+        given = float(text(name, str(default)))
+        if least <= given and math.isfinite(given):
+            return given
+    refuse(f"{name} must be a number of {least:g} or more.")
+    return default
 
 
 def integer(name: str, default: int, *, least: int = 0, most: int | None = None) -> int:
@@ -86,19 +117,25 @@ def integer(name: str, default: int, *, least: int = 0, most: int | None = None)
         if least <= given and (most is None or given <= most):
             return given
     bounds = f"of {least} or more" if most is None else f"from {least} to {most}"
-    raise ImproperlyConfigured(f"{name} must be a whole number {bounds}.")
+    refuse(f"{name} must be a whole number {bounds}.")
+    return default
 
 
 def choice(name: str, *options: str) -> str:
     """One of a few words, by default the first. Raises ImproperlyConfigured naming them."""
     given = text(name, options[0])
     if given not in options:
-        raise ImproperlyConfigured(f"{name} must be {' or '.join(options)}, not {given!r}.")
+        refuse(f"{name} must be {' or '.join(options)}, not {given!r}.")
+        return options[0]
     return given
 
 
 def flag(name: str, default: bool) -> bool:
-    return bool(_env.bool(_declared(name), default))
+    """Raises ImproperlyConfigured for a word that says neither on nor off."""
+    given = text(name, "").lower()
+    if given and given not in _ON | _OFF:
+        refuse(f"{name} must be on or off, not {given!r}.")
+    return given in _ON if given in _ON | _OFF else default
 
 
 def words(name: str, default: list[str]) -> list[str]:
@@ -113,7 +150,7 @@ def networks(name: str) -> list[str]:
         try:
             ipaddress.ip_network(cidr, strict=False)
         except ValueError:
-            raise ImproperlyConfigured(f"{name} must be ranges such as 10.1.0.0/16, not {cidr!r}.") from None
+            refuse(f"{name} must be ranges such as 10.1.0.0/16, not {cidr!r}.")
     return given
 
 
@@ -122,9 +159,7 @@ def secret(name: str, *, required: bool = True) -> str:
 
     One that is not required is empty when it is nowhere.
     """
-    if value := _env.str(_declared(name), ""):
-        return str(value)
-    if value := _in_file(name):
+    if value := _in_file(name) or text(name, ""):
         return value
     if PRODUCTION and required:
         _missing[f"{name} or {name}_FILE"] = None
@@ -137,8 +172,13 @@ def mail(url: str) -> dict[str, Any]:
     """Django's settings for a mail server such as `smtp+tls://user:password@mail.example:587`; without one, for a mail
     server on this machine. Raises ImproperlyConfigured."""
     if url and url.partition("://")[0] not in ("smtp", "smtp+tls", "smtp+ssl"):
-        raise ImproperlyConfigured("WEIR_EMAIL_URL must begin with smtp://, smtp+tls:// or smtp+ssl://.")
-    return {"EMAIL_TIMEOUT": 10} | (dict(environ.Env.email_url_config(url)) if url else {})
+        refuse("WEIR_EMAIL_URL must begin with smtp://, smtp+tls:// or smtp+ssl://.")
+        url = ""
+    try:
+        return {"EMAIL_TIMEOUT": 10} | (dict(environ.Env.email_url_config(url)) if url else {})
+    except ValueError:
+        refuse("WEIR_EMAIL_URL must be like smtp+tls://user:password@mail.example:587.")
+        return {}
 
 
 def _in_file(name: str) -> str:
@@ -146,20 +186,30 @@ def _in_file(name: str) -> str:
     path = _env.str(f"{name}_FILE", "")
     if not path:
         return ""
+    if text(name, ""):
+        refuse(f"{name} and {name}_FILE are both set: unset one.")
     SECRET_FILES[f"{name}_FILE"] = Path(path)
     return _read(Path(path), variable=f"{name}_FILE")
 
 
 def _read(path: Path, *, variable: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ImproperlyConfigured(f"{variable}: {path} cannot be read: {error.strerror}.") from None
+        found = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        refuse(f"{variable}: {path} cannot be read: {reason}.")
+        return ""
+    if not found:
+        refuse(f"{variable}: {path} is empty: put the value in it.")
+    return found
 
 
 def private_folder(path: Path) -> Path:
     """Makes it for its owner's eyes. One that is there is closed too, except in production, where somebody chose."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ImproperlyConfigured(f"WEIR_VAR: {path} cannot be made: {error.strerror}.") from None
     if not PRODUCTION and path.stat().st_mode & 0o077 and path.stat().st_uid == os.geteuid():
         path.chmod(0o700)
     return path

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.runtime import failpoints
-from gateway_site import env, logs
+from gateway_site import env, logs, refusals
 
 BASE_DIR = env.BASE_DIR
 VAR_DIR = env.private_folder(env.VAR_DIR)
@@ -130,6 +130,9 @@ def _database(url: str) -> dict[str, Any]:
     """What the URL itself says of the connection (`?sslmode=…`) goes before what is said here."""
     import environ
 
+    if told := refusals.database(url):
+        env.refuse(told)
+        return {}
     config: dict[str, Any] = dict(environ.Env.db_url_config(url))
     config.setdefault("CONN_MAX_AGE", 60)  # seconds; a file, too, takes milliseconds to open
     if config["ENGINE"].endswith("sqlite3"):
@@ -251,9 +254,10 @@ WEIR_KEY_CACHE = env.integer("WEIR_KEY_CACHE", 20_000)
 WEIR_CORS_ORIGINS = env.words("WEIR_CORS_ORIGINS", [])
 WEIR_DRAIN_SECONDS = env.number("WEIR_DRAIN_SECONDS", 300.0)
 WEIR_PRESTOP_SECONDS = env.number("WEIR_PRESTOP_SECONDS", 10.0 if env.PRODUCTION else 0.0)
-WEIR_STALL_SECONDS = env.number("WEIR_STALL_SECONDS", 60.0)
+WEIR_STOP_SECONDS = env.number("WEIR_STOP_SECONDS", 0.0)
+WEIR_STALL_SECONDS = env.number("WEIR_STALL_SECONDS", 60.0, least=1)
 WEIR_PROBE_PORT = env.integer("WEIR_PROBE_PORT", 0, most=65_535)
-WEIR_REFRESH_SECONDS = env.number("WEIR_REFRESH_SECONDS", 1.0)
+WEIR_REFRESH_SECONDS = env.number("WEIR_REFRESH_SECONDS", 1.0, least=0.01)
 WEIR_JOURNAL_DIR = env.text("WEIR_JOURNAL_DIR", str(VAR_DIR / "journal"))
 WEIR_RETENTION_MONTHS = env.integer("WEIR_RETENTION_MONTHS", 0)
 WEIR_HEALTH_DAYS = env.integer("WEIR_HEALTH_DAYS", 7)
@@ -271,7 +275,7 @@ WEIR_FIRST_BYTE_GATE = env.choice("WEIR_FIRST_BYTE_GATE", "journal", "database")
 WEIR_TRUSTED_PROXIES = env.words("WEIR_TRUSTED_PROXIES", [])
 WEIR_REPLICA = env.text("WEIR_REPLICA", "")
 WEIR_REVISION = env.text("WEIR_REVISION", "")
-WEIR_PRIVATE_NETWORKS = env.words("WEIR_PRIVATE_NETWORKS", [])
+WEIR_PRIVATE_NETWORKS = env.networks("WEIR_PRIVATE_NETWORKS")
 WEIR_FETCH_URLS = env.flag("WEIR_FETCH_URLS", True)
 WEIR_FETCH_NETWORKS = env.networks("WEIR_FETCH_NETWORKS")
 WEIR_PRESIDIO_URL = env.text("WEIR_PRESIDIO_URL", "")
@@ -283,11 +287,17 @@ WEIR_FAILPOINT = env.text("WEIR_FAILPOINT", "")
 env.refuse_faults(WEIR_FAILPOINT, meant=env.flag("WEIR_FAULTS", False))
 failpoints.arm(WEIR_FAILPOINT)
 env.refuse_missing()
+WEIR_LOG_FORMAT = env.text("WEIR_LOG_FORMAT", "json" if env.PRODUCTION else "console")
+env.refuse_all(refusals.told(globals()))
+if WEIR_TRUSTED_PROXIES == ["none"]:
+    WEIR_TRUSTED_PROXIES = []
+WEIR_PROBLEMS = tuple(env.PROBLEMS)  # of `manage.py doctor` alone: any other process has ended by now
+WEIR_SECRET_FILES = dict(env.SECRET_FILES)
 
 # --- logs: one JSON object a line, or a console for people -----------------------------------------------------
 LOGGING = logs.configure(
-    console=env.text("WEIR_LOG_FORMAT", "json" if env.PRODUCTION else "console") == "console",
-    level=env.text("WEIR_LOG_LEVEL", "INFO"),
+    console=WEIR_LOG_FORMAT == "console",
+    level=env.choice("WEIR_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR", "CRITICAL"),
 )
 
 # --- the admin's looks -----------------------------------------------------------------------------------------

@@ -29,7 +29,12 @@ def kind_of(text: str) -> str:
 
 def repeats(secret: str) -> bool:
     """Whether the keyring's text, where there is one, holds another secret. Raises KeyringRefused."""
-    text = settings.WEIR_KEYRING.strip()
+    return holds(settings.WEIR_KEYRING, secret)
+
+
+def holds(text: str, secret: str) -> bool:
+    """As `repeats`, of any text such as WEIR_KEYRING may have."""
+    text = text.strip()
     return secret in (file.content(text.partition(":")[2]) if kind_of(text) == "file" else text)
 
 

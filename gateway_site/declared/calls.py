@@ -48,9 +48,18 @@ GATEWAY = (
         """When a Presidio analyzer does not answer: `closed` refuses the call (503), `open` lets it go, and its ledger
         row says so""",
     ),
-    Setting("WEIR_TRUSTED_PROXIES", "Ranges whose `X-Forwarded-For` is believed: your load balancers"),
+    Setting(
+        "WEIR_TRUSTED_PROXIES",
+        """Ranges whose `X-Forwarded-For` is believed: your load balancers; `none`: there are none. Production must have
+        one of the two""",
+    ),
     Setting("WEIR_DRAIN_SECONDS", "How long running calls may go on after SIGTERM; `make run` sets 10"),
     Setting("WEIR_STALL_SECONDS", "A client that takes nothing of its answer for so long is cut off"),
+    Setting(
+        "WEIR_STOP_SECONDS",
+        """How long the supervisor waits before it kills a process (`TimeoutStopSec`, `stop_grace_period`,
+        `terminationGracePeriodSeconds`), to be compared with what a process may take to end. 0: unknown""",
+    ),
     Setting(
         "WEIR_PRESTOP_SECONDS",
         "How long a process still accepts calls after SIGTERM, while load balancers notice",

@@ -34,7 +34,7 @@ def database(folder, **variables: str) -> dict:
     [
         ("WEIR_DURABILITY", "fast", "WEIR_DURABILITY must be process or power, not 'fast'."),
         ("WEIR_PROFILE", "prod", "WEIR_PROFILE must be embedded or production, not 'prod'."),
-        ("WEIR_DRAIN_SECONDS", "soon", "WEIR_DRAIN_SECONDS must be a number."),
+        ("WEIR_DRAIN_SECONDS", "soon", "WEIR_DRAIN_SECONDS must be a number of 0 or more."),
         (
             "WEIR_FETCH_NETWORKS",
             "10.0.0.0/8,home",
