@@ -26,15 +26,21 @@ class Lag(NamedTuple):
     failing_since: datetime | None
     message: str
 
+    @property
+    def is_away(self) -> bool:
+        return self.failing_since is not None
+
 
 def lags() -> list[Lag]:
-    """Of every sink. Four queries, along indexes."""
+    """Of every sink. Four queries, along indexes; one where there is no sink."""
+    if not (sinks := list(_told())):
+        return []
     now = timezone.now()
     unplaced = Event.objects.filter(position=None).order_by("id")
     oldest = unplaced.values_list("at", flat=True).first()
     count = unplaced.count()
     last = last_position()
-    return [_lag(sink, last=last, unplaced=count, oldest=oldest, now=now) for sink in _told()]
+    return [_lag(sink, last=last, unplaced=count, oldest=oldest, now=now) for sink in sinks]
 
 
 def letters(sink: Sink) -> QuerySet[Undelivered]:

@@ -12,7 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from apps.runtime.state import state
-from apps.status import books, checked, checks, chores, process, providers, together
+from apps.status import books, checked, checks, chores, outbox, process, providers, together
 from apps.status.remembered import Outage, Remembered
 
 _outage = Outage()
@@ -26,7 +26,9 @@ def _checked() -> list[Metric]:
 
 
 _checks = Remembered(_checked)
-_of_the_database = tuple(Remembered(read, outage=_outage) for read in (books.read, providers.read, chores.read))
+_of_the_database = tuple(
+    Remembered(read, outage=_outage) for read in (books.read, providers.read, chores.read, outbox.read)
+)
 _of_the_broker = Remembered(chores.waiting)
 _ASKS_THE_BROKER = ("worker", "beat")  # and nobody else: a call's process has nothing to do with it
 

@@ -15,6 +15,8 @@ from apps.audit.models import Record
 from apps.domain import ids
 from apps.events import outbox, relay, selectors, services, tidying
 from apps.events.models import Cursor, Event, Sink, Undelivered
+from apps.status import outbox as measured
+from apps.status.remembered import Remembered
 from apps.usage import ledger, rows
 from apps.usage.models import Entry
 from tests import factories
@@ -223,3 +225,22 @@ def test_a_line_that_was_cut_off_is_not_left_before_the_next_one(tmp_path):
     ledger.post([*calls(1)])
     run()
     assert len(told(tmp_path)) == 3
+
+
+def test_the_metrics_tell_how_far_each_sink_is_behind(tmp_path):
+    (tmp_path / "away").write_text("no folder")
+    sinks = [file_sink("away"), file_sink("here"), file_sink("off", is_enabled=False)]
+    ledger.post([*calls(1, of=3)])
+    run()
+    ledger.post([*calls(1)])
+    Undelivered.objects.create(sink=sinks[1], event=Event.objects.get(position=2), position=2, state="dead")
+    found = {
+        (sample.name.removeprefix("weir_outbox_"), sample.labels["sink"]): sample.value
+        for family in Remembered(measured.read).collect()
+        for sample in family.samples
+    }
+    assert {sink for _, sink in found} == {"away", "here"}
+    of_each = ("undelivered", "waiting", "dead_letters", "sink_away", "delivered_total")
+    assert [found[name, "away"] for name in of_each] == [4, 0, 0, 1, 0]
+    assert [found[name, "here"] for name in of_each] == [1, 0, 1, 0, 3]
+    assert found["oldest_seconds", "away"] >= found["oldest_seconds", "here"] > 0
