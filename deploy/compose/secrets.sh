@@ -1,0 +1,44 @@
+#!/bin/sh
+# Makes the secrets of an installation in the folder `secrets` beside this file, each once: `sudo sh secrets.sh`. What is
+# there already stays, so that it may be run again after an upgrade. They belong to the image's user; a group of the same
+# number lets the other containers read what they need.
+set -eu
+umask 077
+cd "$(dirname "$0")"
+owner=10001
+
+mkdir -p secrets/tls
+chmod 0755 secrets secrets/tls
+
+random() { # hexadecimal, so that it fits an address as it is
+    od -An -tx1 -N32 /dev/urandom | tr -d ' \n'
+}
+
+# make NAME MODE TEXT
+make() {
+    [ -e "secrets/$1" ] || printf '%s\n' "$3" >"secrets/$1"
+    chown "$owner:$owner" "secrets/$1" 2>/dev/null || echo "secrets/$1: not root, so its owner is yours; see the page" >&2
+    chmod "$2" "secrets/$1"
+}
+
+make secret_key 0400 "$(random)$(random)"
+make operator_token 0440 "$(random)"
+[ -e secrets/keyring ] || echo "secrets/keyring is new: back it up at once, and not beside the database" >&2
+make keyring 0400 "$(random)"
+make postgres_password 0440 "$(random)"
+make database_url 0400 "postgres://weir:$(cat secrets/postgres_password)@postgres/weir"
+[ -e secrets/redis_url ] || make redis_url 0400 "redis://:$(random)@valkey:6379/0"
+word=$(sed 's/^redis:\/\/:\(.*\)@.*/\1/' secrets/redis_url)
+make valkey.acl 0440 "user default on >$word ~* &* +@all"
+[ -e secrets/rabbitmq_url ] || make rabbitmq_url 0400 "amqp://weir:$(random)@rabbitmq:5672//"
+word=$(sed 's/^amqp:\/\/weir:\(.*\)@.*/\1/' secrets/rabbitmq_url)
+make rabbitmq.conf 0440 "default_user = weir
+default_pass = $word"
+make grafana_password 0440 "$(random)"
+
+# The certificate that nginx shows: fullchain.pem and privkey.pem, put there by you.
+for file in secrets/tls/*.pem; do
+    [ -e "$file" ] || { echo "secrets/tls is empty: it needs fullchain.pem and privkey.pem" >&2 && break; }
+    chown "$owner:$owner" "$file" 2>/dev/null || true
+    chmod 0440 "$file"
+done

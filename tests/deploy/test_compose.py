@@ -1,0 +1,154 @@
+"""The Compose file, as Compose itself reads it: valid, hardened, and at one with what it mounts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.status import urls
+from tests.deploy import front, tools
+from tests.deploy.test_env import values
+
+FOLDER = tools.ROOT / "deploy" / "compose"
+FILE = FOLDER / "compose.yaml"
+STORES = ("postgres", "valkey", "rabbitmq", "qdrant")
+WEIR = ("gateway-1", "gateway-2", "control", "worker", "beat", "migrate")
+UNITS = {"s": 1, "m": 60}
+
+
+@pytest.fixture(scope="module")
+def read() -> dict[str, Any]:
+    """All of it, with every profile, as it would be started."""
+    command = ("--file", FILE, "--profile", "*", "config", "--format", "json")
+    said = tools.run("docker-compose", *command, variables={"WEIR_HOST": "weir.example.net"})
+    assert said.status == 0, said.text
+    return json.loads(said.output)
+
+
+def seconds(text: str) -> int:
+    return sum(int(number) * UNITS[unit] for number, unit in re.findall(r"(\d+)([sm])", text))
+
+
+def test_it_fits_the_schema_and_a_planted_fault_does_not(tmp_path):
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    said = tools.run("check-jsonschema", *schema, FILE)
+    assert said.status == 0, said.text
+    wrong = tmp_path / "compose.yaml"
+    wrong.write_text(FILE.read_text().replace("stop_signal: SIGINT", "stop_sign: SIGINT"))
+    assert tools.run("check-jsonschema", *schema, wrong).status != 0
+
+
+def test_every_service_is_confined(read):
+    for name, service in read["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service.get("privileged"), name
+        limits = service["deploy"]["resources"]["limits"]
+        assert limits.keys() == {"cpus", "memory", "pids"}, name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.?\d*[\w-]*", service["image"]), service["image"]
+
+
+def test_databases_are_in_a_network_without_a_way_in_or_out(read):
+    assert read["networks"]["back"]["internal"] is True
+    for name in STORES:
+        assert list(read["services"][name]["networks"]) == ["back"]
+        assert "ports" not in read["services"][name]
+    assert "back" not in read["services"]["nginx"]["networks"]
+    published = {name: service["ports"] for name, service in read["services"].items() if "ports" in service}
+    assert published.keys() == {"nginx", "grafana"}
+    assert published["grafana"][0]["host_ip"] == "127.0.0.1"
+
+
+def test_no_secret_is_in_an_environment_and_each_that_is_read_is_made(read):
+    made = set(re.findall(r"^(?:\[.*\|\| )?make (\S+) ", (FOLDER / "secrets.sh").read_text(), re.MULTILINE))
+    assert {Path(secret["file"]).name for secret in read["secrets"].values()} <= made
+    for name, service in read["services"].items():
+        for variable, value in (service.get("environment") or {}).items():
+            if re.search(r"PASSWORD|TOKEN|SECRET|KEYRING|DATABASE_URL|REDIS_URL", variable):
+                assert "/run/secrets/" in value, (name, variable)
+        held = {secret["source"] for secret in service.get("secrets", ())}
+        named = set(re.findall(r"/run/secrets/([\w.]+)", json.dumps(service)))
+        assert named <= held, name
+
+
+def test_processes_wait_for_what_they_need_and_are_waited_for(read):
+    services = read["services"]
+    known = values("prod")
+    least = int(known["WEIR_PRESTOP_SECONDS"]) + int(known["WEIR_DRAIN_SECONDS"]) + 30
+    for name in WEIR:
+        needed = services[name]["depends_on"]
+        assert needed["postgres"]["condition"] == "service_healthy"
+        assert name == "migrate" or needed["migrate"]["condition"] == "service_completed_successfully"
+        assert services[name]["environment"]["WEIR_BASE_URL"] == "https://weir.example.net"
+    for name in ("gateway-1", "gateway-2", "nginx"):
+        assert seconds(services[name]["stop_grace_period"]) >= least
+    assert {name: services[name]["command"][0] for name in WEIR} == {
+        **{"gateway-1": "gateway", "gateway-2": "gateway", "control": "control"},
+        **{"worker": "worker", "beat": "beat", "migrate": "migrate"},
+    }
+    journals = [{v["source"] for v in services[name]["volumes"]} for name in ("gateway-1", "gateway-2")]
+    assert journals == [{"state", "journal"}, {"state", "journal"}]
+
+
+def test_what_it_mounts_is_there(read):
+    for name, service in read["services"].items():
+        for volume in service.get("volumes", ()):
+            made = volume["type"] == "volume" or "/secrets" in volume["source"]
+            assert made or Path(volume["source"]).exists(), (name, volume)
+    host = read["configs"]["host"]["content"]
+    assert host.strip() == "server_name weir.example.net;"
+
+
+def test_secrets_are_made_once_and_fit_one_another(tmp_path):
+    shutil.copy(FOLDER / "secrets.sh", tmp_path)
+
+    def made() -> dict[str, str]:
+        subprocess.run(["sh", tmp_path / "secrets.sh"], check=True, capture_output=True, timeout=60)
+        return {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir() if path.is_file()}
+
+    first = made()
+    assert made() == first
+    word = first["postgres_password"].strip()
+    assert first["database_url"].strip() == f"postgres://weir:{word}@postgres/weir"
+    word = re.search(r":(\w+)@valkey", first["redis_url"])[1]
+    assert f" >{word} " in first["valkey.acl"]
+    assert re.search(r":(\w+)@rabbitmq", first["rabbitmq_url"])[1] in first["rabbitmq.conf"]
+    texts = [first[name] for name in ("secret_key", "keyring", "operator_token", "postgres_password")]
+    assert len(set(texts)) == len(texts)
+    assert all(len(text) > 40 for text in texts)
+    for name in ("keyring", "secret_key", "database_url"):
+        status = (tmp_path / "secrets" / name).stat()
+        assert status.st_mode & 0o777 == 0o400
+        assert os.geteuid() != 0 or status.st_uid == 10001
+
+
+def test_prometheus_asks_every_process_under_a_name_that_it_answers_to(read):
+    path = FOLDER / "observability" / "prometheus.yaml"
+    said = tools.run("promtool", "check", "config", "--syntax-only", path)
+    assert said.status == 0, said.text
+    hosts = read["services"]["gateway-1"]["environment"]["WEIR_ALLOWED_HOSTS"].split(",")
+    asked = re.findall(r'"([\w-]+):(\d+)"', path.read_text())
+    assert {name for name, _ in asked} - {"localhost"} == set(WEIR) - {"migrate"}
+    assert {"gateway-1", "gateway-2", "control"} <= set(hosts)
+    assert any(str(each.pattern) == "metrics" for each in urls.urlpatterns)
+
+
+def test_its_nginx_is_the_one_of_every_machine_with_other_addresses(tmp_path):
+    """What only a newer nginx knows, names that are resolved anew, is taken out for the one here."""
+    upstreams = tmp_path / "upstreams.conf"
+    text = (FOLDER / "nginx" / "upstreams.conf").read_text()
+    text = re.sub(r"^resolver .*\n", "", text, flags=re.MULTILINE).replace(" resolve", "")
+    upstreams.write_text(re.sub(r"(gateway-\d|control):", "127.0.0.1:", text))
+    ports = {f"{host}{port}": f"{host}{port + 9000}" for host in ("listen ", "[::]:") for port in (443, 80)}
+    folder = front.moved(tmp_path / "nginx", changes=ports, upstreams=upstreams)
+    said = subprocess.run(front.command(folder, "-t"), capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == 0, said.stderr
