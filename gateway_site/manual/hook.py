@@ -25,6 +25,7 @@ GUIDES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "reporting.md",
     "README.md": "index.md",
+    "examples/README.md": "examples.md",
 }
 INDEX = "decisions/index.md"
 API = "api"

@@ -79,7 +79,7 @@ def test_every_metric_and_command_in_the_documents_exists():
 
 
 def documents() -> list[Path]:
-    return [*tree.ROOT.glob("*.md"), *(tree.ROOT / "docs").rglob("*.md")]
+    return [*tree.ROOT.glob("*.md"), *(tree.ROOT / "examples").glob("*.md"), *(tree.ROOT / "docs").rglob("*.md")]
 
 
 def words(document: Path, pattern: str) -> list[str]:

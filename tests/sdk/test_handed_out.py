@@ -1,0 +1,152 @@
+"""What is handed out to be run as it is: every file of `examples/`, and the load file, against the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx2
+import pytest
+
+from apps.outbound import webhooks
+from tests.sdk.gateways import card, start_gateway
+from tests.servers import ROOT, Simulator, start_process
+
+EXAMPLES = ROOT / "examples"
+SECONDS = 120
+# By the file's stem, in every language: what is printed, if it has done what it is there for.
+SHOWN = {
+    "messages": ("What is a weir?",),
+    "count_tokens": (),
+    "chat_completions": ("What is a weir?",),
+    "responses": ("What is a weir?",),
+    "completions": ("A weir is",),
+    "embeddings": (),
+    "chat": ("What is a weir?",),
+    "models": ("claude-sonnet-4-6", "gpt-5-mini"),
+    "pinned_endpoint": ("claude-sonnet-4-6", "What is a weir?"),
+    "explain": ("first",),
+    "admin": ("approved", "request_id"),
+}
+WITH_A_TOOL = ("messages", "chat_completions", "responses")
+SHARED = {"weir.mjs"}  # imported by those beside it
+SECRET = webhooks.new_secret()
+LISTENING = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
+IN_ONE_PROCESS = """
+import runpy, sys
+for path in sys.argv[1:]:
+    print("\\f" + path)
+    runpy.run_path(path, run_name="__main__")
+"""
+
+
+class Demo(NamedTuple):
+    base_url: str
+    key: str
+    token: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {**os.environ, "WEIR_URL": self.base_url, "KEY": self.key, "WEIR_API_TOKEN": self.token}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> Iterator[Demo]:
+    var = tmp_path_factory.mktemp("demo") / "var"
+    told = card(var, simulator_url=provider.base_url, by="tests.sdk.demo")
+    running = start_gateway("uvicorn", var=var, key=told["key"])
+    yield Demo(running.base_url, told["key"], told["token"])
+    running.process.stop()
+
+
+def files(folder: str) -> list[Path]:
+    return [path for path in sorted((EXAMPLES / folder).iterdir()) if path.is_file() and path.name not in SHARED]
+
+
+def stems(folder: str) -> list[str]:
+    return [path.stem for path in files(folder) if path.stem != "verify_webhook"]
+
+
+def shown(command: list[str], variables: Mapping[str, str]) -> str:
+    done = subprocess.run(command, cwd=EXAMPLES, env=variables, capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def of_python(demo: Demo) -> dict[str, str]:
+    """What each prints. All in one process: importing the SDKs takes longer than the calls."""
+    paths = [str(path) for path in files("python") if path.stem != "verify_webhook"]
+    parts = shown([sys.executable, "-c", IN_ONE_PROCESS, *paths], demo.variables).split("\f")[1:]
+    return {Path(name).stem: text for name, _, text in (part.partition("\n") for part in parts)}
+
+
+def test_every_example_is_there_in_every_language():
+    assert {path.name for path in EXAMPLES.iterdir() if path.is_dir()} == {"curl", "node", "python"}
+    for folder in ("curl", "node", "python"):
+        assert stems(folder) == sorted(SHOWN), folder
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_curl(demo, name):
+    text = shown(["bash", str(EXAMPLES / f"curl/{name}.sh")], demo.variables)
+    check(name, text)
+    if name in WITH_A_TOOL:
+        assert "get_weather" in text
+        assert "data: " in text
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_python(of_python, name):
+    check(name, of_python[name])
+    if name in WITH_A_TOOL:
+        assert "18 degrees in Paris" in of_python[name]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_node(demo, name):
+    if shutil.which("node") is None:
+        pytest.skip("needs node on PATH")
+    text = shown(["node", str(EXAMPLES / f"node/{name}.mjs")], demo.variables)
+    check(name, text)
+    if name in WITH_A_TOOL:
+        assert "18 degrees in Paris" in text
+
+
+def check(name: str, text: str) -> None:
+    assert text.strip()
+    assert [words for words in SHOWN[name] if words not in text] == [], text
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "python/verify_webhook.py"], ["node", "node/verify_webhook.mjs"]])
+def test_a_receiver_takes_what_weir_has_signed_and_nothing_else(tmp_path, command):
+    program, path = command
+    if shutil.which(program) is None:
+        pytest.skip(f"needs {program} on PATH")
+    receiver = start_process(
+        [program, str(EXAMPLES / path)],
+        ready=LISTENING,
+        log=tmp_path / "log",
+        env={"SECRET": SECRET, "PORT": "0"},
+    )
+    body, now = json.dumps({"type": "alert.test"}).encode(), datetime.now(UTC)
+    new, old = webhooks.key_of(SECRET), webhooks.key_of(webhooks.new_secret())
+    good = webhooks.signed("msg_1", body, keys=[old, new], now=now)  # as while it is being rotated
+    late = webhooks.signed("msg_1", body, keys=[new], now=now.replace(year=now.year - 1))
+    forged = webhooks.signed("msg_1", body, keys=[old], now=now)
+    try:
+        tries = [(good, body), (late, body), (forged, body), (good, body + b" "), ({}, body)]
+        told = [httpx2.post(receiver.announced, content=sent, headers=headers).status_code for headers, sent in tries]
+        assert told == [204, 401, 401, 401, 401]
+        assert "msg_1 alert.test" in receiver.output()
+    finally:
+        receiver.popen.kill()
+        receiver.popen.wait()
