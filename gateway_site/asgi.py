@@ -24,6 +24,7 @@ django_application.request_class = Utf8Request
 
 from apps.gateway import engine, entrance, routes  # noqa: E402  # after Django is set up
 from apps.status import probes  # noqa: E402
+from gateway_site.telemetry import running  # noqa: E402
 
 
 async def site(scope: Any, receive: Any, send: Any) -> None:
@@ -115,4 +116,5 @@ def by_role(role: str) -> Any:
     return _calls(others=pages, websocket=_sockets())
 
 
+running.start(settings.WEIR_ROLE)
 application = by_role(settings.WEIR_ROLE)

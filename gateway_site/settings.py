@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.runtime import failpoints
 from gateway_site import env, logs, refusals
+from gateway_site.telemetry import wanted
 
 BASE_DIR = env.BASE_DIR
 VAR_DIR = env.private_folder(env.VAR_DIR)
@@ -71,6 +72,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "gateway_site.telemetry.pages.traced",
     "gateway_site.charset.Utf8Only",
     "django.middleware.security.SecurityMiddleware",
     "gateway_site.csp.ContentSecurityPolicy",
@@ -272,6 +274,8 @@ WEIR_QDRANT_URL = env.text("WEIR_QDRANT_URL", "")
 WEIR_QDRANT_API_KEY = env.secret("WEIR_QDRANT_API_KEY", required=False)
 WEIR_QDRANT_ENTRIES = env.integer("WEIR_QDRANT_ENTRIES", 20_000 if WEIR_QDRANT_URL else 1_000, least=1)
 WEIR_FIRST_BYTE_GATE = env.choice("WEIR_FIRST_BYTE_GATE", "journal", "database")
+WEIR_TELEMETRY = wanted.read()
+WEIR_TRACE_URL = wanted.trace_url()
 WEIR_TRUSTED_PROXIES = env.words("WEIR_TRUSTED_PROXIES", [])
 WEIR_REPLICA = env.text("WEIR_REPLICA", "")
 WEIR_REVISION = env.text("WEIR_REVISION", "")
@@ -293,6 +297,7 @@ if WEIR_TRUSTED_PROXIES == ["none"]:
     WEIR_TRUSTED_PROXIES = []
 WEIR_PROBLEMS = tuple(env.PROBLEMS)  # of `manage.py doctor` alone: any other process has ended by now
 WEIR_SECRET_FILES = dict(env.SECRET_FILES)
+WEIR_EMBEDDED = not env.PRODUCTION
 
 # --- logs: one JSON object a line, or a console for people -----------------------------------------------------
 LOGGING = logs.configure(

@@ -6,8 +6,6 @@ import importlib.util
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from django.core.exceptions import ImproperlyConfigured
-
 from gateway_site import env
 from gateway_site.telemetry.sampling import Sampler, sampler
 
@@ -44,7 +42,7 @@ class Wanted:
 
 
 def read() -> Wanted | None:
-    """None: nothing is to be sent. Raises ImproperlyConfigured for what cannot be done, in one line with its cure."""
+    """None: nothing is to be sent. Refuses what cannot be done, in one line with its cure."""
     base = env.text("OTEL_EXPORTER_OTLP_ENDPOINT", "")
     own = {
         "traces": env.text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""),
@@ -55,7 +53,7 @@ def read() -> Wanted | None:
         return None
     spoken = env.text("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     if spoken != "http/protobuf":
-        raise ImproperlyConfigured(
+        env.refuse(
             f"OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, not {spoken!r}; collectors take it at port 4318."
         )
     _refuse_uninstalled()
@@ -71,10 +69,10 @@ def read() -> Wanted | None:
 
 
 def trace_url() -> str:
-    """Where a trace is looked at, with `{trace_id}` in its place; "": nowhere. Raises ImproperlyConfigured."""
+    """Where a trace is looked at, with `{trace_id}` in its place; "": nowhere. Refuses what is no such URL."""
     template = env.text("WEIR_TRACE_URL", "")
     if template and (urlsplit(template).scheme not in ("http", "https") or "{trace_id}" not in template):
-        raise ImproperlyConfigured(
+        env.refuse(
             "WEIR_TRACE_URL must be a URL with {trace_id} in it, such as https://tempo.example/trace/{trace_id}."
         )
     return template
@@ -87,7 +85,7 @@ def _refuse_uninstalled() -> None:
         except ModuleNotFoundError:
             is_there = False
         if not is_there:
-            raise ImproperlyConfigured(
+            env.refuse(
                 f"An OTLP endpoint is set (OTEL_EXPORTER_OTLP_…ENDPOINT) and {name} is not installed: "
                 "pip install --require-hashes -r requirements/otel.txt, or unset it."
             )
@@ -105,9 +103,7 @@ def _destinations(urls: dict[str, str]) -> tuple[Destination, ...]:
     compression = env.choice("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "none")
     for signal, url in urls.items():
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            raise ImproperlyConfigured(
-                f"The OTLP endpoint for {signal} must be a URL such as http://collector:4318, not {url!r}."
-            )
+            env.refuse(f"The OTLP endpoint for {signal} must be a URL such as http://collector:4318.")
     return tuple(
         Destination(
             signal,
@@ -133,7 +129,7 @@ def _pairs(text: str, *, variable: str) -> dict[str, str]:
     for pair in filter(None, (part.strip() for part in text.split(","))):
         name, is_pair, value = pair.partition("=")
         if not is_pair or not name.strip():
-            raise ImproperlyConfigured(f"{variable} must be name=value pairs, separated by commas.")
+            env.refuse(f"{variable} must be name=value pairs, separated by commas.")
         found[name.strip()] = unquote(value.strip())
     return found
 
@@ -150,5 +146,5 @@ def _sampler() -> Sampler:
     )
     share = env.number("OTEL_TRACES_SAMPLER_ARG", 1.0)
     if not 0 <= share <= 1:
-        raise ImproperlyConfigured("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1.")
+        env.refuse("OTEL_TRACES_SAMPLER_ARG must be a number from 0 to 1.")
     return sampler(name, share)
