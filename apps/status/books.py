@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC
+from operator import attrgetter
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from apps.runtime.measured import OTHER
 from apps.usage import figures
+
+MOST_TENANTS = 100
 
 _GAUGES = {
     figures.UNCONFIRMED: ("weir_usage_unconfirmed", "Calls whose cost nobody knows yet."),
@@ -17,7 +21,11 @@ _GAUGES = {
 
 
 def read() -> list[Metric]:
-    return [*_figures(figures.read()), *_checks(figures.last_checks())]
+    return families(figures.read(), figures.last_checks())
+
+
+def families(told: list[figures.Told], checks: list[figures.Checked]) -> list[Metric]:
+    return [*_figures(told), *_checks(checks)]
 
 
 def _figures(told: list[figures.Told]) -> Iterator[Metric]:
@@ -25,15 +33,22 @@ def _figures(told: list[figures.Told]) -> Iterator[Metric]:
         return
     for name, (metric, meaning) in _GAUGES.items():
         family = GaugeMetricFamily(metric, meaning, labels=["tenant"])
-        for figure in told:
-            if figure.name == name:
-                family.add_metric([figure.tenant], figure.value)
+        for tenant, value in _greatest([figure for figure in told if figure.name == name]):
+            family.add_metric([tenant], value)
         yield family
     sums = {figure.name: figure.value for figure in told if not figure.tenant}
     overrun = "US dollars booked beyond what was reserved."
     yield CounterMetricFamily("weir_usage_overrun", overrun, value=sums.get(figures.OVERRUN_NANO, 0))
     gap = "US dollars that may have been spent beside all that is recorded."
     yield GaugeMetricFamily("weir_ledger_gap_usd", gap, value=sums.get(figures.GAP_NANO, 0))
+
+
+def _greatest(told: list[figures.Told]) -> Iterator[tuple[str, float]]:
+    """Of the tenants with most of it, and what all others have together."""
+    ranked = sorted(told, key=attrgetter("value"), reverse=True)
+    yield from ((figure.tenant, figure.value) for figure in ranked[:MOST_TENANTS])
+    if rest := ranked[MOST_TENANTS:]:
+        yield OTHER, sum(figure.value for figure in rest)
 
 
 def _checks(checks: list[figures.Checked]) -> Iterator[Metric]:

@@ -5,7 +5,8 @@ They are the same from every process that is asked: take the largest, not the su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from celery import current_app
 from kombu.exceptions import ChannelError, OperationalError
@@ -20,23 +21,31 @@ PATIENCE_SECONDS = 2.0
 
 def read() -> list[Metric]:
     """Three queries."""
+    return families(schedules.runs(), rollups.lag())
+
+
+def families(runs: Iterable[tuple[str, datetime, float]], rollup_lag: float) -> list[Metric]:
+    """`runs` as `schedules.runs` has them."""
     ran = GaugeMetricFamily(
         "weir_periodic_task_last_run_timestamp_seconds", "When the beat last sent it off.", labels=["task"]
     )
     late = GaugeMetricFamily("weir_periodic_task_late_seconds", "For how long it has been due.", labels=["task"])
-    for task, last_run_at, late_seconds in schedules.runs():
+    for task, last_run_at, late_seconds in runs:
         ran.add_metric([task], last_run_at.timestamp())
         late.add_metric([task], late_seconds)
-    lag = GaugeMetricFamily(
-        "weir_rollup_lag_seconds", "How far the hourly sums are behind the ledger's newest entry.", value=rollups.lag()
-    )
-    return [ran, late, lag]
+    meaning = "How far the hourly sums are behind the ledger's newest entry."
+    return [ran, late, GaugeMetricFamily("weir_rollup_lag_seconds", meaning, value=rollup_lag)]
 
 
 def waiting() -> list[Metric]:
     """What waits at the broker; nothing while that is away."""
+    return lengths(_lengths())
+
+
+def lengths(told: Iterable[tuple[str, int]]) -> list[Metric]:
+    """By queue."""
     family = GaugeMetricFamily("weir_tasks_waiting", "Tasks that no worker has taken yet.", labels=["queue"])
-    for queue, count in _lengths():
+    for queue, count in told:
         family.add_metric([queue], count)
     return [family]
 

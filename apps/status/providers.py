@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
@@ -11,13 +14,17 @@ _DOWN = ("unhealthy", "recovering")
 
 
 def read() -> list[Metric]:
+    return families(catalog.providers_overview())
+
+
+def families(overview: Iterable[dict[str, Any]]) -> list[Metric]:
     """Of the enabled ones; of one that was never checked nothing is told."""
     up = GaugeMetricFamily("weir_provider_up", "1 unless the provider counts as down.", labels=["provider"])
     moment = GaugeMetricFamily(
         "weir_provider_checked_timestamp_seconds", "When it was last checked.", labels=["provider"]
     )
     took = GaugeMetricFamily("weir_provider_check_seconds", "How long that took.", labels=["provider"])
-    for row in catalog.providers_overview():
+    for row in overview:
         if not row["enabled"] or row["last_check_ms"] is None or row["last_checked_at"] is None:
             continue
         up.add_metric([row["name"]], float(row["health"] not in _DOWN))

@@ -8,6 +8,7 @@ width. Queries use Grafana's variables: $datasource, $job, $instance, $model, $p
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -214,6 +215,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Legible.add_representer(str, _text)
 
 
+@functools.cache
 def files() -> dict[Path, str]:
     """What every generated file holds."""
     from deploy.monitoring import pages

@@ -107,6 +107,14 @@ ACCOUNTING = Dashboard(
             8,
             (
                 line(
+                    "Events on their way",
+                    "Age of the oldest event that a sink lacks.",
+                    {"{{sink}}": greatest("weir_outbox_oldest_seconds", "sink")},
+                    "s",
+                    steps=((None, GREEN), (600, RED)),
+                    incident="WeirOutboxBehind",
+                ),
+                line(
                     "Hourly sums",
                     "How far they are behind the ledger's newest entry.",
                     {"behind": greatest("weir_rollup_lag_seconds")},
