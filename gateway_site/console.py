@@ -127,6 +127,8 @@ MENU = [
     _group(
         "Operations",
         _item("Gateways", "dns", "quotas.replica"),
+        _item("Event sinks", "outbox", "events.sink"),
+        _item("Undelivered events", "mark_email_unread", "events.undelivered"),
         _item("Periodic tasks", "schedule", "django_celery_beat.periodictask"),
         _item("Audit log", "history", "audit.record"),
     ),

@@ -118,7 +118,7 @@ class DestinationAdmin(AuditedAdmin):
         return self._ask(request, row, title=f"Rotate the secret of {row}", does=does, button="Rotate", outcome=outcome)
 
     def _secret(self, request: HttpRequest, made: services.Made) -> HttpResponse:
-        context = {"title": "Destination", "destination": made.destination, "secret": made.secret}
+        context = {"title": "Destination", "row": made.destination, "secret": made.secret, "what": "notices"}
         response = self._page(request, made.destination, "secret", context)
         response["Cache-Control"] = "no-store"
         return response
@@ -129,7 +129,7 @@ class DestinationAdmin(AuditedAdmin):
     def _page(self, request: HttpRequest, row: Destination, name: str, context: dict[str, Any]) -> HttpResponse:
         back = reverse("admin:alerts_destination_change", args=[row.pk])
         whole = {**self.admin_site.each_context(request), "opts": self.opts, "back": back, **context}
-        return TemplateResponse(request, f"admin/alerts/{name}.html", whole)
+        return TemplateResponse(request, f"admin/{name}.html", whole)
 
     def _wanted(self, object_id: str) -> Destination:
         try:

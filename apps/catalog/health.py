@@ -151,9 +151,7 @@ def remember(provider: Provider, *, found: Found, began: datetime.datetime) -> N
 def _publish(row: Provider, found: Found, *, now: datetime.datetime) -> None:
     """What other systems are told: nothing of what the provider said itself."""
     data = {
-        "provider_id": row.pk,
-        "name": row.name,
-        "vendor": row.vendor,
+        "provider": {"id": row.pk, "name": row.name, "vendor": row.vendor},
         "is_healthy": row.is_healthy,
         "consecutive_failures": row.consecutive_failures,
         "check": str(found.kind),
@@ -162,7 +160,7 @@ def _publish(row: Provider, found: Found, *, now: datetime.datetime) -> None:
         "message": found.result.message[:_MOST_MESSAGE],
         "checked_at": now.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z"),
     }
-    outbox.emit("provider.health", tenant_id=None, subject=f"provider:{row.pk}", data=data)
+    outbox.emit("provider.health", tenant_id=None, subject=f"provider/{row.pk}", data=data)
 
 
 def judge(row: Provider, *, ok: bool, now: datetime.datetime) -> None:

@@ -19,6 +19,7 @@ KINDS: dict[str, str] = {
     "grant.ended": "A signed-in program was let go",
     "provider.health": "A provider answers no more, or again",
 }
+TEST = "sink.test"  # tells of nothing: what somebody sends to see whether it arrives
 _PREFIX = "weir."
 _VERSION = "v1"
 

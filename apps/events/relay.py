@@ -71,7 +71,7 @@ def deliver(sink: Sink, *, until: float = float("inf")) -> int:
     cursor = Cursor.objects.get(sink=sink)
     count = 0
     try:
-        sender = _open(sink)
+        sender = opened(sink)
         try:
             carrier = Carrier(sink, cursor, sender, holder=holder, claimed=CLAIMED)
             while (taken := carrier.step()) is not None:
@@ -81,7 +81,7 @@ def deliver(sink: Sink, *, until: float = float("inf")) -> int:
         finally:
             sender.close()
     except SinkAway as away:
-        _fail(cursor, str(away), holder=holder)
+        _fail(cursor, away, holder=holder)
     finally:
         Cursor.objects.filter(sink=sink, holder=holder).update(holder="", held_until=None)
     return count
@@ -112,7 +112,7 @@ def _claim(sink: Sink, holder: str) -> bool:
     return free.update(holder=holder, held_until=now + CLAIMED) == 1
 
 
-def _open(sink: Sink) -> contract.Sender:
+def opened(sink: Sink) -> contract.Sender:
     """Raises SinkAway."""
     try:
         kind = registry.kind(sink.kind)
@@ -124,10 +124,10 @@ def _open(sink: Sink) -> contract.Sender:
     return kind.open(Opened(sink.pk, sink.target, sink.settings, secret, doors.networks()))
 
 
-def _fail(cursor: Cursor, why: str, *, holder: str) -> None:
-    now = timezone.now()
+def _fail(cursor: Cursor, away: SinkAway, *, holder: str) -> None:
+    now, why = timezone.now(), str(away)
     failures = Cursor.objects.filter(pk=cursor.pk).values_list("failures", flat=True).get()
-    pause = PAUSES[min(failures, len(PAUSES) - 1)]
+    pause = max(PAUSES[min(failures, len(PAUSES) - 1)], timedelta(seconds=away.after))
     mine = Cursor.objects.filter(pk=cursor.pk, holder=holder)
     mine.update(failures=F("failures") + 1, next_at=now + pause, message=why[:200])
     mine.filter(failing_since=None).update(failing_since=now)

@@ -44,7 +44,8 @@ def create_sink(
         audit.add(sink, actor=actor, action="sink.created", area=Area.USAGE)
         Cursor.objects.create(sink=sink, position=last_position())
         if secret:
-            _seal(sink, secret)
+            registry.clean_secret(kind, secret)
+            seal(sink, secret)
     return sink
 
 
@@ -60,7 +61,8 @@ def update_sink(sink: Sink, *, actor: Any, secret: str = "", **changes: Any) -> 
         before = Sink.objects.select_for_update().get(pk=sink.pk)
         audit.amend(sink, actor=actor, action="sink.updated", area=Area.USAGE, changes=changes, allowed=_CHANGED)
         if secret:
-            _seal(sink, secret)
+            registry.clean_secret(sink.kind, secret)
+            seal(sink, secret)
             audit.record(actor=actor, action="sink.secret_set", target=sink, area=Area.USAGE)
         elif before.sealed and binding(before) != binding(sink):
             raise ValidationError({"secret": "It was meant for another place: give it again."})
@@ -127,7 +129,8 @@ def secret_of(sink: Sink) -> str:
     return _vault().open(sink.sealed, sink=sink.pk, binding=binding(sink))
 
 
-def _seal(sink: Sink, secret: str) -> None:
+def seal(sink: Sink, secret: str) -> None:
+    """In a transaction of the caller's, who records it. Raises ValidationError."""
     if not registry.kind(sink.kind).SECRET:
         raise ValidationError({"secret": "A sink of this kind has no secret."})
     if len(secret) > MOST_SECRET:

@@ -19,30 +19,30 @@ def tell(kind: str, key: Key, *, actor: Actor, **more: Any) -> None:
     if not outbox.is_wanted(outbox.wanted(), f"key.{kind}"):
         return
     data = {
-        "key_id": key.pk,
-        "name": key.name,
-        "prefix": key.prefix.rstrip("…"),
-        "tenant": key.tenant.slug,
-        "project": key.project.slug,
-        "user_id": key.user_id,
+        "key": {"id": key.pk, "public_id": key.public_id, "name": key.name},
+        **_whose(key),
         "expires_at": _moment(key.expires_at),
         "actor": _person(actor),
     }
-    outbox.emit(f"key.{kind}", tenant_id=key.tenant_id, subject=f"key:{key.pk}", data=data | _plain(more))
+    outbox.emit(f"key.{kind}", tenant_id=key.tenant_id, subject=f"key/{key.public_id}", data=data | _plain(more))
 
 
 def tell_of_grant(kind: str, grant: Grant, *, actor: Actor, **more: Any) -> None:
     if not outbox.is_wanted(outbox.wanted(), f"grant.{kind}"):
         return
-    data = {
-        "grant_id": grant.pk,
-        "client": grant.client,
-        "tenant": grant.tenant.slug,
-        "project": grant.project.slug,
-        "user_id": grant.user_id,
-        "actor": _person(actor),
+    data = {"grant": {"id": grant.pk, "client": grant.client}, **_whose(grant), "actor": _person(actor)}
+    outbox.emit(f"grant.{kind}", tenant_id=grant.tenant_id, subject=f"grant/{grant.pk}", data=data | _plain(more))
+
+
+def _whose(row: Key | Grant) -> dict[str, Any]:
+    return {
+        **{name: {"id": of.pk, "slug": of.slug, "name": of.name} for name, of in _places(row)},
+        "user": _person(row.user),
     }
-    outbox.emit(f"grant.{kind}", tenant_id=grant.tenant_id, subject=f"grant:{grant.pk}", data=data | _plain(more))
+
+
+def _places(row: Key | Grant) -> tuple[tuple[str, Any], ...]:
+    return ("tenant", row.tenant), ("project", row.project)
 
 
 def _plain(more: dict[str, Any]) -> dict[str, Any]:
@@ -53,5 +53,5 @@ def _moment(moment: datetime.datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
 
 
-def _person(actor: Actor) -> dict[str, Any] | None:
-    return None if actor is None else {"id": getattr(actor, "pk", None), "name": str(actor)[:200]}
+def _person(user: Actor) -> dict[str, Any] | None:
+    return None if user is None else {"id": user.pk, "username": user.get_username()}

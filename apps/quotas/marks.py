@@ -43,7 +43,7 @@ def passed(window: BudgetWindow, *, marks: Iterable[int] = MARKS) -> None:
         outbox.emit(
             KIND,
             tenant_id=None if owner is None else owner.pk,
-            subject=f"budget:{row.budget_id}",
+            subject=f"budget/{row.budget_id}",
             data=_data(row, mark=mark, reached=reached),
         )
 
@@ -65,20 +65,17 @@ def _owner(budget: Budget) -> Tenant | None:
 def _data(window: BudgetWindow, *, mark: int, reached: int) -> dict[str, Any]:
     budget, owner = window.budget, _owner(window.budget)
     return {
-        "budget_id": window.budget_id,
-        "scope": budget.scope,
-        "scope_id": budget.subject.pk,
-        "scope_name": str(budget.key.name if budget.key is not None else budget.subject),
-        "tenant": None if owner is None else owner.slug,
-        "period": budget.period,
+        "budget": {"id": window.budget_id, "scope": budget.scope, "period": budget.period},
+        "restrains": {"id": budget.subject.pk, "name": str(budget.key.name if budget.key else budget.subject)},
+        "tenant": None if owner is None else {"id": owner.pk, "slug": owner.slug, "name": owner.name},
         "period_starts": _moment(window.starts),
         "period_ends": _moment(window.ends),
         "threshold_percent": mark,
         "spent_percent": reached,
         "spent_nano": window.settled,
+        "spent_usd": f"{money.dollars(window.settled):f}",
         "limit_nano": window.limit,
-        "spent": money.text(window.settled),
-        "limit": money.text(window.limit),
+        "limit_usd": f"{money.dollars(window.limit):f}",
     }
 
 

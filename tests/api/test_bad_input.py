@@ -50,6 +50,10 @@ GOOD: dict[str, dict[str, Any]] = {
     "managed-settings": {"name": "New", "tenant": "tenants", "priority": 5, "role": "developer", "is_enabled": False},
     "alert-rules": {"name": "New", "tenant": "tenants", "kind": "errors", "destinations": ["alert-destinations"]},
     "alert-destinations": {"name": "New", "tenant": "tenants", "kind": "email", "target": "a@example.org"},
+    "sinks": {
+        **{"name": "New", "kind": "webhook", "target": "https://events.invalid/", "settings": {"at_once": 5}},
+        **{"kinds": ["key.created"], "is_enabled": False},
+    },
     "increases": {
         **{"budget": "budgets", "amount_nano_usd": 10**9, "reason": "a demonstration"},
         "until": (timezone.now() + datetime.timedelta(days=9)).replace(microsecond=0).isoformat()[:19] + "Z",

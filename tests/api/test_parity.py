@@ -27,6 +27,7 @@ ACTIONS = {
     **{"expire_selected": "partial_update", "move_selected": "partial_update", "revoke_selected": "revoke"},
     **{"rotate_selected": "rotate", "reset_breakers": "reset_breaker", "add_price": "prices", "correct": "prices"},
     **{"check_chosen": "check", "check_now": "check", "test_connection": "test", "send_test": "test"},
+    **{"pause": "partial_update", "resume": "partial_update", "drop": "destroy"},
     **{"run_now": "run", "try_policy": "policy-trial", "try_policies": "policy-trial"},
 }
 FORMS = {("usage.unconfirmed", "partial_update"): "resolve"}  # what another form of the admin is here

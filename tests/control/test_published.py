@@ -7,6 +7,7 @@ import datetime
 import json
 
 import pytest
+from cloudevents.core.formats.json import JSONFormat
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,7 +17,7 @@ from apps.catalog import health
 from apps.catalog.models import CheckKind
 from apps.catalog.questions import Found
 from apps.domain import money
-from apps.events import kinds, outbox
+from apps.events import envelope, kinds, placing
 from apps.events.models import Event, Sink
 from apps.keys import grants, rotation, services
 from apps.keys.models import Key
@@ -24,12 +25,13 @@ from apps.outbound.probe import ProbeResult
 from apps.quotas import services as quotas
 from apps.quotas import windows
 from apps.quotas.models import BudgetWindow
+from apps.usage import ledger
 from tests import factories
 from tests.control import schemas
+from tests.money.calls import intent, outcome
 
 pytestmark = pytest.mark.django_db
 DAY = datetime.timedelta(days=1)
-OURS = [kind for kind in kinds.KINDS if not kind.startswith("usage.")]
 
 
 @pytest.fixture
@@ -58,14 +60,18 @@ def test_a_key_s_life(sink, website, alice):
     services.revoke(key, actor=alice)
     assert names() == ["key.created", "key.updated", "key.rotated", "key.lent", "key.revoked"]
     created, updated, rotated, _, revoked = (data for _, data in told())
-    assert (created["name"], created["tenant"], created["project"]) == ("Robot", "acme", "website")
-    assert (created["user_id"], created["actor"]) == (alice.pk, None)
+    assert (created["key"]["name"], created["tenant"]["slug"], created["project"]["slug"]) == (
+        "Robot",
+        "acme",
+        "website",
+    )
+    assert (created["user"], created["actor"]) == ({"id": alice.pk, "username": "alice"}, None)
     assert updated["changed"] == ["name"]
-    assert rotated["prefix"] != created["prefix"]
-    assert issued.plaintext.startswith(rotated["prefix"])
-    assert revoked["actor"] == {"id": alice.pk, "name": "alice"}
-    rows = Event.objects.values_list("tenant_id", "subject").distinct()
-    assert list(rows.order_by()) == [(key.tenant_id, f"key:{key.pk}")]
+    assert rotated["key"]["public_id"] != created["key"]["public_id"]
+    assert rotated["key"]["public_id"] in issued.plaintext
+    assert revoked["actor"] == {"id": alice.pk, "username": "alice"}
+    assert Event.objects.first().subject == f"key/{Key.objects.get(pk=key.pk).public_id}"
+    assert set(Event.objects.values_list("tenant_id", flat=True)) == {key.tenant_id}
     assert issued.plaintext not in json.dumps(told())
 
 
@@ -89,7 +95,7 @@ def test_keys_that_end_with_their_pepper_are_told_of(sink, website):
     rotation.rotate_pepper()
     rotation.retire_pepper(force=True)
     kind, data = told()[-1]
-    assert (kind, data["key_id"], data["reason"]) == ("key.revoked", key.pk, "pepper retired")
+    assert (kind, data["key"]["id"], data["reason"]) == ("key.revoked", key.pk, "pepper retired")
 
 
 def test_a_program_that_somebody_signs_in_and_lets_go(sink, website, alice):
@@ -99,7 +105,8 @@ def test_a_program_that_somebody_signs_in_and_lets_go(sink, website, alice):
     grants.end(grant, actor=None, why="again")
     (_, created), (_, ended) = told()
     assert names() == ["grant.created", "grant.ended"]
-    assert (created["client"], created["user_id"], created["actor"]["name"]) == ("Claude Code", alice.pk, "alice")
+    assert (created["grant"]["client"], created["user"]["id"]) == ("Claude Code", alice.pk)
+    assert created["actor"] == created["user"]
     assert (ended["reason"], ended["actor"]) == ("token used twice", None)
 
 
@@ -143,8 +150,8 @@ def test_a_budget_tells_of_each_mark_once_a_period(sink, window):
     spend(window, 60)
     assert marks() == [(50, 51), (80, 111), (100, 111)]
     _, data = told()[-1]
-    assert (data["tenant"], data["scope"], data["scope_name"]) == ("acme", "tenant", "Acme")
-    assert (data["spent_nano"], data["limit"]) == (111 * money.NANO, "$100.00")
+    assert (data["tenant"]["slug"], data["budget"]["scope"], data["restrains"]["name"]) == ("acme", "tenant", "Acme")
+    assert (data["spent_nano"], data["limit_usd"]) == (111 * money.NANO, "100")
     spend(
         BudgetWindow.objects.create(budget=window.budget, starts=window.ends, ends=window.ends + DAY, limit=10**11), 50
     )
@@ -175,13 +182,39 @@ def test_a_provider_s_changes_of_health_and_no_check_besides(sink):
     assert names() == ["provider.health", "provider.health"]
     down, up = (data for _, data in told())
     assert (down["is_healthy"], down["consecutive_failures"], down["status"]) == (False, 2, 503)
-    assert (up["is_healthy"], up["name"], up["vendor"]) == (True, provider.name, provider.vendor)
+    assert up["is_healthy"]
+    assert up["provider"] == {"id": provider.pk, "name": provider.name, "vendor": provider.vendor}
     assert set(Event.objects.values_list("tenant_id", flat=True)) == {None}
 
 
 def test_every_kind_has_a_schema_and_every_schema_a_kind():
-    assert {f"{kind}.v1.json" for kind in OURS} == {path.name for path in schemas.FOLDER.glob("*.json")}
-    for kind in OURS:
+    every = [*kinds.KINDS, kinds.TEST]
+    assert {f"{kind}.v1.json" for kind in every} == {path.name for path in schemas.FOLDER.glob("*.json")}
+    for kind in every:
         assert schemas.schema(kind)["$id"] == kinds.schema_of(kind)
-    assert outbox.wanted() == frozenset()
-    assert Key.objects.count() == 0
+
+
+def sdk(message):
+    """The event as the official SDK reads it, which writes it again as it was."""
+    event = JSONFormat().read(None, message.body)
+    assert json.loads(JSONFormat().write(event)) == json.loads(message.body)
+    return event
+
+
+def test_calls_are_told_of_as_promised_and_the_official_sdk_reads_every_event(sink, website):
+    told_of = [outcome(intent(tenant_id=website.tenant_id, project_id=website.pk)) for _ in range(2)]
+    doubt = outcome(intent(tenant_id=website.tenant_id), state="unconfirmed", high=105_000)
+    ledger.post([*told_of, doubt])
+    ledger.post([outcome(doubt.intent, cost=42)])
+    factories.key(website)
+    placing.place()
+    read = [sdk(message) for message in envelope.messages(list(Event.objects.order_by("position")))]
+    types = [event.get_type() for event in read]
+    assert types[:2] == ["weir.usage.settled.v1"] * 2
+    assert types[2:] == ["weir.usage.unconfirmed.v1", "weir.usage.corrected.v1", "weir.key.created.v1"]
+    for event in read:
+        kind = event.get_type().removeprefix("weir.").removesuffix(".v1")
+        assert event.get_dataschema() == kinds.schema_of(kind)
+        assert schemas.faults(kind, event.get_data()) == []
+        assert event.get_extension("tenant") == "acme"
+    assert len({(event.get_source(), event.get_id()) for event in read}) == len(read)

@@ -21,6 +21,8 @@ from apps.alerts.models import Alert, Delivery
 from apps.audit.models import Record
 from apps.catalog import services as catalog
 from apps.catalog.models import AllowedNetwork, Deployment, Model, PinnedEndpoint, Price, Provider
+from apps.events import signing
+from apps.events.models import Event, Undelivered
 from apps.keys import grants, issuers
 from apps.keys.models import Grant, Key
 from apps.policies import services as policies
@@ -89,7 +91,7 @@ def one_of_everything(name: str = "Plain", *, actor: Any = None) -> Rows:
     rows.append(_program(name, user, project))
     rows += _alerts(name, tenant, budget)
     rows += [*_agents(name, tenant, project), *_reports(name, provider, project)]
-    rows += schedules(name)
+    rows += [*_events(name, tenant), *schedules(name)]
     return {type(row): row for row in rows}
 
 
@@ -141,6 +143,15 @@ def _reports(name: str, provider: Provider, project: Project) -> list[models.Mod
     address = {"vendor": "anthropic", "address": "https://api.anthropic.com", "secret": "sk-ant-admin-0123456789"}
     source = reconciliation.create_source(actor=None, provider=factories.provider(f"{name} reporter"), **address)
     return [report, difference, adjustment, known, source]
+
+
+def _events(name: str, tenant: Tenant) -> list[models.Model]:
+    """A sink that has refused one for good. It listens for what nobody does here."""
+    target = {"kind": "webhook", "target": "https://events.invalid/hook", "kinds": ["grant.ended"]}
+    sink = signing.create(actor=None, name=name[:100], **target).sink
+    event = Event.objects.create(kind="grant.ended", tenant_id=tenant.pk, data={"client": name}, position=-sink.pk)
+    told = {"tenant_id": tenant.pk, "attempts": 9, "message": name[:200]}
+    return [sink, Undelivered.objects.create(sink=sink, event=event, position=-sink.pk, state="dead", **told)]
 
 
 def _sign_in(name: str, user: User, tenant: Tenant) -> list[models.Model]:

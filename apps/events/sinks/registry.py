@@ -39,3 +39,13 @@ def clean(name: str, target: str, settings: Mapping[str, Any]) -> dict[str, Any]
     if not isinstance(settings, Mapping):
         raise ValidationError({"settings": "Settings are by name."})
     return kind(name).clean(target, settings, networks=doors.networks())
+
+
+def clean_secret(name: str, secret: str) -> None:
+    """Raises ValidationError for what is none of that kind, which repeats nothing of it."""
+    check = getattr(kind(name), "clean_secret", None)
+    try:
+        if check is not None:
+            check(secret)
+    except ValueError as error:
+        raise ValidationError({"secret": str(error)}) from None

@@ -62,8 +62,8 @@ def clean_secret(secret: str) -> str:
 
 def rotated(stored: str, *, now: datetime) -> tuple[str, str]:
     """A new secret, and what is to be stored: that one and, for a while, the one before."""
-    new = webhooks.new_secret()
-    return new, f"{new} {stored.split()[0]}@{int((now + OVERLAP).timestamp())}"
+    new, ends = webhooks.new_secret(), int((now + OVERLAP).timestamp())
+    return new, " ".join([new, *(f"{before}@{ends}" for before in stored.split()[:1])])
 
 
 def keys_of(stored: str, *, now: datetime) -> list[bytes]:

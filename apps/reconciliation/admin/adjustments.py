@@ -88,7 +88,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         does = "To each of its rows in the ledger the opposite is added. Both stay; together they come to nothing."
         context = {"title": f"Take back {row}", "does": does, "button": "Take back", "outcome": outcome, "back": back}
         whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        return TemplateResponse(request, "admin/alerts/ask.html", whole)
+        return TemplateResponse(request, "admin/ask.html", whole)
 
     @display(description="When (UTC)")
     def shown_when(self, row: Adjustment) -> str:

@@ -181,7 +181,7 @@ class ReportAdmin(AuditedAdmin):
                 outcome = " ".join(error.messages)
         context = {"title": f"{button}: {report}", "does": does, "button": button, "outcome": outcome}
         whole = {**self.admin_site.each_context(request), "opts": self.opts, "back": _page(report), **context}
-        return TemplateResponse(request, "admin/alerts/ask.html", whole)
+        return TemplateResponse(request, "admin/ask.html", whole)
 
     def _shown(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
         whole = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media, **context}
