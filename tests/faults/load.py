@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -59,11 +60,12 @@ class Load:
     choose: Callable[[], str]
     tries: int = 3
     patience: float = PATIENCE_SECONDS
+    trust: ssl.SSLContext | bool = True
     said: list[Said] = field(default_factory=list)
     streams: list[Said] = field(default_factory=list)  # that have begun and not ended
 
     async def __aenter__(self) -> Load:
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, ssl=self.trust)
         timeout = aiohttp.ClientTimeout(total=self.patience)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         return self

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx2
 import openai
 import pytest
 
 from tests.sdk.callers import resolved
-from tests.sdk.gateways import SERVERS, Front, Gateway, front, seeded, start_gateway
+from tests.sdk.gateways import SERVERS, Front, Gateway, front, seeded, start_gateway, trust
 from tests.servers import Simulator, start_simulator
 
 CLIENTS = {"uvicorn": "async", "daphne": "sync", "front": "async"}  # each server with one kind of client
@@ -64,7 +65,7 @@ def upstream(model: str) -> str:
 @pytest.fixture
 async def claude(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Any]:
     kind = anthropic.Anthropic if _client(request) == "sync" else anthropic.AsyncAnthropic
-    client = kind(api_key=gateway.key, base_url=gateway.base_url, max_retries=0)
+    client = kind(api_key=gateway.key, base_url=gateway.base_url, max_retries=0, http_client=_trusting(gateway))
     yield client
     await resolved(client.close())
 
@@ -72,9 +73,15 @@ async def claude(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncItera
 @pytest.fixture
 async def gpt(request: pytest.FixtureRequest, gateway: Gateway) -> AsyncIterator[Any]:
     kind = openai.OpenAI if _client(request) == "sync" else openai.AsyncOpenAI
-    client = kind(api_key=gateway.key, base_url=f"{gateway.base_url}/v1", max_retries=0)
+    client = kind(api_key=gateway.key, base_url=f"{gateway.base_url}/v1", max_retries=0, http_client=_trusting(gateway))
     yield client
     await resolved(client.close())
+
+
+def _trusting(gateway: Gateway | Front) -> httpx2.AsyncClient | None:
+    """None: the SDK's own."""
+    context = trust(gateway)
+    return None if context is None else httpx2.AsyncClient(verify=context, timeout=600)
 
 
 def _client(request: pytest.FixtureRequest) -> str:

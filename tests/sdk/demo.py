@@ -15,7 +15,7 @@ VECTORS = "text-embedding-3-small"
 
 
 def seed(simulator_url: str) -> dict[str, str]:
-    """A key, and a token of the management API that may write."""
+    """A key, a token of the management API that may write, and a member's name and password."""
     from apps.access import services as access
     from apps.accounts.models import User
     from apps.catalog import services as catalog
@@ -29,7 +29,8 @@ def seed(simulator_url: str) -> dict[str, str]:
     deployment = catalog.create_deployment(model, actor=admin, provider=provider, upstream_model=VECTORS)
     catalog.set_price(deployment, actor=admin, input=20_000_000, output=0)
     token = access.issue(admin, name="examples", scope="write")
-    return {"key": card["api_key"], "token": token.plaintext}
+    member = {"user": card["developer_user"], "password": card["developer_password"]}
+    return {"key": card["api_key"], "token": token.plaintext, **member}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -34,11 +35,12 @@ FRONT = "WEIR_TEST_FRONT"  # an installation that runs already, as a `Front` in 
 
 @dataclass(frozen=True)
 class Front:
-    """What stands before gateways that somebody else has started, as nginx. `simulator` and `meter` are its provider's
-    address and the file of its meter."""
+    """What stands before gateways that somebody else has started, as nginx. `authority` is a file: whose word on its
+    certificate is taken. `simulator` and `meter` are its provider's address and the file of its meter."""
 
     base_url: str
     key: str
+    authority: str
     simulator: str
     meter: str
 
@@ -46,6 +48,11 @@ class Front:
 def front() -> Front | None:
     told = os.environ.get(FRONT)
     return Front(**json.loads(told)) if told else None
+
+
+def trust(gateway: Gateway | Front) -> ssl.SSLContext | None:
+    """None: there is no TLS."""
+    return ssl.create_default_context(cafile=gateway.authority) if isinstance(gateway, Front) else None
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,13 @@ for path in sys.argv[1:]:
 
 class Demo(NamedTuple):
     base_url: str
-    key: str
-    token: str
+    told: Mapping[str, str]
 
     @property
     def variables(self) -> dict[str, str]:
-        return {**os.environ, "WEIR_URL": self.base_url, "KEY": self.key, "WEIR_API_TOKEN": self.token}
+        given = {"WEIR_URL": self.base_url, "KEY": self.told["key"], "WEIR_API_TOKEN": self.told["token"]}
+        member = {"WEIR_USER": self.told["user"], "WEIR_PASSWORD": self.told["password"]}
+        return {**os.environ, **given, **member}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, provider: Simulator) -> Itera
     var = tmp_path_factory.mktemp("demo") / "var"
     told = card(var, simulator_url=provider.base_url, by="tests.sdk.demo")
     running = start_gateway("uvicorn", var=var, key=told["key"])
-    yield Demo(running.base_url, told["key"], told["token"])
+    yield Demo(running.base_url, told)
     running.process.stop()
 
 
@@ -150,3 +151,39 @@ def test_a_receiver_takes_what_weir_has_signed_and_nothing_else(tmp_path, comman
     finally:
         receiver.popen.kill()
         receiver.popen.wait()
+
+
+def test_the_load_file_measures_what_people_wait_for(demo):
+    """Of each kind of user there is one at least: eleven are what their weights come to."""
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "benchmarks/locustfile.py"), "--headless"]
+    command += [
+        "--host",
+        demo.base_url,
+        "--users",
+        "11",
+        "--spawn-rate",
+        "20",
+        "--run-time",
+        "5s",
+        "--stop-timeout",
+        "9",
+    ]
+    variables = demo.variables | {"VECTORS_MODEL": "text-embedding-3-small"}
+    done = subprocess.run([*command, "--json"], env=variables, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    figures = {(row["method"], row["name"]): row for row in json.loads(done.stdout)}
+    assert {("FIRST", "agent"), ("FIRST", "chat"), ("POST", "embeddings"), ("POST", "sign in")} <= figures.keys()
+    assert {name.split()[0] for _, name in figures} >= {"portal", "api"}
+    assert [key for key, row in figures.items() if row["num_failures"]] == []
+    for name in ("agent", "chat"):
+        first, whole = figures["FIRST", name], figures["POST", name]
+        assert first["num_requests"] == whole["num_requests"] > 0
+        assert first["max_response_time"] <= whole["max_response_time"]
+
+
+def test_load_goes_nowhere_else_unless_that_is_meant(demo):
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "benchmarks/locustfile.py"), "--headless"]
+    command += ["--host", "http://weir.example.org", "--run-time", "1s"]
+    done = subprocess.run(command, env=demo.variables, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode != 0
+    assert "weir.example.org is another machine" in done.stderr

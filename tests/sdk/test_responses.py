@@ -12,6 +12,7 @@ from openai.types.responses import Response
 
 from tests.sdk import worlds
 from tests.sdk.callers import everything, opened, resolved
+from tests.sdk.gateways import trust
 from tests.sdk.worlds import simulate
 
 
@@ -243,7 +244,7 @@ def codex(gateway, model, *, items, choice="auto", words="thinking"):
     }
     asked = urllib.request.Request(f"{gateway.base_url}/v1/responses", json.dumps(body).encode(), headers)
     items, last = [], None
-    with urllib.request.urlopen(asked, timeout=30) as answer:
+    with urllib.request.urlopen(asked, timeout=30, context=trust(gateway)) as answer:
         for frame in answer.read().decode().split("\n\n")[:-1]:
             if frame.startswith(":"):
                 continue
