@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cloudevents.core.bindings import http
@@ -45,6 +49,40 @@ def is_signed(heard, secret):
     key = webhooks.key_of(secret)
     mark = webhooks.signed(heard.headers["webhook-id"], heard.body, keys=[key], now=at)["webhook-signature"]
     return mark in heard.headers["webhook-signature"].split(" ")
+
+
+def said(language):
+    """What docs/events.md tells receivers to do, in that language."""
+    page = (Path(__file__).resolve().parents[2] / "docs/events.md").read_text(encoding="utf-8")
+    return page.partition(f"```{language}\n")[2].partition("```")[0]
+
+
+def test_receivers_can_check_it_by_hand_as_the_docs_say(hook):
+    sender(hook).deliver([message(1)])
+    (heard,) = hook.heard
+    known: dict[str, Any] = {}
+    exec(said("python"), known)  # it is ours
+    assert known["is_ours"](SECRET, heard.headers, heard.body)
+    assert not known["is_ours"](SECRET, heard.headers, heard.body + b" ")
+    assert not known["is_ours"](webhooks.new_secret(), heard.headers, heard.body)
+    assert not known["is_ours"](SECRET, heard.headers | {"webhook-timestamp": "1"}, heard.body)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_in_node_too(hook, tmp_path):
+    sender(hook).deliver([message(1)])
+    (heard,) = hook.heard
+    asked = json.dumps([heard.headers, heard.body.decode()])
+    calls = f"""const [headers, text] = {asked};
+    for (const [secret, body] of [["{SECRET}", text], ["{SECRET}", text + " "], ["{webhooks.new_secret()}", text]])
+      console.log(isOurs(secret, headers, Buffer.from(body)));"""
+    (tmp_path / "check.mjs").write_text(said("javascript") + calls, encoding="utf-8")
+    node = [str(shutil.which("node")), str(tmp_path / "check.mjs")]
+    assert subprocess.run(node, capture_output=True, text=True, check=True, timeout=60).stdout.split() == [
+        "true",
+        "false",
+        "false",
+    ]
 
 
 def test_one_event_a_request_as_the_official_sdk_reads_it(hook):
