@@ -127,8 +127,10 @@ def _answer(listener: socket.socket | None) -> None:
     from uvicorn.config import Config
     from uvicorn.server import Server
 
+    from apps.status import exposition
     from apps.status.probes import telling
 
+    exposition.begin()
     options: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False}
     server = Server(Config(telling, lifespan="off", http="h11", ws="none", **options))
     threading.Thread(target=_serve, args=[server, listener], name="probes", daemon=True).start()

@@ -6,9 +6,29 @@ On SIGTERM it takes no more tasks and ends with the last one that runs. One that
 
 from __future__ import annotations
 
+import os
 import sys
 
-from gateway_site import pulses
+from django.core.exceptions import ImproperlyConfigured
+
+from gateway_site import env, pulses
+
+
+def share_figures() -> None:
+    """Begins anew, once, with a folder for the figures of this process and its children, who do the work: they must
+    know of it before anything is counted."""
+    port = os.environ.get("WEIR_PROBE_PORT", "").strip()
+    if not port.isdigit() or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return
+    try:
+        place = env.private_folder(env.VAR_DIR) / "metrics" / port
+        place.mkdir(parents=True, exist_ok=True)
+    except (OSError, ImproperlyConfigured):
+        return  # of what is wrong with WEIR_VAR the settings tell
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # itself
+
 
 if __name__ == "__main__":
+    share_figures()
     sys.exit(pulses.main("worker", sys.argv[1:]))
