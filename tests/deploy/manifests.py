@@ -64,6 +64,7 @@ def _trial(component: str) -> Path:
     text = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
+        "namespace": "weir",
         "resources": [on],
         "components": [os.path.relpath(FOLDER / component, place)],
     }

@@ -1,0 +1,149 @@
+"""Terraform without a registry: its own formatting and loading, and that what names one another is there.
+
+What `terraform validate` says besides, whether an argument is one of its resource's, needs the providers' schemas,
+which are not to be had offline. Checkov reads the same files (`test_checkov`).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy import manifests, tools
+
+FOLDER = tools.ROOT / "deploy" / "terraform"
+MODULES = sorted(path.name for path in (FOLDER / "modules").iterdir() if path.is_dir())
+ALONE = {"TF_CLI_CONFIG_FILE": "/dev/null", "CHECKPOINT_DISABLE": "1"}
+_COMMENT = re.compile(r"^\s*(?:#|//).*$", re.MULTILINE)
+
+
+def text(folder: Path) -> str:
+    return "\n".join(_COMMENT.sub("", path.read_text()) for path in sorted(folder.glob("*.tf")))
+
+
+def declared(kind: str, source: str) -> set[str]:
+    return set(re.findall(rf'^{kind} "([^"]+)" \{{', source, re.MULTILINE))
+
+
+def things(source: str) -> set[str]:
+    """Resources and data sources, as they are referred to."""
+    made = re.findall(r'^resource "([^"]+)" "([^"]+)"', source, re.MULTILINE)
+    asked = re.findall(r'^data "([^"]+)" "([^"]+)"', source, re.MULTILINE)
+    return {f"{kind}.{name}" for kind, name in made} | {f"data.{kind}.{name}" for kind, name in asked}
+
+
+def calls(source: str) -> dict[str, set[str]]:
+    """Module -> the arguments that it is given."""
+    found = {}
+    for name, body in re.findall(r'^module "([^"]+)" \{\n(.*?)^\}', source, re.MULTILINE | re.DOTALL):
+        found[name] = set(re.findall(r"^  (\w+)\s*=", body, re.MULTILINE)) - {"source"}
+    return found
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The whole configuration, without its backend: so it can be loaded."""
+    place = tmp_path / "terraform"
+    shutil.copytree(FOLDER, place)
+    versions = place / "versions.tf"
+    versions.write_text(versions.read_text().replace('backend "s3" {}', ""))
+    return place
+
+
+def test_it_is_formatted():
+    said = tools.run("terraform", "fmt", "-check", "-recursive", "-diff", FOLDER, variables=ALONE)
+    assert said.status == 0, said.text
+
+
+def test_terraform_can_load_it(copied):
+    for arguments in (("get", "-no-color"), ("providers", "-no-color")):
+        said = tools.run("terraform", *arguments, cwd=copied, variables=ALONE)
+        assert said.status == 0, said.text
+    assert {f"module.{name}" for name in MODULES} <= set(re.findall(r"module\.\w+", said.text))
+
+
+def test_a_planted_fault_is_found_in_loading(copied):
+    (copied / "planted.tf").write_text('resource "aws_vpc" {\n}\n')
+    assert tools.run("terraform", "providers", "-no-color", cwd=copied, variables=ALONE).status != 0
+
+
+@pytest.mark.parametrize("name", ["", *MODULES])
+def test_what_is_referred_to_is_there(name):
+    source = text(FOLDER / "modules" / name if name else FOLDER)
+    variables = declared("variable", source)
+    used = set(re.findall(r"\bvar\.(\w+)", source))
+    assert used == variables
+    assert set(re.findall(r"\blocal\.(\w+)", source)) <= set(re.findall(r"^  (\w+)\s*=", source, re.MULTILINE))
+    there = things(source)
+    referred = set(re.findall(r"(?<![\w.\"/])((?:data\.)?(?:aws|random)_\w+\.\w+)(?=[.\[\]),\s])", source))
+    assert referred
+    assert referred <= there, referred - there
+
+
+def test_modules_are_given_what_they_ask_for_and_asked_for_what_they_have():
+    source = text(FOLDER)
+    given = calls(source)
+    assert sorted(given) == MODULES
+    for name, arguments in given.items():
+        module = text(FOLDER / "modules" / name)
+        assert arguments == declared("variable", module), name
+        asked = set(re.findall(rf"\bmodule\.{name}\.(\w+)", source))
+        assert asked <= declared("output", module), name
+
+
+def test_providers_are_of_one_version_and_every_variable_is_described():
+    for folder in (FOLDER, *(FOLDER / "modules" / name for name in MODULES)):
+        source = text(folder)
+        assert set(re.findall(r'source\s+= "hashicorp/(\w+)"\s+version = "([^"]+)"', source)) <= {
+            ("aws", "~> 6.14"),
+            ("random", "~> 3.7"),
+        }
+        assert 'required_version = ">= 1.9, < 2.0"' in source
+        blocks = re.findall(r'^(?:variable|output) "\w+" \{\n(.*?)^\}', source, re.MULTILINE | re.DOTALL)
+        assert all(re.search(r"^  description = ", block, re.MULTILINE) for block in blocks)
+        roots = set(re.findall(r"\b(aws|random)_", source))
+        assert roots == set(re.findall(r'source\s+= "hashicorp/(\w+)"', source))
+
+
+def test_examples_set_variables_that_there_are():
+    known = declared("variable", text(FOLDER))
+    given = set(re.findall(r"^(\w+)\s*=", (FOLDER / "terraform.tfvars.example").read_text(), re.MULTILINE))
+    assert given <= known
+    required = {
+        name
+        for name, body in re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text(FOLDER), re.MULTILINE | re.DOTALL)
+        if not re.search(r"^  default\s+=", body, re.MULTILINE)
+    }
+    assert required <= given
+
+
+def test_stores_are_protected():
+    database, cache = (text(FOLDER / "modules" / name) for name in ("database", "cache"))
+    for line in ("multi_az = true", "storage_encrypted = true", "deletion_protection = true"):
+        assert re.search(rf"{line.split()[0]}\s+= true", database), line
+    assert "prevent_destroy = true" in database
+    for name in ("transit_encryption_enabled", "at_rest_encryption_enabled", "automatic_failover_enabled"):
+        assert re.search(rf"{name}\s+= true", cache), name
+
+
+def test_the_cluster_finds_in_the_secret_what_it_fetches():
+    held = set(re.findall(r"^    ([A-Z_]+)\s+=", text(FOLDER / "modules" / "secrets"), re.MULTILINE))
+    documents = manifests.rendered("overlays/prod")
+    (fetched,) = manifests.of_kind(documents, "ExternalSecret")
+    assert {entry["remoteRef"]["property"] for entry in fetched["spec"]["data"]} == held
+    accounts = {it["metadata"]["name"] for it in manifests.of_kind(documents, "ServiceAccount")}
+    trusted = set(re.findall(r"serviceaccount:\$\{var\.namespace\}:([\w-]+)", text(FOLDER / "modules" / "identity")))
+    assert trusted <= accounts
+    assert "weir-secrets-reader" in trusted
+
+
+def test_the_vpc_is_the_one_of_the_policies():
+    cidr = re.search(r'variable "vpc_cidr" \{.*?default\s+= "([^"]+)"', text(FOLDER), re.DOTALL)
+    assert cidr is not None
+    for name in ("weir-to-stores", "weir-to-aws"):
+        (policy,) = [it for it in manifests.rendered("overlays/prod") if it["metadata"]["name"] == name]
+        assert cidr[1] in yaml.safe_dump(policy)
