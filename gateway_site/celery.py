@@ -6,7 +6,7 @@ import os
 
 from celery import Celery
 
-from gateway_site import task_figures
+from gateway_site import quiet, task_figures
 from gateway_site.telemetry import tasks
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
@@ -16,4 +16,5 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 task_figures.begin()
+quiet.begin()
 tasks.connect()
