@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -12,6 +16,12 @@ PAGE = tools.ROOT / "docs" / "configuration.md"
 SECRETS = "/etc/weir/secrets/"
 OVERLAYS = ["base", *manifests.OVERLAYS]
 EVERYWHERE = [*OVERLAYS, *manifests.components()]
+SECRET_VALUES = {
+    "DATABASE_URL": "postgres://weir:word@database.internal/weir?sslmode=require",
+    "REDIS_URL": "rediss://:word@redis.internal:6379/0",
+    "CELERY_BROKER_URL": "amqp://weir:word@rabbitmq:5672//",
+    "WEIR_KEYRING": base64.b64encode(b"thirty-two-letters-for-a-keyring").decode(),
+}
 OURS = ("gateway", "control", "worker", "beat", "migrate")
 
 
@@ -87,6 +97,13 @@ def secret_keys(folder: str) -> set[str]:
     return set(one)
 
 
+def plain_secrets(folder: str) -> dict[str, str]:
+    found = {}
+    for it in manifests.of_kind(manifests.rendered(folder), "Secret"):
+        found |= {name: base64.b64decode(value).decode() for name, value in it["data"].items()}
+    return found
+
+
 @pytest.mark.parametrize("folder", OVERLAYS)
 def test_production_has_all_that_it_demands(folder):
     required = set(re.findall(r"^\| `([A-Z_]+)` .*production: \*\*required\*\*", PAGE.read_text(), re.MULTILINE))
@@ -94,6 +111,23 @@ def test_production_has_all_that_it_demands(folder):
     given = configuration(folder)
     assert {name for name in required if name not in given and f"{name}_FILE" not in given} == set()
     assert given["WEIR_PROFILE"] == "production"
+
+
+@pytest.mark.parametrize("folder", ["overlays/dev", "overlays/prod"])
+def test_weir_starts_with_these_settings_and_finds_nothing_wrong_with_production(folder, tmp_path):
+    """As a pod would: what the ConfigMap says, and the secrets as files."""
+    given = configuration(folder)
+    for secret in secret_keys(folder):
+        place = tmp_path / secret
+        place.write_text(plain_secrets(folder).get(secret) or SECRET_VALUES.get(secret) or f"{secret.lower()}-" * 5)
+        place.chmod(0o440)
+        given[f"{secret}_FILE"] = str(place)
+    given |= {"WEIR_VAR": str(tmp_path / "var"), "WEIR_JOURNAL_DIR": str(tmp_path / "var" / "journal")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("WEIR_", "DATABASE_", "REDIS_"))}
+    command = [sys.executable, "manage.py", "check", "--deploy", "--fail-level"]
+    command.append("WARNING" if folder.endswith("prod") else "ERROR")
+    ended = subprocess.run(command, cwd=tools.ROOT, env=kept | given, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("folder", EVERYWHERE)
