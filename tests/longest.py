@@ -5,6 +5,7 @@ follow one another, whatever they take: it is open from the first to the last of
 """
 
 LONGEST = (
+    "topology/test_production.py",
     "faults/test_releases.py",
     "faults/test_outages.py",
     "faults/test_lost.py",

@@ -35,7 +35,7 @@ STORELESS = frozenset(
     {"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser", "matrix"}
     | {"fidelity", "focus"}
 )
-FAULTS = "faults"  # starts stores of its own, to break them
+OWN_STORES = frozenset({"faults", "topology"})  # start some of their own, to break them
 INTERRUPT_SECONDS = 20.0
 SLOWEST = 10  # files of a pass that are named
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
@@ -185,9 +185,9 @@ def migrate() -> None:
 
 def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
     storeless = [name for name in names if name in STORELESS]
-    stored = [name for name in names if name not in STORELESS | {FAULTS}]
-    faults = [name for name in names if name == FAULTS]
-    if stored or faults:
+    stored = [name for name in names if name not in STORELESS | OWN_STORES]
+    breaking = [name for name in names if name in OWN_STORES]
+    if stored or breaking:
         migrate()
     run_pass("no store", names=storeless, variables={}, seed=seed, tally=tally)
     if stored:
@@ -195,7 +195,7 @@ def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
             run_pass("PostgreSQL and Redis", names=stored, variables=variables, seed=seed, tally=tally)
         second = {SECOND: "1"}
         run_pass("SQLite, no Redis", names=stored, variables=second, seed=seed, tally=tally)
-    run_pass("faults", names=faults, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
+    run_pass("faults", names=breaking, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,175 @@
+"""The production topology on this machine: what people and programs rely on when all of it stands together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+
+import anthropic
+import httpx2
+import psycopg
+import pytest
+
+from tests import migrated, rabbitmq
+from tests.faults.load import Ask, Load, Said
+from tests.sdk.gateways import FRONT
+from tests.servers import ROOT, until
+from tests.topology import stack as stacks
+from tests.topology.stack import QUEUE, Stack
+
+SUITES = ("test_anthropic.py", "test_openai.py", "test_responses.py")
+CALLERS = 20
+SCRIPT = "tokens-60,pace-20"
+FIRST_BYTE_SECONDS = 0.05
+TRIES = 20  # of which the best counts: the machine has other things to do
+PATIENCE_SECONDS = 540.0
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    if reason := rabbitmq.available():
+        pytest.skip(reason)
+    with stacks.running(tmp_path_factory.mktemp("production")) as running:
+        yield running
+
+
+def rows(stack: Stack, query: str) -> list[tuple]:
+    with psycopg.connect(migrated.database(stack.database.url)) as connection:
+        return connection.execute(query).fetchall()  # type: ignore[arg-type]  # our own words
+
+
+def calls_while(stack: Stack, change: Callable[[], None], *, script: str = SCRIPT) -> list[Said]:
+    """What callers are told who stream through nginx, again and again, while something happens."""
+
+    async def scenario() -> list[Said]:
+        over = asyncio.Event()
+
+        async def caller(load: Load, number: int) -> None:
+            dialect = ("anthropic", "openai")[number % 2]
+            while not over.is_set():
+                model = ("claude-test", "gpt-test")[number % 2]
+                await load.call(Ask(stack.key, model=model, dialect=dialect, script=script))
+
+        async with Load(lambda: stack.nginx.https, tries=1, trust=stack.nginx.trust) as load:
+            callers = asyncio.gather(*(caller(load, number) for number in range(CALLERS)))
+            try:
+                await asyncio.to_thread(change)
+            finally:
+                over.set()
+            await callers
+            return load.said
+
+    return asyncio.run(scenario())
+
+
+def test_the_sdks_are_content_with_what_comes_through_nginx(stack):
+    told = {"base_url": stack.nginx.https, "key": stack.key, "authority": str(stack.authority)}
+    told |= {"simulator": stack.provider.base_url, "meter": str(stack.provider.meter_path)}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:randomly",
+            *(str(ROOT / "tests/sdk" / name) for name in SUITES),
+        ],
+        cwd=ROOT,
+        env={**os.environ, FRONT: json.dumps(told)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert int(re.findall(r"(\d+) passed", done.stdout)[-1]) > 150
+
+
+def test_the_first_byte_is_there_within_50_ms_of_its_writing(stack):
+    """The provider writes the time of its writing, and then holds the rest back."""
+
+    def late() -> float:
+        with client.messages.stream(
+            model="claude-test",
+            max_tokens=64,
+            messages=[{"role": "user", "content": "What time is it?"}],
+            extra_headers={"x-simulate": "clock,tokens-3,pace-200"},
+        ) as stream:
+            first = next(iter(stream.text_stream))
+            arrived = time.monotonic_ns()
+        return (arrived - int(first.strip()[:19])) / 1e9
+
+    http = httpx2.Client(verify=stack.nginx.trust)
+    with anthropic.Anthropic(api_key=stack.key, base_url=stack.nginx.https, http_client=http) as client:
+        best = min(late() for _ in range(TRIES))
+    print(f"first byte {best * 1000:.1f} ms after it was written")
+    assert 0 < best < FIRST_BYTE_SECONDS
+
+
+def test_a_rolling_restart_behind_nginx_cuts_no_stream_and_refuses_nobody(stack):
+    def restart() -> None:
+        for gateway in stack.gateways:
+            gateway.stop()
+            gateway.start()
+
+    said = calls_while(stack, restart)
+    assert len(said) > CALLERS
+    assert {(one.status, one.is_whole) for one in said} == {(200, True)}
+
+
+def test_every_entry_is_an_event_exactly_once_though_the_broker_was_killed_meanwhile(stack):
+    """Where a message comes twice, its id says so."""
+
+    def kill_the_broker() -> None:
+        until(lambda: len(ids) or receive())
+        stack.broker.server.end(signal.SIGKILL)
+        counted = len(entries())
+        until(lambda: len(entries()) > counted + CALLERS)
+        stack.broker.server.start()
+
+    def entries() -> set[uuid.UUID]:
+        return {row[0] for row in rows(stack, "SELECT id FROM usage_entry")}
+
+    def receive() -> bool:
+        for message in stack.broker.taken(QUEUE):
+            event = json.loads(message.body)
+            if event["type"].startswith("weir.usage."):
+                ids.append(uuid.UUID(event["id"]))
+        return bool(ids)
+
+    ids: list[uuid.UUID] = []
+    said = calls_while(stack, kill_the_broker)
+    assert {one.status for one in said} == {200}
+    until(lambda: len(entries()) >= len({one.request_id for one in said}))
+    until(lambda: receive() and set(ids) >= entries())
+    assert set(ids) == entries()
+    print(f"{len(ids)} messages of {len(set(ids))} events")
+
+
+def test_pages_are_there_and_what_is_for_operators_is_not(stack):
+    with httpx2.Client(base_url=stack.nginx.https, verify=stack.nginx.trust) as client:
+        assert client.get("/sign-in/").status_code == 200
+        assert client.get("/api/v1/models").status_code == 401
+        assert client.get("/metrics").status_code == 404
+        assert client.get("/health/ready").json() == {"status": "healthy", "role": "gateway"}
+
+
+def test_each_process_says_that_it_is_ready_and_what_it_is(stack):
+    told = {name: stack.ask(member, "/health/detailed") for name, member in stack.members.items() if "gat" in name}
+    assert {name: (one["status"], one["process"]["role"]) for name, one in told.items()} == {
+        f"gateway-{number}": ("healthy", "gateway") for number in range(2)
+    }
+    assert all(member.is_ready() for member in stack.members.values())
+
+
+def test_the_books_hold(stack):
+    stack.run("manage.py", "ledger_verify", "--json")
