@@ -12,11 +12,10 @@ from uuid import UUID
 
 
 class Rendered(NamedTuple):
-    """What an event says beside its kind, tenant and position. `trace`: a W3C `traceparent`; "": none is known."""
+    """What an event says beside its kind, tenant and position."""
 
     subject: str
     data: Mapping[str, Any]
-    trace: str = ""
 
 
 class Vault(Protocol):

@@ -59,7 +59,6 @@ def envelope(event: Event, rendered: doors.Rendered, *, tenant: str) -> dict[str
         "dataschema": schema_of(event.kind),
         "sequence": f"{event.position:020d}",
         "tenant": tenant,
-        "traceparent": rendered.trace,
     }
     return {name: value for name, value in attributes.items() if value} | {"data": rendered.data}
 

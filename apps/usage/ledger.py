@@ -94,7 +94,7 @@ def _post(batch: dict[UUID, Outcome]) -> set[UUID]:
         ordered = [entry for entry in ordered if entry not in sealed]
     new = rows.insert([rows.of_outcome(entry, batch[entry]) for entry in ordered])
     if new:
-        telling.tell_first((entry, batch[entry]) for entry in ordered if entry in new)
+        telling.tell_first((entry, outcome) for entry, outcome in batch.items() if entry in new)  # as they ended
     charges = [charge for entry in new for charge in _charges(batch[entry], amount=rows.most(batch[entry]))]
     # What is left was sent before, or is late.
     if left := [entry for entry in ordered if entry not in new and not _is_doubt(batch[entry])]:
