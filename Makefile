@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -85,6 +85,10 @@ bench: .venv/dev.lock ## Measure Weir beside a bare relay; writes var/bench/late
 bench-pages: .venv/dev.lock ## Time every page with a million keys and 20 million calls: DATABASE_URL=, ROUNDS=, KEYS=, ENTRIES=
 	@exec nice $(BIN)/python -m benchmarks.pages $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(KEYS),--keys $(KEYS)) \
 		$(if $(ENTRIES),--entries $(ENTRIES))
+
+load: .venv/dev.lock ## Load the demo that `make run` serves as agents, chats and people do: URL=, USERS=10, TIME=60s
+	@exec $(BIN)/python -m locust -f benchmarks/locustfile.py --headless --only-summary \
+		$(if $(URL),--host $(URL)) $(if $(USERS),--users $(USERS)) $(if $(TIME),--run-time $(TIME))
 
 screenshots: .venv/dev.lock ## Take the pictures in docs/images anew, with an installed Chromium
 	@exec $(BIN)/python -m tests.screenshots

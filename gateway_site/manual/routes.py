@@ -46,6 +46,7 @@ GROUPS = (
         ("data-policies", "policy-assignments", "cache-policies", "networks", "interventions", "policy-trial"),
     ),
     Group("alerts", "Alerts", ("alert-rules", "alert-destinations", "alerts")),
+    Group("events", "Events", ("sinks", "undelivered-events")),
     Group(
         "usage",
         "Usage and the books",
