@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client import REGISTRY, Counter
 from prometheus_client.registry import Collector
 
 from apps.domain import errors
@@ -50,18 +50,9 @@ _FAULTS: tuple[tuple[type[errors.GatewayError], str], ...] = (
 )
 
 
-class _Tried(NamedTuple):
-    """An attempt whose upstream was asked: seconds from the call's beginning to its own, then from its own to the first
-    event and to the end; nano-USD. `model`: the caller's name of it."""
-
-    deployment: Deployment
-    model: str
-    outcome: str
-    started: float
-    first_byte_seconds: float | None
-    seconds: float
-    usage: TokenUsage | None
-    cost: int
+_Tried = tuple["Deployment", str, float, float | None, float, "TokenUsage | None", int]
+"""An attempt whose upstream was asked: its outcome, seconds from the call's beginning to its own, then from its own to
+the first event and to the end; nano-USD."""
 
 
 class _Told(NamedTuple):
@@ -115,11 +106,6 @@ CALLS = Counter(
     "Calls by dialect, model, outcome, and whose the failure is.",
     ("dialect", "model", "outcome", "fault"),
 )
-DURATION = Histogram("weir_call_duration_seconds", "From request to last byte.", ("dialect",), buckets=_SECONDS)
-FIRST_BYTE = Histogram(
-    "weir_time_to_first_token_seconds", "From a streamed call's request to its first event.", ("dialect",),
-    buckets=_SECONDS,
-)  # fmt: skip
 TOKENS = Counter(
     "weir_tokens", "Tokens by model and provider: five counters that never overlap.",
     ("model", "provider", "direction", "kind"),
@@ -136,6 +122,13 @@ SAVED = Counter("weir_cache_saved_usd", "What answers had cost that were given a
 TELEMETRY = Counter("weir_telemetry_bytes", "OTLP that coding agents have sent, not kept, by signal.", ("signal",))
 
 _OF = ("provider", "model")
+DURATION = Spreads("weir_call_duration_seconds", "From request to last byte.", ("dialect",), bounds=_SECONDS)
+FIRST_BYTE = Spreads(
+    "weir_time_to_first_token_seconds",
+    "From a streamed call's request to its first event.",
+    ("dialect",),
+    bounds=_SECONDS,
+)
 OVERHEAD = Spreads(
     "weir_overhead_seconds",
     "What Weir adds: from request to the first byte towards a provider, without its body's way in or a queue.",
@@ -174,9 +167,9 @@ def observe(ctx: RequestContext, failure: errors.GatewayError | None) -> None:
     overhead = None
     if attempts and (asked_at := attempts[0].asked_at) is not None:
         overhead = asked_at - started - ctx.listened - attempts[0].queued
-    tried = [
-        _Tried(
-            attempt.deployment, model, attempt.outcome, attempt.started - started,
+    tried: list[_Tried] = [
+        (
+            attempt.deployment, attempt.outcome, attempt.started - started,
             attempt.first_byte_seconds, attempt.seconds, attempt.usage, attempt.cost,
         )
         for attempt in attempts
@@ -200,40 +193,59 @@ def looked_up(ctx: RequestContext, result: str, *, saved: int) -> None:
 
 
 def _count(call: _Told, sums: dict[Counter, float]) -> None:
-    """Adds to `sums` what goes to counters; a histogram is told at once."""
-    dialect = call.dialect
-    sums[_calls[dialect, call.model, call.outcome, call.fault]] += 1
-    _duration[(dialect,)].observe(call.seconds)
-    if call.overhead is not None:
-        OVERHEAD.add(dialect, value=call.overhead)
-    for tried in call.tried:
-        _count_tried(tried, sums)
-    if call.tried and (first := call.tried[-1]).first_byte_seconds is not None:
-        _first_byte[(dialect,)].observe(first.started + first.first_byte_seconds)
+    """Adds to `sums` what goes to counters; all else is told at once."""
+    dialect, model, outcome, whose, seconds, overhead, tried = call
+    sums[_calls[dialect, model, outcome, whose]] += 1
+    of_dialect = (dialect,)
+    DURATION.add(of_dialect, seconds)
+    if overhead is not None:
+        OVERHEAD.add(of_dialect, overhead)
+    for deployment, came_to, _, first_byte_seconds, took, usage, cost in tried:
+        provider = deployment.provider.name
+        of = (provider, deployment.upstream_model)
+        ASKED.add((*of, came_to))
+        ASKED_SECONDS.add(of, took)
+        if first_byte_seconds is not None:
+            ASKED_FIRST.add(of, first_byte_seconds)
+            if came_to == "ok" and usage is not None and usage.out_total > 1:
+                A_TOKEN.add(of, (took - first_byte_seconds) / (usage.out_total - 1))
+        if usage is not None:
+            _count_tokens(_tokens[model, provider], usage, sums)
+        if cost:
+            sums[_cost[model, provider]] += cost / 1e9
+    if tried:
+        _, _, started, first_byte_seconds, *_ = tried[-1]
+        if first_byte_seconds is not None:
+            FIRST_BYTE.add(of_dialect, started + first_byte_seconds)
 
 
-def _count_tried(tried: _Tried, sums: dict[Counter, float]) -> None:
-    deployment, usage, first_byte_seconds = tried.deployment, tried.usage, tried.first_byte_seconds
-    provider, upstream_model = deployment.provider.name, deployment.upstream_model
-    ASKED.add(provider, upstream_model, tried.outcome)
-    ASKED_SECONDS.add(provider, upstream_model, value=tried.seconds)
-    if first_byte_seconds is not None:
-        ASKED_FIRST.add(provider, upstream_model, value=first_byte_seconds)
-        if tried.outcome == "ok" and usage is not None and usage.out_total > 1:
-            seconds = (tried.seconds - first_byte_seconds) / (usage.out_total - 1)
-            A_TOKEN.add(provider, upstream_model, value=seconds)
-    if usage is not None:
-        for direction, kind, count in (
-            ("in", "fresh", usage.in_fresh),
-            ("in", "cache_read", usage.in_cache_read),
-            ("in", "cache_write_5m", usage.in_cache_write_5m),
-            ("in", "cache_write_1h", usage.in_cache_write_1h),
-            ("out", "answer", usage.out_total),
-        ):
-            if count:
-                sums[_tokens[tried.model, provider, direction, kind]] += count
-    if tried.cost:
-        sums[_cost[tried.model, provider]] += tried.cost / 1e9
+def _count_tokens(counters: _Tokens, usage: TokenUsage, sums: dict[Counter, float]) -> None:
+    fresh, cache_read, cache_write_5m, cache_write_1h, answer = counters
+    if usage.in_fresh:
+        sums[fresh] += usage.in_fresh
+    if usage.in_cache_read:
+        sums[cache_read] += usage.in_cache_read
+    if usage.in_cache_write_5m:
+        sums[cache_write_5m] += usage.in_cache_write_5m
+    if usage.in_cache_write_1h:
+        sums[cache_write_1h] += usage.in_cache_write_1h
+    if usage.out_total:
+        sums[answer] += usage.out_total
+
+
+_KINDS = (
+    ("in", "fresh"),
+    ("in", "cache_read"),
+    ("in", "cache_write_5m"),
+    ("in", "cache_write_1h"),
+    ("out", "answer"),
+)
+_Tokens = tuple[Counter, ...]
+
+
+def _of_tokens(model: str, provider: str) -> _Tokens:
+    """By kind, in their order."""
+    return tuple(TOKENS.labels(model, provider, *kind) for kind in _KINDS)
 
 
 class _Children(dict[Words, Child]):
@@ -254,9 +266,7 @@ class _Children(dict[Words, Child]):
 
 
 _calls = _Children(CALLS.labels, "weir_calls")
-_duration = _Children(DURATION.labels, "weir_call_duration_seconds")
-_first_byte = _Children(FIRST_BYTE.labels, "weir_time_to_first_token_seconds")
-_tokens = _Children(TOKENS.labels, "weir_tokens")
+_tokens = _Children(_of_tokens, "weir_tokens")
 _cost = _Children(COST.labels, "weir_cost_usd")
 _cache = _Children(CACHE.labels, "weir_cache_lookups")
 _saved = _Children(SAVED.labels, "weir_cache_saved_usd")

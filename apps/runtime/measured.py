@@ -42,11 +42,12 @@ class Counts:
         self.values: dict[Words, float] = {}
         families.append(self)
 
-    def add(self, *words: str, amount: float = 1) -> None:
-        if words not in self.values:
+    def add(self, words: Words, amount: float = 1) -> None:
+        try:
+            self.values[words] += amount
+        except KeyError:
             words = apart(self.name, words, taken=len(self.values))
-            self.values.setdefault(words, 0)
-        self.values[words] += amount
+            self.values[words] = self.values.get(words, 0) + amount
 
 
 class Spreads:
@@ -60,7 +61,7 @@ class Spreads:
         self.values: dict[Words, Spread] = {}
         families.append(self)
 
-    def add(self, *words: str, value: float) -> None:
+    def add(self, words: Words, value: float) -> None:
         spread = self.values.get(words)
         if spread is None:
             words = apart(self.name, words, taken=len(self.values))

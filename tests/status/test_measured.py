@@ -31,11 +31,11 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_what_exceeds_the_bound_is_counted_together_and_told() -> None:
     counts = measured.Counts("weir_test", "x", ("a", "b"))
     for name in ("one", "two", "three", "four", "one"):
-        counts.add(name, "x")
+        counts.add((name, "x"))
     assert counts.values == {("one", "x"): 2, ("two", "x"): 1, ("(other)", "(other)"): 2}
     spreads = measured.Spreads("weir_spread", "x", ("a",), bounds=(1.0,))
     for name in ("one", "two", "three", "three"):
-        spreads.add(name, value=0.5)
+        spreads.add((name,), 0.5)
     assert {words: spread.counts for words, spread in spreads.values.items()} == {
         ("one",): [1, 0],
         ("two",): [1, 0],

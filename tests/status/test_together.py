@@ -29,8 +29,8 @@ from apps.runtime import measured
 from apps.runtime.state import state
 from apps.status import exposition, together
 state.replica, state.in_flight = sys.argv[1], int(sys.argv[2])
-measured.Counts("weir_test_asked", "x", ("who",)).add("somebody", amount=2)
-measured.Spreads("weir_test_waits", "x", ("who",), bounds=(1.0, 2.0)).add("somebody", value=1.5)
+measured.Counts("weir_test_asked", "x", ("who",)).add(("somebody",), 2)
+measured.Spreads("weir_test_waits", "x", ("who",), bounds=(1.0, 2.0)).add(("somebody",), 1.5)
 Counter("weir_test_calls", "x").inc(int(sys.argv[2]))
 Gauge("weir_test_running", "x", multiprocess_mode="livesum").inc(1)
 exposition._checks._read = exposition._of_the_broker._read = list  # there is no database here
