@@ -4,7 +4,7 @@ output "cluster_name" {
 }
 
 output "vpc_cidr" {
-  description = "For overlays/prod: stores.yaml, WEIR_TRUSTED_PROXIES in weir.env; for components/eks: network.yaml."
+  description = "For components/external-stores and eks: network.yaml; for overlays/prod: WEIR_TRUSTED_PROXIES in weir.env."
   value       = var.vpc_cidr
 }
 

@@ -73,7 +73,7 @@ def test_every_setting_is_one_that_weir_reads(folder):
             assert name in known or name in ("POD_IP", "POD_NAME", "PUBLIC_HOSTS"), name
 
 
-@pytest.mark.parametrize("folder", ["overlays/dev", "overlays/prod", "components/sealed-secrets"])
+@pytest.mark.parametrize("folder", ["overlays/dev", "overlays/prod", "overlays/prod-openshift"])
 def test_what_lies_in_the_secret_is_read_and_what_is_read_lies_there(folder):
     named = {value for name, value in configuration(folder).items() if name.endswith("_FILE")}
     assert all(value.startswith(SECRETS) for value in named)
@@ -150,8 +150,9 @@ def test_every_pod_is_bounded_watched_and_confined(folder):
                 assert it[probe], f"{manifests.named(workload)} has no {probe}"
 
 
-def test_on_openshift_no_pod_asks_for_a_uid():
-    for workload in manifests.workloads(manifests.rendered("components/openshift")):
+@pytest.mark.parametrize("folder", ["components/openshift", "overlays/prod-openshift"])
+def test_on_openshift_no_pod_asks_for_a_uid(folder):
+    for workload in manifests.workloads(manifests.rendered(folder)):
         context = manifests.template(workload)["spec"]["securityContext"]
         assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys(), manifests.named(workload)
 
@@ -223,7 +224,9 @@ def test_services_lead_to_ports_that_are_there(folder):
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= there
 
 
-@pytest.mark.parametrize("folder", ["base", "overlays/dev", "overlays/prod", *manifests.components()])
+@pytest.mark.parametrize(
+    "folder", ["base", "overlays/dev", "overlays/prod", "overlays/prod-openshift", *manifests.components()]
+)
 def test_network_policies_cover_every_pod_both_ways(folder):
     documents = manifests.rendered(folder)
     policies = manifests.of_kind(documents, "NetworkPolicy")
@@ -295,7 +298,7 @@ def test_weir_runs_one_version_and_nothing_floats(folder):
 def test_the_version_is_the_changelogs():
     version = re.search(r"^## (\S+)", (tools.ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert version is not None
-    for folder in ("base", "overlays/dev", "overlays/prod"):
+    for folder in ("base", "overlays/dev", "overlays/prod", "overlays/prod-openshift"):
         for workload in ours(folder):
             assert container(workload)["image"] == f"{manifests.IMAGE}:{version[1]}"
 
