@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
 
@@ -21,14 +22,14 @@ from apps.audit import cells
 from apps.audit.bulk import to_many
 from apps.audit.models import Area
 from apps.audit.pages import AuditedAdmin
-from apps.audit.rows import RowFilter
+from apps.audit.rows import RowFilter, is_id
 from apps.events import doors, envelope, kinds, selectors, services, signing, trial
 from apps.events.forms import FIELDS, ReplayForm, SinkForm
 from apps.events.models import Sink, Undelivered
 from apps.events.sinks import registry
 
 BEHIND_SECONDS = 60  # what is younger is on its way
-MOST_KINDS = 3
+MOST_KINDS = 2
 ABOUT = ["name", "kind", "target"]
 STANDING = ["shown_state", "shown_sent", "shown_behind", "shown_trouble", "shown_letters"]
 
@@ -39,7 +40,7 @@ def state_of(sink: Sink, lag: selectors.Lag) -> list[str]:
         kept = [f"keeps its place until {cells.utc(sink.kept_until)}"] if sink.kept_until is not None else []
         return [cells.badge("paused", "warn"), *kept]
     if lag.failing_since is not None:
-        return [cells.badge("failing", "bad"), f"since {cells.utc(lag.failing_since)}"]
+        return [cells.badge("failing", "bad"), f"began {cells.since(lag.failing_since)}"]
     if lag.undelivered and lag.age >= BEHIND_SECONDS:
         return [cells.badge("behind", "warn"), f"by {_events(lag.undelivered)}"]
     return [cells.badge("delivering", "good")]
@@ -169,8 +170,9 @@ class SinkAdmin(AuditedAdmin):
 
     def has_rotate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         """Offered where Weir has made the secret."""
-        may = self.has_change_permission(request)
-        return may and (object_id is None or Sink.objects.filter(pk=object_id, kind=signing.KIND).exists())
+        if not self.has_change_permission(request) or (object_id is not None and not is_id(Sink, object_id)):
+            return False
+        return object_id is None or Sink.objects.filter(pk=object_id, kind=signing.KIND).exists()
 
     def _secret(self, request: HttpRequest, made: signing.Made) -> HttpResponse:
         context = {"title": "Event sink", "row": made.sink, "secret": made.secret, "what": "events"}
@@ -225,7 +227,7 @@ class SinkAdmin(AuditedAdmin):
         if not lag.undelivered:
             return "nothing"
         oldest = cells.since(timezone.now() - timedelta(seconds=lag.age))
-        return f"{_events(lag.undelivered)}, the oldest of {oldest}; {lag.waiting:,} of them were not taken at first"
+        return f"{_events(lag.undelivered)}, the oldest from {oldest}; {lag.waiting:,} of them were not taken at first"
 
     @display(description="What it was told last")
     def shown_trouble(self, sink: Sink) -> str:
@@ -274,6 +276,14 @@ class UndeliveredAdmin(AuditedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def used_by(self, request: HttpRequest, row: Any) -> str:
+        return ""
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **options: Any) -> Any:
+        """There is nothing to save: it is acted on from the list."""
+        context |= {"show_save": False, "show_save_and_continue": False}
+        return super().render_change_form(request, context, *args, **options)
 
     def complete(self, rows: list[Any]) -> None:
         names = doors.slugs({row.tenant_id for row in rows if row.tenant_id is not None})
@@ -331,4 +341,5 @@ class UndeliveredAdmin(AuditedAdmin):
         (message,) = envelope.messages([row.event])
         if isinstance(message, envelope.Unwritten):
             return message.why
-        return cells.code(json.dumps(json.loads(message.body), indent=2, ensure_ascii=False))
+        text = json.dumps(json.loads(message.body), indent=2, ensure_ascii=False)
+        return format_html('<pre tabindex="0" class="weir-pre weir-wrapped">{}</pre>', text)

@@ -37,9 +37,10 @@ TARGETS = {
     "rabbitmq": "amqps://user@host:5671/vhost, without the password",
     "pubsub": "projects/my-project/topics/my-topic",
     "webhook": "https://example.com/hook",
-    "file": "a folder within WEIR_EVENT_FOLDERS",
+    "file": "archive, a folder within WEIR_EVENT_FOLDERS",
 }
 _TARGET = "RabbitMQ: {rabbitmq}. Google Pub/Sub: {pubsub}. Webhook: {webhook}. File: {file}.".format(**TARGETS)
+_GIVEN = "RabbitMQ: the password. Pub/Sub: the JSON of a service account's key; empty: this machine's own credentials."
 
 
 def _text(label: str, help_text: str, **options: Any) -> forms.CharField:
@@ -104,14 +105,14 @@ class SinkForm(Lasting, forms.ModelForm):
         sink = self.instance
         self.initial["kinds"] = kinds.words(sink.kinds)
         if "target" in self.fields:
-            self.fields["target"].help_text = f"{TARGETS.get(sink.kind, '')}." if sink.pk else _TARGET
+            self.fields["target"].help_text = f"Like {TARGETS.get(sink.kind, '')}." if sink.pk else _TARGET
         for name in ("declare", "mandatory"):
             self.initial[name] = True
         self.initial |= {name: value for name, value in (sink.settings or {}).items() if name in self.fields}
         if sink.pk and "secret" in self.fields:
             self.fields["secret"].label = SECRETS.get(sink.kind, "Secret")
         if "secret" in self.fields:
-            kept = "Empty: as it is." if sink.sealed else "Pub/Sub, empty: this machine's own credentials."
+            kept = "Empty: as it is." if sink.sealed else _GIVEN
             self.fields["secret"].help_text = f"Write-only. {kept}"
 
     def clean_kinds(self) -> str:

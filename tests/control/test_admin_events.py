@@ -157,3 +157,9 @@ def test_each_kind_is_asked_for_what_it_needs_and_keeps_it(desk):
     pages = [desk.text("events_sink_change", sink.pk), desk.text("events_sink_history", sink.pk)]
     assert not [page for page in pages if "canary" in page]
     assert not [record for record in Record.objects.all() if "canary" in f"{record.before}{record.after}"]
+
+
+def test_an_address_of_no_sink_is_not_found(desk, sink):
+    for place in (f"{sink.pk}/send-test/", "x/rotate", "0/replay", f"{sink.pk}{sink.pk}/send_test"):
+        answer = desk.client.get(f"/admin/events/sink/{place}", follow=True)
+        assert answer.status_code in (200, 404), place  # or the list, with a word about it

@@ -34,6 +34,9 @@ from apps.catalog.models import (
 from apps.catalog.places import place_of
 from apps.config import document, schedules, services
 from apps.config.document import Refused
+from apps.events import services as events
+from apps.events import signing
+from apps.events.models import Sink
 from apps.keys import issuers
 from apps.keys.models import Issuer
 from apps.policies import services as policies
@@ -50,7 +53,7 @@ pytestmark = pytest.mark.django_db
 
 SECRET = "sk-ant-top-secret-0123456789"
 EVERYTHING = (
-    *(AlertRule, Destination, IdentityProvider, Issuer, ManagedSettings, PeriodicTask),
+    *(AlertRule, Destination, IdentityProvider, Issuer, ManagedSettings, PeriodicTask, Sink),
     *(CachePolicy, DataPolicy, Budget, Limit, PinnedEndpoint, Price, Deployment, Fallback, Model),
     *(Credential, Provider),
     *(AllowedNetwork, DataKey, Membership, Project, Tenant, User),
@@ -120,6 +123,8 @@ def furnish_more(acme: Tenant, web: Project) -> None:
     )
     alerts.create_rule(actor=None, tenant=acme, kind="budget", name="r", destinations=[place], project=web)
     alerts.create_rule(actor=None, tenant=acme, kind="errors", name="r", settings={"percent": 3})
+    signing.create(actor=None, name=ODD[:20], kind="webhook", target="https://example.com/e", kinds=["key.created"])
+    events.create_sink(actor=None, name="file", kind="file", target="a", settings={"megabytes": 5}, is_enabled=False)
     task = {"task": "apps.usage.tasks.roll_up", "description": ODD}
     schedules.create(actor=None, name="0x1", crontab="5 4 * * 1-5", timezone="Europe/Berlin", **task)
     schedules.create(actor=None, name="often", every=7, period="hours", enabled=False, **task)
@@ -162,7 +167,7 @@ def test_what_is_written_makes_the_same_configuration_elsewhere_and_twice_is_onc
     assert outcome.left == {}
     assert outcome.lacking == [
         *("credential Claude & co / own: secret", "credential Claude & co / shared: secret"),
-        *("identity provider id: secret", "destination on hook: secret"),
+        *("identity provider id: secret", "destination on hook: secret", f"event sink {ODD[:20]}: secret"),
     ]
     assert Destination.objects.get(name="hook").target == url["HOOK"]
     assert services.export() == text

@@ -15,6 +15,9 @@ from apps.catalog.models import Model
 from apps.config import schedules, services
 from apps.config.secrets import Source
 from apps.config.sections import all_kinds
+from apps.events import services as events
+from apps.events import signing
+from apps.events.models import Sink
 from apps.policies import services as policies
 from apps.quotas import services as quotas
 from apps.signin import services as signin
@@ -44,6 +47,7 @@ NOT_WRITTEN = {
     "usage.unconfirmed": "what has happened",
     "usage.verification": "what has happened",
     "alerts.alert": "what has happened",
+    "events.undelivered": "what has happened",
     "django_celery_beat.intervalschedule": "written with the chores that it is for",
     "django_celery_beat.crontabschedule": "the same",
     "usage.refusal": "what has happened",
@@ -167,3 +171,16 @@ def test_a_secret_that_is_set_is_for_signed_webhooks_alone(operator):
     place = alerts.create_destination(actor=operator, tenant=None, name="m", kind="email", target="a@example.com")
     with pytest.raises(Exception, match="Only webhooks"):
         alerts.set_secret(place.destination, actor=operator, secret=SECRET)
+
+
+def test_a_sink_s_secret_is_named_and_kept_while_it_is_rotated():
+    text = "weir: 1\nsinks:\n  - name: us\n    kind: webhook\n    target: https://example.com/e\n    secret: env:HOOK\n"
+    assert told(services.bring_in(text, actor=None, environment=ENVIRONMENT)) == ["+ event sink us"]
+    sink = Sink.objects.get()
+    assert events.secret_of(sink) == SECRET
+    made = signing.rotate(sink, actor=None)
+    assert services.bring_in(text, actor=None, environment={"HOOK": made.secret}).changes == []
+    assert len(events.secret_of(sink).split()) == 2
+    assert "whsec_" not in services.export()
+    assert "It is whsec_ and the base64" in refused(text.replace("us", "them"), environment={"HOOK": "short"})
+    assert "another sink" in refused(text.replace("kind: webhook", "kind: file"), environment=ENVIRONMENT)

@@ -7,6 +7,7 @@ from apps.config.secrets import Source
 from apps.config.sections.alerts import Destinations
 from apps.config.sections.alerts import Rules as Alerts
 from apps.config.sections.chores import Schedules
+from apps.config.sections.events import Sinks
 from apps.config.sections.people import People, Tenants
 from apps.config.sections.policies import Caches, Policies, Settings
 from apps.config.sections.routing import Endpoints, Models, Networks, Providers
@@ -19,5 +20,5 @@ def all_kinds(source: Source) -> tuple[Kind, ...]:
     return (
         *(Networks(), People(), Tenants(), Providers(source), Models(), Endpoints()),
         *(Limits(), Budgets(), Policies(), Caches(), Settings()),
-        *(IdentityProviders(source), Issuers(), Destinations(source), Alerts(), Schedules()),
+        *(IdentityProviders(source), Issuers(), Destinations(source), Alerts(), Sinks(source), Schedules()),
     )
