@@ -97,6 +97,15 @@ def cached(folder: Path, cores: Cores, provider: Server) -> contextlib.AbstractC
     return _weir("cached", partial(embedded, name="cached"), folder, cores, provider, seeding=("--cached",))
 
 
+def telling(name: str, **variables: str) -> Contender:
+    """Weir with these variables besides."""
+
+    def environment(folder: Path) -> dict[str, str]:
+        return embedded(folder, name=name) | variables
+
+    return Contender(name, EVERY_PAIR[:1], partial(_weir, name, environment))
+
+
 def production(*, database: str = "", redis: str = "", missing: str = "") -> Contender:
     """Weir as replicas run it: PostgreSQL and Redis at these addresses, on the provider's side of the machine."""
 

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 BEGINS = "# Pages of a large installation"
+TELEMETRY = "# What telemetry costs"  # stands before it
 COLUMNS = ("page", "addresses", "median ms", "p95 ms", "its core ms", "database core ms", "queries", "slowest address")
 WIDEST = 90
 
@@ -37,9 +38,20 @@ class Row:
 
 
 def keep(results: Path, written: str) -> str:
-    """What another benchmark writes, with this section as it is in the file."""
-    _, found, section = results.read_text().partition(BEGINS) if results.exists() else ("", "", "")
-    return f"{written.rstrip()}\n\n{found}{section}" if found else written
+    """What another benchmark writes, with the sections that stand behind it in the file."""
+    text = results.read_text() if results.exists() else ""
+    found = re.search(rf"^({TELEMETRY}|{BEGINS})$", text, re.MULTILINE)
+    return f"{written.rstrip()}\n\n{text[found.start() :]}" if found else written
+
+
+def keep_telemetry(results: Path, lines: Sequence[str]) -> None:
+    """Writes that section anew; the others stay."""
+    text = results.read_text()
+    before, found, pages = text.partition(f"{BEGINS}\n")
+    section = "\n".join(lines).rstrip()
+    results.write_text(
+        f"{before.partition(f'{TELEMETRY}{chr(10)}')[0].rstrip()}\n\n{section}\n\n{found}{pages}".rstrip() + "\n"
+    )
 
 
 def write(results: Path, lines: Sequence[str]) -> None:

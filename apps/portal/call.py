@@ -14,6 +14,7 @@ from apps.portal.usage import state
 from apps.portal.visits import Visit, page
 from apps.tenants.rights import Right
 from apps.usage import attempts, calls, costs
+from apps.usage.finding import trace_url
 
 WIDE = 1_000  # of the drawing of times
 
@@ -41,6 +42,7 @@ def call(visit: Visit, entry: UUID) -> HttpResponse:
         speed=_speed(row),
         credential=row.credential if row.credential in known.credentials else "",
         interventions=interventions.of_request(row.request_id, tenant_id=visit.tenant.pk),
+        trace_url=trace_url(row.trace_id),
         request_name=f"req_{row.request_id.hex}",
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from apps.domain import ids
@@ -52,3 +54,8 @@ def request_of(term: str) -> UUID | None:
     age = datetime.now(UTC).timestamp() - ids.milliseconds(found) / 1000
     is_ours = found.version == 7 and abs(age) < CENTURY  # a trace id has 32 hexadecimal digits too
     return ids.request_of(found) if is_ours else None
+
+
+def trace_url(trace_id: str) -> str:
+    """Where the trace can be looked at; "" if nobody has said so."""
+    return str(settings.WEIR_TRACE_URL).replace("{trace_id}", quote(trace_id, safe="")) if trace_id else ""

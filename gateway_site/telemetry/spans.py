@@ -7,10 +7,13 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from apps.domain import credentials
 from apps.gateway import tracing
 from apps.runtime.redact import redact
 from gateway_site.telemetry import wire
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from apps.runtime.traces import Parent
 
 _LONGEST = 200
+# One word that is no key, as most ids are, need not be looked through for all that a text can hide.
+_PLAIN = re.compile(rf"[0-9A-Za-z_.-]{{1,{_LONGEST}}}")
+_KEY = re.compile(f"weir|{credentials.SHAPE}")
 _PROVIDERS = {
     "anthropic": "anthropic",
     "openai": "openai",
@@ -62,16 +68,13 @@ def spans_of(call: Told, *, epoch: int) -> Iterator[bytes]:
         span_id = tracing.room_id(call.span_id, number)
         if room in _ASKING:
             asking = span_id
-        yield wire.span(
-            room,
-            trace_id=trace_id,
-            span_id=span_id,
-            parent=call.span_id,
-            started=_at(entered, epoch),
-            ended=_at(call.rooms[number + 1][1], epoch),
-            attributes=known("error.type", call.error) if number == last else b"",
-            is_failed=number == last,
-        )
+        started, ended = _at(entered, epoch), _at(call.rooms[number + 1][1], epoch)
+        where: dict[str, Any] = {"trace_id": trace_id, "span_id": span_id, "parent": call.span_id}
+        if number == last:
+            told = known("error.type", call.error)
+            yield wire.span(room, **where, started=started, ended=ended, attributes=told, is_failed=True)
+        else:
+            yield wire.plain(room, **where, started=started, ended=ended)
     for tried in call.tries:
         yield _try(call, tried, trace_id, call.span_id if asking is None else asking, epoch)
 
@@ -210,12 +213,17 @@ def _of_try(tried: Tried) -> Iterator[bytes]:
     if tried.provider_request_id:
         yield _text("weir.provider_request_id", tried.provider_request_id)
     if tried.trail:
-        yield wire.block(9, wire.attribute("weir.trail", tuple(redact(step) for step in tried.trail)))
+        yield wire.block(9, wire.attribute("weir.trail", tuple(_cleaned(step) for step in tried.trail)))
 
 
 def _text(name: str, given: str) -> bytes:
     """What an upstream wrote."""
-    return wire.block(9, wire.attribute(name, redact(given)[:_LONGEST]))
+    is_plain = _PLAIN.fullmatch(given) is not None and _KEY.search(given) is None
+    return wire.block(9, wire.attribute(name, given if is_plain else _cleaned(given)[:_LONGEST]))
+
+
+# Of models and steps there are few.
+_cleaned = lru_cache(maxsize=1024)(redact)
 
 
 def _count(name: str, amount: int) -> bytes:

@@ -1,7 +1,7 @@
 """OTLP's messages, written as bytes. https://github.com/open-telemetry/opentelemetry-proto (1.x: fields only come)
 
 The library's own objects and their encoder take ten times as long for a span, of which a call has a dozen: see
-docs/decisions/0045. The tests read what is written here with the library.
+docs/decisions/0046. The tests read what is written here with the library.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ INTERNAL, SERVER, CLIENT, PRODUCER, CONSUMER = range(1, 6)
 _MASK = (1 << 64) - 1
 _KNOWS_REMOTE, _IS_REMOTE = 0x100, 0x200
 _FAILED = b"\x7a\x02\x18\x02"  # a status of `ERROR`, in a span
+_FLAGS = b"\x85\x01" + struct.pack("<I", 1 | _KNOWS_REMOTE)
+_ENDS = struct.Struct("<QBQ6s")
 _fixed32, _fixed64, _double = struct.Struct("<I").pack, struct.Struct("<Q").pack, struct.Struct("<d").pack
 
 
@@ -26,12 +28,17 @@ def block(number: int, content: bytes) -> bytes:
 
 def attribute(name: str, value: Value) -> bytes:
     """A `KeyValue`."""
-    return block(1, name.encode()) + block(2, _any(value))
+    return _key(name) + block(2, _any(value))
 
 
 def attributes(number: int, pairs: Mapping[str, Value]) -> bytes:
     """As the field of this number."""
     return b"".join([block(number, attribute(name, value)) for name, value in pairs.items()])
+
+
+@lru_cache(maxsize=256)
+def _key(name: str) -> bytes:
+    return block(1, name.encode())
 
 
 @lru_cache(maxsize=8192)
@@ -69,6 +76,19 @@ def span(
     return block(2, b"".join(parts))
 
 
+def plain(name: str, *, trace_id: bytes, span_id: int, parent: int, started: int, ended: int) -> bytes:
+    """As `span`, of one of which nothing else is to be said: most are."""
+    before, after = _plain(name)
+    return b"%b%b\x12\x08%b\x22\x08%b%b%b" % (
+        before,
+        trace_id,
+        span_id.to_bytes(8),
+        parent.to_bytes(8),
+        after,
+        _ENDS.pack(started, 0x41, max(started, ended), _FLAGS),
+    )
+
+
 def line(
     body: str, *, at: int, severity: int, level: str, pairs: Mapping[str, Value], trace_id: str = "", span_id: str = ""
 ) -> bytes:
@@ -92,6 +112,14 @@ def request(head: tuple[bytes, bytes], items: Iterable[bytes]) -> bytes:
     """An `Export…ServiceRequest`, which looks the same for all three signals."""
     resource, scope = head
     return block(1, resource + block(2, scope + b"".join(items)))
+
+
+@lru_cache(maxsize=256)
+def _plain(name: str) -> tuple[bytes, bytes]:
+    """What such a span has before its trace's id, and between its parent's and its times: it is always as long."""
+    after = _name(name) + bytes((0x30, INTERNAL)) + b"\x39"
+    length = 2 + 16 + 2 + 8 + 2 + 8 + len(after) + _ENDS.size
+    return b"\x12" + _varint(length) + b"\x0a\x10", after
 
 
 @lru_cache(maxsize=4096)

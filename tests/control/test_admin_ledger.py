@@ -8,6 +8,7 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 from msgspec.structs import replace
 
@@ -80,6 +81,9 @@ def test_a_call_is_found_by_its_trace_and_by_the_providers_id(desk, call):
     call(HOUR)
     assert listed(desk, q=trace) == [wanted]
     assert listed(desk, q="req_011") == [wanted]
+    with override_settings(WEIR_TRACE_URL="https://tempo.example/trace/{trace_id}"):
+        assert f'href="https://tempo.example/trace/{trace}"' in desk.text("usage_entry_change", wanted)
+    assert "Its spans" not in desk.text("usage_entry_change", wanted)
 
 
 def test_what_no_index_serves_is_looked_for_in_so_many_calls_a_page(desk, call, monkeypatch):

@@ -89,6 +89,22 @@ def of_call(collector: Collector, trace_id: str = TRACE) -> list[Any]:
     return found
 
 
+def assert_of_try(tried: Any, entry: Entry, url: str) -> None:
+    attributes = pairs(tried.attributes)
+    assert attributes.pop("gen_ai.response.time_to_first_chunk") > 0
+    host, _, port = url.removeprefix("http://").partition(":")
+    assert attributes == {
+        **{"gen_ai.operation.name": "chat", "gen_ai.provider.name": "simulated", "gen_ai.request.model": "near"},
+        **{"gen_ai.request.stream": True, "gen_ai.response.id": "msg_1", "gen_ai.response.model": "m"},
+        **{"gen_ai.response.finish_reasons": ["end_turn"], "gen_ai.usage.input_tokens": 5},
+        **{"gen_ai.usage.output_tokens": 2, "weir.usage_source": "provider", "server.address": host},
+        **{"server.port": int(port), "http.response.status_code": 200, "weir.attempt": 1, "weir.outcome": "ok"},
+        **{"weir.deployment.id": entry.deployment_id, "weir.provider.id": entry.provider_id},
+        **{"weir.provider": "claude-near near", "weir.protocol": "anthropic_messages"},
+        **{"weir.cost_nano_usd": entry.cost_nano, "weir.provider_request_id": "msg_1"},
+    }
+
+
 def test_a_clients_trace_goes_on_through_every_room_to_the_upstream(telling: Collector, gateway, world) -> None:
     heads: list[bytes] = []
     with upstream(heads=heads) as url:
@@ -125,19 +141,7 @@ def test_a_clients_trace_goes_on_through_every_room_to_the_upstream(telling: Col
         **{"weir.key.id": world.key_row.id, "weir.model": "claude-near", "weir.stream": True},
         **{"weir.attempts": 1, "weir.retries": 0, "weir.cost_nano_usd": entry.cost_nano},
     }
-    attributes = pairs(tried.attributes)
-    assert attributes.pop("gen_ai.response.time_to_first_chunk") > 0
-    host, _, port = url.removeprefix("http://").partition(":")
-    assert attributes == {
-        **{"gen_ai.operation.name": "chat", "gen_ai.provider.name": "simulated", "gen_ai.request.model": "near"},
-        **{"gen_ai.request.stream": True, "gen_ai.response.id": "msg_1", "gen_ai.response.model": "m"},
-        **{"gen_ai.response.finish_reasons": ["end_turn"], "gen_ai.usage.input_tokens": 5},
-        **{"gen_ai.usage.output_tokens": 2, "weir.usage_source": "provider", "server.address": host},
-        **{"server.port": int(port), "http.response.status_code": 200, "weir.attempt": 1, "weir.outcome": "ok"},
-        **{"weir.deployment.id": entry.deployment_id, "weir.provider.id": entry.provider_id},
-        **{"weir.provider": "claude-near near", "weir.protocol": "anthropic_messages"},
-        **{"weir.cost_nano_usd": entry.cost_nano, "weir.provider_request_id": "msg_1"},
-    }
+    assert_of_try(tried, entry, url)
     assert telling.resources()[0]["service.name"] == "weir"
     assert telling.received[0][1]["x-receiver-key"] == "r"
 

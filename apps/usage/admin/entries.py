@@ -23,7 +23,7 @@ from apps.usage.admin.attempts import picture, steps
 from apps.usage.admin.columns import COUNTERS, dollars_of
 from apps.usage.admin.costs import breakdown
 from apps.usage.admin.filters import NAMED, OutcomeFilter, SessionFilter, SinceFilter
-from apps.usage.finding import request_of
+from apps.usage.finding import request_of, trace_url
 from apps.usage.models import Entry, Kind
 from apps.usage.rollups import UNPRICED
 
@@ -86,8 +86,8 @@ class EntryAdmin(GrowingAdmin):
             "Ids",
             {
                 "fields": [
-                    *("shown_request", "entry_id", "trace_id", "provider_request_id", "client_address", "user_agent"),
-                    *("shown_session", "shown_agent"),
+                    *("shown_request", "entry_id", "shown_trace", "provider_request_id", "client_address"),
+                    *("user_agent", "shown_session", "shown_agent"),
                 ]
             },
         ),
@@ -97,7 +97,7 @@ class EntryAdmin(GrowingAdmin):
         *("shown_started", "shown_status", "shown_answer", "shown_model", "shown_dialects", "shown_deployment"),
         *("tried", "exact_cost", "shown_budget", "windows_charged", "version", "breakdown", "shown_first"),
         *("shown_latency", "shown_queue", "speed", "shown_settled", "shown_request", "entry_id", "shown_trail"),
-        *("shown_session", "shown_agent"),
+        *("shown_trace", "shown_session", "shown_agent"),
     ]
 
     def get_fieldsets(self, request: HttpRequest, obj: Entry | None = None) -> Any:
@@ -274,6 +274,13 @@ class EntryAdmin(GrowingAdmin):
     @display(description="Entry")
     def entry_id(self, entry: Entry) -> str:
         return cells.code(entry.pk)
+
+    @display(description="Trace id")
+    def shown_trace(self, entry: Entry) -> str:
+        if not entry.trace_id:
+            return cells.NOTHING
+        url = trace_url(entry.trace_id)
+        return cells.lines([cells.code(entry.trace_id), *([cells.link(url, "Its spans")] if url else [])])
 
     @display(description="Session")
     def shown_session(self, entry: Entry) -> str:
