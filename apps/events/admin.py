@@ -169,10 +169,12 @@ class SinkAdmin(AuditedAdmin):
         )
 
     def has_rotate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Offered where Weir has made the secret."""
-        if not self.has_change_permission(request) or (object_id is not None and not is_id(Sink, object_id)):
+        """Not offered where Weir is given the secret."""
+        if not self.has_change_permission(request):
             return False
-        return object_id is None or Sink.objects.filter(pk=object_id, kind=signing.KIND).exists()
+        if object_id is None or not is_id(Sink, object_id):
+            return True  # there is no such sink, and the page says so
+        return not Sink.objects.filter(pk=object_id).exclude(kind=signing.KIND).exists()
 
     def _secret(self, request: HttpRequest, made: signing.Made) -> HttpResponse:
         context = {"title": "Event sink", "row": made.sink, "secret": made.secret, "what": "events"}
