@@ -17,6 +17,7 @@ LONGEST = (
     "matrix/test_matrix.py",
     "house/test_make_run.py",
     "bench/test_run.py",
+    *("deploy/test_checkov.py", "deploy/test_image.py", "deploy/test_nginx.py", "deploy/test_workflows.py"),
     "gateway/test_departures.py",
     "money/test_machine.py",
     "faults/test_chaos_embedded.py",
