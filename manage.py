@@ -12,9 +12,14 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     try:
+        if sys.argv[1:2] == ["doctor"]:  # it tells all that is wrong, where others end with the first
+            from gateway_site import env
+
+            env.EXAMINING = True
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.exit(f"manage.py: {error}")
+        sys.stderr.write(f"manage.py: {error}\n")
+        sys.exit(2 if sys.argv[1:2] == ["doctor"] else 1)
 
 
 if __name__ == "__main__":

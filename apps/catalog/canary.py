@@ -15,6 +15,12 @@ def verify() -> None:
 
     The first start with a version leaves a canary. Raises KeyringRefused.
     """
+    listen()
+    plant()
+
+
+def listen() -> None:
+    """As `verify`, by what is there: nothing is written."""
     ring = keyring.current()
     held = ring.versions()
     needed = set(DataKey.objects.order_by().values_list("kek_version", flat=True).distinct())
@@ -24,7 +30,6 @@ def verify() -> None:
         _listen(canary, ring=ring)
     for row in DataKey.objects.filter(tenant=None):
         row.open(ring)
-    plant()
 
 
 def plant() -> None:

@@ -77,7 +77,8 @@ class Authority:
         """Says that this process lives, and hears how many do. Raises Fenced, and what the database raises."""
         try:
             epoch = await self._registered()
-            replicas.heard(await self._heard(partial(windows.beat, self.name, epoch=epoch, standing=standings.told())))
+            told = {"standing": standings.told(), "about": replicas.about()}
+            replicas.heard(await self._heard(partial(windows.beat, self.name, epoch=epoch, **told)))
         except windows.Fenced:
             await self._start_anew()
             raise

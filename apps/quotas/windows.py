@@ -89,9 +89,10 @@ def register(name: str) -> int:
     return replica.epoch
 
 
-def beat(name: str, *, epoch: int, standing: str = "") -> int:
-    """Says that the process lives, and how its deployments stand. Returns how many do. Raises Fenced."""
-    if not Replica.objects.filter(name=name, epoch=epoch).update(heartbeat=Now(), standing=standing):
+def beat(name: str, *, epoch: int, standing: str = "", about: str = "") -> int:
+    """Says that the process lives, what it is, and how its deployments stand. Returns how many do. Raises Fenced."""
+    row = Replica.objects.filter(name=name, epoch=epoch)
+    if not row.update(heartbeat=Now(), standing=standing, about=about):
         raise Fenced
     return Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).count()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from django.db import transaction
@@ -15,6 +16,7 @@ from apps.usage import selectors
 from apps.usage.models import Figure, Verification
 
 UNCONFIRMED, UNCONFIRMED_NANO, OVERRUN_NANO, GAP_NANO = "unconfirmed", "unconfirmed_nano", "overrun_nano", "gap_nano"
+COUNTED_AT = "counted_at"  # in unix seconds
 _NANO = (UNCONFIRMED_NANO, OVERRUN_NANO, GAP_NANO)
 
 
@@ -39,6 +41,7 @@ def count() -> None:
     found = [
         Figure(name=OVERRUN_NANO, value=BudgetWindow.objects.aggregate(sum=Sum("overrun"))["sum"] or 0),
         Figure(name=GAP_NANO, value=gap()),
+        Figure(name=COUNTED_AT, value=int(time.time())),
     ]
     for doubt in selectors.doubts():
         found.append(Figure(name=UNCONFIRMED, tenant_id=doubt.tenant_id, value=doubt.count))
@@ -55,12 +58,18 @@ def gap() -> int:
 
 def read() -> list[Told]:
     """Two queries."""
-    figures = list(Figure.objects.values_list("name", "tenant_id", "value"))
+    figures = list(Figure.objects.exclude(name=COUNTED_AT).values_list("name", "tenant_id", "value"))
     slugs = dict(Tenant.objects.filter(pk__in={tenant for _, tenant, _ in figures if tenant}).values_list("pk", "slug"))
     return [
         Told(name, slugs.get(tenant, str(tenant or "")), value / money.NANO if name in _NANO else float(value))
         for name, tenant, value in figures
     ]
+
+
+def counted_at() -> datetime | None:
+    """When a worker last counted, which it does every minute. One query."""
+    found = Figure.objects.filter(name=COUNTED_AT).values_list("value", flat=True).first()
+    return None if found is None else datetime.fromtimestamp(found, UTC)
 
 
 def last_checks() -> list[Checked]:

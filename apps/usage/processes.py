@@ -9,7 +9,7 @@ import msgspec
 from django.db.models import DurationField, ExpressionWrapper, F, Q, Sum
 from django.db.models.functions import Now
 
-from apps.quotas import windows
+from apps.quotas import replicas, windows
 from apps.quotas.models import Gap, Replica
 from apps.usage.models import OpenAttempt
 
@@ -21,7 +21,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     are open. Departed: it has ended, but calls are known to have run there of which the ledger has nothing.
 
     `silence` is by the database's clock; it and `epoch` are None of who is no replica any more. `held`: what its open
-    leases have left, their credit too, in nano-USD.
+    leases have left, their credit too, in nano-USD. `version`, `role` and `in_flight`: as it said with its
+    last heartbeat.
     """
 
     name: str
@@ -29,6 +30,9 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     silence: timedelta | None = None
     epoch: int | None = None
     held: int = 0
+    version: str = ""
+    role: str = ""
+    in_flight: int = 0
 
 
 def listed() -> list[Listed]:
@@ -53,7 +57,17 @@ def losable() -> list[str]:
 def _listed(row: Replica) -> Listed:
     silence, held = row.silence, row.held  # type: ignore[attr-defined]  # annotated
     is_live = row.fenced_at is None and silence <= windows.DEAD_AFTER
-    return Listed(name=row.name, state="live" if is_live else "silent", silence=silence, epoch=row.epoch, held=held)
+    about = replicas.read(row.about)
+    return Listed(
+        name=row.name,
+        state="live" if is_live else "silent",
+        silence=silence,
+        epoch=row.epoch,
+        held=held,
+        version=about.version,
+        role=about.role,
+        in_flight=about.in_flight,
+    )
 
 
 def _with_calls() -> set[str]:

@@ -1,0 +1,112 @@
+"""What goes on beside calls: worker and beat, other processes, events that are to be sent, the books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from django.conf import settings
+
+from apps.config import schedules
+from apps.events import selectors as sinks
+from apps.runtime import build
+from apps.status.doctor.findings import Finding, fine, problem, warning
+from apps.usage import figures, processes
+
+LATE_SECONDS = 300.0  # the beat writes down every three minutes what it has sent
+OLD_EVENT_SECONDS = 300.0
+DAY_SECONDS = 26 * 3600.0
+
+
+def chores() -> Iterator[Finding]:
+    yield from _beat()
+    yield from _worker()
+
+
+def _beat() -> Iterator[Finding]:
+    runs = schedules.runs()
+    if not runs:
+        yield problem("background", "no chore was ever sent off", "Start one beat: python -m gateway_site.beat")
+        return
+    newest = max(at for _, at, _ in runs)
+    silent = (datetime.now(UTC) - newest).total_seconds()
+    late = sorted(task.rpartition(".")[2] for task, _, seconds in runs if seconds > LATE_SECONDS)
+    if silent > LATE_SECONDS:
+        told = f"the beat last sent a chore off {silent / 60:.0f} minutes ago"
+        yield problem("background", told, "Start one beat: python -m gateway_site.beat. No more than one.")
+    elif late:
+        told = f"chores that are late: {', '.join(late)}"
+        yield warning("background", told, "Is there a worker, and does it get to them?")
+    else:
+        yield fine("background", f"the beat sends {len(runs)} chores off in time")
+
+
+def _worker() -> Iterator[Finding]:
+    """Its most frequent chore leaves when it was done."""
+    counted = figures.counted_at()
+    if counted is None:
+        yield problem("background", "no worker has done a chore yet", "Start one: python -m gateway_site.worker")
+        return
+    silent = (datetime.now(UTC) - counted).total_seconds()
+    if silent > LATE_SECONDS:
+        told = f"a worker last did a chore {silent / 60:.0f} minutes ago"
+        yield problem(
+            "background", told, "Start one: python -m gateway_site.worker. Is it at the broker that is set here?"
+        )
+    else:
+        yield fine("background", f"a worker did a chore {silent:.0f} s ago")
+
+
+def replicas() -> Iterator[Finding]:
+    found = processes.listed()
+    live = [one for one in found if one.state == "live"]
+    if not live:
+        yield problem("replicas", "no gateway process lives", "Start one: python -m gateway_site.server --role gateway")
+    elif len(live) > 1 and not settings.REDIS_URL:
+        told = f"{len(live)} gateway processes live without a Redis: limits do not add up"
+        yield problem("replicas", told, "Set REDIS_URL for all of them, or run one.")
+    else:
+        yield fine("replicas", f"{len(live)} gateway processes live")
+    versions = sorted({one.version for one in live if one.version})
+    if len(versions) > 1 or (versions and versions != [build.VERSION]):
+        told = f"gateways run {', '.join(versions)}, and this is {build.VERSION}"
+        yield warning("replicas", told, "Fine while versions change; then none of the old ones should be left.")
+    for one in found:
+        if one.state != "live":
+            cure = f"If its host is gone for good: manage.py replica_lost {one.name}"
+            yield warning("replicas", f"{one.name} is {one.state}", cure)
+
+
+def events() -> Iterator[Finding]:
+    found = [lag for lag in sinks.lags() if lag.sink.is_enabled]
+    for lag in found:
+        name = lag.sink.name
+        if lag.dead:
+            yield warning("events", f"{name} has refused {lag.dead} events for good", "Mend it, and send them again.")
+        if lag.is_away:
+            told = f"{name} takes nothing: {lag.message[:200]}"
+            yield problem("events", told, "Events wait for it and are not lost; look at the sink in the admin.")
+        elif lag.age > OLD_EVENT_SECONDS:
+            told = f"the oldest event for {name} waits for {lag.age / 60:.0f} minutes"
+            yield warning("events", told, "Does the worker run, and is one enough?")
+        else:
+            yield fine("events", f"{name} has had {lag.delivered} events, {lag.undelivered} are on their way")
+    if not found:
+        yield fine("events", "no sink is enabled, so none are written")
+
+
+def books() -> Iterator[Finding]:
+    checked = figures.last_checks()
+    if not checked:
+        yield warning("books", "they were never checked", "The worker does it every hour; now: manage.py ledger_verify")
+        return
+    broken = sum(one.violations for one in checked)
+    age = (datetime.now(UTC) - max(one.at for one in checked)).total_seconds()
+    if broken:
+        yield problem(
+            "books", f"{broken} promises do not hold", "manage.py ledger_verify names them and the offenders."
+        )
+    elif age > DAY_SECONDS:
+        yield warning("books", f"they were last checked {age / 3600:.0f} hours ago", "Does the worker run?")
+    else:
+        yield fine("books", f"every promise held when last checked, {age / 3600:.1f} hours ago")
