@@ -259,6 +259,7 @@ WEIR_PRESTOP_SECONDS = env.number("WEIR_PRESTOP_SECONDS", 10.0 if env.PRODUCTION
 WEIR_STOP_SECONDS = env.number("WEIR_STOP_SECONDS", 0.0)
 WEIR_STALL_SECONDS = env.number("WEIR_STALL_SECONDS", 60.0, least=1)
 WEIR_PROBE_PORT = env.integer("WEIR_PROBE_PORT", 0, most=65_535)
+WEIR_FIGURES_DIR = env.text("PROMETHEUS_MULTIPROC_DIR", "")  # the library reads it too, before there are settings
 WEIR_REFRESH_SECONDS = env.number("WEIR_REFRESH_SECONDS", 1.0, least=0.01)
 WEIR_JOURNAL_DIR = env.text("WEIR_JOURNAL_DIR", str(VAR_DIR / "journal"))
 WEIR_RETENTION_MONTHS = env.integer("WEIR_RETENTION_MONTHS", 0)

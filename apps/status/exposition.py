@@ -56,11 +56,11 @@ def _own() -> Iterator[Metric]:
 
 def _registry() -> CollectorRegistry:
     registry = CollectorRegistry()
-    if together.folder() is None:
+    if (folder := together.folder()) is None:
         registry.register(_Families(lambda: (*REGISTRY.collect(), *process.families())))
     else:
         together.sweep()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry, path=str(folder))
         registry.register(_Families(lambda: together.merged([*_own(), *together.others()])))
     registry.register(_checks)  # before those who ask the same database
     for found in _of_the_database:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
+from django.conf import settings
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import mark_process_dead
 
@@ -42,8 +43,7 @@ _read = msgspec.json.Decoder(list[_Family]).decode
 
 def folder() -> Path | None:
     """None: each process tells its own."""
-    named = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return Path(named) if named else None
+    return Path(settings.WEIR_FIGURES_DIR) if settings.WEIR_FIGURES_DIR else None
 
 
 def tell(families: Iterable[Metric]) -> None:

@@ -66,6 +66,11 @@ GATEWAY = (
     ),
 )
 LOGS = (
+    Setting(
+        "PROMETHEUS_MULTIPROC_DIR",
+        """A folder for the figures of several processes of one host that are asked as one
+        ([how](observability.md)). A worker with `WEIR_PROBE_PORT` makes one of its own""",
+    ),
     Setting("WEIR_LOG_LEVEL", "The least that is logged"),
     Setting("WEIR_LOG_FORMAT", "One JSON object a line, or lines for people"),
 )

@@ -189,7 +189,8 @@ def test_metrics_of_several_processes_are_added_up(
     import subprocess
     import sys
 
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))  # for those that are started here
+    monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
     program = "from prometheus_client import Counter; Counter('weir_test_calls', 'x').inc(2)"
     for _ in range(2):
         subprocess.run([sys.executable, "-c", program], check=True)

@@ -121,7 +121,7 @@ def test_what_nobody_shares_any_more_is_forgotten(tmp_path, monkeypatch):
         file.touch()
     foreign = tmp_path / "README"
     foreign.touch()
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
     together.sweep()
     assert set(tmp_path.iterdir()) == {foreign, left[0], left[2]}  # whoever is asked adds counts of the dead
     together.sweep(is_beginning=True)
@@ -134,13 +134,13 @@ def test_counters_of_the_dead_stay_while_others_live_who_shared_them(tmp_path, m
     for pid in (ended.pid, os.getppid()):
         (tmp_path / f"counter_{pid}.db").touch()
         (tmp_path / f"gauge_livesum_{pid}.db").touch()
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
     together.sweep(is_beginning=True)
     names = {re.sub(rf"{os.getppid()}", "alive", file.name) for file in tmp_path.iterdir()}
     assert names == {f"counter_{ended.pid}.db", "counter_alive.db", "gauge_livesum_alive.db"}
 
 
 def test_what_is_half_written_or_gone_is_not_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
     (tmp_path / f"weir_{os.getppid()}.json").write_text("[[")
     assert together.others() == []
