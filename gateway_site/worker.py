@@ -6,6 +6,7 @@ On SIGTERM it takes no more tasks and ends with the last one that runs. One that
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -16,17 +17,15 @@ from gateway_site import env, pulses
 
 def share_figures() -> None:
     """Begins anew, once, with a folder for the figures of this process and its children, who do the work: they must
-    know of it before anything is counted."""
-    port = os.environ.get("WEIR_PROBE_PORT", "").strip()
-    if not port.isdigit() or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        return
-    try:
-        place = env.private_folder(env.VAR_DIR) / "metrics" / port
+    know of it before anything is counted. What is wrong with a setting is left to the settings to tell."""
+    with contextlib.suppress(OSError, ImproperlyConfigured):
+        port = env.integer("WEIR_PROBE_PORT", 0)
+        if not port or env.text("PROMETHEUS_MULTIPROC_DIR", ""):
+            return
+        place = env.private_folder(env.VAR_DIR) / "metrics" / str(port)
         place.mkdir(parents=True, exist_ok=True)
-    except (OSError, ImproperlyConfigured):
-        return  # of what is wrong with WEIR_VAR the settings tell
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # itself
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(place)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # itself
 
 
 if __name__ == "__main__":
