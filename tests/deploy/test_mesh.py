@@ -122,6 +122,13 @@ def test_production_speaks_mutual_tls_and_lets_in_whom_it_names():
     assert one("istio/overlays/dev", "PeerAuthentication", "weir")["spec"]["mtls"] == {"mode": "PERMISSIVE"}
 
 
+def test_nobody_outside_sees_the_telling_pages():
+    (rule,) = one("istio/overlays/prod", "AuthorizationPolicy", "weir-not-from-outside")["spec"]["rules"]
+    pages = (tools.ROOT / "apps/status/urls.py").read_text()
+    told = {f"/{path}" for path in re.findall(r'path\("([^"]+)"', pages)}
+    assert set(rule["to"][0]["operation"]["paths"]) == told
+
+
 def test_a_proxy_outlives_the_drain():
     (gateway,) = [it for it in ours("components/istio") if role(it) == "gateway"]
     pod = manifests.template(gateway)
