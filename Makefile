@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -89,6 +89,9 @@ bench-pages: .venv/dev.lock ## Time every page with a million keys and 20 millio
 load: .venv/dev.lock ## Load the demo that `make run` serves as agents, chats and people do: URL=, USERS=10, TIME=60s
 	@exec $(BIN)/python -m locust -f benchmarks/locustfile.py --headless --only-summary \
 		$(if $(URL),--host $(URL)) $(if $(USERS),--users $(USERS)) $(if $(TIME),--run-time $(TIME))
+
+topology: .venv/dev.lock ## Run production on this machine until Ctrl-C: nginx, two gateways, control, worker, beat, their stores
+	@exec $(BIN)/python -m tests.topology
 
 screenshots: .venv/dev.lock ## Take the pictures in docs/images anew, with an installed Chromium
 	@exec $(BIN)/python -m tests.screenshots
