@@ -97,6 +97,15 @@ def test_rolling_up_again_changes_nothing():
     assert sorted(HourlyRollup.objects.values_list()) == before
 
 
+def test_how_far_it_is_behind_is_told_by_the_ledgers_newest_entry():
+    assert rollups.lag() == 0
+    post(at=NOON, count=3)
+    rollups.roll_up()
+    assert rollups.lag() == 0
+    Watermark.objects.update(at=Watermark.objects.get().at - timedelta(minutes=5))
+    assert rollups.lag() == 300
+
+
 def test_a_row_that_comes_late_is_counted_in_the_hour_it_belongs_to():
     post(at=NOON)
     rollups.roll_up()
