@@ -23,6 +23,7 @@ import pytest
 
 from tests import migrated, services
 from tests.deploy import tools
+from tests.deploy.test_env import SECRETS, values
 from tests.house.test_locks import pins
 from tests.servers import ROOT, Process, start_process
 
@@ -117,27 +118,31 @@ def unprivileged() -> list[str]:
 
 
 def variables(image: Path, folder: Path) -> dict[str, str]:
-    """As the Dockerfile and an operator say them."""
-    secrets = {"WEIR_SECRET_KEY": "s" * 60, "WEIR_KEYRING": "1:" + "k" * 40, "WEIR_OPERATOR_TOKEN": "o" * 60}
-    for name, value in secrets.items():
-        (folder / name).write_text(value)
-        (folder / name).chmod(0o600)
-    said = dict(re.findall(r"\b((?:WEIR|PYTHON|DJANGO)_?\w*)=(\S+)", next(x for x in lines() if x.startswith("ENV"))))
+    """As the Dockerfile says them, moved, with secrets as an operator says them."""
+    (env,) = [line for line in lines() if line.startswith("ENV")]
+    said = dict(re.findall(r"\b((?:WEIR|PYTHON|DJANGO)_?\w*)=(\S+)", env))
     said |= {"WEIR_VAR": str(folder), "WEIR_JOURNAL_DIR": str(folder / "journal"), "TMPDIR": str(folder)}
     said |= {"WEIR_STATIC_DIR": said["WEIR_STATIC_DIR"].replace("/opt/weir", str(image)), "WEIR_REVISION": "0123abc"}
-    said |= {"DATABASE_URL": f"sqlite:///{folder / 'weir.db'}", "WEIR_ALLOWED_HOSTS": "weir.example.org"}
-    said |= {f"{name}_FILE": str(folder / name) for name in secrets} | {"WEIR_PRESTOP_SECONDS": "0"}
+    for name in ("WEIR_SECRET_KEY", "WEIR_KEYRING", "WEIR_OPERATOR_TOKEN"):
+        (folder / name).write_text(SECRETS[name])
+        (folder / name).chmod(0o600)
+        said[f"{name}_FILE"] = str(folder / name)
     return said | {"PATH": f"{image / 'venv/bin'}:{os.environ['PATH']}", "PYTHONPATH": "", "LANG": "C.UTF-8"}
+
+
+def entering(image: Path, folder: Path, **more: str) -> list[str]:
+    """How a container's command begins: its environment, its working folder, its entry point."""
+    said = variables(image, folder) | more
+    inside = ["env", "-i", "-C", str(image), *(f"{name}={value}" for name, value in said.items())]
+    return [*inside, *unprivileged(), str(image / "deploy/docker/weir")]
 
 
 @pytest.fixture(scope="module")
 def container(image, tmp_path_factory) -> list[str]:
-    """How a container's command begins: its environment, its working folder, its entry point."""
+    """With books in a file, which are migrated: that takes no stores, and so another profile."""
     folder = tmp_path_factory.mktemp("var")
     shutil.copy(migrated.sqlite(), folder / "weir.db")
-    said = variables(image, folder) | {"WEIR_PORT": str(services.free_port())}
-    inside = ["env", "-i", "-C", str(image), *(f"{name}={value}" for name, value in said.items())]
-    return [*inside, *unprivileged(), str(image / "deploy/docker/weir")]
+    return entering(image, folder, WEIR_PROFILE="embedded", WEIR_PORT=str(services.free_port()))
 
 
 def ended(command: list[str]) -> tuple[int, str]:
@@ -195,6 +200,7 @@ def test_the_image_serves_where_it_may_not_write(served, container, image):
     page = client.get("/sign-in/", headers=secure)
     (style, *_) = re.findall(r'href="(/static/[^"]+\.css[^"]*)"', page.text)
     assert client.get(style, headers=secure).headers["content-type"].startswith("text/css")
+    assert (image / "staticfiles" / style.removeprefix("/static/").partition("?")[0]).is_file()
     answer = client.post("/v1/messages", json={"model": "m", "max_tokens": 1, "messages": []})
     assert (answer.status_code, json.loads(answer.text)["error"]["type"]) == (401, "authentication_error")
     assert process.stop(signal.SIGTERM) == 0
@@ -203,8 +209,10 @@ def test_the_image_serves_where_it_may_not_write(served, container, image):
     assert "Permission denied" in ended([*unprivileged(), sys.executable, "-c", write])[1]
 
 
-def test_commands_of_the_image_find_the_database_and_the_code(container):
+def test_commands_of_the_image_find_the_database_and_the_code(container, image, tmp_path):
     assert ended([*container, "migrate", "--check"])[0] == 0
-    status, said = ended([*container, "manage", "check", "--deploy", "--fail-level", "ERROR"])
+    stores = {name: SECRETS[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    production = entering(image, tmp_path, **stores, **values("prod"), WEIR_JOURNAL_DIR=str(ROOT))
+    status, said = ended([*production, "manage", "check", "--deploy", "--fail-level", "WARNING"])
     assert status == 0, said
     assert ended([*container, "elsewhere"])[0] == 2
