@@ -45,12 +45,13 @@ def _ended(span: running.Span, request: HttpRequest, response: HttpResponseBase)
     if match is None:  # a static file, or nothing
         span.drop()
         return response
+    route = "/" + match.route.removeprefix("^").removesuffix("$")
     pairs: dict[str, wire.Value] = {
         "http.request.method": str(request.method),
-        "http.route": match.route,
+        "http.route": route,
         "http.response.status_code": status,
     }
     if status >= 500:
         pairs["error.type"] = str(status)
-    span.end(f"{request.method} {match.route}", kind=wire.SERVER, pairs=pairs, is_failed=status >= 500)
+    span.end(f"{request.method} {route}", kind=wire.SERVER, pairs=pairs, is_failed=status >= 500)
     return response

@@ -263,3 +263,21 @@ def test_a_collector_that_refuses_is_away_or_stalls_costs_no_call_anything(gatew
     collector.stop()
     with telemetry(collector.url):
         assert ask(gateway, ANTHROPIC, headers=CLIENT).status_code == 200
+
+
+def test_a_page_is_a_span_by_its_route_and_says_its_trace(telling: Collector, gateway) -> None:
+    asked = {"5e": "/portal/sign-in/", "5f": "/api/v1/keys", "60": "/static/nothing.css"}
+    answers = {
+        first: gateway.client.get(path, headers={"traceparent": f"00-{first * 16}-{'c1' * 8}-01"})
+        for first, path in asked.items()
+    }
+    assert {first: answer.headers["x-trace-id"] for first, answer in answers.items()} == {
+        first: first * 16 for first in asked
+    }
+    (called,) = of_call(telling, "5f" * 16)
+    status = answers["5f"].status_code
+    assert (called.name, called.parent_span_id.hex()) == ("GET /api/v1/keys", "c1" * 8)
+    assert pairs(called.attributes) == {
+        **{"http.request.method": "GET", "http.route": "/api/v1/keys", "http.response.status_code": status}
+    }
+    assert not [span for span in telling.spans() if span.trace_id.hex() == "60" * 16]
