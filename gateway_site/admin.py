@@ -28,9 +28,11 @@ class WeirAdminSite(UnfoldAdminSite):
     index_title = "Overview"
 
     def get_urls(self) -> list[Any]:
-        from gateway_site import explaining, transfer, views_of_lists, what_if  # the site is made before the apps are
+        # The site is made before the apps are.
+        from gateway_site import explaining, health_page, transfer, views_of_lists, what_if
 
         return [
+            path("health/", self.admin_view(health_page.page), name="health"),
             path("explain/", self.admin_view(explaining.page), name="explain"),
             path("transfer/", self.admin_view(transfer.page), name="transfer"),
             path("transfer/<slug:name>.<slug:ending>", self.admin_view(transfer.file), name="transfer_file"),

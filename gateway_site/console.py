@@ -126,6 +126,12 @@ MENU = [
     ),
     _group(
         "Operations",
+        {
+            "title": "Health",
+            "icon": "monitor_heart",
+            "link": reverse_lazy("admin:health"),
+            "permission": lambda request: request.user.is_superuser,
+        },
         _item("Gateways", "dns", "quotas.replica"),
         _item("Event sinks", "outbox", "events.sink"),
         _item("Undelivered events", "mark_email_unread", "events.undelivered"),

@@ -18,7 +18,7 @@ from django.urls import re_path
 
 from apps.runtime.database import DatabaseThread
 from apps.runtime.state import state
-from apps.status import checks, exposition, operators
+from apps.status import actuator, checks, exposition, operators
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -61,6 +61,7 @@ def _run() -> checks.Report:
 
 
 _inspector = Inspector()
+_figures = DatabaseThread("figures")
 
 
 async def _live() -> Told:
@@ -80,10 +81,13 @@ async def _ready() -> Told:
     return _code(report), {"status": report.status, "role": state.role}
 
 
-async def _actuator() -> Told:
+async def _actuator(*, tells_all: bool = False) -> Told:
     report = await _inspector.report()
-    parts = {check.name: {"status": _up(check.ok)} for check in report.checks}
-    return _code(report), {"status": _up(report.ready), "components": parts}
+    try:
+        beside = await asyncio.wait_for(_figures.ask(actuator.components), PATIENCE_SECONDS)
+    except TimeoutError:
+        beside = {}
+    return _code(report), actuator.told(report, beside, tells_all=tells_all)
 
 
 async def _actuator_live() -> Told:
@@ -104,6 +108,7 @@ def _up(good: bool) -> str:
     return "UP" if good else "DOWN"
 
 
+_TELLING = "/actuator/health"  # with details for who holds the operator's token
 PROBES: dict[str, Callable[[], Awaitable[Told]]] = {
     "/health": _health,
     "/health/live": _live,
@@ -118,11 +123,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["method"] not in ("GET", "HEAD"):
         await _answer(send, 405, b'{"status": "method not allowed"}', headers=[(b"allow", b"GET, HEAD")])
         return
-    status, told = await PROBES[scope["path"].rstrip("/")]()
+    path = scope["path"].rstrip("/")
+    if path == _TELLING and _is_operator(scope):
+        status, told = await _actuator(tells_all=True)
+    else:
+        status, told = await PROBES[path]()
     await _answer(send, status, msgspec.json.encode(told), is_head=scope["method"] == "HEAD")
-
-
-_figures = DatabaseThread("figures")
 
 
 async def telling(scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,13 +141,18 @@ async def telling(scope: Scope, receive: Receive, send: Send) -> None:
         await _answer(send, 404, b'{"status": "not found"}')
         return
     headers = dict(scope["headers"])
-    scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if scheme.lower() != "bearer" or not operators.is_token(given.strip()):
+    if not _is_operator(scope):
         told = b'{"detail": "This wants the operator\'s token."}'
         await _answer(send, 401, told, headers=[(b"www-authenticate", b'Bearer realm="weir operator"')])
         return
     body, kind = await _figures.ask(exposition.render, headers.get(b"accept", b"").decode("latin-1"))
     await _answer(send, 200, body, kind=kind.encode())
+
+
+def _is_operator(scope: Scope) -> bool:
+    """By the token; nobody is signed in here."""
+    scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1").partition(" ")
+    return scheme.lower() == "bearer" and operators.is_token(given.strip())
 
 
 async def _answer(

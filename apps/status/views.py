@@ -9,16 +9,19 @@ from urllib.parse import urlsplit
 
 import msgspec
 from django.conf import settings
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import NoReverseMatch, reverse
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.catalog import selectors as catalog
-from apps.runtime import standings
+from apps.runtime import build, standings
 from apps.runtime.redact import redact
 from apps.runtime.state import state
 from apps.status import checks, exposition
 from apps.status.operators import OperatorView
+from apps.usage import processes
 
 # Settings that may be shown as they are. Whatever is not named here stays unseen, whoever adds it.
 SHOWN = (
@@ -46,14 +49,25 @@ SHOWN = (
 class Detailed(OperatorView):
     """Every check with its time and message, this process's gauges, the providers' health."""
 
+    def dispatch(self, request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
+        """People are led to the admin's page of the same, which asks who they are."""
+        is_browser = "text/html" in request.META.get("HTTP_ACCEPT", "") and "HTTP_AUTHORIZATION" not in request.META
+        if is_browser and request.method == "GET" and (page := _page_for_people()):
+            return HttpResponseRedirect(page)
+        return super().dispatch(request, *arguments, **named)
+
     def get(self, request: Request) -> Response:
         report = checks.run()
-        providers = catalog.providers_overview() if report.passed("database") else []
+        is_reached = report.passed("database")
+        providers = catalog.providers_overview() if is_reached else []
         told = {
             "status": report.status,
+            "version": build.VERSION,
+            "timestamp": datetime.now(UTC),
             "checks": [msgspec.to_builtins(check) for check in report.checks],
             "process": process(),
             "providers": {row["name"]: row["health"] for row in providers},
+            "gateways": [msgspec.to_builtins(one) for one in processes.listed()] if is_reached else [],
         }
         return Response(told, status=200 if report.ready else 503)
 
@@ -128,6 +142,14 @@ class Metrics(OperatorView):
     def get(self, request: Request) -> HttpResponse:
         body, content_type = exposition.render(request.META.get("HTTP_ACCEPT", ""))
         return HttpResponse(body, content_type=content_type)
+
+
+def _page_for_people() -> str:
+    """Empty: a process for calls has none."""
+    try:
+        return reverse("admin:health")
+    except NoReverseMatch:
+        return ""
 
 
 def resting() -> list[dict[str, Any]]:

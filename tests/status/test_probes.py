@@ -10,8 +10,8 @@ import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.db import connections
 
-from apps.runtime.state import ProcessState, state
-from apps.status import checks, probes
+from apps.runtime.state import DeploymentStanding, ProcessState, state
+from apps.status import actuator, checks, probes
 from gateway_site.asgi import application
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,16 +27,19 @@ async def _ready_process() -> AsyncIterator[None]:
     yield
     vars(state).update(before)
     probes._inspector._thread.submit(connections.close_all).result()
+    await probes._figures.ask(connections.close_all)
 
 
-async def ask(path: str, *, method: str = "GET", host: str = "10.1.2.3:8000") -> tuple[int, dict[str, str], Any]:
+async def ask(
+    path: str, *, method: str = "GET", host: str = "10.1.2.3:8000", token: str = ""
+) -> tuple[int, dict[str, str], Any]:
     scope = {
         "type": "http",
         "method": method,
         "path": path,
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"host", host.encode())],
+        "headers": [(b"host", host.encode()), *([(b"authorization", f"Bearer {token}".encode())] if token else [])],
     }
     call = ApplicationCommunicator(application, scope)
     await call.send_input({"type": "http.request", "body": b""})
@@ -66,8 +69,31 @@ async def test_health_names_its_parts_and_nothing_more() -> None:
     assert status == 200
     assert told.keys() == {"status", "role", "uptime_seconds", "checks"}
     assert told["checks"].items() >= {"configuration": "ok", "database": "ok"}.items()
-    _, _, actuator = await ask("/actuator/health")
-    assert actuator["components"]["database"] == {"status": "UP"}
+    _, _, springs = await ask("/actuator/health")
+    parts = {"db", "diskSpace", "circuitBreaker", "apiKeys", "pubsub", "ping", "livenessState", "readinessState"}
+    assert parts <= springs["components"].keys()
+    assert {part for told in springs["components"].values() for part in told} == {"status"}
+
+
+async def test_operators_are_told_the_details_in_spring_s_words(settings: Any) -> None:
+    state.deployments = (
+        DeploymentStanding(1, "Main", "claude", "open", None, "timeout", None, None, None, 1.0),
+        DeploymentStanding(2, "Main", "gpt", "closed", None, "", None, None, None, 1.0),
+    )
+    settings.REDIS_URL = ""
+    actuator._seen = (float("-inf"), {})
+    try:
+        _, _, told = await ask("/actuator/health", token=settings.WEIR_OPERATOR_TOKEN)
+        parts = told["components"]
+        counts = {"deployments": 2, "open": 1, "halfOpen": 0}
+        assert parts["circuitBreaker"] == {"status": "UP", "details": {"state": "HALF_OPEN", **counts}}
+        assert parts["apiKeys"] == {"status": "DOWN", "details": {"count": 0}}
+        assert parts["pubsub"]["details"]["sinks"] == 0
+        assert parts["diskSpace"]["details"].keys() == {"total", "free", "threshold", "path"}
+        assert "details" not in (await ask("/actuator/health", token="wrong"))[2]["components"]["apiKeys"]
+        assert (await ask("/actuator/health"))[0] == 200, "what is beside the process does not bring it down"
+    finally:
+        actuator._seen = (float("-inf"), {})
 
 
 async def test_a_draining_process_is_alive_but_not_ready_at_once() -> None:

@@ -1,0 +1,141 @@
+"""How the installation fares, for people: this process and what it needs, the other gateways, providers and sinks, and,
+where that is asked for, what the doctor finds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+
+from apps.audit import cells
+from apps.catalog import selectors as catalog
+from apps.events import selectors as sinks
+from apps.runtime import build
+from apps.runtime.state import state
+from apps.status import checks, doctor
+from apps.usage import processes
+
+EXAMINE_SECONDS = 10.0
+MOST = 100  # of a table
+HEADS = {
+    "checks": ("Check", "State", "Took", "What it says", "What to do"),
+    "gateways": ("Process", "State", "Version", "Serves", "Calls in flight", "Heard of"),
+    "providers": ("Provider", "State", "Checked", "Took", "What it says"),
+    "sinks": ("Sink", "State", "Events", "Behind", "What it says"),
+    "examined": ("About", "State", "Finding", "What to do"),
+}
+_TONES = {"healthy": "good", "live": "good", "ok": "good", "degraded": "warn", "warning": "warn", "silent": "warn"}
+_TONES |= {"draining": "warn", "failing": "warn", "recovering": "warn", "unhealthy": "bad", "problem": "bad"}
+_CURES = {
+    "configuration": "It reads the configuration every second: the database's row below, or its log, tells why not.",
+    "storage": "Make room on the disk of WEIR_JOURNAL_DIR; calls are taken again by themselves.",
+    "journals": "manage.py journals, on this host, lists them and says what to do.",
+    "ports": "Another program listens there, or the address is not this machine's: see the pinned endpoint.",
+    "database": "Calls go on with what is in memory; start the database again, or see its log.",
+    "redis": "Limits are counted by each process alone meanwhile; start it again, or see its log.",
+}
+
+
+@never_cache
+def page(request: HttpRequest) -> HttpResponse:
+    """`?examine=1`: with the doctor's findings, which take some seconds."""
+    if not request.user.is_superuser:
+        raise PermissionDenied
+    report = checks.run()
+    context = {
+        **admin.site.each_context(request),
+        "title": "Health",
+        "heads": HEADS,
+        "status": _badge(report.status),
+        "process": _process(),
+        "checks": [_check(check) for check in report.checks],
+        "asked_at": cells.utc(timezone.now()),
+        "examined": [_finding(one) for one in _examined()] if "examine" in request.GET else None,
+    }
+    if report.passed("database"):
+        context |= {"gateways": _gateways(), "providers": _providers(), "sinks": _sinks()}
+    return TemplateResponse(request, "admin/health.html", context)
+
+
+def _process() -> list[tuple[str, str]]:
+    return [
+        ("Process", state.replica),
+        ("Serves", {"all": "calls and pages", "gateway": "calls", "control": "pages"}.get(state.role, state.role)),
+        ("Version", build.VERSION),
+        ("Runs since", cells.utc(datetime.fromtimestamp(state.started_at, UTC))),
+        ("Calls in flight", f"{state.in_flight:,}"),
+        ("Configuration", _configuration()),
+        ("Journal behind", f"{state.journal_lag:.1f} s"),
+        ("Event loop behind", f"{state.loop_lag * 1000:.0f} ms"),
+    ]
+
+
+def _configuration() -> str:
+    if state.snapshot_age is None:
+        return "none is needed here" if state.role == "control" else "not loaded yet"
+    return f"revision {state.snapshot_revision}, {state.snapshot_age:.0f} s old"
+
+
+def _check(check: checks.Check) -> list[Any]:
+    took = f"{check.milliseconds:.1f} ms" if check.milliseconds else ""
+    word = "ok" if check.ok else "problem" if check.vital else "warning"
+    return [check.name, _badge(word), took, check.message, "" if check.ok else _CURES.get(check.name, "")]
+
+
+def _finding(found: doctor.Finding) -> list[Any]:
+    return [found.about, _badge(found.level), found.told, found.cure]
+
+
+def _examined() -> list[doctor.Finding]:
+    order = ("problem", "warning", "ok")
+    return sorted(doctor.examine(seconds=EXAMINE_SECONDS), key=lambda one: order.index(one.level))
+
+
+def _gateways() -> list[list[Any]]:
+    return [
+        [
+            one.name,
+            _badge(one.state),
+            one.version or "unknown",
+            one.role,
+            f"{one.in_flight:,}",
+            "" if one.silence is None else f"{one.silence.total_seconds():.0f} s ago",
+        ]
+        for one in processes.listed()[:MOST]
+    ]
+
+
+def _providers() -> list[list[Any]]:
+    return [
+        [
+            row["name"],
+            _badge(row["health"]),
+            cells.ago(row["last_checked_at"], never="never"),
+            "" if row["last_check_ms"] is None else f"{row['last_check_ms']:,} ms",
+            row["last_check_message"],
+        ]
+        for row in catalog.providers_overview()[:MOST]
+    ]
+
+
+def _sinks() -> list[list[Any]]:
+    return [
+        [
+            lag.sink.name,
+            _badge("disabled" if not lag.sink.is_enabled else "problem" if lag.is_away else "ok"),
+            f"{lag.undelivered:,} on their way, {lag.dead:,} refused",
+            f"the oldest waits for {lag.age:.0f} s" if lag.undelivered else "",
+            lag.message,
+        ]
+        for lag in sinks.lags()[:MOST]
+    ]
+
+
+def _badge(word: str) -> str:
+    return cells.badge(word, _TONES.get(word, ""))

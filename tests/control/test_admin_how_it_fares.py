@@ -1,0 +1,41 @@
+"""The admin's page of how the installation fares."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+
+from apps.quotas import replicas, windows
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def operator(client: Client) -> Client:
+    client.force_login(factories.user(is_staff=True, is_superuser=True))
+    return client
+
+
+def test_it_tells_checks_gateways_and_providers(operator: Client) -> None:
+    factories.provider("Main")
+    windows.beat("gateway-1", epoch=windows.register("gateway-1"), about=replicas.about())
+    page = operator.get(reverse("admin:health"))
+    text = page.content.decode()
+    assert page.status_code == 200
+    assert [word for word in ("database", "gateway-1", "Main", "There is none.", "Examine") if word not in text] == []
+    assert settings.WEIR_OPERATOR_TOKEN not in text
+
+
+def test_it_is_for_who_runs_the_installation(client: Client) -> None:
+    client.force_login(factories.user(is_staff=True))
+    assert client.get(reverse("admin:health")).status_code == 403
+
+
+def test_a_browser_that_asks_for_the_telling_page_is_led_there(client: Client) -> None:
+    answer = client.get("/health/detailed", headers={"accept": "text/html,*/*"})
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:health"))
+    token = {"accept": "text/html", "authorization": f"Bearer {settings.WEIR_OPERATOR_TOKEN}"}
+    assert "checks" in client.get("/health/detailed", headers=token).json()
