@@ -27,7 +27,7 @@ GUIDES = {
     "README.md": "index.md",
     "examples/README.md": "examples.md",
 }
-INDEX = "decisions/index.md"
+INDEX = "decisions/all.md"  # one called index.md would be the page of the section that it is in
 API = "api"
 _LINK = re.compile(r"(?<!!)(\]\()([^)\s:#]+)((?:#[^)\s]*)?\))")
 _FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)

@@ -39,12 +39,12 @@ def test_every_page_and_guide_is_there(site):
         "configuration",
         "architecture",
         "changelog",
-        "decisions/index",
+        "decisions/all",
         "api/budgets",
     ):
         assert "<h1" in article(site, f"{name}.html"), name
     decisions = list((ROOT / "docs/decisions").glob("0*.md"))
-    assert article(site, "decisions/index.html").count('<a href="0') == len(decisions)
+    assert article(site, "decisions/all.html").count('<a href="0') == len(decisions)
 
 
 def test_nothing_is_fetched_from_elsewhere(site):
@@ -83,7 +83,7 @@ def test_links_lead_from_the_site_to_pages_and_to_code():
     assert led("[a](../configuration.md)", source="docs/decisions/0006-x.md", at="decisions/0006-x.md") == (
         "](../configuration.md)"
     )
-    assert led("[a](decisions/)", source="docs/index.md", at="index.md") == "](decisions/index.md)"
+    assert led("[a](decisions/)", source="docs/index.md", at="index.md") == "](decisions/all.md)"
     assert led("[a](../deploy/x.yaml)", source="docs/api.md", at="api.md") == f"]({hook.SOURCE}deploy/x.yaml)"
 
 
