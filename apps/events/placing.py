@@ -25,12 +25,12 @@ def place() -> int:
     while Event.objects.filter(position=None).exists():
         with transaction.atomic():
             Log.objects.get_or_create(pk=1)
-            log = Log.objects.select_for_update().get(pk=1)
+            order = Log.objects.select_for_update().get(pk=1)
             with connection.cursor() as cursor:
-                cursor.execute(_PLACE, [log.last, AT_ONCE])
+                cursor.execute(_PLACE, [order.last, AT_ONCE])
                 placed = cursor.rowcount
-            log.last += placed
-            log.save(update_fields=["last"])
+            order.last += placed
+            order.save(update_fields=["last"])
             failpoint("event.placed")
         count += placed
     return count
