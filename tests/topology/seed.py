@@ -2,7 +2,7 @@
 
 python -m tests.topology.seed http://127.0.0.1:45123 amqp://guest@127.0.0.1:45124/ guest
 
-The arguments: the simulated provider's address, the broker's, and its password. Prints {"key"}.
+The arguments: the simulated provider's address, the broker's, and its password. Prints {"key", "poor"}.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import sys
 
 import django
 
+from tests.sdk.seed import PRICE
+
 EXCHANGE = "weir.events"
+NARROW = "narrow"  # a model that one call at a time has room at
 
 
 def seed(simulator_url: str, broker: str, password: str) -> dict[str, str]:
@@ -28,7 +31,35 @@ def seed(simulator_url: str, broker: str, password: str) -> dict[str, str]:
     events.create_sink(
         actor=None, name="broker", kind="rabbitmq", target=broker, settings={"exchange": EXCHANGE}, secret=password
     )
-    return {"key": made["key"]}
+    _narrow(simulator_url)
+    return {"key": made["key"], "poor": _poor()}
+
+
+def _narrow(simulator_url: str) -> None:
+    from apps.catalog import services as catalog
+
+    provider = catalog.create_provider(
+        actor=None, name=NARROW, vendor="simulated", protocol="anthropic_messages", base_url=simulator_url
+    )
+    catalog.create_credential(provider, actor=None, alias="main", secret="simulated-credential-narrow")
+    model = catalog.create_model(actor=None, name=NARROW, display_name=NARROW, max_output_tokens=4096)
+    room = {"max_concurrency": 1, "queue_places": 10, "queue_seconds": 60.0}
+    deployment = catalog.create_deployment(model, actor=None, provider=provider, upstream_model=NARROW, **room)
+    catalog.set_price(deployment, actor=None, **PRICE)
+
+
+def _poor() -> str:
+    """The key of a tenant that cannot pay for anything."""
+    from apps.accounts import services as accounts
+    from apps.keys import services as keys
+    from apps.quotas import services as quotas
+    from apps.tenants import services as tenants
+
+    owner = accounts.create_user(actor=None, username="poor")
+    tenant = tenants.create_tenant(actor=None, name="Poor", owner=owner)
+    project = tenants.create_project(tenant, actor=None, name="all")
+    quotas.create_budget(actor=None, tenant=tenant, period="month", amount=1)
+    return keys.issue(actor=None, tenant=tenant, project=project, user=owner, name="poor").plaintext
 
 
 if __name__ == "__main__":

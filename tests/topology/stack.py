@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,12 @@ class Member:
             return bool(answer.status == 200)
         return False
 
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.stop(signal.SIGKILL)
+            self.process = None
+
     def stop(self) -> None:
         """SIGTERM, to its end."""
         if self.process is not None:
@@ -61,7 +68,7 @@ class Member:
 
 @dataclass
 class Stack:
-    """`key` is a caller's, `operator` the token of the telling pages."""
+    """`key` is a caller's, `poor` one's who cannot pay for a call, `operator` the token of the telling pages."""
 
     folder: Path
     provider: Simulator
@@ -72,6 +79,7 @@ class Stack:
     ports: dict[str, int]
     operator: str = field(default_factory=lambda: secrets.token_urlsafe(36), repr=False)
     key: str = ""
+    poor: str = ""
     members: dict[str, Member] = field(default_factory=dict)
 
     @property
@@ -133,6 +141,10 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def do(self, task: str) -> None:
+        """Hands the worker a task, as the beat does."""
+        self.run("-m", "celery", "--app", "gateway_site", "call", task)
+
     def ask(self, member: Member, path: str) -> Any:
         """A telling page of one process, as an operator."""
         headers = {"Authorization": f"Bearer {self.operator}", "X-Forwarded-Proto": "https"}
@@ -152,7 +164,8 @@ class Stack:
         self.run("manage.py", "collectstatic", "--noinput", "--verbosity", "0")
         self.broker.bind(QUEUE, exchange=EXCHANGE)
         told = self.run("-m", "tests.topology.seed", self.provider.base_url, self.broker.url, self.broker.password)
-        self.key = json.loads(told.splitlines()[-1])["key"]
+        keys = json.loads(told.splitlines()[-1])
+        self.key, self.poor = keys["key"], keys["poor"]
         for number in range(GATEWAYS):
             self._serve(f"gateway-{number}", role="gateway")
         self._serve("control", role="control")

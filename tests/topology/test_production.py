@@ -19,10 +19,13 @@ import psycopg
 import pytest
 
 from tests import migrated, rabbitmq
+from tests.deploy import tools
 from tests.faults.load import Ask, Load, Said
+from tests.prometheus import Prometheus, prometheus
 from tests.sdk.gateways import FRONT
 from tests.servers import ROOT, until
 from tests.topology import stack as stacks
+from tests.topology.seed import NARROW
 from tests.topology.stack import QUEUE, Stack
 
 SUITES = ("test_anthropic.py", "test_openai.py", "test_responses.py")
@@ -31,12 +34,16 @@ SCRIPT = "tokens-60,pace-20"
 FIRST_BYTE_SECONDS = 0.05
 TRIES = 20  # of which the best counts: the machine has other things to do
 PATIENCE_SECONDS = 540.0
+OTHERS = ("control", "worker", "beat")
+WRONG = frozenset({"WeirNoGateway", "WeirTargetDown", "WeirLedgerWrong", "WeirStorageFull", "WeirInternalErrors"})
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if reason := rabbitmq.available():
         pytest.skip(reason)
+    for name in ("nginx", "prometheus"):
+        tools.find(name)
     with stacks.running(tmp_path_factory.mktemp("production")) as running:
         yield running
 
@@ -46,17 +53,21 @@ def rows(stack: Stack, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()  # type: ignore[arg-type]  # our own words
 
 
-def calls_while(stack: Stack, change: Callable[[], None], *, script: str = SCRIPT) -> list[Said]:
+def usual(stack: Stack, number: int) -> Ask:
+    """A stream of either dialect."""
+    model, dialect = (("claude-test", "anthropic"), ("gpt-test", "openai"))[number % 2]
+    return Ask(stack.key, model=model, dialect=dialect, script=SCRIPT)
+
+
+def calls_while(stack: Stack, change: Callable[[], None], *, ask: Callable[[Stack, int], Ask] = usual) -> list[Said]:
     """What callers are told who stream through nginx, again and again, while something happens."""
 
     async def scenario() -> list[Said]:
         over = asyncio.Event()
 
         async def caller(load: Load, number: int) -> None:
-            dialect = ("anthropic", "openai")[number % 2]
             while not over.is_set():
-                model = ("claude-test", "gpt-test")[number % 2]
-                await load.call(Ask(stack.key, model=model, dialect=dialect, script=script))
+                await load.call(ask(stack, number))
 
         async with Load(lambda: stack.nginx.https, tries=1, trust=stack.nginx.trust) as load:
             callers = asyncio.gather(*(caller(load, number) for number in range(CALLERS)))
@@ -153,6 +164,71 @@ def test_every_entry_is_an_event_exactly_once_though_the_broker_was_killed_meanw
     until(lambda: receive() and set(ids) >= entries())
     assert set(ids) == entries()
     print(f"{len(ids)} messages of {len(set(ids))} events")
+
+
+def happen(stack: Stack) -> None:
+    """What dashboards tell of: answers from caches, a full room, refusals, failures."""
+    asks = [
+        *(
+            Ask(stack.key, model="claude-test", script=script)
+            for script in ("cache", "cache", "500", "tokens-8", "tokens-8")
+        ),
+        *(Ask(stack.key, model=model, stream=False) for model in ("claude-401", "claude-429", "gpt-401", "unheard-of")),
+        *(Ask(stack.poor, model="claude-test") for _ in range(2)),
+    ]
+
+    async def scenario() -> None:
+        async with Load(lambda: stack.nginx.https, tries=1, trust=stack.nginx.trust) as load:
+            await load.run(asks, at_once=len(asks))
+
+    asyncio.run(scenario())
+    use = {"x-api-key": stack.key, "x-weir-cache": "use"}
+    body = {"model": "claude-test", "max_tokens": 8, "messages": [{"role": "user", "content": "Again."}]}
+    with httpx2.Client(base_url=stack.nginx.https, verify=stack.nginx.trust, headers=use) as client:
+        for _ in range(2):
+            client.post("/v1/messages", json={**body, "temperature": 0}).raise_for_status()
+
+
+def waiting(stack: Stack, _: int) -> Ask:
+    """A stream at a model that has room for one."""
+    return Ask(stack.key, model=NARROW, script="tokens-8,pace-50")
+
+
+def speaks(watching: Prometheus) -> None:
+    """Returns when every panel has something to tell."""
+    told: list[list[str]] = []
+    until(lambda: told.append(watching.silent()) or not told[-1] or len(told) == TRIES)
+    assert told[-1] == []
+
+
+def lose_track_of_a_call(stack: Stack) -> None:
+    """Whoever answers it is killed, and comes back."""
+    victim = stack.gateways[0]
+    http = httpx2.Client(timeout=60)
+    with anthropic.Anthropic(api_key=stack.key, base_url=f"http://127.0.0.1:{victim.port}", http_client=http) as client:
+        asked = [{"role": "user", "content": "Begin."}]
+        script = {"x-simulate": "tokens-60,pace-1000"}
+        with client.messages.stream(model="claude-test", max_tokens=64, messages=asked, extra_headers=script) as stream:
+            next(iter(stream.text_stream))
+            victim.kill()
+    victim.start()
+    until(lambda: rows(stack, "SELECT 1 FROM usage_entry WHERE state = 'unconfirmed'"))
+
+
+def test_every_dashboard_tells_something_and_every_rule_is_evaluated(stack):
+    lose_track_of_a_call(stack)
+    happen(stack)
+    jobs = {"weir-gateway": stack.gateways, **{f"weir-{name}": [stack.members[name]] for name in OTHERS}}
+    targets = {job: [f"127.0.0.1:{member.port}" for member in members] for job, members in jobs.items()}
+    with prometheus(targets, token=stack.operator) as watching:
+        watching.has_asked(times=1)
+        happen(stack)
+        for task in ("verify_recent", "count_figures", "roll_up"):
+            stack.do(f"apps.usage.tasks.{task}")
+        watching.has_asked(times=2)
+        calls_while(stack, lambda: speaks(watching), ask=waiting)
+        assert watching.unsound() == {}
+        assert watching.firing() & WRONG == set()
 
 
 def test_pages_are_there_and_what_is_for_operators_is_not(stack):
