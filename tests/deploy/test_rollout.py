@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from django.http.request import split_domain_port, validate_host
 
 from tests.deploy import manifests
-from tests.deploy.test_cluster import labels
+from tests.deploy.test_cluster import environment, labels, ours, role
 
+DRAINING = ("gateway", "control")
 MIGRATING = ["base", *(name for name in manifests.OVERLAYS if name != "overlays/prod-green"), *manifests.components()]
 
 
@@ -31,3 +33,31 @@ def test_what_migrations_need_is_there_before_them(folder):
     needed = [*held, *(it for it in stores if not is_ours(it))]
     assert [manifests.named(it) for it in needed if wave(it) >= wave(job)] == []
     assert all(wave(it) > wave(job) for it in stores if is_ours(it) and it["kind"] != "Service")
+
+
+@pytest.mark.parametrize("folder", ["base", *manifests.OVERLAYS])
+def test_weir_is_told_when_it_will_be_killed(folder):
+    told = 0
+    for workload in ours(folder):
+        given, grace = environment(workload), manifests.template(workload)["spec"]["terminationGracePeriodSeconds"]
+        assert ("WEIR_STOP_SECONDS" in given) == ("WEIR_DRAIN_SECONDS" in given) == (role(workload) in DRAINING)
+        if role(workload) in DRAINING:
+            assert float(given["WEIR_STOP_SECONDS"]) == grace
+            told += 1
+    assert told == len(DRAINING)
+
+
+@pytest.mark.parametrize("address", ["10.40.1.7", "fd00:40::7"])
+def test_pages_answer_at_a_pods_own_address_of_either_kind(address):
+    host, _ = split_domain_port(f"[{address}]:8000" if ":" in address else f"{address}:8000")
+    for workload in ours("base"):
+        said = environment(workload)["WEIR_ALLOWED_HOSTS"]
+        names = said.replace("$(PUBLIC_HOSTS)", "weir.example.org").replace("$(POD_IP)", address).split(",")
+        assert validate_host(host, names)
+
+
+def test_names_are_asked_of_a_cache_on_the_node_as_well():
+    policies = manifests.of_kind(manifests.rendered("base"), "NetworkPolicy")
+    (names,) = [it["spec"]["egress"] for it in policies if it["metadata"]["name"] == "weir-names"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in names[0]["to"]
+    assert {it["port"] for it in names[0]["ports"]} == {53}
