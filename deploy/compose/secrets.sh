@@ -1,14 +1,15 @@
 #!/bin/sh
 # Makes the secrets of an installation in the folder `secrets` beside this file, each once: `sudo sh secrets.sh`. What is
 # there already stays, so that it may be run again after an upgrade. They belong to the image's user; a group of the same
-# number lets the other containers read what they need.
+# number lets the other containers read what they need. What nginx answers to, `secrets/host.conf`, is made anew each
+# time from WEIR_HOST in `.env`.
 set -eu
 umask 077
 cd "$(dirname "$0")"
 owner=10001
 
-mkdir -p secrets/tls
-chmod 0755 secrets secrets/tls
+mkdir -p secrets/tls acme
+chmod 0755 secrets secrets/tls acme
 
 random() { # hexadecimal, so that it fits an address as it is
     od -An -tx1 -N32 /dev/urandom | tr -d ' \n'
@@ -35,6 +36,10 @@ word=$(sed 's/^amqp:\/\/weir:\(.*\)@.*/\1/' secrets/rabbitmq_url)
 make rabbitmq.conf 0440 "default_user = weir
 default_pass = $word"
 make grafana_password 0440 "$(random)"
+
+[ ! -e .env ] || host=$(sed -n 's/^WEIR_HOST=//p' .env | tr -d "\"'" | tail -n 1)
+printf 'server_name %s;\n' "${WEIR_HOST:-${host:-weir.example.org}}" >secrets/host.conf
+chmod 0644 secrets/host.conf # not secret, and nginx is of no group that may read one
 
 # The certificate that nginx shows: fullchain.pem and privkey.pem, put there by you.
 for file in secrets/tls/*.pem; do

@@ -102,10 +102,51 @@ def test_processes_wait_for_what_they_need_and_are_waited_for(read):
 def test_what_it_mounts_is_there(read):
     for name, service in read["services"].items():
         for volume in service.get("volumes", ()):
-            made = volume["type"] == "volume" or "/secrets" in volume["source"]
-            assert made or Path(volume["source"]).exists(), (name, volume)
-    host = read["configs"]["host"]["content"]
-    assert host.strip() == "server_name weir.example.net;"
+            if volume.get("bind", {}).get("create_host_path") is False:
+                assert Path(volume["source"]).relative_to(FOLDER).parts[0] in ("secrets", "acme"), (name, volume)
+            else:
+                assert volume["type"] == "volume" or Path(volume["source"]).exists(), (name, volume)
+
+
+def test_an_engine_can_mount_all_of_it(read):
+    """What Compose writes into a container by itself does not get into a read-only one (docker/compose#12031), and what
+    is mounted to be read only takes no further mount."""
+    for name, service in read["services"].items():
+        for kind in ("configs", "secrets"):
+            assert {"file"} >= {
+                source
+                for used in service.get(kind, ())
+                for source in read[kind][used["source"]].keys() & {"content", "environment", "file"}
+            }, name
+        folders = [Path(mount["target"]) for mount in service.get("volumes", ()) if mount.get("read_only")]
+        targets = [Path(mount["target"]) for mount in service.get("volumes", ())]
+        targets += [Path(text.partition(":")[0]) for text in service.get("tmpfs", ())]
+        within = [(target, folder) for target in targets for folder in folders if folder in target.parents]
+        assert within == [], name
+
+
+def test_nginx_has_every_file_that_its_configuration_includes(read):
+    mounted = {Path(mount["target"]) for mount in read["services"]["nginx"]["volumes"]}
+    texts = [(FOLDER.parent / "nginx" / name).read_text() for name in ("nginx.conf", "weir.conf")]
+    texts += [path.read_text() for path in (FOLDER.parent / "nginx" / "weir").iterdir()]
+    included = set(re.findall(r"^\s*include (weir[\w./-]*);", "\n".join(texts), re.MULTILINE))
+    assert {Path("/etc/nginx", name) for name in included} <= mounted
+    assert len(included) > 6
+
+
+def test_secrets_sh_says_which_host_nginx_answers_to(tmp_path):
+    shutil.copy(FOLDER / "secrets.sh", tmp_path)
+
+    def said() -> str:
+        command = ["sh", tmp_path / "secrets.sh"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, env={"PATH": os.environ["PATH"]})
+        return (tmp_path / "secrets" / "host.conf").read_text()
+
+    assert said() == "server_name weir.example.org;\n"
+    (tmp_path / ".env").write_text('WEIR_IMAGE=weir:mine\nWEIR_HOST="weir.example.net"\n')
+    assert said() == "server_name weir.example.net;\n"
+    assert (tmp_path / "secrets" / "host.conf").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "acme").stat().st_mode & 0o777 == 0o755
 
 
 def test_secrets_are_made_once_and_fit_one_another(tmp_path):
@@ -129,6 +170,29 @@ def test_secrets_are_made_once_and_fit_one_another(tmp_path):
         status = (tmp_path / "secrets" / name).stat()
         assert status.st_mode & 0o777 == 0o400
         assert os.geteuid() != 0 or status.st_uid == 10001
+
+
+def test_a_new_certificate_gets_to_nginx_and_nginx_hears_of_it(tmp_path):
+    """As certbot calls its hook, with a `docker` that writes down what it was told."""
+    for name in ("secrets.sh", "renewed.sh"):
+        shutil.copy(FOLDER / name, tmp_path)
+    subprocess.run(["sh", tmp_path / "secrets.sh"], check=True, capture_output=True, timeout=60)
+    lineage, programs = tmp_path / "live", tmp_path / "bin"
+    for folder in (lineage, programs):
+        folder.mkdir()
+    for name in ("fullchain.pem", "privkey.pem"):
+        (lineage / name).write_text(f"new {name}")
+    (programs / "docker").write_text(f'#!/bin/sh\npwd >{tmp_path}/told\necho "$@" >>{tmp_path}/told\n')
+    (programs / "docker").chmod(0o755)
+    variables = {"PATH": f"{programs}:{os.environ['PATH']}", "RENEWED_LINEAGE": str(lineage)}
+    for _ in range(2):
+        command = ["sh", tmp_path / "renewed.sh"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd="/", env=variables)
+    assert (tmp_path / "told").read_text().splitlines() == [str(tmp_path), "compose kill --signal HUP nginx"]
+    for name in ("fullchain.pem", "privkey.pem"):
+        path = tmp_path / "secrets" / "tls" / name
+        assert path.read_text() == f"new {name}"
+        assert path.stat().st_mode & 0o777 == 0o440
 
 
 def test_prometheus_asks_every_process_under_a_name_that_it_answers_to(read):
