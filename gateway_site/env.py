@@ -13,6 +13,7 @@ import contextlib
 import ipaddress
 import math
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -32,6 +33,7 @@ if PROFILE not in ("embedded", "production"):
 PRODUCTION: bool = PROFILE == "production"
 VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
 _ON, _OFF = frozenset({"on", "true", "yes", "y", "1", "ok"}), frozenset({"off", "false", "no", "n", "0"})
+_LINK = re.compile(r"(WEIR_(?:\w+?_)??)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
 SECRET_FILES: dict[str, Path] = {}  # by variable, those that were read
 _missing: dict[str, None] = {}  # in order; told all at once, by `refuse_missing`
 SERVING: bool = False  # said by the server before settings are read: it needs what its role needs, and no more
@@ -61,6 +63,12 @@ def given() -> frozenset[str]:
     return frozenset(name for name, value in os.environ.items() if value)
 
 
+def is_linked(name: str) -> bool:
+    """Whether Kubernetes or Docker says by it where a service called weir or weir-… is."""
+    named = _LINK.fullmatch(name)
+    return named is not None and _env.str(f"{named[1]}PORT", "").startswith(("tcp://", "udp://"))
+
+
 def _declared(name: str) -> str:
     """Raises ImproperlyConfigured for one that no page tells of."""
     if name not in declared.NAMES:
@@ -77,6 +85,14 @@ def text(name: str, default: str) -> str:
 def address(name: str, default: str) -> str:
     """Of a store. It may hold a password, so it comes from NAME, or from the file named by NAME_FILE."""
     return _in_file(name) or text(name, "") or default
+
+
+def broker(redis: str) -> str:
+    """The one that goes with this Redis, which Celery calls otherwise where it is a socket; without one, a folder."""
+    if not redis.startswith("unix://"):
+        return redis or "filesystem://"
+    place, _, query = redis.removeprefix("unix://").partition("?")
+    return f"redis+socket://{place}" + (f"?{query.replace('db=', 'virtual_host=')}" if query else "")
 
 
 def embedded(name: str, default: str) -> str:

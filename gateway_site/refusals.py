@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 
 from gateway_site import declared, env, mounts
 
@@ -25,7 +25,8 @@ _PLACEHOLDER = re.compile(
     r"change.?me|placeholder|replace.?(me|this|with)|your.?(secret|key|token)|insecure|…|xxxx", re.I
 )
 _ALIKE = 0.86  # so alike that a name must be meant for another
-_BROKERS = ("redis", "rediss", "amqp", "amqps", "pyamqp", "filesystem", "sentinel", "memory")
+_DATABASES = ("postgres", "postgresql", "psql", "pgsql", "postgis", "sqlite")
+_BROKERS = ("redis", "rediss", "amqp", "amqps", "pyamqp", "redis+socket", "filesystem", "sentinel", "memory")
 
 
 def told(given: Given) -> Iterator[str]:
@@ -40,18 +41,19 @@ def told(given: Given) -> Iterator[str]:
 
 
 def _misspelt() -> Iterator[str]:
-    """A name that is nobody's may be somebody else's: Kubernetes puts WEIR_SERVICE_HOST and the like beside a service
-    called weir. One that is nearly ours is refused."""
+    """A name that is nobody's may be somebody else's. One that is nearly ours is refused."""
     known = declared.NAMES | {f"{name}_FILE" for name in declared.NAMES}
     for name in sorted(env.given() - known):
-        if name.startswith("WEIR_") and (near := difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)):
+        if not name.startswith("WEIR_") or env.is_linked(name):
+            continue
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE):
             yield f"{name} is no setting: did you mean {near[0]}?"
 
 
 def database(address: str) -> str:
     """Before it is made use of. Empty: nothing is wrong with it."""
-    url = _parsed(address)
-    if url is None or url.scheme not in ("postgres", "postgresql", "pgsql", "sqlite"):
+    url = _parsed(address, hosts=True)
+    if url is None or url.scheme not in _DATABASES:
         return "DATABASE_URL must be like postgres://user:password@host:5432/name, or sqlite:////folder/file."
     if len(url.path) < 2:
         return "DATABASE_URL names no database: end it with /name."
@@ -64,7 +66,7 @@ def _stores(given: Given) -> Iterator[str]:
     if given["REDIS_URL"]:
         url = _parsed(given["REDIS_URL"])
         if url is None or url.scheme not in ("redis", "rediss", "unix") or not (url.hostname or url.path):
-            yield "REDIS_URL must be like redis://:password@host:6379/0, or rediss:// for TLS."
+            yield "REDIS_URL must be like redis://:password@host:6379/0, rediss:// for TLS, or unix:///run/redis.sock."
         elif url.scheme != "unix" and not re.fullmatch(r"/?\d*", url.path):
             yield "REDIS_URL must end with the number of a database, such as /0."
     url = _parsed(given["CELERY_BROKER_URL"].split(";")[0])
@@ -76,11 +78,13 @@ def _addresses(given: Given) -> Iterator[str]:
     for name in ("WEIR_BASE_URL", "WEIR_QDRANT_URL", "WEIR_PRESIDIO_URL"):
         if given[name] and not _is_web(_parsed(given[name])):
             yield f"{name} must be a URL such as https://weir.example.org."
-    for name, words in (("WEIR_CORS_ORIGINS", given["WEIR_CORS_ORIGINS"]), ("WEIR_TRUSTED_ORIGINS", _origins(given))):
-        for word in words:
-            url = _parsed(word)
-            if not (word == "*" and name == "WEIR_CORS_ORIGINS") and (not _is_web(url) or (url and url.path)):
-                yield f"{name} must be origins such as https://app.example.org, not {word!r}."
+    for word in _trusted(given):
+        url = _parsed(word)
+        if not _is_web(url) or (url and url.path):
+            yield f"WEIR_TRUSTED_ORIGINS must be origins such as https://app.example.org, not {word!r}."
+    for word in given["WEIR_CORS_ORIGINS"]:
+        if not _is_sent(word):
+            yield f"WEIR_CORS_ORIGINS must be origins such as https://app.example.org, not {word!r}."
     for word in given["WEIR_TRUSTED_PROXIES"]:
         if word not in ("*", "none") and not _is_network(word):
             yield f"WEIR_TRUSTED_PROXIES must be ranges such as 10.0.0.0/8, or none, not {word!r}."
@@ -161,15 +165,27 @@ def _of_production(given: Given) -> Iterator[str]:
         yield "WEIR_KEYRING is a placeholder: openssl rand -base64 32."
 
 
-def _origins(given: Given) -> list[str]:
+def _trusted(given: Given) -> list[str]:
     return [word.replace("*.", "", 1) for word in given["CSRF_TRUSTED_ORIGINS"]]
 
 
-def _parsed(url: str) -> SplitResult | None:
-    """None: it cannot be read at all."""
+def _is_sent(origin: str) -> bool:
+    """As endpoints have it: programs that show pages send schemes of their own, and a sandbox sends `null`."""
+    from apps.catalog import validators
+
+    try:
+        validators.validate_origins([origin])
+    except ValidationError:
+        return origin == "null"
+    return True
+
+
+def _parsed(url: str, *, hosts: bool = False) -> SplitResult | None:
+    """None: it cannot be read at all. `hosts`: there may be several, each with its port, which libpq reads."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        if not (hosts and "," in parts.netloc):
+            _ = parts.port
     except ValueError:
         return None
     return parts

@@ -176,7 +176,7 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Celery ----------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.address("CELERY_BROKER_URL", REDIS_URL or "filesystem://")
+CELERY_BROKER_URL = env.address("CELERY_BROKER_URL", env.broker(REDIS_URL))
 CELERY_BROKER_TRANSPORT: str | None = None
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
 if CELERY_BROKER_URL.startswith("filesystem"):

@@ -71,6 +71,7 @@ WRONG: dict[str, str | tuple[str, dict[str, str]]] = {
 ANY = {
     *("WEIR_REPLICA", "WEIR_REVISION", "WEIR_EVENT_SOURCE", "WEIR_EVENT_FOLDERS", "WEIR_PRESIDIO_LANGUAGE"),
     *("WEIR_KEY_PEPPER", "WEIR_STATIC_DIR", "WEIR_TRACE_PROVIDERS", "PUBSUB_EMULATOR_HOST"),
+    "PROMETHEUS_MULTIPROC_DIR",
     "PORT",  # `make run` reads it: tests/house/test_make_run.py
 }
 BY_KIND = {"integer": "many", "number": "soon", "flag": "perhaps"}
@@ -158,6 +159,9 @@ def test_what_production_must_have_is_named(refusal, name):
     ("changes", "told"),
     [
         ({"WEIR_DRAIN_SECOND": "3"}, "WEIR_DRAIN_SECOND is no setting: did you mean WEIR_DRAIN_SECONDS?"),
+        ({"WEIR_PROBES_PORT": "8002"}, "did you mean WEIR_PROBE_PORT?"),
+        ({"WEIR_TRUSTED_ORIGINS": "tauri://localhost"}, "WEIR_TRUSTED_ORIGINS must be origins"),
+        ({"WEIR_CORS_ORIGINS": "https://app.example.org/"}, "WEIR_CORS_ORIGINS must be origins"),
         ({"WEIR_OPERATOR_TOKEN_FIL": "/x"}, "did you mean WEIR_OPERATOR_TOKEN_FILE?"),
         ({"WEIR_ALLOWED_HOSTS": "*"}, "WEIR_ALLOWED_HOSTS admits every host"),
         ({"DATABASE_URL": "sqlite:////var/weir.db"}, "DATABASE_URL is SQLite, which is for one machine"),
@@ -187,6 +191,16 @@ def test_what_contradicts_itself_in_production_is_refused(refusal, changes, told
         {"WEIR_STOP_SECONDS": "330"},
         {"CELERY_BROKER_URL": "amqp://weir:word@rabbit.example.org:5672/weir"},
         {"REDIS_URL": "rediss://:word@cache.example.org:6380/3"},
+        {"REDIS_URL": "unix:///run/redis.sock?db=1"},
+        {"CELERY_BROKER_URL": "redis+socket:///run/redis.sock"},
+        {"DATABASE_URL": "psql://weir@db/weir"},
+        {"DATABASE_URL": "pgsql://weir@db/weir"},
+        {"DATABASE_URL": "postgis://weir@db/weir"},
+        {"DATABASE_URL": "postgres://weir:word@db1:5432,db2:5432/weir?target_session_attrs=read-write"},
+        {"WEIR_CORS_ORIGINS": "capacitor://localhost,tauri://localhost,chrome-extension://abcdef,null,*"},
+        # Kubernetes, of a service called weir-proxy and of weir-drain
+        {"WEIR_PROXY_PORT": "tcp://10.1.2.3:80", "WEIR_PROXY_PORT_80_TCP_PORT": "80", "WEIR_PROXY_SERVICE_PORT": "80"},
+        {"WEIR_DRAIN_PORT": "tcp://10.1.2.3:80", "WEIR_DRAIN_SERVICE_HOST": "10.1.2.3"},
     ],
 )
 def test_what_is_right_is_not(refusal, changes):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from gateway_site import env
 from tests.architecture import tree
 
 SHOW = """
@@ -93,6 +94,11 @@ def test_a_secrets_file_that_is_not_there_is_named(tmp_path):
     assert ended.returncode == 1
     told = f"WEIR_SECRET_KEY_FILE: {tmp_path / 'gone'} cannot be read: No such file or directory."
     assert ended.stderr.rstrip().endswith(told)
+
+
+def test_the_broker_of_a_redis_at_a_socket_is_called_as_celery_calls_it():
+    assert env.broker("unix://:p@/run/redis.sock?db=1") == "redis+socket://:p@/run/redis.sock?virtual_host=1"
+    assert [env.broker(one) for one in ("redis://h/0", "")] == ["redis://h/0", "filesystem://"]
 
 
 def test_the_address_of_a_store_may_lie_in_a_file_for_its_password(tmp_path):
