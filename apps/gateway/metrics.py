@@ -249,24 +249,25 @@ def _of_tokens(model: str, provider: str) -> _Tokens:
 
 
 class _Children(dict[Words, Child]):
-    """Of a metric, by the values of its labels: `labels()` takes a lock and builds a tuple, so each is asked for
-    once."""
+    """Of a metric, by the values of its labels, which `words` names: `labels()` takes a lock and builds a tuple, so
+    each is asked for once."""
 
-    def __init__(self, labels: Callable[..., Child], name: str) -> None:
+    def __init__(self, labels: Callable[..., Child], name: str, words: Words) -> None:
         super().__init__()
         self._labels = labels
         self._name = name
+        self._words = words
 
     def __missing__(self, words: Words) -> Child:
-        words = apart(self._name, words, taken=len(self))
+        words = apart(self._name, self._words, words, taken=len(self))
         child = self.get(words)
         if child is None:
             child = self[words] = self._labels(*words)
         return child
 
 
-_calls = _Children(CALLS.labels, "weir_calls")
-_tokens = _Children(_of_tokens, "weir_tokens")
-_cost = _Children(COST.labels, "weir_cost_usd")
-_cache = _Children(CACHE.labels, "weir_cache_lookups")
-_saved = _Children(SAVED.labels, "weir_cache_saved_usd")
+_calls = _Children(CALLS.labels, "weir_calls", ("dialect", "model", "outcome", "fault"))
+_tokens = _Children(_of_tokens, "weir_tokens", ("model", "provider"))
+_cost = _Children(COST.labels, "weir_cost_usd", ("model", "provider"))
+_cache = _Children(CACHE.labels, "weir_cache_lookups", ("model", "result"))
+_saved = _Children(SAVED.labels, "weir_cache_saved_usd", ("model",))

@@ -1,8 +1,8 @@
 """What this process has counted and measured, by a few words each: written from its event loop for less than a
 microsecond, read from anywhere.
 
-Words are the catalog's names and those of closed lists. What exceeds MOST_APART of a kind is counted under OTHER, and
-`capped` tells that it was.
+Words are the catalog's names and those of closed lists. Of what exceeds MOST_APART of a kind the catalog's are counted
+as OTHER, and `capped` tells that they were.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 MOST_APART = 1_000
 OTHER = "(other)"
+OPEN = frozenset({"model", "provider"})  # labels whose words are the catalog's: there may be any number
 
 Words = tuple[str, ...]
 
@@ -46,7 +47,7 @@ class Counts:
         try:
             self.values[words] += amount
         except KeyError:
-            words = apart(self.name, words, taken=len(self.values))
+            words = apart(self.name, self.labels, words, taken=len(self.values))
             self.values[words] = self.values.get(words, 0) + amount
 
 
@@ -64,21 +65,24 @@ class Spreads:
     def add(self, words: Words, value: float) -> None:
         spread = self.values.get(words)
         if spread is None:
-            words = apart(self.name, words, taken=len(self.values))
+            words = apart(self.name, self.labels, words, taken=len(self.values))
             spread = self.values.setdefault(words, Spread(self.bounds))
         spread.add(value)
 
 
-def apart(name: str, words: Words, *, taken: int) -> Words:
-    """As which words something new is counted, where so many are counted apart already."""
+def apart(name: str, labels: Words, words: Words, *, taken: int) -> Words:
+    """As which words something new is counted, where so many are counted apart already: what came of it, and all else
+    of which there is a closed list, is told as it is."""
     if taken < MOST_APART:
         return words
-    capped[name] += 1
-    return (OTHER,) * len(words)
+    together = tuple(OTHER if label in OPEN else word for label, word in zip(labels, words, strict=True))
+    if together != words:
+        capped[name] += 1
+    return together
 
 
 families: list[Counts | Spreads] = []
 """All there are, in the order in which their modules were read."""
 
 capped: Counter[str] = Counter()
-"""By family: how often something was counted under OTHER."""
+"""By family: how often something was counted as OTHER."""

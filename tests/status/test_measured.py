@@ -29,11 +29,11 @@ def _few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.once
 def test_what_exceeds_the_bound_is_counted_together_and_told() -> None:
-    counts = measured.Counts("weir_test", "x", ("a", "b"))
+    counts = measured.Counts("weir_test", "x", ("model", "outcome"))
     for name in ("one", "two", "three", "four", "one"):
         counts.add((name, "x"))
-    assert counts.values == {("one", "x"): 2, ("two", "x"): 1, ("(other)", "(other)"): 2}
-    spreads = measured.Spreads("weir_spread", "x", ("a",), bounds=(1.0,))
+    assert counts.values == {("one", "x"): 2, ("two", "x"): 1, ("(other)", "x"): 2}
+    spreads = measured.Spreads("weir_spread", "x", ("provider",), bounds=(1.0,))
     for name in ("one", "two", "three", "three"):
         spreads.add((name,), 0.5)
     assert {words: spread.counts for words, spread in spreads.values.items()} == {
@@ -46,9 +46,24 @@ def test_what_exceeds_the_bound_is_counted_together_and_told() -> None:
 
 
 @pytest.mark.once
+def test_a_failure_that_comes_late_is_told_as_one() -> None:
+    counts = measured.Counts("weir_test", "x", ("dialect", "model", "outcome", "fault"))
+    for name in ("one", "two", "three"):
+        counts.add(("openai", name, "ok", "none"))
+    counts.add(("openai", "one", "no_price", "gateway"))
+    assert counts.values["openai", "(other)", "no_price", "gateway"] == 1
+    of_dialects = measured.Counts("weir_dialects", "x", ("dialect",))
+    for name in ("one", "two", "three"):
+        of_dialects.add((name,))
+    assert (len(of_dialects.values), measured.capped["weir_dialects"]) == (3, 0)
+
+
+@pytest.mark.once
 def test_the_librarys_metrics_have_the_same_bound() -> None:
     registry = CollectorRegistry()
-    children = metrics._Children(Counter("weir_test", "x", ("model",), registry=registry).labels, "weir_test")
+    children = metrics._Children(
+        Counter("weir_test", "x", ("model",), registry=registry).labels, "weir_test", ("model",)
+    )
     for name in ("one", "two", "three", "four"):
         children[name,].inc()
     values = {name: registry.get_sample_value("weir_test_total", {"model": name}) for name in ("one", "(other)")}
