@@ -81,12 +81,12 @@ variable "operator_cidrs" {
 }
 
 variable "kubernetes_version" {
-  description = "Of EKS. The manifests are checked against 1.32."
+  description = "Of EKS. An older one costs extra once AWS's standard support for it has ended, after fourteen months."
   type        = string
-  default     = "1.32"
+  default     = "1.36"
 
   validation {
-    condition     = can(regex("^1\\.(3[0-9])$", var.kubernetes_version))
+    condition     = can(regex("^1\\.(3[0-9]|[4-9][0-9])$", var.kubernetes_version))
     error_message = "1.30 or newer: pods wait by preStop.sleep, and volumes may be ReadWriteOncePod."
   }
 }
@@ -106,19 +106,27 @@ variable "node_architecture" {
     condition     = contains(["x86_64", "arm64"], var.node_architecture)
     error_message = "x86_64 or arm64."
   }
+
+  # AWS's own processors are known by a g after the generation: m7g, c8gn, r7gd, t4g; the first of them was a1.
+  validation {
+    condition = alltrue([
+      for type in var.node_types : can(regex("^(a1|[a-z]+[0-9]+g[a-z]*)\\.", type)) == (var.node_architecture == "arm64")
+    ])
+    error_message = "Types such as m7g.xlarge are arm64, those such as m7i.xlarge x86_64."
+  }
 }
 
 variable "node_count" {
-  description = "Nodes: at least, at most."
+  description = "Nodes in each zone: at least, at most. Between them the cluster's autoscaler decides."
   type = object({
     least = number
     most  = number
   })
-  default = { least = 3, most = 12 }
+  default = { least = 1, most = 4 }
 
   validation {
-    condition     = var.node_count.least >= 2 && var.node_count.most >= var.node_count.least
-    error_message = "Two nodes at least, and at most no fewer than at least."
+    condition     = var.node_count.least >= 1 && var.node_count.most >= var.node_count.least
+    error_message = "A node at least, and at most no fewer than at least."
   }
 }
 

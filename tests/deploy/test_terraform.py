@@ -121,6 +121,75 @@ def test_examples_set_variables_that_there_are():
     assert required <= given
 
 
+def planned(tmp_path: Path, **other: str) -> tools.Said:
+    """The variables alone, with what the example gives, but for some: their validations ask no provider."""
+    for name in ("variables.tf", "terraform.tfvars.example"):
+        shutil.copy(FOLDER / name, tmp_path / name.removesuffix(".example"))
+    given = [f"-var={name}={value}" for name, value in other.items()]
+    return tools.run("terraform", "plan", "-no-color", "-input=false", *given, cwd=tmp_path, variables=ALONE)
+
+
+def test_the_example_is_valid(tmp_path):
+    said = planned(tmp_path)
+    assert said.status == 0, said.text
+
+
+@pytest.mark.parametrize(
+    ("types", "architecture", "is_right"),
+    [
+        ('["m7g.xlarge"]', "x86_64", False),
+        ('["m7i.xlarge", "r8gd.large"]', "x86_64", False),
+        ('["m7i.xlarge"]', "arm64", False),
+        ('["m7g.xlarge", "c8gn.large", "t4g.large", "a1.large"]', "arm64", True),
+        ('["m7a.xlarge", "m7i-flex.large", "g5.xlarge", "g4dn.xlarge"]', "x86_64", True),
+    ],
+)
+def test_nodes_are_of_the_architecture_that_is_said(tmp_path, types, architecture, is_right):
+    said = planned(tmp_path, node_types=types, node_architecture=architecture)
+    assert (said.status == 0) == is_right, said.text
+    assert is_right or "are arm64" in said.text
+
+
+def test_a_provider_s_name_does_not_lead_into_the_vpc():
+    """Weir refuses providers at private addresses, which such an endpoint gives to the public name."""
+    endpoints = re.search(
+        r'"aws_vpc_endpoint" "interface" \{\s+for_each = toset\(\[(.*?)\]\)', text(FOLDER / "modules/network")
+    )
+    assert endpoints is not None
+    assert "secretsmanager" in endpoints[1]
+    assert "bedrock" not in endpoints[1]
+
+
+def test_the_key_names_as_principal_nobody_who_may_not_be_there():
+    named = re.findall(r"identifiers = \[(.*)\]", text(FOLDER))
+    assert len(named) == 3
+    assert not [one for one in named if ":role/" in one or ":user/" in one]
+    everybody = re.search(r'identifiers = \["\*"\]\n    \}\n(.*?)\n  \}\n', text(FOLDER), re.DOTALL)
+    assert everybody is not None
+    assert {"aws:PrincipalArn", "kms:CallerAccount"} <= set(re.findall(r'variable = "([^"]+)"', everybody[1]))
+
+
+def test_add_ons_take_over_what_a_new_cluster_has():
+    blocks = re.findall(r'^resource "aws_eks_addon" "\w+" \{\n(.*?)^\}', text(FOLDER / "modules/cluster"), re.M | re.S)
+    assert len(blocks) == 2
+    assert all('resolve_conflicts_on_create = "OVERWRITE"' in block for block in blocks)
+
+
+def test_nodes_are_added_in_the_zone_that_needs_one_by_an_autoscaler_of_this_cluster_alone():
+    cluster = text(FOLDER / "modules/cluster")
+    assert re.search(r"subnet_ids\s+= \[var\.subnet_ids\[count\.index\]\]", cluster)
+    policy = re.search(r'"aws_iam_policy_document" "autoscaler" \{\n(.*?)^\}', cluster, re.M | re.S)
+    assert policy is not None
+    *_, sizing = policy[1].split("  statement {")
+    assert "SetDesiredCapacity" in sizing
+    assert "aws:ResourceTag/k8s.io/cluster-autoscaler/${var.name}" in sizing
+    assert not re.search(r"(?:Set|Terminate|Update|Delete|Create)", policy[1].removesuffix(sizing))
+    walk = (tools.ROOT / "docs/deploy/kubernetes.md").read_text()
+    account = re.search(r'service_account = "([\w-]+)"\s+role_arn\s+= aws_iam_role\.autoscaler', cluster)
+    assert account is not None
+    assert f"rbac.serviceAccount.name={account[1]}" in walk
+
+
 def test_stores_are_protected():
     database, cache = (text(FOLDER / "modules" / name) for name in ("database", "cache"))
     for line in ("multi_az = true", "storage_encrypted = true", "deletion_protection = true"):

@@ -110,11 +110,14 @@ resource "aws_launch_template" "node" {
   }
 }
 
+# One a zone: a gateway's journal lies on a disk of one zone, and the autoscaler has to know where a node would come up.
 resource "aws_eks_node_group" "this" {
+  count = length(var.subnet_ids)
+
   cluster_name    = aws_eks_cluster.this.name
-  node_group_name = "general"
+  node_group_name = "general-${count.index}"
   node_role_arn   = aws_iam_role.node.arn
-  subnet_ids      = var.subnet_ids
+  subnet_ids      = [var.subnet_ids[count.index]]
   instance_types  = var.node_types
   ami_type        = var.node_architecture == "arm64" ? "AL2023_ARM_64_STANDARD" : "AL2023_x86_64_STANDARD"
 
@@ -157,12 +160,14 @@ resource "aws_eks_addon" "this" {
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = each.key
   configuration_values        = each.value
+  resolve_conflicts_on_create = "OVERWRITE" # EKS has begun with a CNI, proxy and names of its own
   resolve_conflicts_on_update = "PRESERVE"
 
   depends_on = [aws_eks_node_group.this]
 }
 
-data "aws_iam_policy_document" "disks_trust" {
+# Who runs in the cluster and has a role of AWS by the agent above.
+data "aws_iam_policy_document" "pods_trust" {
   statement {
     actions = ["sts:AssumeRole", "sts:TagSession"]
 
@@ -193,7 +198,7 @@ data "aws_iam_policy_document" "disks" {
 
 resource "aws_iam_role" "disks" {
   name               = "${var.name}-disks"
-  assume_role_policy = data.aws_iam_policy_document.disks_trust.json
+  assume_role_policy = data.aws_iam_policy_document.pods_trust.json
 }
 
 resource "aws_iam_role_policy_attachment" "disks" {
@@ -210,6 +215,9 @@ resource "aws_iam_role_policy" "disks" {
 resource "aws_eks_addon" "disks" {
   cluster_name = aws_eks_cluster.this.name
   addon_name   = "aws-ebs-csi-driver"
+
+  resolve_conflicts_on_create = "OVERWRITE"
+  resolve_conflicts_on_update = "PRESERVE"
 
   pod_identity_association {
     role_arn        = aws_iam_role.disks.arn

@@ -29,7 +29,7 @@ variable "node_architecture" {
 }
 
 variable "node_count" {
-  description = "Nodes."
+  description = "Nodes in each zone."
   type        = object({ least = number, most = number })
 }
 

@@ -86,7 +86,8 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[count.index].id
 }
 
-# Bedrock, secrets and tokens are asked for without leaving the VPC.
+# Secrets, tokens, keys, logs and images are asked for without leaving the VPC. Bedrock is a provider of Weir's, and Weir
+# refuses those whose name leads to a private address: it is called by its public one, through NAT.
 resource "aws_security_group" "endpoints" {
   name        = "${var.name}-endpoints"
   description = "HTTPS from the VPC to the services of AWS"
@@ -103,7 +104,7 @@ resource "aws_vpc_security_group_ingress_rule" "endpoints" {
 }
 
 resource "aws_vpc_endpoint" "interface" {
-  for_each = toset(["bedrock-runtime", "secretsmanager", "sts", "kms", "logs", "ecr.api", "ecr.dkr"])
+  for_each = toset(["secretsmanager", "sts", "kms", "logs", "ecr.api", "ecr.dkr"])
 
   vpc_id              = aws_vpc.this.id
   service_name        = "com.amazonaws.${var.region}.${each.key}"
