@@ -73,18 +73,36 @@ class Lines:
     def close(self) -> None: ...
 
     def _append(self, lines: bytes) -> None:
-        with self._newest(room=len(lines)).open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            end = _whole(Path(file.name), file.tell())
+        handle = self._locked(room=len(lines))
+        try:
+            end = _whole(handle, os.fstat(handle).st_size)
             try:
-                file.truncate(end)
-                file.write(lines)
-                file.flush()
-                os.fsync(file.fileno())
+                os.ftruncate(handle, end)
+                _write(handle, lines)
+                os.fsync(handle)
             except OSError:
-                os.truncate(file.name, end)
+                os.ftruncate(handle, end)
                 raise
+        finally:
+            os.close(handle)
         _sync(self._folder)
+
+    def _locked(self, *, room: int) -> int:
+        """The newest file's handle. While the lock was waited for, another writer may have filled that file, or a
+        shipper may have taken it away: then it is chosen again."""
+        while True:
+            path = self._newest(room=room)
+            handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if self._newest(room=room) == path and os.path.samestat(os.fstat(handle), path.stat()):
+                    return handle
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)
 
     def _newest(self, *, room: int) -> Path:
         day = datetime.now(UTC).date().isoformat()
@@ -98,17 +116,22 @@ class Lines:
         return newest
 
 
-def _whole(path: Path, size: int) -> int:
+def _whole(handle: int, size: int) -> int:
     """Where the last whole line ends: a process that died in the middle of one had told nobody that it was written."""
-    with path.open("rb") as file:
-        place = size
-        while place > 0:
-            begin = max(0, place - 65_536)
-            file.seek(begin)
-            if (found := file.read(place - begin).rfind(b"\n")) >= 0:
-                return begin + found + 1
-            place = begin
+    place = size
+    while place > 0:
+        begin = max(0, place - 65_536)
+        if (found := os.pread(handle, place - begin, begin).rfind(b"\n")) >= 0:
+            return begin + found + 1
+        place = begin
     return 0
+
+
+def _write(handle: int, lines: bytes) -> None:
+    """Nothing is kept back that a later close could write behind what was cut off."""
+    rest = memoryview(lines)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
 
 
 def _sync(folder: Path) -> None:
