@@ -70,7 +70,7 @@ def test_every_setting_is_one_that_weir_reads(folder):
         assert name in known or known.get(plain) in ("secret", "address"), name
     for workload in ours(folder):
         for name in environment(workload):
-            assert name in known or name in ("POD_IP", "POD_NAME", "PUBLIC_HOSTS"), name
+            assert name in known or name in ("POD_IP", "POD_NAME", "PUBLIC_HOSTS", "NAMED_PROXIES"), name
 
 
 @pytest.mark.parametrize("folder", ["overlays/dev", "overlays/prod", "overlays/prod-openshift"])

@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from tests.deploy import manifests, tools
-from tests.deploy.test_cluster import configuration, container, labels, ours, role
+from tests.deploy.test_cluster import configuration, container, environment, labels, ours, role
 
+MAP = "ConfigMap"
+TALKING = ("gateway", "control", "worker", "beat")
 MODELS = {"sonnet": 8091, "opus": 8092, "haiku": 8093}
 CALLS = ("/v1/messages", "/anthropic/v1/messages", "/chat", "/e/sonnet/v1/messages", "/v1/models", "/api/hello")
 PAGES = ("/", "/admin/", "/portal/", "/api/v1/keys", "/static/a.css", "/metrics", "/health/ready")
@@ -129,13 +131,43 @@ def test_nobody_outside_sees_the_telling_pages():
     assert set(rule["to"][0]["operation"]["paths"]) == told
 
 
-def test_a_proxy_outlives_the_drain():
-    (gateway,) = [it for it in ours("components/istio") if role(it) == "gateway"]
-    pod = manifests.template(gateway)
-    told = json.loads(pod["metadata"]["annotations"]["proxy.istio.io/config"])
-    lasts = float(told["terminationDrainDuration"].removesuffix("s"))
-    drains = sum(float(it["value"]) for it in container(gateway)["env"] if re.search("_(PRESTOP|DRAIN)_", it["name"]))
-    assert drains + 15 < lasts < pod["spec"]["terminationGracePeriodSeconds"]
+def test_a_proxy_outlives_what_its_pod_takes_to_end():
+    lasts = {}
+    for workload in ours("components/istio"):
+        pod = manifests.template(workload)
+        if workload["kind"] == "Job":
+            continue
+        told = json.loads(pod["metadata"]["annotations"]["proxy.istio.io/config"])
+        lasts[role(workload)] = float(told["terminationDrainDuration"].removesuffix("s"))
+        assert lasts[role(workload)] < pod["spec"]["terminationGracePeriodSeconds"] <= lasts[role(workload)] + 15
+        waits = container(workload).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+        drains = [float(it["value"]) for it in container(workload)["env"] if re.search("_(PRESTOP|DRAIN)_", it["name"])]
+        assert waits + sum(drains) + 15 <= lasts[role(workload)]
+    assert lasts.keys() == {"gateway", "control", "worker", "beat"}
+
+
+def test_a_pod_has_a_proxy_that_finds_its_mesh_or_none():
+    documents = manifests.rendered("components/istio")
+    mesh = one("components/istio", "NetworkPolicy", "weir-mesh")["spec"]["podSelector"]
+    for workload in manifests.workloads(documents):
+        worn = labels(workload)
+        is_in = worn["app.kubernetes.io/name"] == "weir" and role(workload) in TALKING
+        assert (worn.get("sidecar.istio.io/inject") != "false") == is_in, manifests.named(workload)
+        assert manifests.selects(mesh, worn) or not is_in, manifests.named(workload)
+
+
+def test_who_calls_is_not_the_proxy_beside_weir():
+    """It comes from the address at which Istio's proxy hands calls on; what the overlay names stays named."""
+    for workload in ours("components/istio"):
+        if role(workload) in ("gateway", "control"):
+            names = [it["name"] for it in container(workload)["env"]]
+            assert names.index("NAMED_PROXIES") < names.index("WEIR_TRUSTED_PROXIES")
+            said = environment(workload)["WEIR_TRUSTED_PROXIES"].split(",")
+            assert said == ["127.0.0.6/32", "127.0.0.1/32", "$(NAMED_PROXIES)"]
+            (source,) = [it["valueFrom"] for it in container(workload)["env"] if it["name"] == "NAMED_PROXIES"]
+            there = {it["metadata"]["name"] for it in manifests.of_kind(manifests.rendered("components/istio"), MAP)}
+            assert source["configMapKeyRef"]["name"] in there
+            assert source["configMapKeyRef"]["key"] in configuration("components/istio")
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
