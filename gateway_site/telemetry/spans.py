@@ -56,6 +56,11 @@ def server(tried: Tried) -> tuple[str, int]:
     return url.hostname or tried.deployment.provider.host, url.port or _PORTS.get(url.scheme, 0)
 
 
+def route(call: Told) -> str:
+    """Of which there are few: a path may have any number of slashes at its end."""
+    return call.path.rstrip("/")
+
+
 def spans_of(call: Told, *, epoch: int) -> Iterator[bytes]:
     """`epoch`: nanoseconds to add to the monotonic clock for unix time."""
     trace_id = bytes.fromhex(call.trace_id)
@@ -98,7 +103,7 @@ def _whole(call: Told, trace_id: bytes, epoch: int) -> bytes:
     parent = call.parent
     is_ours = parent is not None and not parent.is_remote
     return wire.span(
-        f"{call.method} {call.path}",
+        f"{call.method} {route(call)}",
         trace_id=trace_id,
         span_id=call.span_id,
         parent=of_parent(parent),
@@ -114,8 +119,8 @@ def _whole(call: Told, trace_id: bytes, epoch: int) -> bytes:
 
 def _of_call(call: Told) -> Iterator[bytes]:
     yield known("http.request.method", call.method)
-    yield known("http.route", call.path)
-    yield known("url.path", call.path)
+    yield known("http.route", route(call))
+    yield wire.block(9, wire.attribute("url.path", call.path[:_LONGEST]))
     if call.status:
         yield known("http.response.status_code", call.status)
     if call.error:

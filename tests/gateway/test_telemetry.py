@@ -159,8 +159,10 @@ def test_tries_that_fail_and_calls_that_ask_otherwise_have_spans_too(telling: Co
     assert named(spans, "POST /v1/messages").status.code == served.status.code == 0
 
     count = {"traceparent": f"00-{'5b' * 16}-{'c1' * 8}-01"}
-    assert ask(gateway, "/v1/messages/count_tokens", change={"max_tokens": None}, headers=count).status_code == 200
+    assert ask(gateway, "/v1/messages/count_tokens//", change={"max_tokens": None}, headers=count).status_code == 200
     counted = of_call(telling, "5b" * 16)
+    told = pairs(named(counted, "POST /v1/messages/count_tokens").attributes)  # callers do not make up names
+    assert (told["http.route"], told["url.path"]) == ("/v1/messages/count_tokens", "/v1/messages/count_tokens//")
     assert named(counted, "count_tokens claude-upstream").parent_span_id == named(counted, "count").span_id
 
     refused = ask(gateway, ANTHROPIC, key="weir_nobody", headers={"traceparent": f"00-{'5c' * 16}-{'c1' * 8}-01"})
