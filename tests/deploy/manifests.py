@@ -27,6 +27,8 @@ ON = {
     "green-live": "overlays/prod",
     "istio": "overlays/dev",
     "openshift": "overlays/dev",
+    "production-sizes": "overlays/dev",
+    "scale-by-calls": "overlays/prod",
     "sealed-secrets": "base",
 }
 Object = dict[str, Any]

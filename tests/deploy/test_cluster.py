@@ -298,7 +298,7 @@ def test_weir_runs_one_version_and_nothing_floats(folder):
 def test_the_version_is_the_changelogs():
     version = re.search(r"^## (\S+)", (tools.ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert version is not None
-    for folder in ("base", "overlays/dev", "overlays/prod", "overlays/prod-openshift"):
+    for folder in OVERLAYS:
         for workload in ours(folder):
             assert container(workload)["image"] == f"{manifests.IMAGE}:{version[1]}"
 

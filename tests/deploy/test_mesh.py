@@ -203,14 +203,24 @@ def test_rules_and_dashboards_are_those_of_the_monitoring_folder():
 
 
 def test_what_gateways_are_scaled_by_is_counted():
-    scaler = one("overlays/prod", "HorizontalPodAutoscaler", "weir-gateway")["spec"]
-    named = [it["pods"]["metric"]["name"] for it in scaler["metrics"] if it["type"] == "Pods"]
+    scaler = one("components/scale-by-calls", "HorizontalPodAutoscaler", "weir-gateway")["spec"]
+    (named,) = [it["pods"]["metric"]["name"] for it in scaler["metrics"] if it["type"] == "Pods"]
     sources = (tools.ROOT / "apps/status").glob("*.py")
-    assert named == ["weir_calls_in_flight"]
-    assert any(f'"{named[0]}"' in path.read_text() for path in sources)
+    assert any(f'"{named}"' in path.read_text() for path in sources)
+    adapter = yaml.safe_load((manifests.FOLDER / "components/scale-by-calls/prometheus-adapter.yaml").read_text())
+    (rule,) = adapter["rules"]["custom"]
+    assert rule["seriesQuery"].partition("{")[0] == named
+    assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
     down = scaler["behavior"]["scaleDown"]
     assert down["stabilizationWindowSeconds"] >= 300
     assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 300}]
+
+
+@pytest.mark.parametrize("folder", manifests.OVERLAYS)
+def test_nothing_is_scaled_by_what_a_cluster_may_lack(folder):
+    """An autoscaler that misses one of its metrics never scales down."""
+    for scaler in manifests.of_kind(manifests.rendered(folder), "HorizontalPodAutoscaler"):
+        assert [it["type"] for it in scaler["spec"]["metrics"]] == ["Resource"], manifests.named(scaler)
 
 
 def test_argo_finds_what_it_follows_and_may_make_it():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from django.http.request import split_domain_port, validate_host
 
@@ -61,3 +64,37 @@ def test_names_are_asked_of_a_cache_on_the_node_as_well():
     (names,) = [it["spec"]["egress"] for it in policies if it["metadata"]["name"] == "weir-names"]
     assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in names[0]["to"]
     assert {it["port"] for it in names[0]["ports"]} == {53}
+
+
+def of_slot(folder: str, slot: str, found: str) -> manifests.Object:
+    """The spec of a role's workload, with its slot and image taken out."""
+    (workload,) = [it for it in ours(folder) if role(it) == found]
+    text = re.sub(rf"{manifests.IMAGE}:[^\"]+", "IMAGE", json.dumps(workload["spec"], sort_keys=True))
+    plain = text.replace(f'"weir-gateway.org/slot": "{slot}"', '"weir-gateway.org/slot": "SLOT"')
+    spec: manifests.Object = json.loads(plain.replace("weir-gateway-peers-green", "weir-gateway-peers"))
+    return spec
+
+
+@pytest.mark.parametrize("found", DRAINING)
+def test_green_carries_what_blue_does(found):
+    """The same in all but the slot and the version: resources, spread, priority, volumes, probes, settings."""
+    blue, green = of_slot("overlays/prod", "blue", found), of_slot("overlays/prod-green", "green", found)
+    for spec in (blue, green):
+        for claim in spec.get("volumeClaimTemplates", ()):
+            del claim["metadata"]["labels"]
+        for source in spec["template"]["spec"]["containers"][0]["envFrom"]:
+            assert source["configMapRef"].pop("name").startswith("weir-config")
+        for entry in spec["template"]["spec"]["containers"][0]["env"]:
+            entry.get("valueFrom", {}).get("configMapKeyRef", {}).pop("name", None)
+    assert green == blue
+    assert "SLOT" in json.dumps(blue)
+
+
+def test_green_scales_as_blue_does():
+    scalers = {}
+    for name in ("prod", "prod-green"):
+        for it in manifests.of_kind(manifests.rendered(f"overlays/{name}"), "HorizontalPodAutoscaler"):
+            spec = {key: value for key, value in it["spec"].items() if key != "scaleTargetRef"}
+            scalers[it["metadata"]["name"]] = spec
+    for name in ("weir-gateway", "weir-control"):
+        assert scalers[f"{name}-green"] == scalers[name]
