@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.deploy import tools
@@ -11,18 +13,41 @@ from tests.deploy import tools
 def test_a_locked_judge_is_the_one_of_its_lock(name):
     (command,) = tools.find(name)
     if not command.startswith(str(tools.FOLDER)):
-        pytest.skip("needs a package index")
+        tools.lacks("pypi", "needs a package index")
     asked = ("version", "--client") if name == "kubectl" else ("--version",)
     assert tools.run(name, *asked).status == 0
 
 
-@pytest.mark.parametrize(("variables", "outcome"), [({}, pytest.skip), ({"CI": "true"}, pytest.fail)])
-def test_a_judge_that_is_not_there_is_told_and_in_ci_is_a_failure(monkeypatch, variables, outcome):
-    monkeypatch.delenv("CI", raising=False)
+@pytest.mark.parametrize(
+    ("variables", "outcome"),
+    [
+        ({}, pytest.skip),
+        ({"CI": "true"}, pytest.fail),
+        ({"CI": "true", "WEIR_TEST_WITHOUT": "another"}, pytest.fail),
+        ({"CI": "true", "WEIR_TEST_WITHOUT": "another,no-such-judge"}, pytest.skip),
+    ],
+)
+def test_a_judge_that_is_not_there_is_told_and_in_ci_is_a_failure_unless_it_cannot_be_had(
+    monkeypatch, variables, outcome
+):
+    for name in ("CI", tools.WITHOUT):
+        monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(outcome.Exception, match="needs no-such-judge"):
         tools.find("no-such-judge")
+
+
+def test_tests_of_what_is_deployed_leave_nothing_out_by_themselves():
+    """A bare `pytest.skip` would be silent in CI."""
+    folders = [tools.ROOT / "tests" / name for name in ("deploy", "topology")]
+    bare = [
+        path.name
+        for folder in folders
+        for path in folder.glob("*.py")
+        if re.search(r"pytest\.skip\(", path.read_text())
+    ]
+    assert bare == ["tools.py"]
 
 
 def test_a_lock_that_cannot_be_installed_gives_its_reason(monkeypatch, tmp_path):

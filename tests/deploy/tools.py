@@ -1,8 +1,9 @@
 """The programs that judge what is in `deploy/` and `.github/`.
 
 Those that a lock names are installed once into an environment of their own under `var/tools`, so that everybody's
-answer is the same; without a package index, what PATH has must do. All others are looked for on PATH. One that is not
-to be had skips its tests with the reason, and fails them where CI=true: there nothing is left out unsaid.
+answer is the same; without a package index, what PATH has must do. All others are looked for on PATH. What is not to be
+had skips its tests with the reason, and fails them where CI=true: there nothing is left out unsaid. On a machine that
+cannot have something, WEIR_TEST_WITHOUT names it (`WEIR_TEST_WITHOUT=terraform,linux`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -36,10 +38,10 @@ DEBIAN = {
     "promtool": "prometheus",
     "prometheus": "prometheus",
     "rabbitmq-server": "rabbitmq-server",
-    "systemd-analyze": "systemd",
+    **dict.fromkeys(("systemd-analyze", "systemd-sysusers", "systemd-tmpfiles"), "systemd"),
     "node": "nodejs",
 }
-ELSEWHERE = ("terraform",)  # in no package registry: CI cannot install it everywhere
+WITHOUT = "WEIR_TEST_WITHOUT"
 ADMINISTRATORS = "/usr/sbin:/sbin"  # on PATH not everybody has them
 INSTALL_SECONDS = 600
 _LOCKED = ("--require-hashes", "--no-deps")
@@ -64,9 +66,14 @@ def find(name: str) -> list[str]:
     try:
         return list(_found(name))
     except Missing as missing:
-        if os.environ.get("CI") and name not in ELSEWHERE:
-            pytest.fail(f"CI has to have {name}: {missing}")
-        pytest.skip(str(missing))
+        lacks(name, str(missing))
+
+
+def lacks(name: str, reason: str) -> NoReturn:
+    """Skips the test for want of something, or fails it in CI, unless it is said there that this cannot be had."""
+    if os.environ.get("CI") and name not in os.environ.get(WITHOUT, "").split(","):
+        pytest.fail(f"CI has to have {name}: {reason}")
+    pytest.skip(reason)
 
 
 def run(

@@ -41,7 +41,7 @@ WRONG = frozenset({"WeirNoGateway", "WeirTargetDown", "WeirLedgerWrong", "WeirSt
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     if reason := rabbitmq.available():
-        pytest.skip(reason)
+        tools.lacks("rabbitmq-server", reason)
     for name in ("nginx", "prometheus"):
         tools.find(name)
     with stacks.running(tmp_path_factory.mktemp("production")) as running:
