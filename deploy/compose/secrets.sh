@@ -8,8 +8,8 @@ umask 077
 cd "$(dirname "$0")"
 owner=10001
 
-mkdir -p secrets/tls acme
-chmod 0755 secrets secrets/tls acme
+mkdir -p secrets/tls secrets/more acme
+chmod 0755 secrets secrets/tls secrets/more acme
 
 random() { # hexadecimal, so that it fits an address as it is
     od -An -tx1 -N32 /dev/urandom | tr -d ' \n'
@@ -40,6 +40,13 @@ make grafana_password 0440 "$(random)"
 [ ! -e .env ] || host=$(sed -n 's/^WEIR_HOST=//p' .env | tr -d "\"'" | tail -n 1)
 printf 'server_name %s;\n' "${WEIR_HOST:-${host:-weir.example.org}}" >secrets/host.conf
 chmod 0644 secrets/host.conf # not secret, and nginx is of no group that may read one
+
+# What else weir.env names by a *_FILE, put there by you.
+for file in secrets/more/*; do
+    [ -e "$file" ] || continue
+    chown "$owner:$owner" "$file" 2>/dev/null || true
+    chmod 0400 "$file"
+done
 
 # The certificate that nginx shows: fullchain.pem and privkey.pem, put there by you.
 for file in secrets/tls/*.pem; do

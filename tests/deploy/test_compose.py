@@ -95,8 +95,9 @@ def test_processes_wait_for_what_they_need_and_are_waited_for(read):
         **{"gateway-1": "gateway", "gateway-2": "gateway", "control": "control"},
         **{"worker": "worker", "beat": "beat", "migrate": "migrate"},
     }
-    journals = [{v["source"] for v in services[name]["volumes"]} for name in ("gateway-1", "gateway-2")]
-    assert journals == [{"state", "journal"}, {"state", "journal"}]
+    for name in ("gateway-1", "gateway-2"):
+        kept = {volume["source"] for volume in services[name]["volumes"] if volume["type"] == "volume"}
+        assert kept == {"state", "journal"}
 
 
 def test_what_it_mounts_is_there(read):
@@ -170,6 +171,20 @@ def test_secrets_are_made_once_and_fit_one_another(tmp_path):
         status = (tmp_path / "secrets" / name).stat()
         assert status.st_mode & 0o777 == 0o400
         assert os.geteuid() != 0 or status.st_uid == 10001
+
+
+def test_a_secret_that_only_some_have_gets_to_every_process_and_nobody_else(read, tmp_path):
+    for name in WEIR:
+        mounts = {mount["target"]: mount for mount in read["services"][name]["volumes"]}
+        assert mounts["/etc/weir/secrets"]["source"] == str(FOLDER / "secrets" / "more"), name
+        assert mounts["/etc/weir/secrets"]["read_only"] is True
+    shutil.copy(FOLDER / "secrets.sh", tmp_path)
+    (tmp_path / "secrets" / "more").mkdir(parents=True)
+    path = tmp_path / "secrets" / "more" / "email_url"
+    path.write_text("smtp+tls://weir:word@mail.example.org:587")
+    subprocess.run(["sh", tmp_path / "secrets.sh"], check=True, capture_output=True, timeout=60)
+    assert path.stat().st_mode & 0o777 == 0o400
+    assert os.geteuid() != 0 or path.stat().st_uid == 10001
 
 
 def test_a_new_certificate_gets_to_nginx_and_nginx_hears_of_it(tmp_path):

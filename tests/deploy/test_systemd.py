@@ -71,6 +71,66 @@ def test_each_starts_what_there_is_with_variables_that_there_are(name):
                 assert value[3:] in {credential.split(":")[0] for credential in said(name, "LoadCredential")}
 
 
+def optional() -> list[tuple[str, str]]:
+    """Credential and variable of each secret that the drop-in has lines for."""
+    text = (FOLDER / "secrets.conf").read_text()
+    return re.findall(
+        r"^# LoadCredential=(\w+):/etc/weir/secrets/\1\n# Environment=(\w+)_FILE=%d/\1$", text, re.MULTILINE
+    )
+
+
+def test_every_secret_has_a_place_in_units_or_the_drop_in_and_systemd_takes_it(installed, tmp_path):
+    read = re.compile(r"env\.(?:secret|address|embedded)\(\"(\w+)\"")
+    sources = ("settings.py", "telemetry/wanted.py")
+    known = {name for file in sources for name in read.findall((tools.ROOT / "gateway_site" / file).read_text())}
+    held = {line.split(":")[0] for line in said("weir-gateway@.service", "LoadCredential")}
+    placed = {name for _, name in optional()} | {
+        pair.split("_FILE=")[0] for line in said("weir-gateway@.service", "Environment") for pair in line.split()
+    }
+    # Headers of one signal alone are as rare as those of all are not.
+    assert {name for name in known - placed if not re.search("TRACES|METRICS|LOGS", name)} == set()
+    assert held & {credential for credential, _ in optional()} == set()
+    shutil.copytree(installed, tmp_path, dirs_exist_ok=True)
+    dropped = tmp_path / "weir-.service.d" / "secrets.conf"
+    dropped.parent.mkdir()
+    text = re.sub(r"^# (?=\w+=)", "", (FOLDER / "secrets.conf").read_text(), flags=re.MULTILINE)
+
+    def verified(text: str) -> str:
+        dropped.write_text(text)
+        units = ("weir-beat.service", "weir-gateway@8000.service")
+        path = {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
+        return tools.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units, variables=path).text
+
+    assert verified(text).strip() == ""
+    assert "Lode" in verified(text.replace("Load", "Lode"))
+
+
+def test_a_command_by_weir_manage_has_every_secret_and_its_user_s_home(tmp_path):
+    """The script, its folders moved, with a `setpriv` that writes down the environment it is given."""
+    script = re.sub(r"/(etc|opt)/weir", rf"{tmp_path}/\1", (FOLDER / "weir-manage").read_text())
+    (tmp_path / "weir-manage").write_text(script)
+    for folder in ("etc/secrets", "opt", "bin"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc" / "weir.env").write_text("WEIR_PROFILE=production\n")
+    pairs = optional()
+    for name in SERVICES:
+        for line in said(name, "Environment"):
+            pairs += [(named, variable) for variable, named in re.findall(r"\b([A-Z_]+)_FILE=%d/(\w+)", line)]
+    for credential, _ in pairs:
+        (tmp_path / "etc" / "secrets" / credential).write_text(f"{credential} $of 'it\n")
+    (tmp_path / "bin" / "setpriv").write_text(f'#!/bin/sh\nenv -0 >{tmp_path}/told\necho "$@"\n')
+    (tmp_path / "bin" / "setpriv").chmod(0o755)
+    command = ["sh", tmp_path / "weir-manage", "doctor", "--quiet"]
+    variables = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HOME": "/root"}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, env=variables)
+    assert done.stdout.endswith("manage.py doctor --quiet\n")
+    told = dict(pair.split("=", 1) for pair in (tmp_path / "told").read_text().split("\0") if pair)
+    assert {variable: told.get(variable) for _, variable in pairs} == {
+        variable: f"{credential} $of 'it" for credential, variable in pairs
+    }
+    assert (told["HOME"], told["WEIR_PROFILE"]) == ("/var/lib/weir", "production")
+
+
 def test_nothing_is_killed_before_it_has_ended_and_everything_comes_back():
     known = values("prod")
     least = int(known["WEIR_PRESTOP_SECONDS"]) + int(known["WEIR_DRAIN_SECONDS"]) + 30
@@ -83,20 +143,21 @@ def test_nothing_is_killed_before_it_has_ended_and_everything_comes_back():
 
 
 def test_the_user_and_the_folders_are_made(tmp_path):
+    (tmp_path / "etc" / "weir").mkdir(parents=True)
+    (tmp_path / "etc" / "group").write_text("root:x:0:\nwww-data:x:33:\n")
+    (tmp_path / "etc" / "weir" / "weir.env").touch(mode=0o600)
     for program, file in (("systemd-sysusers", "weir.sysusers"), ("systemd-tmpfiles", "weir.tmpfiles")):
-        if shutil.which(program) is None:
-            pytest.skip(f"needs {program} (Debian's systemd has it)")
-        users = tmp_path / "etc"
-        users.mkdir(exist_ok=True)
-        (users / "group").write_text("root:x:0:\nwww-data:x:33:\n")
         create = ["--create"] if "tmpfiles" in program else []
-        command = [program, f"--root={tmp_path}", *create, FOLDER / file]
+        command = [*tools.find(program), f"--root={tmp_path}", *create, FOLDER / file]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if os.geteuid() == 0:
             assert done.returncode == 0, done.stderr
     if os.geteuid() == 0:
         assert "weir:" in (tmp_path / "etc" / "passwd").read_text()
         assert (tmp_path / "etc" / "weir" / "secrets").stat().st_mode & 0o777 == 0o700
+        known = re.search(r"^weir:x:(\d+):", (tmp_path / "etc" / "group").read_text(), re.MULTILINE)
+        settings = (tmp_path / "etc" / "weir" / "weir.env").stat()
+        assert (settings.st_mode & 0o777, settings.st_uid, settings.st_gid) == (0o640, 0, int(known[1]))
 
 
 def test_python_and_all_that_it_loads_do_without_memory_that_is_written_and_run():
@@ -113,7 +174,7 @@ def test_python_and_all_that_it_loads_do_without_memory_that_is_written_and_run(
         "cryptography.fernet.Fernet(cryptography.fernet.Fernet.generate_key())"
     )
     if ctypes.CDLL(None).prctl(66, 0, 0, 0, 0) < 0:
-        pytest.skip("needs Linux 6.3, which can refuse such memory by itself")
+        tools.lacks("linux", "needs Linux 6.3, which can refuse such memory by itself")
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "gateway_site.settings", "WEIR_PROFILE": "embedded"}
     command = [sys.executable, "-c", program]
     done = subprocess.run(
