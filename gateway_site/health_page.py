@@ -3,6 +3,7 @@ where that is asked for, what the doctor finds."""
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
 
 from apps.audit import cells
 from apps.catalog import selectors as catalog
@@ -40,13 +42,16 @@ _CURES = {
     "database": "Calls go on with what is in memory; start the database again, or see its log.",
     "redis": "Limits are counted by each process alone meanwhile; start it again, or see its log.",
 }
+_examining = threading.Lock()
 
 
 @never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
 def page(request: HttpRequest) -> HttpResponse:
-    """`?examine=1`: with the doctor's findings, which take some seconds."""
+    """POST: with the doctor's findings, which take some seconds and connections; for one who asks at a time."""
     if not request.user.is_superuser:
         raise PermissionDenied
+    examined = _examined() if request.method == "POST" else None
     report = checks.run()
     context = {
         **admin.site.each_context(request),
@@ -56,7 +61,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "process": _process(),
         "checks": [_check(check) for check in report.checks],
         "asked_at": cells.utc(timezone.now()),
-        "examined": [_finding(one) for one in _examined()] if "examine" in request.GET else None,
+        "examined": examined,
+        "is_taken": examined is None and request.method == "POST",
     }
     if report.passed("database"):
         context |= {"gateways": _gateways(), "providers": _providers(), "sinks": _sinks()}
@@ -92,9 +98,16 @@ def _finding(found: doctor.Finding) -> list[Any]:
     return [found.about, _badge(found.level), found.told, found.cure]
 
 
-def _examined() -> list[doctor.Finding]:
+def _examined() -> list[list[Any]] | None:
+    """None: somebody else's examination goes on."""
+    if not _examining.acquire(blocking=False):
+        return None
+    try:
+        found = doctor.examine(seconds=EXAMINE_SECONDS)
+    finally:
+        _examining.release()
     order = ("problem", "warning", "ok")
-    return sorted(doctor.examine(seconds=EXAMINE_SECONDS), key=lambda one: order.index(one.level))
+    return [_finding(one) for one in sorted(found, key=lambda one: order.index(one.level))]
 
 
 def _gateways() -> list[list[Any]]:

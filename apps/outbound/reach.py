@@ -1,4 +1,4 @@
-"""Connecting to a provider and nothing else: that its port takes connections, and that its TLS can be trusted."""
+"""Connecting to somebody and nothing else: that its port takes connections, and that its TLS can be trusted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,35 @@ async def _reach(
     return ProbeResult(ok=ok, status=0, milliseconds=round((time.monotonic() - started) * 1000), message=message)
 
 
+def certificate_ends(
+    base_url: str, *, private_networks: Sequence[str], seconds: float = 10.0, tls: ssl.SSLContext | None = None
+) -> float:
+    """Unix seconds until when the certificate there is good. Raises OSError, of which are AddressRefused and ssl's own
+    where it is not believed, and TimeoutError."""
+    return asking.run(_certificate_ends(base_url, private_networks, seconds, tls))
+
+
+async def _certificate_ends(
+    base_url: str, private_networks: Sequence[str], seconds: float, tls: ssl.SSLContext | None
+) -> float:
+    async with asyncio.timeout(seconds):
+        writer = await _opened(base_url, Guard(private_networks), tls)
+    try:
+        shown = writer.get_extra_info("peercert") or {}
+    finally:
+        writer.transport.abort()
+    if "notAfter" not in shown:
+        raise OSError("There is no certificate.")
+    return float(ssl.cert_time_to_seconds(shown["notAfter"]))
+
+
 async def _connect(base_url: str, guard: Guard, tls: ssl.SSLContext | None) -> str:
+    writer = await _opened(base_url, guard, tls)
+    writer.transport.abort()  # it was not to say anything, and has not to
+    return "The provider takes connections" + (", and its TLS is good." if base_url.startswith("https") else ".")
+
+
+async def _opened(base_url: str, guard: Guard, tls: ssl.SSLContext | None) -> asyncio.StreamWriter:
     """By the first of its addresses that takes a connection, each judged before; raises what the last one met."""
     target = guard.check_url(base_url)
     encrypted = target.scheme == "https"
@@ -67,6 +95,5 @@ async def _connect(base_url: str, guard: Guard, tls: ssl.SSLContext | None) -> s
         except OSError as error:
             failure = error
             continue
-        writer.transport.abort()  # it was not to say anything, and has not to
-        return "The provider takes connections" + (", and its TLS is good." if encrypted else ".")
+        return writer
     raise failure

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from apps.quotas import replicas, windows
+from gateway_site import health_page
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +28,19 @@ def test_it_tells_checks_gateways_and_providers(operator: Client) -> None:
     assert page.status_code == 200
     assert [word for word in ("database", "gateway-1", "Main", "There is none.", "Examine") if word not in text] == []
     assert settings.WEIR_OPERATOR_TOKEN not in text
+
+
+def test_it_examines_for_whoever_posts_a_token_of_the_page_and_one_at_a_time(operator: Client) -> None:
+    place = reverse("admin:health")
+    assert "What the doctor finds" not in operator.get(place, {"examine": "1"}).content.decode()
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = operator.cookies
+    assert strict.post(place).status_code == 403
+    with health_page._examining:
+        text = operator.post(place).content.decode()
+    assert "Somebody else examines just now" in text
+    assert "What the doctor finds" not in text
+    assert "What the doctor finds" in operator.post(place).content.decode()
 
 
 def test_it_is_for_who_runs_the_installation(client: Client) -> None:

@@ -6,13 +6,15 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from apps.outbound.guard import AddressRefused
 from apps.outbound.probe import probe
-from apps.outbound.reach import reach
+from apps.outbound.reach import certificate_ends, reach
 from tests.outbound.test_tls import certificate
 
 NEAR = ["127.0.0.0/8"]
@@ -132,6 +134,22 @@ def test_a_certificate_is_judged(serve: Serve, tmp_path: Path, is_trusted: bool)
     result = reach(f"https://127.0.0.9:{serve(shake)}", private_networks=NEAR, tls=outside)
     assert result.ok is is_trusted
     assert ("TLS is good" if is_trusted else "could not be trusted") in result.message
+
+
+def test_when_a_certificate_ends_is_asked_of_nobody_who_may_not_be_called(serve: Serve, tmp_path: Path) -> None:
+    inside = certificate(tmp_path, host="provider.test")
+    trusts = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+
+    def shake(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), inside.wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(1)
+
+    url = f"https://127.0.0.9:{serve(shake)}"
+    assert certificate_ends(url, private_networks=NEAR, tls=trusts) > time.time()
+    with pytest.raises(AddressRefused):
+        certificate_ends(url, private_networks=[], tls=trusts)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        certificate_ends(f"https://127.0.0.9:{serve(shake)}", private_networks=NEAR)
 
 
 @pytest.mark.parametrize(

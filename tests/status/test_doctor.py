@@ -20,7 +20,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 
 from apps.catalog import canary
-from apps.catalog.models import Provider
+from apps.catalog.models import AllowedNetwork, Provider
 from apps.quotas import replicas, windows
 from apps.quotas.models import Replica
 from apps.runtime import build
@@ -191,6 +191,8 @@ def test_providers_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     main = factories.provider("Main")
     row = Provider.objects.filter(pk=main.pk)
     row.update(base_url=f"https://127.0.0.1:{port}", is_healthy=False, last_check_ms=3, last_check_message="timeout")
+    assert any(one.told.startswith(f"Main: 127.0.0.1:{port} is not asked") for one in outside.providers())
+    AllowedNetwork.objects.create(cidr="127.0.0.0/8")
     found = list(outside.providers())
     assert [one.told for one in found if one.level == "problem"] == ["Main does not answer its checks: timeout"]
     assert any("Main has no credential" in one.told for one in found)

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 
 from apps.catalog import selectors as catalog
+from apps.outbound import reach
+from apps.outbound.guard import AddressRefused
 from apps.status.doctor.findings import Finding, fine, problem, warning
 
 SECONDS = 4.0
 SOON_DAYS = 21
 MOST_PROVIDERS = 50
 _DAY = 86_400.0
+_ANYWHERE = ("0.0.0.0/0", "::/0")  # who runs the installation says where it is
 
 
 def address() -> Iterator[Finding]:
@@ -25,7 +28,8 @@ def address() -> Iterator[Finding]:
     if base.scheme != "https":
         yield fine("address", f"{settings.WEIR_BASE_URL} is without TLS, on one machine")
         return
-    yield _certificate("address", settings.WEIR_BASE_URL, whose="this installation", is_ours=True)
+    url = f"https://{base.netloc}"
+    yield _certificate("address", url, whose="this installation", networks=_ANYWHERE, is_ours=True)
 
 
 def providers() -> Iterator[Finding]:
@@ -36,8 +40,13 @@ def providers() -> Iterator[Finding]:
     for row in rows:
         yield from _health(row)
     secured = [row for row in rows if urlsplit(row["base_url"]).scheme == "https"][:MOST_PROVIDERS]
+    opened = catalog.private_networks()
+
+    def look(row: dict[str, Any]) -> Finding:
+        return _certificate("providers", row["base_url"], whose=row["name"], networks=opened)
+
     with ThreadPoolExecutor(max_workers=8) as threads:
-        yield from threads.map(lambda row: _certificate("providers", row["base_url"], whose=row["name"]), secured)
+        yield from threads.map(look, secured)
 
 
 def _health(row: dict[str, object]) -> Iterator[Finding]:
@@ -55,21 +64,19 @@ def _health(row: dict[str, object]) -> Iterator[Finding]:
         yield fine("providers", f"{name} is {row['health']}")
 
 
-def _certificate(about: str, url: str, *, whose: str, is_ours: bool = False) -> Finding:
-    """What a client sees that trusts what this host trusts."""
+def _certificate(about: str, url: str, *, whose: str, networks: Sequence[str], is_ours: bool = False) -> Finding:
+    """What the gateway sees, and a client that trusts what this host trusts."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 443
     make = problem if is_ours else warning
     try:
-        with (
-            socket.create_connection((host, port), timeout=SECONDS) as line,
-            ssl.create_default_context().wrap_socket(line, server_hostname=host) as secured,
-        ):
-            ends = ssl.cert_time_to_seconds(str((secured.getpeercert() or {})["notAfter"]))
+        ends = reach.certificate_ends(url, private_networks=networks, seconds=SECONDS)
     except ssl.SSLCertVerificationError as error:
         told = f"{whose}: the certificate of {host}:{port} is not believed: {error.verify_message}"
         return make(about, told, "Renew it, send its chain, or add its authority to what this host trusts.")
-    except (OSError, ValueError, KeyError) as error:
+    except AddressRefused as error:
+        return warning(about, f"{whose}: {host}:{port} is not asked: {error}", "Calls to it are refused likewise.")
+    except (OSError, TimeoutError) as error:
         told = f"{whose}: {host}:{port} cannot be reached from here ({type(error).__name__})"
         return warning(about, told, "Where a proxy or firewall is meant to stop this, it says nothing; else mend it.")
     days = (ends - time.time()) / _DAY
