@@ -95,6 +95,11 @@ def test_processes_wait_for_what_they_need_and_are_waited_for(read):
         **{"gateway-1": "gateway", "gateway-2": "gateway", "control": "control"},
         **{"worker": "worker", "beat": "beat", "migrate": "migrate"},
     }
+    for name in ("gateway-1", "gateway-2", "control"):
+        told = int(services[name]["environment"]["WEIR_STOP_SECONDS"])
+        assert told == seconds(services[name]["stop_grace_period"])
+    # Others end in their own time, which Weir does not compare with a drain.
+    assert not any("WEIR_STOP_SECONDS" in services[name]["environment"] for name in ("worker", "beat", "migrate"))
     for name in ("gateway-1", "gateway-2"):
         kept = {volume["source"] for volume in services[name]["volumes"] if volume["type"] == "volume"}
         assert kept == {"state", "journal"}

@@ -135,6 +135,9 @@ def test_nothing_is_killed_before_it_has_ended_and_everything_comes_back():
     known = values("prod")
     least = int(known["WEIR_PRESTOP_SECONDS"]) + int(known["WEIR_DRAIN_SECONDS"]) + 30
     assert int(said("weir-gateway@.service", "TimeoutStopSec")[0].removesuffix("s")) >= least
+    for name in ("weir-gateway@.service", "weir-control.service"):
+        (waits,) = said(name, "TimeoutStopSec")
+        assert f"WEIR_STOP_SECONDS={waits.removesuffix('s')}" in said(name, "Environment")
     for name in SERVICES:
         if name != "weir-migrate.service":
             assert said(name, "Restart") == ["on-failure"]
