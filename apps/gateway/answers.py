@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import time
 from datetime import UTC, datetime
@@ -22,6 +24,7 @@ EVENT_STREAM = (b"content-type", b"text/event-stream; charset=utf-8")
 # Proxies in between must neither hold a stream back nor change it.
 UNBUFFERED = ((b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no"))
 TRACE = b"x-trace-id"
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 64 * 1024 * 1024
 _EXPOSED = (
     b"request-id, x-request-id, x-trace-id, retry-after, x-should-retry, "
     b"x-weir-cache, x-weir-cache-kind, x-weir-cache-similarity, age"
@@ -50,12 +53,19 @@ def headers_for(ctx: RequestContext) -> HeaderList:
     return headers
 
 
-async def json(ctx: RequestContext, body: bytes, *, status: int = 200, headers: HeaderList | None = None) -> None:
-    """A whole answer in two messages."""
+async def json(
+    ctx: RequestContext,
+    body: bytes,
+    *,
+    status: int = 200,
+    headers: HeaderList | None = None,
+    is_last: bool = True,
+) -> None:
+    """A whole answer in two messages; unless `is_last`, the server still waits for the end of it."""
     all_headers = [JSON, (b"content-length", b"%d" % len(body)), *(headers or ()), *headers_for(ctx)]
     ctx.status = status
     await ctx.send({"type": "http.response.start", "status": status, "headers": all_headers})
-    await ctx.send({"type": "http.response.body", "body": body})
+    await ctx.send({"type": "http.response.body", "body": body, "more_body": not is_last})
 
 
 async def fail(ctx: RequestContext, error: GatewayError) -> None:
@@ -76,7 +86,24 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
     headers: HeaderList = [(name.encode(), value.encode()) for name, value in shape.headers]
     if shape.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body will not be read
-    await json(ctx, shape.body, status=shape.status, headers=headers)
+    is_cut = shape.status == 413
+    await json(ctx, shape.body, status=shape.status, headers=headers, is_last=not is_cut)
+    if is_cut:
+        await _linger(ctx)
+        await ctx.send({"type": "http.response.body", "body": b""})
+
+
+async def _linger(ctx: RequestContext) -> None:
+    """Lets what is still on its way of a body come in, for a while. Who closes a connection on bytes that were not read
+    resets it, and an answer that its peer has not read yet is lost with it (RFC 9112, 9.6)."""
+    taken = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while taken < _LINGER_BYTES:
+                message = await ctx.receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
+                taken += len(message["body"])
 
 
 def limit_headers(decision: Decision, *, dialect: str, now: float) -> HeaderList:

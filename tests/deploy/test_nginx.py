@@ -48,6 +48,7 @@ class Held:
 
         class Visit(socketserver.StreamRequestHandler):
             def handle(self) -> None:
+                self.permits, self.gone = held.permits, held.gone
                 length = 0
                 while (line := self.rfile.readline().strip()) != b"":
                     if line.lower().startswith(b"content-length:"):
@@ -56,7 +57,7 @@ class Held:
                 threading.Thread(target=self.listen, daemon=True).start()
                 self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
                 for event in EVENTS:
-                    if not held.permits.acquire(timeout=PATIENCE) or held.gone.is_set():
+                    if not self.permits.acquire(timeout=PATIENCE) or self.gone.is_set():
                         return
                     self.wfile.write(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
 
@@ -66,7 +67,7 @@ class Held:
                 except OSError:
                     is_over = True
                 if is_over:
-                    held.gone.set()
+                    self.gone.set()
 
         server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Visit)
         server.daemon_threads = True
@@ -113,6 +114,12 @@ def site(tmp_path_factory) -> Iterator[Site]:
     provider.server_close()
 
 
+@pytest.fixture(autouse=True)
+def anew(site: Site) -> None:
+    """Nothing is left of what an earlier test has allowed, or of callers that went."""
+    site.held.permits, site.held.gone = threading.Semaphore(0), threading.Event()
+
+
 def test_each_event_passes_while_the_next_one_is_held_back(site):
     site.allow(FIRST)
     with site.client() as client, client.stream("POST", "/v1/messages", **site.ask()) as answer:
@@ -125,7 +132,6 @@ def test_each_event_passes_while_the_next_one_is_held_back(site):
 
 
 def test_a_client_that_goes_is_gone_for_the_provider_too(site):
-    site.held.gone.clear()
     site.allow(FIRST)
     with site.client() as client, client.stream("POST", "/v1/messages", **site.ask()) as answer:
         assert "event: content_block_delta" in answer.iter_lines()
@@ -140,7 +146,6 @@ def test_a_body_may_be_as_long_as_weir_takes_it_and_weir_says_what_is_too_long(s
     padded[0]["content"] = padded[0]["content"][: BODY_BYTES - empty + beyond]
     body = json.dumps(site.ask(messages=padded)["json"]).encode()
     assert len(body) == BODY_BYTES + beyond
-    site.held.gone.clear()
     if status == 200:
         site.allow(len(EVENTS))
     with site.client() as client:

@@ -23,10 +23,10 @@ from apps.domain import money
 from apps.reconciliation import services, working
 from apps.reconciliation.models import Adjustment
 from apps.tenants.models import Project
+from apps.usage import rollups
 from apps.usage.models import HourlyRollup
 from tests import factories
 from tests.architecture import tree
-from tests.control.ledgers import settle
 from tests.control.reports import billed, body
 
 LOCK = tree.ROOT / "requirements" / "focus.txt"
@@ -91,7 +91,7 @@ def adjust(day: datetime) -> None:
     working.work()
     made.refresh_from_db()
     assert made.state == Adjustment.State.POSTED
-    settle()
+    rollups.roll_up()
 
 
 def rows(file: Path) -> list[dict[str, str]]:

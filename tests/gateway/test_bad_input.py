@@ -163,6 +163,21 @@ def test_a_declared_body_over_the_limit_is_refused_before_it_is_read(gateway):
     assert b"request_too_large" in answer
 
 
+def test_who_sends_all_of_a_body_that_is_too_long_before_it_listens_is_told_so_too(gateway):
+    """What is refused by its declared length is on its way all the same: closing on it would take the answer back."""
+    length = 40 * 1024 * 1024
+    head = (
+        f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.world.key}\r\ncontent-length: {length}\r\n\r\n"
+    )
+    with socket.create_connection((gateway.host, gateway.port)) as raw:
+        raw.settimeout(60)
+        raw.sendall(head.encode())
+        for _ in range(length // 65536):
+            raw.sendall(b"x" * 65536)
+        answer = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert b" 413 " in answer.split(b"\r\n", 1)[0]
+
+
 def test_an_undeclared_body_over_the_limit_is_refused_while_it_comes(gateway):
     def flood():
         for _ in range(2048):

@@ -205,8 +205,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused_with_advice(tmp_path):
     (tmp_path / "file").touch()
     refused = Run(tmp_path / "file" / "var", port=free_port())
     told = refused.process.communicate(timeout=60)[0]
-    assert refused.process.returncode == 1
-    assert told == f"make run: Weir cannot write to {refused.folder}: Not a directory. WEIR_VAR= names another.\n"
+    assert refused.process.returncode == 2
+    assert told == f"make run: WEIR_VAR: {refused.folder} cannot be made: Not a directory.\n"
 
 
 def test_what_it_writes_is_for_its_owners_eyes(first, folder):
