@@ -235,7 +235,8 @@ def test_network_policies_cover_every_pod_both_ways(folder):
     pods = {manifests.named(it): labels(it) for it in manifests.workloads(documents)}
     for policy in policies[:]:
         selector = policy["spec"]["podSelector"]
-        assert any(manifests.selects(selector, it) for it in pods.values()), manifests.named(policy)
+        there = (*pods.values(), *manifests.VISITORS)
+        assert any(manifests.selects(selector, it) for it in there), manifests.named(policy)
     for name, worn in pods.items():
         opened = [
             it["spec"] for it in policies if it is not deny and manifests.selects(it["spec"]["podSelector"], worn)

@@ -32,7 +32,8 @@ def test_it_renders_to_objects_that_are_there_once(folder):
 
 def test_there_are_all_that_are_promised():
     told = (
-        "autoscaling external-secrets ingress istio ollama openshift otel-collector postgresql qdrant rabbitmq valkey"
+        "acme autoscaling external-secrets gateway-api ingress istio ollama openshift otel-collector postgresql qdrant"
+        " rabbitmq valkey"
     )
     assert {f"components/{name}" for name in f"{told} sealed-secrets".split()} <= set(COMPONENTS)
     assert {"base", *manifests.OVERLAYS, "per-model-gateways", "operators", "argocd"} <= set(FOLDERS)

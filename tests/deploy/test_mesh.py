@@ -58,6 +58,22 @@ def leads(path: str) -> str:
     return str(max(fits, key=lambda it: len(it["path"]))["backend"]["service"]["name"])
 
 
+def routed(path: str, folder: str = "components/gateway-api") -> manifests.Object:
+    """The rule of the Gateway API's routes on https that takes it: the longest path wins."""
+    rules = []
+    for route in manifests.of_kind(manifests.rendered(folder), "HTTPRoute"):
+        (parent,) = route["spec"]["parentRefs"]
+        if parent["sectionName"] == "https":
+            rules += route["spec"]["rules"]
+    fits = [
+        (len(match["path"]["value"]), number)
+        for number, rule in enumerate(rules)
+        for match in rule["matches"]
+        if (path + "/").startswith(match["path"]["value"].rstrip("/") + "/")
+    ]
+    return dict(rules[max(fits)[1]])
+
+
 def goes(path: str, method: str) -> manifests.Object:
     """The route of the virtual service that takes it."""
     for route in one("istio/overlays/prod", "VirtualService", "weir")["spec"]["http"]:
@@ -75,6 +91,7 @@ def test_calls_go_to_gateways_and_pages_to_control(paths, service):
     for path in paths:
         assert leads(path) == service
         assert goes(path, "GET")["route"][0]["destination"]["host"] == service
+        assert routed(path)["backendRefs"] == [{"name": service, "port": 80}]
 
 
 @pytest.mark.parametrize("path", CALLS)
@@ -82,6 +99,56 @@ def test_the_mesh_neither_ends_nor_repeats_a_call(path):
     route = goes(path, "POST")
     assert route["timeout"] == "0s"
     assert route["retries"] == {"attempts": 0}
+
+
+def test_the_gateway_apis_way_in_ends_no_stream_and_nobody_is_served_in_the_clear():
+    for path in (*CALLS, *PAGES):
+        assert routed(path)["timeouts"] == {"request": "0s", "backendRequest": "0s"}
+    gateway = one("components/gateway-api", "Gateway", "weir")["spec"]
+    sections = {it["name"]: it for it in gateway["listeners"]}
+    for route in manifests.of_kind(manifests.rendered("components/gateway-api"), "HTTPRoute"):
+        (parent,) = route["spec"]["parentRefs"]
+        assert parent["name"] == "weir"
+        assert route["spec"]["hostnames"] == [sections[parent["sectionName"]]["hostname"]]
+        if sections[parent["sectionName"]]["protocol"] == "HTTP":
+            (rule,) = route["spec"]["rules"]
+            assert [it["requestRedirect"]["scheme"] for it in rule["filters"]] == ["https"]
+            assert "backendRefs" not in rule
+    green = (manifests.FOLDER / "components/green-live/kustomization.yaml").read_text()
+    for name in ("weir-calls", "weir-pages"):
+        assert f"{{kind: HTTPRoute, name: {name}}}" in green
+
+
+@pytest.mark.parametrize(("folder", "kind"), [("ingress", "Ingress"), ("gateway-api", "Gateway")])
+def test_a_certificate_can_be_had_by_the_way_in(folder, kind):
+    """The issuer that it names is there, and the pod that answers for it is reached from the balancer."""
+    way = one(f"components/{folder}", kind, "weir")
+    issuer = one("issuers", "ClusterIssuer", way["metadata"]["annotations"]["cert-manager.io/cluster-issuer"])
+    (solver,) = issuer["spec"]["acme"]["solvers"]
+    assert "http01" in solver
+    policies = manifests.of_kind(manifests.rendered(f"components/{folder}"), "NetworkPolicy")
+    (opened,) = [
+        it["spec"]
+        for it in policies
+        if it["spec"]["podSelector"] and manifests.selects(it["spec"]["podSelector"], manifests.VISITORS[0])
+    ]
+    (rule,) = opened["ingress"]
+    assert rule["ports"] == [{"port": 8089, "protocol": "TCP"}]
+    (source,) = rule["from"]
+    assert manifests.selects(source["namespaceSelector"], {"weir-gateway.org/balancer": "true"})
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_models_proxies_are_let_in_beside_the_gateway_and_beside_their_controller(model):
+    worn = one("per-model-gateways", "Gateway", f"weir-{model}")["spec"]["infrastructure"]["labels"]
+    policy = one("per-model-gateways", "NetworkPolicy", f"weir-from-{model}")["spec"]
+    beside, elsewhere = policy["ingress"][0]["from"]
+    assert "namespaceSelector" not in beside
+    assert manifests.selects(elsewhere["namespaceSelector"], {"weir-gateway.org/gateway-controller": "true"})
+    assert not manifests.selects(elsewhere["namespaceSelector"], {"kubernetes.io/metadata.name": "default"})
+    for source in (beside, elsewhere):
+        assert manifests.selects(source["podSelector"], worn)
+        assert not manifests.selects(source["podSelector"], {"weir-gateway.org/model": "other"})
 
 
 def test_a_form_is_sent_once():
