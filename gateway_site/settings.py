@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,9 @@ if CELERY_BROKER_URL.startswith("filesystem"):
 elif CELERY_BROKER_URL.startswith(("redis", "rediss")):
     # What a killed worker had is handed out again after so long; that must be longer than any task may take.
     CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 4 * 3600}
+    if CELERY_BROKER_URL.startswith("rediss"):
+        # Without a word Kombu would believe any certificate. What an address itself says of TLS (?ssl_…) goes before.
+        CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None  # there are none, so nothing to clean up
 CELERY_TASK_ACKS_LATE = True
