@@ -47,9 +47,8 @@ def made(folder: Path) -> Iterator[Path]:
 
 
 def _copied(source: Path, target: Path) -> Path:
-    """By SQLite itself, one consistent moment of a file that others write to."""
-    if not source.exists():
-        raise FileNotFoundError(source)
+    """By SQLite itself, one consistent moment of a file that others write to. Raises FileNotFoundError where there is
+    none any more, and leaves nothing then."""
     target.touch(mode=0o600)
     try:
         with (
@@ -58,6 +57,9 @@ def _copied(source: Path, target: Path) -> Path:
         ):
             old.backup(new)
     except sqlite3.Error as error:
+        if not source.exists():
+            target.unlink()
+            raise FileNotFoundError(source) from None
         raise Failed(f"{source} could not be copied: {error}.") from None
     return target
 
