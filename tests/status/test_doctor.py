@@ -144,7 +144,9 @@ def test_a_clock_that_is_wrong(monkeypatch: pytest.MonkeyPatch, ahead: float, le
 
 @pytest.mark.postgresql
 def test_what_postgresql_runs_out_of() -> None:
+    before = database._asked("SHOW statement_timeout")
     found = list(database.examine())
+    assert database._asked("SHOW statement_timeout") == before  # a pooler gives the connection to others
     assert [finding for finding in found if finding.level == "problem"] == []
     assert any("partition for this month" in finding.told for finding in found)
     now = datetime.now(UTC)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from apps.runtime.redact import redact
@@ -22,7 +22,7 @@ SLOW_MS = 20.0
 FULL_PERCENT = 80
 OLD_TRANSACTIONS = 1_000_000_000  # of two thousand million, after which PostgreSQL stops
 NEEDED_CONNECTIONS = 12  # of one gateway process: threads, and a page or two
-_PATIENCE = "SET statement_timeout = '8s'"
+_PATIENCE = "SET LOCAL statement_timeout = '8s'"  # a pooler hands the connection on
 _WORDS = {
     "password authentication failed": "The user or password in DATABASE_URL is wrong.",
     "does not exist": "Make that database or role, or name another in DATABASE_URL.",
@@ -53,14 +53,12 @@ def examine() -> Iterator[Finding]:
     if connection.vendor != "postgresql":
         yield from _file()
         return
-    with connection.cursor() as cursor:
-        cursor.execute(_PATIENCE)
-    yield from _version()
-    yield from _speed()
-    yield from _clock()
-    yield from _connections()
-    yield from _months()
-    yield from _age()
+    for look in (_version, _speed, _clock, _connections, _months, _age):
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute(_PATIENCE)
+            found = [*look()]
+        yield from found
 
 
 def _name() -> str:
