@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 
 import pytest
 from django.http.request import split_domain_port, validate_host
 
-from tests.deploy import manifests
-from tests.deploy.test_cluster import environment, labels, ours, role
+from tests.deploy import manifests, tools
+from tests.deploy.test_cluster import configuration, environment, labels, ours, role
 
 DRAINING = ("gateway", "control")
 MIGRATING = ["base", *(name for name in manifests.OVERLAYS if name != "overlays/prod-green"), *manifests.components()]
@@ -98,3 +99,23 @@ def test_green_scales_as_blue_does():
             scalers[it["metadata"]["name"]] = spec
     for name in ("weir-gateway", "weir-control"):
         assert scalers[f"{name}-green"] == scalers[name]
+
+
+@pytest.mark.parametrize("folder", ["base", *manifests.OVERLAYS])
+def test_few_may_say_who_calls(folder):
+    """Not a whole cluster, nor a whole network: every address that is trusted can pretend to be any other."""
+    said = configuration(folder)["WEIR_TRUSTED_PROXIES"]
+    for word in [] if said == "none" else said.split(","):
+        assert ipaddress.ip_network(word).prefixlen >= 19, word
+    assert (said == "none") == (folder in ("base", "overlays/dev"))
+
+
+def test_who_may_say_it_are_pods_of_terraforms_subnets():
+    folder = tools.ROOT / "deploy" / "terraform"
+    whole = re.search(
+        r'variable "vpc_cidr" \{.*?default += "([^"]+)"', (folder / "variables.tf").read_text(), re.DOTALL
+    )
+    assert whole is not None
+    assert "cidrsubnet(var.vpc_cidr, 3, count.index)" in (folder / "modules/network/main.tf").read_text()
+    subnets = [*ipaddress.ip_network(whole[1]).subnets(prefixlen_diff=3)][:3]
+    assert configuration("overlays/prod")["WEIR_TRUSTED_PROXIES"] == ",".join(str(it) for it in subnets)
