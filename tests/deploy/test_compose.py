@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from apps.status import urls
 from tests.deploy import front, tools
@@ -224,6 +225,20 @@ def test_prometheus_asks_every_process_under_a_name_that_it_answers_to(read):
     assert {name for name, _ in asked} - {"localhost"} == set(WEIR) - {"migrate"}
     assert {"gateway-1", "gateway-2", "control"} <= set(hosts)
     assert any(str(each.pattern) == "metrics" for each in urls.urlpatterns)
+
+
+@pytest.mark.parametrize("name", ["docs/production.md", "docs/observability.md"])
+def test_pages_call_prometheus_s_jobs_as_the_rules_do(name):
+    """Else alerts of a missing job fire for ever."""
+    (text,) = re.findall(r"^```yaml\n((?:(?!```).*\n)*?scrape_configs:\n(?:(?!```).*\n)*)", page(name), re.MULTILINE)
+    jobs = {job["job_name"] for job in yaml.safe_load(text)["scrape_configs"]}
+    assert jobs == {"weir-gateway", "weir-control", "weir-worker", "weir-beat"}
+    rules = (tools.ROOT / "deploy" / "monitoring" / "rules" / "alerts.yaml").read_text()
+    assert set(re.findall(r'job="([\w-]+)"', rules)) <= jobs
+
+
+def page(name: str) -> str:
+    return (tools.ROOT / name).read_text()
 
 
 def test_its_nginx_is_the_one_of_every_machine_with_other_addresses(tmp_path):
