@@ -186,3 +186,13 @@ def test_prometheus_is_told_of_each_enabled_provider_that_was_checked_whether_it
     assert set(told["weir_provider_checked_timestamp_seconds"]) == set(states)
     assert told["weir_provider_checked_timestamp_seconds"]["Up"] == checked_at["last_checked_at"].timestamp()
     assert told["weir_provider_check_seconds"] == dict.fromkeys(states, 0.012)
+    assert told["weir_provider_check_overdue"] == dict.fromkeys([*states, "Never"], 0.0)
+
+
+def test_prometheus_is_told_whose_check_is_overdue_by_its_own_interval():
+    found("Often", UP | LATE | {"check_interval_seconds": 60})
+    found("Seldom", UP | LATE | {"check_interval_seconds": 3600})
+    found("Never", NEVER | {"created_at": LATE["last_checked_at"]})
+    found("Disabled", UP | LATE | {"is_enabled": False})
+    told = {family.name: {one.labels["provider"]: one.value for one in family.samples} for family in providers.read()}
+    assert told["weir_provider_check_overdue"] == {"Often": 1.0, "Seldom": 0.0, "Never": 1.0}
