@@ -1,9 +1,10 @@
-"""Writes what is generated here: dashboards/*.json of `pages`, and prometheusrule.yaml of rules/*.yaml.
+"""Writes what is generated: dashboards/*.json of `pages`; of rules/*.yaml prometheusrule.yaml, and the same for each of
+`installations`.
 
     python -m deploy.monitoring.build
 
 tests/deploy/test_monitoring.py compares. A dashboard is rows of panels, each with a height; panels of a row share its
-width. Queries use Grafana's variables: $datasource, $job, $instance, $model, $provider, $__rate_interval.
+width. Queries use Grafana's variables: $datasource, $namespace, $job, $instance, $model, $provider, $__rate_interval.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from deploy.monitoring import installations
 
 HERE = Path(__file__).parent
+OVERLAYS = HERE.parent / "kubernetes" / "monitoring" / "overlays"
 INCIDENTS = "https://github.com/weir-gateway/weir/blob/main/docs/incidents.md"
 OBSERVABILITY = "https://github.com/weir-gateway/weir/blob/main/docs/observability.md"
 WIDTH = 24
@@ -186,35 +188,6 @@ def _variable(name: str, query: str) -> dict[str, Any]:
     }
 
 
-def rule() -> dict[str, Any]:
-    """All rules as the Prometheus operator takes them."""
-    groups = [
-        group
-        for name in ("recording", "alerts")
-        for group in yaml.safe_load((HERE / "rules" / f"{name}.yaml").read_text(encoding="utf-8"))["groups"]
-    ]
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PrometheusRule",
-        "metadata": {"name": "weir", "labels": {"prometheus": "weir", "role": "alert-rules"}},
-        "spec": {"groups": groups},
-    }
-
-
-class _Legible(yaml.SafeDumper):
-    """Queries of several lines stay that, and lists are set in as everywhere here."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Legible.add_representer(str, _text)
-
-
 @functools.cache
 def files() -> dict[Path, str]:
     """What every generated file holds."""
@@ -224,8 +197,9 @@ def files() -> dict[Path, str]:
         HERE / "dashboards" / f"{dashboard.uid}.json": json.dumps(rendered(dashboard), indent=2) + "\n"
         for dashboard in pages.DASHBOARDS
     }
-    text = yaml.dump(rule(), Dumper=_Legible, sort_keys=False, width=100, allow_unicode=True)
-    told[HERE / "prometheusrule.yaml"] = f"# Made of rules/*.yaml by deploy/monitoring/build.py.\n{text}"
+    told[HERE / "prometheusrule.yaml"] = installations.rule()
+    for name, installation in installations.INSTALLATIONS.items():
+        told[OVERLAYS / name / "prometheusrule.yaml"] = installations.rule(installation)
     return told
 
 

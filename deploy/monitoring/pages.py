@@ -9,6 +9,7 @@ from deploy.monitoring.words import (
     INSTANCE,
     JOB,
     MODEL,
+    NAMESPACE,
     OF_MODEL,
     OF_PROVIDER,
     PROVIDER,
@@ -66,7 +67,7 @@ TRAFFIC = Dashboard(
     "weir-traffic",
     "Weir / Traffic",
     "How many calls there are, how they end, how long they take, and what Weir adds to them.",
-    (JOB, INSTANCE, MODEL),
+    (NAMESPACE, JOB, INSTANCE, MODEL),
     (
         Row(4, _TRAFFIC_NOW),
         Row(
@@ -161,7 +162,7 @@ MONEY = Dashboard(
     "weir-money",
     "Weir / Money",
     "What calls cost and which tokens that is; what budgets have left in processes. Exact sums are in the ledger.",
-    (JOB, INSTANCE, MODEL, PROVIDER),
+    (NAMESPACE, JOB, INSTANCE, MODEL, PROVIDER),
     (
         Row(4, _MONEY_NOW),
         Row(
@@ -265,7 +266,7 @@ PROVIDERS = Dashboard(
     "weir-providers",
     "Weir / Providers",
     "How those fare whom calls go to: what they fail, how fast they are, how full, and what Weir does about it.",
-    (JOB, INSTANCE, PROVIDER),
+    (NAMESPACE, JOB, INSTANCE, PROVIDER),
     (
         Row(4, _PROVIDERS_NOW),
         Row(

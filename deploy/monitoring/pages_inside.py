@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from deploy.monitoring.build import BLUE, GREEN, RED, YELLOW, Dashboard, Row, line, stat
-from deploy.monitoring.words import HERE, INSTANCE, JOB, RATE, greatest, quantile, rate, total
+from deploy.monitoring.words import HERE, INSTALLED, INSTANCE, JOB, NAMESPACE, RATE, greatest, quantile, rate, total
 
+_OF_TASKS = INSTALLED + ', task!=""'
 _WRONG = ((None, GREEN), (1.0, RED))
 
 _BOOKS_NOW = (
@@ -58,7 +59,7 @@ ACCOUNTING = Dashboard(
     "weir-accounting",
     "Weir / Accounting health",
     "Whether what is promised of money holds: the way from journal to ledger, the books, what is in doubt.",
-    (JOB, INSTANCE),
+    (NAMESPACE, JOB, INSTANCE),
     (
         Row(4, _BOOKS_NOW),
         Row(
@@ -138,7 +139,7 @@ _BACKGROUND_NOW = (
     stat(
         "Processes",
         "That answer Prometheus.",
-        'sum(up{job=~"$job"})',
+        total("up", where=f'{INSTALLED}, job=~"$job"'),
         steps=((None, RED), (1, GREEN)),
         incident="WeirTargetDown",
     ),
@@ -157,13 +158,13 @@ _BACKGROUND_NOW = (
         steps=((None, GREEN), (50, YELLOW), (200, RED)),
         incident="WeirTasksWait",
     ),
-    stat("Tasks running", "In all workers.", "sum(weir_tasks_running)", steps=((None, BLUE),)),
+    stat("Tasks running", "In all workers.", total("weir_tasks_running", where=INSTALLED), steps=((None, BLUE),)),
 )
 BACKGROUND = Dashboard(
     "weir-workers",
     "Weir / Workers and processes",
     "What is done in the background, and how every process fares.",
-    (JOB, INSTANCE),
+    (NAMESPACE, JOB, INSTANCE),
     (
         Row(4, _BACKGROUND_NOW),
         Row(
@@ -173,7 +174,8 @@ BACKGROUND = Dashboard(
                     "Tasks",
                     "That ended, by name and outcome.",
                     {
-                        "{{task}}: {{outcome}}": f"sum by (task, outcome) (increase(weir_tasks_total[{RATE}]))",
+                        "{{task}}: {{outcome}}": "sum by (task, outcome)"
+                        f" (increase(weir_tasks_total{{{INSTALLED}}}[{RATE}]))",
                     },
                     stacked=True,
                     incident="WeirTaskFails",
@@ -181,13 +183,13 @@ BACKGROUND = Dashboard(
                 line(
                     "How long tasks take",
                     "Nineteen of twenty, by name.",
-                    {"{{task}}": quantile(0.95, "weir_task_duration_seconds", "task", 'task!=""')},
+                    {"{{task}}": quantile(0.95, "weir_task_duration_seconds", "task", _OF_TASKS)},
                     "s",
                 ),
                 line(
                     "How long tasks wait",
                     "From sending to beginning: nineteen of twenty.",
-                    {"p95": quantile(0.95, "weir_task_queue_seconds", where='task!=""')},
+                    {"p95": quantile(0.95, "weir_task_queue_seconds", where=_OF_TASKS)},
                     "s",
                     incident="WeirTasksWait",
                 ),

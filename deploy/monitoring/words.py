@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 RATE = "$__rate_interval"
-JOB = ("job", "label_values(weir_build_info, job)")
-INSTANCE = ("instance", 'label_values(weir_build_info{job=~"$job"}, instance)')
-MODEL = ("model", "label_values(weir_calls_total, model)")
-PROVIDER = ("provider", "label_values(weir_upstream_requests_total, provider)")
-HERE = 'job=~"$job", instance=~"$instance"'
+# Of one installation among several; where there is one and no such label, all is it.
+INSTALLED = 'namespace=~"$namespace"'
+HERE = f'{INSTALLED}, job=~"$job", instance=~"$instance"'
+NAMESPACE = ("namespace", "label_values(weir_build_info, namespace)")
+JOB = ("job", f"label_values(weir_build_info{{{INSTALLED}}}, job)")
+INSTANCE = ("instance", f'label_values(weir_build_info{{{INSTALLED}, job=~"$job"}}, instance)')
+MODEL = ("model", f"label_values(weir_calls_total{{{INSTALLED}}}, model)")
+PROVIDER = ("provider", f"label_values(weir_upstream_requests_total{{{INSTALLED}}}, provider)")
 OF_MODEL = f'{HERE}, model=~"$model"'
 OF_PROVIDER = f'{HERE}, provider=~"$provider"'
 
@@ -21,9 +24,9 @@ def total(metric: str, by: str = "", where: str = HERE) -> str:
     return f"sum{_by(by)} ({metric}{{{where}}})"
 
 
-def greatest(metric: str, by: str = "", where: str = "") -> str:
+def greatest(metric: str, by: str = "", where: str = INSTALLED) -> str:
     """Of what every process tells alike, as the database knows it; or the worst of several."""
-    return f"max{_by(by)} ({metric}{{{where}}})" if where else f"max{_by(by)} ({metric})"
+    return f"max{_by(by)} ({metric}{{{where}}})"
 
 
 def quantile(share: float, metric: str, by: str = "", where: str = HERE) -> str:

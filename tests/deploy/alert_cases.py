@@ -50,6 +50,14 @@ _first = _burns("weir_time_to_first_token_seconds", "10.0", fast=80, slow=20)
 _fails = 'weir_upstream_requests_total{provider="one", outcome="%s"}'
 _waits = 'weir_queue_wait_seconds_bucket{provider="one", model="m", le="%s"}'
 
+_verified = 'weir_ledger_verified_timestamp_seconds{check="%s"}'
+
+
+def _there(minute: int) -> dict[str, str]:
+    """Processes that reach their database."""
+    return {"weir_build_info{}": f"1x{minute}", 'weir_check_ok{check="database"}': f"1x{minute}"}
+
+
 CASES: dict[str, Case] = {
     "WeirAvailabilityBurnsFast": Case(_failed("20", minute=120), _failed("0", minute=120), 120),
     "WeirAvailabilityBurnsSlowly": Case(_failed("3", minute=240), _failed("0.1", minute=240), 240),
@@ -59,8 +67,8 @@ CASES: dict[str, Case] = {
     "WeirFirstTokenBurnsSlowly": _first[1],
     "WeirLedgerWrong": always('weir_ledger_invariant_violations{check="quick"}', "1", "0"),
     "WeirLedgerUnverified": Case(
-        {'weir_ledger_verified_timestamp_seconds{check="quick"}': "0x240"},
-        {'weir_ledger_verified_timestamp_seconds{check="quick"}': "0+60x240"},
+        {_verified % "quick": "0x240", _verified % "full": "0x240", **_there(240)},
+        {_verified % "quick": "0+60x240", **_there(240)},
         240,
     ),
     "WeirLedgerBehind": always('weir_journal_lag_seconds{replica="a"}', "400", "2"),
@@ -68,8 +76,8 @@ CASES: dict[str, Case] = {
     "WeirJournalRefused": always('weir_journal_refused{replica="a"}', "1", "0"),
     "WeirJournalOrphaned": always('weir_journals_orphaned{replica="a"}', "1", "0", minute=60),
     "WeirUnconfirmedGrows": Case(
-        {'weir_usage_unconfirmed{tenant="acme"}': "5x360 50x60"},
-        {'weir_usage_unconfirmed{tenant="acme"}': "50x360 60x60"},
+        {'weir_usage_unconfirmed{tenant="acme"}': "_x360 50x60", "weir_ledger_gap_usd{}": "0x420"},
+        {'weir_usage_unconfirmed{tenant="acme"}': "50x360 60x60", "weir_ledger_gap_usd{}": "0x420"},
         420,
     ),
     "WeirLedgerGap": always("weir_ledger_gap_usd{}", "0.5", "0"),
@@ -102,11 +110,7 @@ CASES: dict[str, Case] = {
         {'weir_provider_up{provider="one"}': "0x30", 'weir_provider_up{provider="two"}': "1x30"},
     ),
     "WeirProviderDown": always('weir_provider_up{provider="one"}', "0", "1"),
-    "WeirProvidersUnchecked": Case(
-        {'weir_provider_checked_timestamp_seconds{provider="one"}': "0x60"},
-        {'weir_provider_checked_timestamp_seconds{provider="one"}': "0+60x60"},
-        60,
-    ),
+    "WeirProvidersUnchecked": always('weir_provider_check_overdue{provider="one"}', "1", "0"),
     "WeirBreakerOpen": always('weir_breaker_state{provider="one", model="m"}', "2", "1"),
     "WeirProviderFails": Case(
         {_fails % "timeout": "0+10x40", _fails % "ok": "0+10x40"},
@@ -132,3 +136,44 @@ CASES: dict[str, Case] = {
         120,
     ),
 }
+
+# More of some alerts: what was told wrongly once.
+OTHERS: tuple[tuple[str, Case], ...] = (
+    # Never checked: a new installation may take its first hours, an old one may not.
+    ("WeirLedgerUnverified", Case(_there(240), _there(120), 200)),
+    ("WeirLedgerUnverified", Case(_there(2300) | {_verified % "quick": "0+60x2300"}, {}, 2280)),
+    # While the database is away nobody tells of checks, and that has an alert of its own.
+    (
+        "WeirLedgerUnverified",
+        Case(
+            _there(240),
+            {
+                "weir_build_info{}": "1x240",
+                'weir_check_ok{check="database"}': "0x240",
+                'weir_check_ok{check="disk"}': "1x240",
+            },
+            200,
+        ),
+    ),
+    # A Prometheus that is new does not know what there was six hours ago.
+    (
+        "WeirUnconfirmedGrows",
+        Case(
+            {'weir_usage_unconfirmed{tenant="acme"}': "5x360 50x60"},
+            {'weir_usage_unconfirmed{tenant="acme"}': "_x360 50x60"},
+            420,
+        ),
+    ),
+    # One that is asked every hour is overdue later than others.
+    (
+        "WeirProvidersUnchecked",
+        Case(
+            {
+                'weir_provider_check_overdue{provider="one"}': "0x60",
+                'weir_provider_check_overdue{provider="two"}': "1x60",
+            },
+            {'weir_provider_checked_timestamp_seconds{provider="one"}': "0x60"},
+            60,
+        ),
+    ),
+)

@@ -32,12 +32,12 @@ def dashboards() -> dict[str, dict[str, Any]]:
     return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in DASHBOARDS}
 
 
-def of_dashboards() -> Iterator[tuple[str, str]]:
+def of_dashboards(*, as_it_is: bool = False) -> Iterator[tuple[str, str]]:
     """Panel and query, as Prometheus takes it: every variable is all."""
     for name, dashboard in dashboards().items():
         for panel in dashboard["panels"]:
             for target in panel["targets"]:
-                yield f"{name}: {panel['title']}", asked(target["expr"])
+                yield f"{name}: {panel['title']}", target["expr"] if as_it_is else asked(target["expr"])
 
 
 def asked(query: str) -> str:
@@ -46,9 +46,10 @@ def asked(query: str) -> str:
     return re.sub(r"\$[a-z]+", ".*", query)
 
 
-def rules() -> list[dict[str, Any]]:
-    groups = [group for path in RULES for group in read(path)["groups"]]
-    return [rule for group in groups for rule in group["rules"]]
+def rules(groups: list[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """Of these groups, or of all that lie there."""
+    found = [group for path in RULES for group in read(path)["groups"]] if groups is None else groups
+    return [rule for group in found for rule in group["rules"]]
 
 
 def alerts() -> dict[str, dict[str, Any]]:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.monitoring import build
-from tests.deploy import exposed, queries, tools
-from tests.deploy.alert_cases import CASES, Case
+from deploy.monitoring import build, installations
+from tests.deploy import exposed, manifests, queries, tools
+from tests.deploy.alert_cases import CASES, OTHERS, Case
 
 DOCS = tools.ROOT / "docs"
 # What others expose: Prometheus itself, its client library, and the blackbox exporter.
@@ -31,20 +31,93 @@ def test_rules_are_sound():
     assert said.status == 0, said.text
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in build.files() if path.suffix == ".yaml"], ids=lambda path: path.parent.name
+)
+def test_rules_of_an_installation_are_sound(path: Path, tmp_path: Path) -> None:
+    groups = _write(tmp_path / "rules.yaml", queries.read(path)["spec"])
+    said = tools.run("promtool", "check", "rules", groups)
+    assert said.status == 0, said.text
+
+
 def test_every_alert_fires_when_it_should_and_only_then(tmp_path):
     """In one run; each alert with what it asks of the recorded rules alone, as days of all rules take minutes."""
-    alerts, recorded = queries.alerts(), queries.recorded()
-    assert CASES.keys() == alerts.keys()
+    rules = queries.rules()
+    assert CASES.keys() == queries.alerts().keys()
+    files = []
+    for number, (name, case) in enumerate([*CASES.items(), *OTHERS]):
+        _write(tmp_path / f"{number}.rules.yaml", {"groups": [{"name": "all", "rules": _needed(name, rules)}]})
+        looked = [_looked(name, case, fires=fires) for fires in (True, False)]
+        told = {"rule_files": [f"{number}.rules.yaml"], "evaluation_interval": _often(case), "tests": looked}
+        files.append(_write(tmp_path / f"{number}.yaml", told))
+    said = tools.run("promtool", "test", "rules", *files)
+    assert said.status == 0, said.text[:6000]
+
+
+def test_of_two_installations_that_one_s_alert_fires_that_is_ill(tmp_path):
+    """One Prometheus has the rules of both and asks both."""
+    ill, well = "prod", "dev"
+    of = {name: queries.rules(installations.groups(one)) for name, one in installations.INSTALLATIONS.items()}
     files = []
     for name, case in CASES.items():
-        asked = [{"record": one, "expr": recorded[one]} for one in _recorded(alerts[name]["expr"], recorded)]
-        groups = [{"name": "recorded", "rules": asked}, {"name": "alerts", "rules": [alerts[name]]}]
+        groups = [{"name": one, "rules": _needed(name, rules)} for one, rules in of.items()]
         _write(tmp_path / f"{name}.rules.yaml", {"groups": groups})
-        looked = [_looked(name, case, fires=fires) for fires in (True, False)]
-        told = {"rule_files": [f"{name}.rules.yaml"], "evaluation_interval": _often(case), "tests": looked}
+        series = _of(ill, case.fires) | _of(well, case.silent)
+        there = installations.INSTALLATIONS[ill]
+        query = f'count by (namespace, environment) (ALERTS{{alertname="{name}", alertstate="firing"}}) > bool 0'
+        labels = f'{{namespace="{there.namespace}", environment="{there.environment}"}}'
+        looked = _test(name, series, query, case.minute, [{"labels": labels, "value": 1}])
+        told = {"rule_files": [f"{name}.rules.yaml"], "evaluation_interval": _often(case), "tests": [looked]}
         files.append(_write(tmp_path / f"{name}.yaml", told))
     said = tools.run("promtool", "test", "rules", *files)
     assert said.status == 0, said.text[:6000]
+
+
+def _of(name: str, series: dict[str, str]) -> dict[str, str]:
+    matcher = f'namespace="{installations.INSTALLATIONS[name].namespace}"'
+    return {installations.selected(one, matcher): values for one, values in series.items()}
+
+
+@pytest.mark.parametrize("name", [*installations.INSTALLATIONS])
+def test_a_rule_of_an_installation_asks_for_nothing_of_another_and_says_whose_it_is(name: str) -> None:
+    installation = installations.INSTALLATIONS[name]
+    pairs = zip(queries.rules(installations.groups(installation)), queries.rules(installations.groups()), strict=True)
+    for rule, plain in pairs:
+        assert installations.unselected(rule["expr"], f'namespace="{installation.namespace}"') == []
+        assert queries.names(rule["expr"]) == queries.names(plain["expr"])
+        assert rule["labels"] == plain.get("labels", {}) | installation.labels
+
+
+@pytest.mark.parametrize("name", [*installations.INSTALLATIONS])
+def test_an_overlay_has_the_rules_of_its_installation_and_no_others(name: str) -> None:
+    documents = manifests.rendered(f"monitoring/overlays/{name}")
+    (rule,) = manifests.of_kind(documents, "PrometheusRule")
+    installation = installations.INSTALLATIONS[name]
+    assert rule["spec"]["groups"] == installations.groups(installation)
+    assert rule["metadata"]["namespace"] == installation.namespace
+    for monitor in manifests.of_kind(documents, "PodMonitor"):
+        assert monitor["metadata"]["namespace"] == installation.namespace
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert {"targetLabel": "environment", "replacement": name} in endpoint["relabelings"]
+
+
+def test_a_selector_is_put_where_one_belongs():
+    query = 'sum by (up) (rate(weir_a_total{b="up{", c="d"}[5m])) / on (weir_b) weir:c:sum offset 1h > absent(up == 1)'
+    assert installations.unselected(query, "x") == ["weir_a_total", "weir:c:sum", "up"]
+    assert installations.selected(query, 'x="y"') == (
+        'sum by (up) (rate(weir_a_total{x="y", b="up{", c="d"}[5m])) / on (weir_b) weir:c:sum{x="y"} offset 1h'
+        ' > absent(up{x="y"} == 1)'
+    )
+
+
+def test_dashboards_show_the_installation_that_was_chosen():
+    for name, query in queries.of_dashboards(as_it_is=True):
+        assert installations.unselected(query, 'namespace=~"$namespace"') == [], name
+    for dashboard in queries.dashboards().values():
+        variables = {one["name"]: str(one["query"]) for one in dashboard["templating"]["list"]}
+        assert variables.keys() >= {"namespace"}
+        others = variables.keys() - {"namespace", "datasource"}
+        assert all('namespace=~"$namespace"' in variables[one] for one in others), dashboard["uid"]
 
 
 def _often(case: Case) -> str:
@@ -52,11 +125,17 @@ def _often(case: Case) -> str:
     return "1m" if case.minute < 200 else "5m"
 
 
-def _recorded(query: str, recorded: dict[str, str]) -> list[str]:
-    """Those that it asks for, and before each what that asks for."""
-    found: list[str] = []
+def _needed(name: str, rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The alert, and before it what it asks for of what is recorded."""
+    recorded = {rule["record"]: rule for rule in rules if "record" in rule}
+    (alert,) = [rule for rule in rules if rule.get("alert") == name]
+    return [*_recorded(alert["expr"], recorded), alert]
+
+
+def _recorded(query: str, recorded: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for name in sorted(queries.names(query) & recorded.keys()):
-        found += [*_recorded(recorded[name], recorded), name]
+        found += [*_recorded(recorded[name]["expr"], recorded), recorded[name]]
     return found
 
 
@@ -69,11 +148,15 @@ def _looked(name: str, case: Case, *, fires: bool) -> dict[str, Any]:
     series = case.fires if fires else case.silent
     expected = [{"labels": "{}", "value": 1}] if fires else []
     query = f'max(ALERTS{{alertname="{name}", alertstate="firing"}})'
+    return _test(f"{name} {'fires' if fires else 'is silent'}", series, query, case.minute, expected)
+
+
+def _test(name: str, series: dict[str, str], query: str, minute: int, expected: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "interval": "1m",
-        "name": f"{name} {'fires' if fires else 'is silent'}",
+        "name": name,
         "input_series": [{"series": one, "values": values} for one, values in series.items()],
-        "promql_expr_test": [{"expr": query, "eval_time": f"{case.minute}m", "exp_samples": expected}],
+        "promql_expr_test": [{"expr": query, "eval_time": f"{minute}m", "exp_samples": expected}],
     }
 
 
