@@ -61,6 +61,7 @@ class ProcessState:
         self.started_at = time.time()
         self.consuming = False  # a worker that takes tasks from the broker
         self.pulse_at: float | None = None  # monotonic: when a worker's loop or the beat's schedule last came round
+        self.broker_away_at: float | None = None  # monotonic: when it was last asked and did not answer
         self.unfit = ""  # why it could not start, where an operator can mend that
         self.draining = False
         self.in_flight = 0

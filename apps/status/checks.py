@@ -81,8 +81,12 @@ def hung() -> Report:
 
 
 def is_stuck() -> bool:
-    """Whether a worker or beat has stopped in the middle of something, so that only an end helps."""
-    return state.role in ("worker", "beat") and _silence() > STUCK_SECONDS
+    """Whether a worker or beat has stopped in the middle of something, so that only an end helps. While the broker is
+    away, and for as long after that, each waits for it as a new one would."""
+    if state.role not in ("worker", "beat"):
+        return False
+    since_away = time.monotonic() - state.broker_away_at if state.broker_away_at is not None else STUCK_SECONDS + 1
+    return min(_silence(), since_away) > STUCK_SECONDS
 
 
 def pulse() -> Check:
@@ -140,7 +144,10 @@ def redis_server() -> Check:
 
 def broker() -> Check:
     """Vital to those who live of it."""
-    return msgspec.structs.replace(_timed("broker", _ask_broker), vital=state.role in ("worker", "beat"))
+    found = _timed("broker", _ask_broker)
+    if not found.ok:
+        state.broker_away_at = time.monotonic()
+    return msgspec.structs.replace(found, vital=state.role in ("worker", "beat"))
 
 
 def _ask_broker() -> None:

@@ -79,17 +79,30 @@ async def test_a_worker_without_its_broker_is_not_ready(settings: Any) -> None:
     assert checks.pulse().message == "not connected to the broker"
 
 
-def test_a_broker_that_nobody_is_at_is_told_without_its_password(
-    monkeypatch: pytest.MonkeyPatch, settings: Any
-) -> None:
+@pytest.fixture
+def no_broker(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     settings.CELERY_BROKER_URL = "redis://:canary-word@127.0.0.1:1/0"
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {}
     for name, value in {"broker_url": settings.CELERY_BROKER_URL, "broker_transport": None}.items():
         monkeypatch.setitem(app.conf, name, value)
     monkeypatch.setitem(app.conf, "broker_write_url", settings.CELERY_BROKER_URL)
+
+
+def test_a_broker_that_nobody_is_at_is_told_without_its_password(no_broker: None) -> None:
     found = checks.broker()
     assert not found.ok
     assert "canary-word" not in found.message
+
+
+@pytest.mark.parametrize("role", ["worker", "beat"])
+async def test_a_broker_that_is_away_for_long_is_no_reason_to_begin_anew(no_broker: None, role: str) -> None:
+    state.role = role
+    state.pulse_at = time.monotonic() - 2 * checks.STUCK_SECONDS
+    assert [(await health(path))[0] for path in ("/health/ready", "/health/live")] == [503, 200]
+    assert (await health("/actuator/health/liveness"))[0] == 200
+    assert not checks.is_stuck()  # nor when it is back, until there was time to find it
+    state.broker_away_at = time.monotonic() - checks.STUCK_SECONDS - 1
+    assert checks.is_stuck()
 
 
 async def test_figures_want_the_operators_token() -> None:
