@@ -12,15 +12,20 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
+import structlog
 from django.conf import settings
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import mark_process_dead
 
+log = structlog.get_logger(__name__)
+
 TELL_SECONDS = 5.0
+LATE_SECONDS = 12 * TELL_SECONDS  # whoever has told nothing for so long is hung, or gone and its process id another's
 _OWN = re.compile(r"weir_(\d+)\.json")
 _LIBRARYS = re.compile(r"(counter|gauge_[a-z]+|histogram|summary)_(\d+)\.db")
 
@@ -58,13 +63,15 @@ def tell(families: Iterable[Metric]) -> None:
 
 
 def others() -> list[Metric]:
-    """What the others who live have written."""
+    """What the others who live have written of late."""
     place, found = folder(), []
     for file in sorted(place.glob("weir_*.json")) if place is not None else ():
         named = _OWN.fullmatch(file.name)
         if named is None or int(named[1]) == os.getpid():
             continue
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            if time.time() - file.stat().st_mtime > LATE_SECONDS:
+                continue
             found += [_metric(family) for family in _read(file.read_bytes())]
     return found
 
@@ -107,11 +114,21 @@ def begin(families: Callable[[], Iterable[Metric]]) -> None:
 
 
 def _keep_telling(families: Callable[[], Iterable[Metric]]) -> None:
-    pause = threading.Event()
+    pause, is_failing = threading.Event(), False
     while True:
-        with contextlib.suppress(OSError):  # a full disk costs figures, and no more
-            tell(families())
+        is_failing = not _told(families, is_failing=is_failing)
         pause.wait(TELL_SECONDS)
+
+
+def _told(families: Callable[[], Iterable[Metric]], *, is_failing: bool) -> bool:
+    """Whether it was written down. A full disk costs figures, and no more; nor does a figure that cannot be read."""
+    try:
+        tell(families())
+    except Exception as error:
+        if not is_failing:
+            log.warning("figures.untold", exc_info=not isinstance(error, OSError))
+        return False
+    return True
 
 
 def _lives(pid: int) -> bool:

@@ -7,14 +7,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from apps.status import together
+from gateway_site import worker
 from tests.servers import ROOT
 
 pytestmark = pytest.mark.once
@@ -144,3 +147,38 @@ def test_what_is_half_written_or_gone_is_not_told(tmp_path, monkeypatch):
     monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
     (tmp_path / f"weir_{os.getppid()}.json").write_text("[[")
     assert together.others() == []
+
+
+def test_who_has_told_nothing_for_long_is_not_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
+    file = tmp_path / f"weir_{os.getppid()}.json"
+    file.write_text('[["weir_test", "x", "gauge", [["weir_test", {}, 1.0]]]]')
+    assert [metric.name for metric in together.others()] == ["weir_test"]
+    then = time.time() - together.LATE_SECONDS - 1
+    os.utime(file, (then, then))
+    assert together.others() == []
+
+
+def test_a_figure_that_cannot_be_read_ends_nothing_and_is_logged_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("django.conf.settings.WEIR_FIGURES_DIR", str(tmp_path))
+
+    def broken():
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with structlog.testing.capture_logs() as lines:
+        assert not together._told(broken, is_failing=False)
+        assert not together._told(broken, is_failing=True)
+    assert [line["event"] for line in lines] == ["figures.untold"]
+    assert together._told(list, is_failing=True)
+
+
+def test_a_worker_begins_with_a_folder_of_its_own_and_forgets_those_of_long_ago(tmp_path):
+    left, running = tmp_path / "run-left", tmp_path / "run-running"
+    for folder in (left, running):
+        folder.mkdir()
+        (folder / f"gauge_livesum_{os.getpid()}.db").touch()
+    then = time.time() - worker.FORGOTTEN_SECONDS - 1
+    os.utime(left, (then, then))
+    own = worker._made(tmp_path)
+    assert list(own.iterdir()) == []
+    assert set(tmp_path.iterdir()) == {own, running}
