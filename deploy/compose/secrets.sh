@@ -36,6 +36,8 @@ word=$(sed 's/^amqp:\/\/weir:\(.*\)@.*/\1/' secrets/rabbitmq_url)
 make rabbitmq.conf 0440 "default_user = weir
 default_pass = $word"
 make grafana_password 0440 "$(random)"
+[ -e secrets/alert_url ] || echo "secrets/alert_url names nobody yet: put the address in it that alerts are posted to" >&2
+make alert_url 0440 http://nobody.invalid/
 
 [ ! -e .env ] || host=$(sed -n 's/^WEIR_HOST=//p' .env | tr -d "\"'" | tail -n 1)
 printf 'server_name %s;\n' "${WEIR_HOST:-${host:-weir.example.org}}" >secrets/host.conf

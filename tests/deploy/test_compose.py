@@ -222,9 +222,29 @@ def test_prometheus_asks_every_process_under_a_name_that_it_answers_to(read):
     assert said.status == 0, said.text
     hosts = read["services"]["gateway-1"]["environment"]["WEIR_ALLOWED_HOSTS"].split(",")
     asked = re.findall(r'"([\w-]+):(\d+)"', path.read_text())
-    assert {name for name, _ in asked} - {"localhost"} == set(WEIR) - {"migrate"}
+    assert {name for name, _ in asked} - {"localhost", "alertmanager"} == set(WEIR) - {"migrate"}
     assert {"gateway-1", "gateway-2", "control"} <= set(hosts)
     assert any(str(each.pattern) == "metrics" for each in urls.urlpatterns)
+
+
+def test_what_fires_is_told_to_somebody(read):
+    asking = yaml.safe_load((FOLDER / "observability" / "prometheus.yaml").read_text())
+    (told,) = [
+        target for each in asking["alerting"]["alertmanagers"] for target in each["static_configs"][0]["targets"]
+    ]
+    assert told == "alertmanager:9093"
+    service = read["services"]["alertmanager"]
+    assert "watch" in service["networks"]
+    assert not read["networks"]["watch"].get("internal")  # it has a way out
+    telling = yaml.safe_load((FOLDER / "observability" / "alertmanager.yaml").read_text())
+    receivers = {receiver["name"]: receiver for receiver in telling["receivers"]}
+    routes = [telling["route"], *telling["route"]["routes"]]
+    assert {route["receiver"] for route in routes} <= receivers.keys()
+    held = {f"/run/secrets/{secret['source']}" for secret in service["secrets"]}
+    assert {hook["url_file"] for one in receivers.values() for hook in one["webhook_configs"]} <= held
+    rules = (tools.ROOT / "deploy" / "monitoring" / "rules" / "alerts.yaml").read_text()
+    (severity,) = re.findall(r'severity="(\w+)"', telling["route"]["routes"][0]["matchers"][0])
+    assert f"severity: {severity}" in rules
 
 
 @pytest.mark.parametrize("name", ["docs/production.md", "docs/observability.md"])
