@@ -177,7 +177,8 @@ CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 # --- Celery ----------------------------------------------------------------------------------------------------
-CELERY_BROKER_URL = env.address("CELERY_BROKER_URL", env.broker(REDIS_URL))
+_redis_as_broker = env.broker(REDIS_URL)
+CELERY_BROKER_URL = env.address("CELERY_BROKER_URL", _redis_as_broker)
 CELERY_BROKER_TRANSPORT: str | None = None
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {}
 if CELERY_BROKER_URL.startswith("filesystem"):
