@@ -63,9 +63,9 @@ def given() -> frozenset[str]:
     return frozenset(name for name, value in os.environ.items() if value)
 
 
-def is_linked(name: str) -> bool:
+def is_linked(variable: str) -> bool:
     """Whether Kubernetes or Docker says by it where a service called weir or weir-… is."""
-    named = _LINK.fullmatch(name)
+    named = _LINK.fullmatch(variable)
     return named is not None and _env.str(f"{named[1]}PORT", "").startswith(("tcp://", "udp://"))
 
 

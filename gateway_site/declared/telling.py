@@ -21,6 +21,9 @@ TELEMETRY = (
     Setting("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "Those that metrics are sent with, likewise"),
     Setting("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "Those that logs are sent with, likewise"),
     Setting("OTEL_EXPORTER_OTLP_PROTOCOL", "The one that is spoken: another one ends the start"),
+    Setting("OTEL_TRACES_EXPORTER", "`none`, or anything without `otlp` in it: traces are not sent"),
+    Setting("OTEL_METRICS_EXPORTER", "Likewise for metrics"),
+    Setting("OTEL_LOGS_EXPORTER", "Likewise for logs"),
     Setting("OTEL_EXPORTER_OTLP_COMPRESSION", "Of what is sent"),
     Setting(
         "OTEL_EXPORTER_OTLP_CERTIFICATE",

@@ -49,17 +49,24 @@ def read() -> Wanted | None:
         "metrics": env.text("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", ""),
         "logs": env.text("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", ""),
     }
-    if env.flag("OTEL_SDK_DISABLED", False) or not (base or any(own.values())):
+    exporters = {
+        "traces": env.words("OTEL_TRACES_EXPORTER", ["otlp"]),
+        "metrics": env.words("OTEL_METRICS_EXPORTER", ["otlp"]),
+        "logs": env.words("OTEL_LOGS_EXPORTER", ["otlp"]),
+    }
+    urls = {signal: url or (f"{base.rstrip('/')}/v1/{signal}" if base else "") for signal, url in own.items()}
+    urls = {signal: url for signal, url in urls.items() if url and "otlp" in exporters[signal]}
+    if env.flag("OTEL_SDK_DISABLED", False) or not urls:
         return None
     spoken = env.text("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     if spoken != "http/protobuf":
         env.refuse(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, not {spoken!r}; collectors take it at port 4318."
+            f"OTEL_EXPORTER_OTLP_PROTOCOL must be http/protobuf, not {spoken!r}; collectors take it at port 4318. "
+            "Where it is meant for other programs: OTEL_SDK_DISABLED=true, and Weir sends nothing."
         )
     _refuse_uninstalled()
-    urls = {signal: url or (f"{base.rstrip('/')}/v1/{signal}" if base else "") for signal, url in own.items()}
     return Wanted(
-        destinations=_destinations({signal: url for signal, url in urls.items() if url}),
+        destinations=_destinations(urls),
         resource=_resource(),
         sampler=_sampler(),
         every=env.integer("OTEL_METRIC_EXPORT_INTERVAL", 60_000, least=100) / 1000,
@@ -87,7 +94,7 @@ def _refuse_uninstalled() -> None:
         if not is_there:
             env.refuse(
                 f"An OTLP endpoint is set (OTEL_EXPORTER_OTLP_…ENDPOINT) and {name} is not installed: "
-                "pip install --require-hashes -r requirements/otel.txt, or unset it."
+                "pip install --require-hashes -r requirements/otel.txt, unset it, or set OTEL_SDK_DISABLED=true."
             )
 
 

@@ -240,7 +240,7 @@ def test_without_an_endpoint_nothing_is_imported_and_without_the_extra_nothing_s
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "must be http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_SDK_DISABLED=true, and Weir sends nothing"),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "collector:4318", "endpoint for logs must be a URL"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "nothing", "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs"),
         ("OTEL_TRACES_SAMPLER", "some", "OTEL_TRACES_SAMPLER must be parentbased_always_on or"),
@@ -275,6 +275,18 @@ def test_each_signal_has_its_address_and_its_headers(monkeypatch):
     assert [each.headers["x-key"] for each in every.destinations] == ["1", "2", "2"]
     assert "x-key" not in repr(every)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    assert wanted.read() is None
+
+
+def test_a_signal_that_is_exported_otherwise_or_not_at_all_is_not_sent(monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_LOGS_EXPORTER", "none")
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "prometheus")
+    found = wanted.read()
+    assert found is not None
+    assert [each.signal for each in found.destinations] == ["traces"]
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")  # of other programs on this host
     assert wanted.read() is None
 
 
