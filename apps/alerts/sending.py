@@ -53,7 +53,9 @@ def _post(destination: Destination, body: bytes, headers: Mapping[str, str]) -> 
     said = {"content-type": "application/json", "user-agent": "weir-alerts", **headers}
     networks = destination.networks
     try:
-        reply = documents.ask("POST", destination.target, networks=networks, headers=said, body=body, seconds=SECONDS)
+        reply = documents.ask(
+            "POST", destination.target, networks=networks, headers=said, body=body, seconds=SECONDS, most=0
+        )
     except documents.Unavailable as error:
         return Result(False, error.reason)
     is_taken = 200 <= reply.status < 300

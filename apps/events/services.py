@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -17,8 +18,10 @@ from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.events import doors
 from apps.events.models import Cursor, Event, Sink, Undelivered
-from apps.events.placing import last_position
+from apps.events.placing import last_position, place
 from apps.events.sinks import registry
+
+log = structlog.get_logger(__name__)
 
 MOST_SECRET = 20_000
 _CHANGED = frozenset({"name", "target", "settings", "kinds", "is_enabled", "kept_until"})
@@ -36,6 +39,7 @@ def create_sink(
     is_enabled: bool = True,
 ) -> Sink:
     """It gets what happens from now on. `kinds`: none named are all."""
+    place()  # what was written for sinks that are there no more is none of its
     sink = Sink(
         name=name, kind=kind, target=target.strip(), settings=dict(settings or {}), kinds=" ".join(kinds),
         is_enabled=is_enabled,
@@ -66,8 +70,27 @@ def update_sink(sink: Sink, *, actor: Any, secret: str = "", **changes: Any) -> 
             audit.record(actor=actor, action="sink.secret_set", target=sink, area=Area.USAGE)
         elif before.sealed and binding(before) != binding(sink):
             raise ValidationError({"secret": "It was meant for another place: give it again."})
-        Cursor.objects.filter(sink=sink).update(failures=0, next_at=None)
+        resumed = {"message": ""} if changes.get("is_enabled") else {}
+        Cursor.objects.filter(sink=sink).update(failures=0, next_at=None, **resumed)
     return sink
+
+
+def retire(sink: Sink, *, why: str) -> bool:
+    """By the system: one that says that it wants nothing any more is disabled, and keeps its place for as long as any.
+    False: somebody has changed it meanwhile, or it cannot be saved as it is."""
+    with transaction.atomic():
+        stored = Sink.objects.select_for_update().filter(pk=sink.pk).first()
+        if stored is None or not stored.is_enabled or (stored.target, stored.settings) != (sink.target, sink.settings):
+            return False
+        try:
+            update_sink(stored, actor=None, is_enabled=False)
+        except ValidationError:
+            return False
+        told = f"It was paused: the receiver {why}"[:200]
+        audit.record(actor=None, action="sink.retired", target=stored, area=Area.USAGE, after={"message": told})
+        Cursor.objects.filter(sink=stored).update(message=told, failing_since=None)
+    log.warning("event.sink_retired", subject=stored.name, message=told)
+    return True
 
 
 def remove_sink(sink: Sink, *, actor: Any) -> None:
@@ -119,7 +142,7 @@ def drop(letters: Iterable[int], *, sink: Sink, actor: Any) -> int:
 
 
 def binding(sink: Sink) -> str:
-    return f"{sink.kind}|{registry.kind(sink.kind).binding(sink.target)}"
+    return f"{sink.kind}|{registry.kind(sink.kind).binding(sink.target, sink.settings)}"
 
 
 def secret_of(sink: Sink) -> str:

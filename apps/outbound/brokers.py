@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 import ssl
 import time
@@ -16,6 +17,7 @@ from amqp.exceptions import AMQPError
 from apps.outbound.guard import AddressRefused, Guard
 
 CONNECT_SECONDS = 5.0
+GOODBYE_SECONDS = 1.0
 _PORTS = {"amqp": 5672, "amqps": 5671}
 _PERSISTENT = 2
 
@@ -33,9 +35,11 @@ class Broker(NamedTuple):
     user: str
     vhost: str
 
-    @property
-    def authority(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}"
+    def bound(self, *, ca: str) -> str:
+        """Whom a password may be shown to, and under which safeguards. `ca`: as for a Publisher."""
+        scheme = "amqps" if self.is_encrypted else "amqp"
+        by = f"|{hashlib.sha256(ca.encode()).hexdigest()}" if ca else ""
+        return f"{scheme}://{self.user}@{self.host}:{self.port}{by}"
 
 
 class Publication(NamedTuple):
@@ -97,6 +101,7 @@ class Publisher:
         tls: Any = False
         if broker.is_encrypted:
             tls = {"server_hostname": broker.host, "context": {"check_hostname": True, "cadata": ca or None}}
+        self._is_well = False
         self._unconfirmed: dict[int, str] = {}
         self._refused: dict[str, str] = {}
         self._next = 1
@@ -119,6 +124,7 @@ class Publisher:
         except (OSError, AMQPError) as error:
             self.close()
             raise BrokerAway(f"{broker.host}:{broker.port} {_words(error)}") from None
+        self._is_well = True
         events: Any = vars(self._channel)["events"]  # its stubs do not know them
         events["basic_ack"].add(self._acked)
         events["basic_nack"].add(self._nacked)
@@ -134,25 +140,36 @@ class Publisher:
     def publish(
         self, messages: Sequence[Publication], *, exchange: str, mandatory: bool, seconds: float
     ) -> list[Outcome]:
-        """All of them, persistent; then waits until each is confirmed. `mandatory`: one that no queue takes counts as
-        refused. Raises BrokerAway; then nothing is known of any."""
+        """All of them, persistent; then waits until each is confirmed: `seconds` for all of it. `mandatory`: one that
+        no queue takes counts as refused. Raises BrokerAway; then nothing is known of any, and nothing more can be sent
+        here."""
         self._refused.clear()
         self._unconfirmed.clear()
         deadline = time.monotonic() + seconds
+        self._is_well = False
+        if not self._connection.connected:
+            raise BrokerAway("has ended the connection")
         try:
             for message in messages:
-                self._send(message, exchange=exchange, mandatory=mandatory)
+                with self._connection.transport.having_timeout(_left(deadline, "has not taken them in time")):
+                    self._send(message, exchange=exchange, mandatory=mandatory)
             while self._unconfirmed:
-                if (left := deadline - time.monotonic()) <= 0:
-                    raise BrokerAway("has not confirmed in time")
-                self._connection.drain_events(timeout=left)
+                self._connection.drain_events(timeout=_left(deadline, "has not confirmed in time"))
         except (OSError, AMQPError) as error:
             raise BrokerAway(_words(error)) from None
+        self._is_well = True
         return [Outcome(self._refused.get(message.id, "")) for message in messages]
 
     def close(self) -> None:
-        """It may be gone already: then there is nothing to say to it."""
-        self._connection.collect()
+        """With a goodbye, unless it is gone or late already: a broker logs connections that end without one."""
+        try:
+            if self._is_well and self._connection.connected:
+                with self._connection.transport.having_timeout(GOODBYE_SECONDS):
+                    self._connection.close()
+        except (OSError, AMQPError):
+            pass
+        finally:
+            self._connection.collect()
 
     def _send(self, message: Publication, *, exchange: str, mandatory: bool) -> None:
         frame = Frame(
@@ -181,6 +198,13 @@ class Publisher:
     def _returned(self, _error: Exception, _exchange: str, _key: str, message: Any) -> None:
         """It is acknowledged too, afterwards."""
         self._refused[message.properties["message_id"]] = "no queue takes it"
+
+
+def _left(deadline: float, why: str) -> float:
+    """Seconds. Raises BrokerAway where there are none."""
+    if (left := deadline - time.monotonic()) <= 0:
+        raise BrokerAway(why)
+    return left
 
 
 def _words(error: Exception) -> str:

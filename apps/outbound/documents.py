@@ -56,7 +56,8 @@ def ask(
     most: int = MOST_BYTES,
 ) -> Reply:
     """Blocks. Whatever the status; redirects are answers. `networks`: private ranges that it may lie in; `seconds`
-    bounds the whole, `most` the answer's bytes. Raises Unavailable."""
+    bounds the whole, `most` the answer's bytes; 0: nothing of it is read, and what it is like does not matter. Raises
+    Unavailable."""
     asked = _ask(method, url, networks=networks, headers=headers or {}, body=body, seconds=seconds, tls=tls, most=most)
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="document") as own:
         return own.submit(asyncio.run, asked).result()
@@ -84,7 +85,7 @@ async def _ask(
             ) as response,
         ):
             kind, later = (response.headers.get(name, "") for name in ("content-type", "retry-after"))
-            return Reply(response.status, kind, await _bounded(response, most), later)
+            return Reply(response.status, kind, await _bounded(response, most) if most else b"", later)
     except TimeoutError:
         raise Unavailable("late") from None
     except AddressRefused:

@@ -1,6 +1,7 @@
 """Messages that their receiver can tell from anybody else's, as standardwebhooks.com has them: secrets and signatures.
 
-Sending is `documents.ask`'s: no redirects, and no addresses that are not for this sender.
+Sending is `documents.ask`'s: no redirects, and no addresses that are not for this sender. With `most` 0, since what a
+receiver says beside its status is nobody's concern, and must not undo that.
 """
 
 from __future__ import annotations

@@ -76,6 +76,30 @@ def receiver() -> Iterator[Receiver]:
 
 
 @contextlib.contextmanager
+def saying(answer: str) -> Iterator[Receiver]:
+    """One that says just this, whatever it is told, and then nothing, but does not hang up."""
+    told, is_over = Receiver(), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.wfile.write(answer.encode())
+            self.wfile.flush()
+            is_over.wait(60)
+            self.close_connection = True
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        told.url = f"http://127.0.0.1:{server.server_port}/hook"
+        try:
+            yield told
+        finally:
+            is_over.set()
+
+
+@contextlib.contextmanager
 def mail_server() -> Iterator[MailServer]:
     """As much SMTP as one message needs."""
     kept = MailServer()

@@ -16,9 +16,10 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from apps.events.sinks import webhook
-from apps.events.sinks.contract import HELD, TAKEN, Fate, Opened, SinkAway
+from apps.events.sinks.contract import HELD, TAKEN, Fate, Opened, SinkAway, SinkGone
 from apps.outbound import webhooks
 from tests.control import receivers
+from tests.control.receivers import saying
 from tests.outbound.published import message
 
 LOCAL = ("127.0.0.0/8",)
@@ -135,9 +136,30 @@ def test_one_that_is_not_taken_holds_up_its_tenant_alone(hook, at_once, status):
 
 
 @pytest.mark.parametrize("at_once", [1, 8])
-def test_gone_is_for_good_and_holds_up_nobody(hook, at_once):
+def test_gone_is_about_all_events_and_no_other_is_sent(hook, at_once):
     hook.statuses = [410, 410]
-    assert fates(sender(hook, at_once=at_once).deliver([message(1), message(2)])) == [Fate.REFUSED] * 2
+    with pytest.raises(SinkGone, match="answered 410: it wants nothing any more"):
+        sender(hook, at_once=at_once).deliver([message(1), message(2)])
+    assert len(hook.heard) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "content-length: 900000\r\n\r\nand it goes on and on",
+        "content-encoding: gzip\r\ncontent-length: 3\r\n\r\nxyz",
+        "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    ],
+)
+def test_its_status_says_it_all_whatever_else_it_says(said):
+    with saying(f"HTTP/1.1 200 OK\r\n{said}") as hook:
+        assert sender(hook).deliver([message(1)]) == [TAKEN]
+
+
+def test_what_there_was_no_time_for_counts_against_no_event(hook, monkeypatch):
+    monkeypatch.setattr(webhook, "SECONDS", webhook.SPARE_SECONDS)
+    assert sender(hook).deliver([message(1), message(2)]) == [HELD, HELD]
+    assert hook.heard == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 401, 403, 404, 408, 429, 502, 503, 504])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 # Within so many seconds `deliver` has returned, or the next worker may be sending the same events.
 SECONDS = 20.0
+SPARE_SECONDS = 2.0  # of those, left for what comes after the last request
 
 
 class Message(NamedTuple):
@@ -56,6 +57,10 @@ class SinkAway(Exception):
         self.after = after
 
 
+class SinkGone(SinkAway):
+    """It says that it wants nothing any more, whatever it is."""
+
+
 class Opened(NamedTuple):
     """A sink as it is stored, and its secret; "": it has none. `networks`: private ones that may be called."""
 
@@ -71,8 +76,8 @@ class Sender(Protocol):
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
         """One result a message, in order. What is TAKEN is safe with the receiver. After a message that was not taken
-        none of its stream was sent: those are HELD. Raises SinkAway; then of the whole batch nothing is known, and all
-        of it is sent again."""
+        none of its stream was sent: those are HELD, as is all that there was no time for. Raises SinkAway; then of the
+        whole batch nothing is known, and all of it is sent again."""
 
     def close(self) -> None: ...
 
@@ -87,7 +92,7 @@ class Kind(Protocol):
     def clean(self, target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]) -> dict[str, Any]:
         """The settings with their defaults. Raises ValidationError by field."""
 
-    def binding(self, target: str) -> str:
+    def binding(self, target: str, settings: Mapping[str, Any]) -> str:
         """Whom the secret may be shown to. Where that changes, the secret must be given anew."""
 
     def open(self, sink: Opened) -> Sender:

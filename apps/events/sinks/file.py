@@ -46,7 +46,7 @@ def folder_of(target: str) -> Path:
     return path
 
 
-def binding(target: str) -> str:
+def binding(target: str, settings: Mapping[str, Any]) -> str:
     return ""
 
 

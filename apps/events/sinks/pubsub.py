@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 from django.conf import settings as site
 from django.core.exceptions import ValidationError
 
-from apps.events.sinks.contract import CONTENT_TYPE, HELD, TAKEN, Fate, Message, Opened, Result, SinkAway
+from apps.events.sinks.contract import (
+    CONTENT_TYPE,
+    HELD,
+    SECONDS,
+    SPARE_SECONDS,
+    TAKEN,
+    Fate,
+    Message,
+    Opened,
+    Result,
+    SinkAway,
+)
 
 LABEL = "Google Pub/Sub"
 BATCH = 200
@@ -24,7 +37,8 @@ EXTRA = "Google Pub/Sub needs the extra “pubsub”: pip install -r requirement
 TOPIC = re.compile(r"projects/[a-z][a-z0-9.:-]{4,128}/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 _ENDPOINT = re.compile(r"([a-z0-9-]+-)?pubsub\.googleapis\.com(:443)?")
 _TOKENS = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/o/oauth2/token")
-_SECONDS = 8.0  # a request
+_EACH_SECONDS = 8.0  # a request
+_LANES = 8  # tenants whose events are sent at one time: its client is for many threads
 _SCOPE = "https://www.googleapis.com/auth/pubsub"
 _DEFAULTS: Mapping[str, Any] = {"endpoint": "", "structured": False}
 
@@ -42,7 +56,7 @@ def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]
     return found
 
 
-def binding(target: str) -> str:
+def binding(target: str, settings: Mapping[str, Any]) -> str:
     """Google, whichever topic of its that is."""
     return "pubsub"
 
@@ -98,34 +112,42 @@ class Sender:
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
         """Raises SinkAway only where nothing was taken, so that little is sent twice."""
-        results: dict[str, Result] = {}
-        away: SinkAway | None = None
-        for group in _groups(batch):
+        until = time.monotonic() + SECONDS - SPARE_SECONDS
+        away: list[SinkAway] = []
+        groups = _groups(batch)
+
+        def lane(group: Sequence[Message]) -> dict[str, Result]:
+            if away:
+                return dict.fromkeys(_ids(group), HELD)
             try:
-                if away is not None:
-                    raise away
-                results |= self._publish(group)
+                return self._publish(group, until=until)
             except SinkAway as error:
-                away = error
-                results |= _failed(group, str(error))
-        if away is not None and not any(result.fate is Fate.TAKEN for result in results.values()):
-            raise away
+                away.append(error)
+                return _failed(group, str(error))
+
+        with ThreadPoolExecutor(max_workers=min(_LANES, len(groups)), thread_name_prefix="pubsub") as threads:
+            results = {name: result for told in threads.map(lane, groups) for name, result in told.items()}
+        if away and TAKEN not in results.values():
+            raise away[0]
         return [results[message.id] for message in batch]
 
-    def _publish(self, group: Sequence[Message]) -> dict[str, Result]:
+    def _publish(self, group: Sequence[Message], *, until: float) -> dict[str, Result]:
         """A request is taken whole or not at all: one that cannot be is halved until it shows which event that is
         about. Raises SinkAway."""
+        left = until - time.monotonic()
+        if left <= 0:
+            return dict.fromkeys(_ids(group), HELD)
         known = self._exceptions
         messages = [self._written(message) for message in group]
         try:
-            self._client.publish(topic=self._topic, messages=messages, timeout=_SECONDS, retry=None)
+            self._client.publish(topic=self._topic, messages=messages, timeout=min(_EACH_SECONDS, left), retry=None)
         except known.InvalidArgument:
             if len(group) == 1:
                 return {group[0].id: Result(Fate.AGAIN, "Pub/Sub answered INVALID_ARGUMENT")}
             middle = len(group) // 2
-            before = self._publish(group[:middle])
+            before, after = self._publish(group[:middle], until=until), group[middle:]
             is_stuck = any(result != TAKEN for result in before.values())
-            return before | (dict.fromkeys(_ids(group[middle:]), HELD) if is_stuck else self._publish(group[middle:]))
+            return before | (dict.fromkeys(_ids(after), HELD) if is_stuck else self._publish(after, until=until))
         except known.GoogleAPICallError as error:
             raise SinkAway(f"Pub/Sub answered {getattr(error.grpc_status_code, 'name', error.code)}") from None
         except (known.RetryError, self._refusals.GoogleAuthError) as error:
@@ -161,12 +183,12 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _groups(batch: Sequence[Message]) -> Iterable[list[Message]]:
+def _groups(batch: Sequence[Message]) -> list[list[Message]]:
     """By stream, each in its order."""
     streams: dict[int, list[Message]] = {}
     for message in batch:
         streams.setdefault(message.stream, []).append(message)
-    return streams.values()
+    return [*streams.values()]
 
 
 def _failed(group: Sequence[Message], why: str) -> dict[str, Result]:

@@ -42,8 +42,9 @@ def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]
     return found
 
 
-def binding(target: str) -> str:
-    return brokers.parse(target).authority
+def binding(target: str, settings: Mapping[str, Any]) -> str:
+    """The broker, and how it is known to be that one: whether it is encrypted, and whose word that is taken on."""
+    return brokers.parse(target).bound(ca=settings.get("ca", ""))
 
 
 def open(sink: Opened) -> RabbitMQ:

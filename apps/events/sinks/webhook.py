@@ -1,8 +1,8 @@
 """Events by POST to one address, signed as Standard Webhooks has it: one a request, or several.
 
-What an answer means: 2xx takes them; 410 never will; 400, 413, 422 and 500 are about what was sent, which is sent
-again, alone, until it is a dead letter. All else (no answer, 429, 503, 401, 404 …) is about the receiver: it waits with
-all that comes after it.
+What an answer means, by its status alone: 2xx takes them; 410 wants no more, ever; 400, 413, 422 and 500 are about what
+was sent, which is sent again, alone, until it is a dead letter. All else (no answer, 429, 503, 401, 404 …) is about the
+receiver: it waits with all that comes after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from apps.events.sinks.contract import CONTENT_TYPE, HELD, SECONDS, TAKEN, Fate, Message, Opened, Result, SinkAway
+from apps.events.sinks.contract import (
+    CONTENT_TYPE,
+    HELD,
+    SECONDS,
+    SPARE_SECONDS,
+    TAKEN,
+    Fate,
+    Message,
+    Opened,
+    Result,
+    SinkAway,
+    SinkGone,
+)
 from apps.outbound import documents, guard, webhooks
 
 LABEL = "Webhook, signed"
@@ -29,7 +41,6 @@ BATCH_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 OVERLAP = timedelta(hours=24)  # for which the secret before signs beside a new one
 _OF_THE_EVENT = frozenset({400, 413, 422, 500})
 _EACH_SECONDS = 8.0  # a request
-_SPARE_SECONDS = 2.0  # of the time for a batch, left for what comes after it
 _LANES = 8  # tenants that are told of at one time
 _MOST_AFTER = 3600.0  # seconds that a receiver may ask for
 
@@ -49,7 +60,7 @@ def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]
     return {"at_once": at_once}
 
 
-def binding(target: str) -> str:
+def binding(target: str, settings: Mapping[str, Any]) -> str:
     """It signs and is shown to nobody, wherever that leads."""
     return "webhook"
 
@@ -87,13 +98,13 @@ class Sender:
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
         """Raises SinkAway only where nothing was taken, so that little is sent twice."""
-        until = time.monotonic() + SECONDS - _SPARE_SECONDS
+        until = time.monotonic() + SECONDS - SPARE_SECONDS
         lanes = [_Lane(self, chunks, until) for chunks in self._lanes(batch)]
         with ThreadPoolExecutor(max_workers=min(_LANES, len(lanes)), thread_name_prefix="webhook") as threads:
             results = {name: result for told in threads.map(_Lane.run, lanes) for name, result in told.items()}
         away = [lane.away for lane in lanes if lane.away is not None]
-        if away and not any(result.fate in (Fate.TAKEN, Fate.REFUSED) for result in results.values()):
-            raise max(away, key=lambda error: error.after)
+        if away and TAKEN not in results.values():
+            raise max(away, key=lambda error: (isinstance(error, SinkGone), error.after))
         return [results[message.id] for message in batch]
 
     def _lanes(self, batch: Sequence[Message]) -> Iterable[list[list[Message]]]:
@@ -115,7 +126,7 @@ class Sender:
             body = b"[" + b",".join(message.body for message in messages) + b"]"
         headers = webhooks.signed(name, body, keys=self._keys, now=timezone.now())
         headers |= {"content-type": kind, "user-agent": "weir-events"}
-        where = {"networks": self._sink.networks, "headers": headers}
+        where = {"networks": self._sink.networks, "headers": headers, "most": 0}
         try:
             return documents.ask("POST", self._sink.target, body=body, seconds=seconds, **where)  # type: ignore[arg-type]
         except documents.Unavailable as error:
@@ -147,7 +158,7 @@ class _Lane:
     def _send(self, messages: list[Message]) -> None:
         left = self._until - time.monotonic()
         if self.away is not None or left <= 0:
-            self._fail(messages, str(self.away) if self.away is not None else "there was no time left for it")
+            self._hold(messages)
             return
         try:
             reply = self._sender.post(messages, seconds=min(_EACH_SECONDS, left))
@@ -155,7 +166,7 @@ class _Lane:
             if 200 <= reply.status < 300:
                 self._results |= dict.fromkeys((message.id for message in messages), TAKEN)
             elif reply.status == webhooks.GONE:
-                self._results |= dict.fromkeys((message.id for message in messages), Result(Fate.REFUSED, told))
+                raise SinkGone(f"{told}: it wants nothing any more")
             elif reply.status not in _OF_THE_EVENT:
                 raise SinkAway(told, after=seconds_of(reply.retry_after, now=timezone.now()))
             elif len(messages) == 1:
@@ -166,6 +177,12 @@ class _Lane:
         except SinkAway as error:
             self.away = error
             self._fail(messages, str(error))
+
+    def _hold(self, messages: Iterable[Message]) -> None:
+        """They were not sent, which is none of their doing."""
+        for message in messages:
+            self._results[message.id] = HELD
+            self._stuck.add(message.stream)
 
     def _fail(self, messages: Iterable[Message], why: str) -> None:
         """The first of each stream has failed, and the others were not sent."""
