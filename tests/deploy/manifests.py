@@ -23,6 +23,7 @@ IMAGE = "ghcr.io/weir-gateway/weir"
 OVERLAYS = ("overlays/dev", "overlays/prod", "overlays/prod-green", "overlays/prod-openshift")
 # What a component is tried on, where that is not the base.
 ON = {
+    "backup": "overlays/prod",
     "external-secrets": "overlays/dev",
     "green-live": "overlays/prod",
     "istio": "overlays/dev",
@@ -121,12 +122,13 @@ def of_kind(documents: tuple[Object, ...], *kinds: str) -> list[Object]:
 
 def template(workload: Object) -> Object:
     """The pod that it makes."""
-    made: Object = workload["spec"]["template"]
+    spec: Object = workload["spec"]
+    made: Object = spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
     return made
 
 
 def workloads(documents: tuple[Object, ...]) -> list[Object]:
-    return of_kind(documents, "Deployment", "StatefulSet", "Job")
+    return of_kind(documents, "Deployment", "StatefulSet", "Job", "CronJob")
 
 
 def selects(selector: Object, labels: dict[str, str]) -> bool:
