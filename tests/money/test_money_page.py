@@ -10,7 +10,7 @@ from django.core.management import get_commands
 from apps.domain import estimate, money, pricing
 from apps.domain.tokens import TokenUsage
 from apps.quotas import windows
-from apps.status import books, exposition
+from apps.status import books, process
 from apps.usage import recovery
 from apps.usage.records import Checkpoint
 from tests.money.calls import CARD, intent
@@ -73,7 +73,7 @@ def test_the_commands_it_names_exist():
 
 
 def test_the_metrics_it_names_are_told():
-    told = Path(books.__file__).read_text() + Path(exposition.__file__).read_text()
+    told = Path(books.__file__).read_text() + Path(process.__file__).read_text()
     named = set(re.findall(r"`(weir_\w+)`", PAGE))
     assert len(named) >= 6
     assert [name for name in named if f'"{name.removesuffix("_total")}"' not in told] == []

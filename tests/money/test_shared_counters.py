@@ -14,7 +14,7 @@ import redis.asyncio
 from apps.domain import errors
 from apps.quotas import redis_counters, replicas
 from apps.quotas.redis_counters import RedisLimiter
-from apps.status.exposition import RuntimeCollector
+from apps.status import process
 from tests import services
 from tests.faults.proxy import Proxy
 from tests.money.counters import PATIENT, admitted_eventually, count, limit, well
@@ -282,8 +282,7 @@ async def test_the_metrics_say_who_counts(proxy):
 
 
 def told(name: str) -> float:
-    families = RuntimeCollector().collect()
-    return next(sample.value for family in families for sample in family.samples if sample.name == name)
+    return next(sample.value for family in process.families() for sample in family.samples if sample.name == name)
 
 
 def test_a_replica_s_part_is_never_nothing():
