@@ -21,6 +21,7 @@ from apps.events import selectors as sinks
 from apps.runtime import build
 from apps.runtime.state import state
 from apps.status import checks, doctor
+from apps.status.doctor import background
 from apps.usage import processes
 
 EXAMINE_SECONDS = 10.0
@@ -111,16 +112,19 @@ def _examined() -> list[list[Any]] | None:
 
 
 def _gateways() -> list[list[Any]]:
+    found = processes.listed()
+    has_sinks = any(lag.sink.is_enabled for lag in sinks.lags())
+    old = set(background.without_events(found)) if has_sinks else set()
     return [
         [
             one.name,
             _badge(one.state),
-            one.version or "unknown",
+            (one.version or "unknown") + (", which tells of no event" if one.name in old else ""),
             one.role,
             f"{one.in_flight:,}",
             "" if one.silence is None else f"{one.silence.total_seconds():.0f} s ago",
         ]
-        for one in processes.listed()[:MOST]
+        for one in found[:MOST]
     ]
 
 

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
+from apps.events import services
 from apps.quotas import replicas, windows
 from gateway_site import health_page
 from tests import factories
@@ -23,11 +24,19 @@ def operator(client: Client) -> Client:
 def test_it_tells_checks_gateways_and_providers(operator: Client) -> None:
     factories.provider("Main")
     windows.beat("gateway-1", epoch=windows.register("gateway-1"), about=replicas.about())
+    windows.beat("gateway-0", epoch=windows.register("gateway-0"), about='{"version": "0.1.0"}')
     page = operator.get(reverse("admin:health"))
     text = page.content.decode()
     assert page.status_code == 200
+    assert "which tells of no event" not in text  # nobody would hear of one
     assert [word for word in ("database", "gateway-1", "Main", "There is none.", "Examine") if word not in text] == []
     assert settings.WEIR_OPERATOR_TOKEN not in text
+
+
+def test_it_tells_which_gateway_is_too_old_for_events(operator: Client) -> None:
+    windows.beat("gateway-0", epoch=windows.register("gateway-0"), about='{"version": "0.1.0"}')
+    services.create_sink(actor=None, name="hook", kind="webhook", target="https://events.example.org/in")
+    assert "0.1.0, which tells of no event" in operator.get(reverse("admin:health")).content.decode()
 
 
 def test_it_examines_for_whoever_posts_a_token_of_the_page_and_one_at_a_time(operator: Client) -> None:

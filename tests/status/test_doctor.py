@@ -21,6 +21,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from apps.catalog import canary
 from apps.catalog.models import AllowedNetwork, Provider
+from apps.events import services
 from apps.quotas import replicas, windows
 from apps.quotas.models import Replica
 from apps.runtime import build
@@ -223,6 +224,16 @@ def test_replicas_of_several_versions_and_without_a_redis(settings: Any) -> None
     assert of(background.replicas(), "warning") == [told]
     Replica.objects.filter(name="two").update(heartbeat=datetime.now(UTC) - timedelta(hours=1), about="nonsense")
     assert of(background.replicas(), "warning") == ["two is silent"]
+
+
+def test_gateways_that_are_too_old_for_events_are_told_where_a_sink_waits_for_them() -> None:
+    for name in ("new", "old", "unknown"):
+        windows.beat(name, epoch=windows.register(name), about=replicas.about())
+    Replica.objects.filter(name="old").update(about='{"version": "0.1.0"}')
+    Replica.objects.filter(name="unknown").update(about="")
+    assert of(background.events(), "warning") == []
+    services.create_sink(actor=None, name="hook", kind="webhook", target="https://events.example.org/in")
+    assert of(background.events(), "warning") == ["old, unknown are of a version before 0.2, which tells of none"]
 
 
 @pytest.mark.once

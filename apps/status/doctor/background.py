@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from apps.usage import figures, processes
 LATE_SECONDS = 300.0  # the beat writes down every three minutes what it has sent
 OLD_EVENT_SECONDS = 300.0
 DAY_SECONDS = 26 * 3600.0
+FIRST_WITH_EVENTS = (0, 2)
+_VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 def chores() -> Iterator[Finding]:
@@ -77,8 +80,22 @@ def replicas() -> Iterator[Finding]:
             yield warning("replicas", f"{one.name} is {one.state}", cure)
 
 
+def without_events(found: Iterable[processes.Listed]) -> list[str]:
+    """Of those that live, the names of who is of a version that tells of no event, or of none that is known."""
+    return [one.name for one in found if one.state == "live" and _number(one.version) < FIRST_WITH_EVENTS]
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Empty where it is none."""
+    parts = _VERSION.match(version)
+    return tuple(map(int, parts.groups())) if parts is not None else ()
+
+
 def events() -> Iterator[Finding]:
     found = [lag for lag in sinks.lags() if lag.sink.is_enabled]
+    if found and (old := without_events(processes.listed())):
+        told = f"{', '.join(old)} are of a version before {'.'.join(map(str, FIRST_WITH_EVENTS))}, which tells of none"
+        yield warning("events", told, "Replace them: no sink ever hears of the calls that they answer.")
     for lag in found:
         name = lag.sink.name
         if lag.dead:
