@@ -4,7 +4,7 @@ output "cluster_name" {
 }
 
 output "vpc_cidr" {
-  description = "For components/external-stores and eks: network.yaml; for overlays/prod: WEIR_TRUSTED_PROXIES in weir.env."
+  description = "For components/external-stores, eks and backup: network.yaml. Its first three eighths are WEIR_TRUSTED_PROXIES."
   value       = var.vpc_cidr
 }
 

@@ -20,7 +20,7 @@ VERSION = json.loads((SCHEMAS / "sources.json").read_text(encoding="utf-8"))["ku
 # Groups that Kubernetes itself has; all others need a schema here.
 CORE = ("apps", "autoscaling", "batch", "networking.k8s.io", "policy", "scheduling.k8s.io", "storage.k8s.io", "v1")
 IMAGE = "ghcr.io/weir-gateway/weir"
-OVERLAYS = ("overlays/dev", "overlays/prod", "overlays/prod-green", "overlays/prod-openshift")
+OVERLAYS = ("overlays/dev", "overlays/prod", "overlays/prod-green", "overlays/prod-openshift", "overlays/rehearsal")
 # What a component is tried on, where that is not the base.
 ON = {
     "backup": "overlays/prod",
