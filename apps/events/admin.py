@@ -38,7 +38,7 @@ def state_of(sink: Sink, lag: selectors.Lag) -> list[str]:
     """A word and what there is to say of it."""
     if not sink.is_enabled:
         kept = [f"keeps its place until {cells.utc(sink.kept_until)}"] if sink.kept_until is not None else []
-        return [cells.badge("paused", "warn"), *kept]
+        return [cells.badge("paused", "warn"), *kept, *([lag.message] if lag.message else [])]
     if lag.failing_since is not None:
         return [cells.badge("failing", "bad"), f"began {cells.since(lag.failing_since)}"]
     if lag.undelivered and lag.age >= BEHIND_SECONDS:

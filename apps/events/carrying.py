@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
@@ -22,28 +22,37 @@ log = structlog.get_logger(__name__)
 
 # After each try of one event that was not taken. After the last one it is a dead letter: half a day in all.
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 60, 300, 900, 3600, 10_800, 28_800))
-MOST_WAITING = 5_000  # of one sink; then its cursor stays where it is
+_RESTS = 8  # tenants that catch up in one batch
+State = Undelivered.State
 
 
 class Step(NamedTuple):
-    """`through`: where the cursor is to stand. `letters`: the rows of those that were set aside before."""
+    """`letters`: the rows of those events that were set aside before. `rests`: those of the tenants that catch up, and
+    the event from which each is held then; None: it has caught up. `through`: where the cursor is to stand."""
 
     events: list[Event]
-    letters: dict[int, Undelivered]
-    behind: list[Event]
     through: int
+    letters: dict[int, Undelivered] = {}
+    rests: dict[int | None, tuple[Undelivered, Event | None]] = {}
+    passed: list[Event] = []  # of tenants of which one waits
+    heads: dict[int | None, datetime] = {}  # when the first one of each of those is due
 
 
 class Carrier:
-    """For one thread, and for as long as it has the claim."""
+    """For one thread, and for as long as it has the claim. `open`: raises SinkAway; called when there is something to
+    send, and once."""
 
-    def __init__(self, sink: Sink, cursor: Cursor, sender: Sender, *, holder: str, claimed: timedelta) -> None:
+    def __init__(
+        self, sink: Sink, cursor: Cursor, open: Callable[[], Sender], *, holder: str, claimed: timedelta
+    ) -> None:
         self._sink = sink
-        self._sender = sender
+        self._open = open
+        self._sender: Sender | None = None
         self._holder = holder
         self._claimed = claimed
         self._position = cursor.position
-        self._size = registry.kind(sink.kind).BATCH
+        self._size = 0
+        self._is_rests_turn = True
 
     def step(self) -> int | None:
         """How many events were taken; None: nothing is due, or the claim is lost. Raises SinkAway, and then nothing has
@@ -57,34 +66,66 @@ class Carrier:
             return None  # as before: it is not asked again at once
         return self._write(step, results)
 
+    def close(self) -> None:
+        if self._sender is not None:
+            self._sender.close()
+
     def _next(self) -> Step | None:
-        """What was set aside goes first; of a tenant whose first one is not due, nothing goes."""
-        waiting = list(self._waiting().order_by("position").values("position", "tenant_id", "next_at"))
-        heads: dict[int | None, Any] = {}
+        """What was set aside goes first; of a tenant whose first one is not due, nothing goes. Tenants that catch up
+        take turns with what is ahead, so that neither keeps the other."""
+        waiting = list(self._aside().order_by("position").values("position", "tenant_id", "next_at", "state"))
+        heads: dict[int | None, datetime] = {}
         for row in waiting:
             heads.setdefault(row["tenant_id"], row["next_at"])
         now = timezone.now()
-        ready = [row["position"] for row in waiting if heads[row["tenant_id"]] <= now][: self._size]
-        if ready:
-            letters = {row.position: row for row in self._waiting().filter(position__in=ready).select_related("event")}
-            return Step([letters[place].event for place in ready], letters, [], self._position)
-        if len(waiting) >= MOST_WAITING:
-            return None
-        return self._ahead({*heads})
+        ready = [row for row in waiting if heads[row["tenant_id"]] <= now]
+        if found := [row["position"] for row in ready if row["state"] == State.WAITING][: self._batch]:
+            return self._again(found)
+        held = [row["position"] for row in ready][:_RESTS]
+        self._is_rests_turn = not self._is_rests_turn
+        if self._is_rests_turn:
+            return self._ahead(heads) or self._rests(held)
+        return self._rests(held) or self._ahead(heads)
 
-    def _ahead(self, held: set[int | None]) -> Step | None:
-        """A batch of those behind the cursor. What this sink does not want is passed over; what is of a tenant of which
-        one waits is set aside with it."""
+    @property
+    def _batch(self) -> int:
+        self._size = self._size or registry.kind(self._sink.kind).BATCH
+        return self._size
+
+    def _again(self, places: Sequence[int]) -> Step | None:
+        """Somebody may have asked for a replay since they were found: then they are there no more."""
+        rows = self._aside().filter(position__in=places).select_related("event").order_by("position")
+        letters = {row.position: row for row in rows}
+        return Step([row.event for row in letters.values()], self._position, letters) if letters else None
+
+    def _rests(self, places: Sequence[int]) -> Step | None:
+        """Of each tenant that is held and of which nothing waits any more, what comes next, in its order."""
+        rows = list(self._aside().filter(position__in=places).select_related("event").order_by("position"))
+        if not rows:
+            return None
+        events, rests, share = [], {}, max(1, self._batch // len(rows))
+        for row in rows:
+            behind = self._wanted(row.position - 1, self._position).filter(tenant_id=row.tenant_id)
+            found = list(behind.order_by("position")[: share + 1])
+            events += found[:share]
+            rests[row.tenant_id] = (row, found[share] if len(found) > share else None)
+        return Step(events, self._position, rests=rests)
+
+    def _ahead(self, heads: dict[int | None, datetime]) -> Step | None:
+        """A batch of those behind the cursor. What this sink does not want is passed over, and so is what is of a
+        tenant of which one waits: that is held from there on."""
         last = last_position()
         if last <= self._position:
             return None
-        ahead = Event.objects.filter(position__gt=self._position, position__lte=last)
-        if self._sink.kinds:
-            ahead = ahead.filter(kind__in=self._sink.kinds.split())
-        found = list(ahead.order_by("position")[: self._size])
-        through = last if len(found) < self._size else found[-1].position or last
-        behind = [event for event in found if event.tenant_id in held]
-        return Step([event for event in found if event.tenant_id not in held], {}, behind, through)
+        found = list(self._wanted(self._position, last).order_by("position")[: self._batch])
+        through = last if len(found) < self._batch else found[-1].position or last
+        passed = [event for event in found if event.tenant_id in heads]
+        events = [event for event in found if event.tenant_id not in heads]
+        return Step(events, through, passed=passed, heads=heads)
+
+    def _wanted(self, after: int, last: int) -> Any:
+        found = Event.objects.filter(position__gt=after, position__lte=last)
+        return found.filter(kind__in=self._sink.kinds.split()) if self._sink.kinds else found
 
     def _sent(self, events: Sequence[Event]) -> list[Result]:
         """In order. What cannot be told holds up its tenant as what is not taken does."""
@@ -100,8 +141,13 @@ class Carrier:
                 results[event.pk] = Result(Fate.REFUSED if message.is_final else Fate.AGAIN, message.why)
             else:
                 batch.append(message)
-        told = iter(self._sender.deliver(batch) if batch else [])
+        told = iter(self._deliver(batch) if batch else [])
         return [results[event.pk] if event.pk in results else next(told) for event in events]
+
+    def _deliver(self, batch: Sequence[Message]) -> list[Result]:
+        if self._sender is None:
+            self._sender = self._open()
+        return self._sender.deliver(batch)
 
     def _write(self, step: Step, results: Sequence[Result]) -> int | None:
         taken = sum(result.fate is Fate.TAKEN for result in results)
@@ -114,39 +160,91 @@ class Carrier:
             mine = Cursor.objects.filter(sink=self._sink, holder=self._holder, position=self._position)
             if not mine.update(**changes):
                 return None
-            self._settle(step, results)
-            Undelivered.objects.bulk_create(self._row(event, HELD) for event in step.behind)
+            _Settlement(self._sink, step).write(results)
         self._position = step.through
         return taken
 
-    def _settle(self, step: Step, results: Sequence[Result]) -> None:
-        new, gone = [], []
-        for event, result in zip(step.events, results, strict=True):
-            letter = step.letters.get(event.position or 0)
-            if result.fate is Fate.TAKEN:
-                gone += [letter.pk] if letter is not None else []
-            elif letter is None:
-                new.append(self._row(event, result))
-            elif result.fate is not Fate.HELD:
-                self._judge(letter, result)
-                letter.save(update_fields=["state", "attempts", "next_at", "message"])
-        Undelivered.objects.filter(pk__in=gone).delete()
-        Undelivered.objects.bulk_create(new)
+    def _aside(self) -> Any:
+        return Undelivered.objects.filter(sink=self._sink).exclude(state=State.DEAD)
 
-    def _row(self, event: Event, result: Result) -> Undelivered:
-        row = Undelivered(sink=self._sink, event=event, position=event.position or 0, tenant_id=event.tenant_id)
-        if result.fate is not Fate.HELD:
-            self._judge(row, result)
-        return row
 
-    def _judge(self, row: Undelivered, result: Result) -> None:
+class _Settlement:
+    """What becomes of the events of one step, in the transaction that moves the cursor."""
+
+    def __init__(self, sink: Sink, step: Step) -> None:
+        self._sink, self._step = sink, step
+        self._new: list[Undelivered] = []
+        self._gone: list[int] = []
+        self._held: dict[int | None, Event] = {}  # from where each tenant is
+        self._until = {**step.heads}  # when the first one of a tenant is due
+        self._died: dict[int | None, str] = {}  # what of
+        self._taken: set[int | None] = set()
+
+    def write(self, results: Sequence[Result]) -> None:
+        for event, result in zip(self._step.events, results, strict=True):
+            letter = self._step.letters.get(event.position or 0)
+            if result.fate is Fate.HELD:
+                if letter is None:
+                    self._held.setdefault(event.tenant_id, event)
+            elif result.fate is Fate.TAKEN:
+                self._taken.add(event.tenant_id)
+                self._gone += [letter.pk] if letter is not None else []
+            else:
+                self._failed(event, letter, result)
+        Undelivered.objects.filter(pk__in=self._gone).delete()
+        self._move_rests()
+        Undelivered.objects.bulk_create(self._new)
+        self._hold()
+
+    def _failed(self, event: Event, letter: Undelivered | None, result: Result) -> None:
+        tenant = event.tenant_id
+        row = letter or Undelivered(sink=self._sink, event=event, position=event.position or 0, tenant_id=tenant)
         row.attempts += 1
         row.message = result.told[:200]
-        if result.fate is Fate.REFUSED or row.attempts > len(PAUSES):
-            row.state = Undelivered.State.DEAD
-            log.warning("event.dead_letter", subject=f"{self._sink}, {row.position}", message=row.message)
+        follows = self._step.rests[tenant][0].message if tenant in self._step.rests else ""
+        is_like_the_last = bool(follows) and follows == row.message and tenant not in self._taken
+        if result.fate is Fate.REFUSED or row.attempts > len(PAUSES) or is_like_the_last:
+            row.state = State.DEAD
+            self._died[tenant] = row.message
+            if not is_like_the_last:
+                log.warning("event.dead_letter", subject=f"{self._sink}, {row.position}", message=row.message)
         else:
             row.next_at = timezone.now() + PAUSES[row.attempts - 1]
+            self._until[tenant] = row.next_at
+        if letter is None:
+            self._new.append(row)
+        else:
+            row.save(update_fields=["state", "attempts", "next_at", "message"])
 
-    def _waiting(self) -> Any:
-        return Undelivered.objects.filter(sink=self._sink, state=Undelivered.State.WAITING)
+    def _move_rests(self) -> None:
+        for tenant, (row, following) in self._step.rests.items():
+            event = self._held.pop(tenant, following)
+            if event is None:
+                row.delete()
+                continue
+            row.event, row.position = event, event.position or 0
+            row.message = self._died.pop(tenant, "" if tenant in self._taken else row.message)
+            row.save(update_fields=["event", "position", "message"])
+
+    def _hold(self) -> None:
+        """One row a tenant, from its first event that is held: it stands for all later ones up to the cursor."""
+        for event in self._step.passed:
+            self._held.setdefault(event.tenant_id, event)
+        held = Undelivered.objects.filter(sink=self._sink, state=State.HELD)
+        known = {*held.filter(tenant_id__in=[*filter(None, self._held)]).values_list("tenant_id", flat=True)}
+        if None in self._held and held.filter(tenant_id=None).exists():
+            known.add(None)
+        Undelivered.objects.bulk_create(
+            Undelivered(
+                sink=self._sink, event=event, position=event.position or 0, tenant_id=tenant, state=State.HELD,
+                message=self._died.get(tenant, ""), next_at=self._until.get(tenant, timezone.now()),
+            )
+            for tenant, event in self._held.items()
+            if tenant not in known
+        )  # fmt: skip
+        for tenant, told in self._died.items():
+            held.filter(tenant_id=tenant).update(message=told)
+        aside = Undelivered.objects.filter(sink=self._sink).exclude(state=State.DEAD)
+        for tenant, due in self._until.items():
+            if due != self._step.heads.get(tenant):
+                aside.filter(tenant_id=tenant, next_at__lt=due).update(next_at=due)

@@ -120,10 +120,14 @@ class Cursor(models.Model):
 
 class Undelivered(models.Model):
     """One event that one sink has not taken, though its cursor is past it. While one of a tenant waits, its later ones
-    wait behind it. A dead letter holds up nobody: it stays until somebody sends it again or drops it."""
+    wait behind it: the first of those is held, in one row for all of them up to the cursor. A dead letter holds up
+    nobody: it stays until somebody sends it again or drops it.
+
+    `message` of one that is held: what the one before it was given up for."""
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"
+        HELD = "held", "Held with all later ones"
         DEAD = "dead", "Dead letter"
 
     sink = models.ForeignKey(Sink, on_delete=models.CASCADE, related_name="undelivered")

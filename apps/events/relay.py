@@ -2,8 +2,9 @@
 
 A sink advances along the positions with a cursor of its own. What it does not take is set aside with its reason and
 tried again, while the later events of that tenant wait behind it and those of others go on. After the last try, or
-where the sink refuses for good, it is a dead letter, and its tenant goes on too. A sink that is away gets nothing at
-all until it is back: then nothing counts against single events.
+where the sink refuses for good, it is a dead letter, and its tenant goes on too: what follows and fails for the same
+reason is not tried as often once more. A sink that is away gets nothing at all until it is back: then nothing counts
+against single events. One that wants nothing any more is paused.
 
 One worker has a sink at a time, by a claim that ends by itself. One that dies between sending and moving the cursor
 leaves events that are sent once more: receivers know them by `source` and `id`.
@@ -15,10 +16,11 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import timedelta
 
 import structlog
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -26,7 +28,7 @@ from apps.events import doors, placing, services
 from apps.events.carrying import Carrier
 from apps.events.models import Cursor, Sink, Undelivered
 from apps.events.sinks import contract, registry
-from apps.events.sinks.contract import Opened, SinkAway
+from apps.events.sinks.contract import Opened, SinkAway, SinkGone
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +57,8 @@ def run(*, seconds: float = SECONDS) -> int:
 def due() -> QuerySet[Sink]:
     """Enabled sinks for which something is to be sent now, and which nobody has."""
     now = timezone.now()
-    waiting = Undelivered.objects.filter(sink=OuterRef("pk"), state=Undelivered.State.WAITING, next_at__lte=now)
+    aside = Undelivered.objects.exclude(state=Undelivered.State.DEAD)
+    waiting = aside.filter(sink=OuterRef("pk"), next_at__lte=now)
     is_free = Q(cursor__held_until=None) | Q(cursor__held_until__lt=now)
     is_ready = Q(cursor__next_at=None) | Q(cursor__next_at__lte=now)
     ahead = Q(cursor__position__lt=placing.last_position())
@@ -63,23 +66,22 @@ def due() -> QuerySet[Sink]:
 
 
 def deliver(sink: Sink, *, until: float = float("inf")) -> int:
-    """What is due at one sink, unless another worker has it; how many events it took. Raises whatever the database
-    raises; what was taken before stays taken."""
+    """What is due at one sink, unless another worker has it; how many events it took. Raises whatever breaks here, as
+    the database does; what was taken before stays taken."""
     holder = str(uuid.uuid4())
     if not _claim(sink, holder):
         return 0
     cursor = Cursor.objects.get(sink=sink)
     count = 0
     try:
-        sender = opened(sink)
-        try:
-            carrier = Carrier(sink, cursor, sender, holder=holder, claimed=CLAIMED)
+        with closing(Carrier(sink, cursor, lambda: opened(sink), holder=holder, claimed=CLAIMED)) as carrier:
             while (taken := carrier.step()) is not None:
                 count += taken
                 if time.monotonic() >= until:
                     break
-        finally:
-            sender.close()
+    except SinkGone as gone:
+        if not services.retire(sink, why=str(gone)):
+            _fail(cursor, gone, holder=holder)
     except SinkAway as away:
         _fail(cursor, away, holder=holder)
     finally:
@@ -90,20 +92,28 @@ def deliver(sink: Sink, *, until: float = float("inf")) -> int:
 def _all(sinks: Sequence[Sink], *, until: float) -> Iterable[int]:
     """Each in a thread of its own, so that one which is slow keeps no other."""
     if len(sinks) < 2:
-        return [deliver(sink, until=until) for sink in sinks]
+        return [_kept(sink, until=until) for sink in sinks]
     with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="sink") as threads:
         return list(threads.map(lambda sink: _aside(sink, until=until), sinks))
 
 
 def _aside(sink: Sink, *, until: float) -> int:
-    """In a thread: its connection ends with it, and what breaks one sink breaks no other."""
+    """In a thread: its connection ends with it."""
+    try:
+        return _kept(sink, until=until)
+    finally:
+        connection.close()
+
+
+def _kept(sink: Sink, *, until: float) -> int:
+    """What breaks one sink breaks no other, and is left alone as one that is away is."""
     try:
         return deliver(sink, until=until)
     except Exception:
         log.exception("event.sink_broken", subject=sink.name)
+        with suppress(Cursor.DoesNotExist, DatabaseError, InterfaceError):
+            _fail(Cursor.objects.get(sink=sink), SinkAway("it broke here: see the log"), holder="")
         return 0
-    finally:
-        connection.close()
 
 
 def _claim(sink: Sink, holder: str) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Min, OuterRef
 
 from apps.events.models import Cursor, Event, Sink, Undelivered
-from apps.events.placing import last_position
+from apps.events.placing import last_position, place
 
 LETTERS_KEPT = timedelta(days=90)
 _AT_ONCE = 2_000
@@ -17,6 +17,7 @@ _AT_ONCE = 2_000
 def forget(now: datetime) -> int:
     """Events that every sink has passed and that are older than WEIR_EVENT_DAYS. One that is enabled and away is waited
     for, however long; one that is disabled only as long as it keeps its place. Dead letters stay for 90 days."""
+    place()  # what nobody listens to any more goes too
     Undelivered.objects.filter(state=Undelivered.State.DEAD, since__lt=now - LETTERS_KEPT).delete()
     needed = Undelivered.objects.filter(event=OuterRef("pk"))
     old = Event.objects.filter(at__lt=now - timedelta(days=settings.WEIR_EVENT_DAYS), position__lte=_passed())
@@ -28,7 +29,10 @@ def forget(now: datetime) -> int:
 
 
 def _passed() -> int:
-    """The position that all who count have passed."""
-    places = Cursor.objects.filter(sink__in=Sink.objects.listening()).order_by("position")
-    first = places.values_list("position", flat=True).first()
-    return last_position() if first is None else first
+    """The position that all who count have passed, with all tenants."""
+    counted = Sink.objects.listening()
+    places = Cursor.objects.filter(sink__in=counted).aggregate(first=Min("position"))["first"]
+    held = Undelivered.objects.filter(sink__in=counted, state=Undelivered.State.HELD)
+    behind = held.aggregate(first=Min("position"))["first"]
+    passed = last_position() if places is None else places
+    return passed if behind is None else min(passed, behind - 1)

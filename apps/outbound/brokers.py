@@ -156,7 +156,8 @@ class Publisher:
             while self._unconfirmed:
                 self._connection.drain_events(timeout=_left(deadline, "has not confirmed in time"))
         except (OSError, AMQPError) as error:
-            raise BrokerAway(_words(error)) from None
+            is_late = time.monotonic() >= deadline
+            raise BrokerAway("has not taken them in time" if is_late else _words(error)) from None
         self._is_well = True
         return [Outcome(self._refused.get(message.id, "")) for message in messages]
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.audit.models import Record
 from apps.catalog.models import AllowedNetwork
+from apps.events import carrying
 from apps.events.models import Event, Sink, Undelivered
 from tests import factories
 from tests.control import events, receivers
@@ -92,23 +93,49 @@ def test_the_list_says_how_each_stands(desk, hook, sink, website):
     assert keys_of(hook) == ["One", "Two", "Two"]
 
 
-def test_what_was_refused_for_good_is_sent_again_or_dropped(desk, hook, sink, website):
-    hook.statuses = [410, 410]
+def test_what_was_not_taken_in_the_end_is_sent_again_or_dropped(desk, hook, sink, website):
+    hook.judge = lambda heard: 400
     factories.key(website, name="One")
     factories.key(website, name="Two")
     events.run()
+    assert "held with all later ones" in desk.text("events_undelivered_changelist")
+    for _ in carrying.PAUSES:
+        events.run()
+    assert keys_of(hook) == ["One"] * 9 + ["Two"], "what follows is not tried as often for the same reason"
+    del hook.heard[:]
     one, two = Undelivered.objects.order_by("position")
     assert ">2<" in desk.text("events_sink_changelist")
     listed = desk.text("events_undelivered_changelist")
-    assert listed.count("answered 410") == 2
+    assert listed.count("answered 400") == 2
     assert "&quot;name&quot;: &quot;One&quot;" in desk.text("events_undelivered_change", one.pk)
     desk.act("events_undelivered_changelist", "send_again", one)
     desk.act("events_undelivered_changelist", "drop", two)
+    hook.judge = lambda heard: 204
     events.run()
-    assert keys_of(hook) == ["One", "Two", "One"]
+    assert keys_of(hook) == ["One"]
     assert not Undelivered.objects.exists()
     actions = set(Record.objects.filter(target_type="events.sink").values_list("action", flat=True))
     assert {"sink.letters_sent_again", "sink.letters_dropped"} <= actions
+
+
+def test_a_receiver_that_wants_nothing_any_more_is_paused_and_says_so(desk, hook, sink, website):
+    hook.judge = lambda heard: 410
+    factories.key(website, name="One")
+    factories.key(website, name="Two")
+    events.run()
+    events.run()
+    assert keys_of(hook) == ["One"]
+    found = Sink.objects.get()
+    assert (found.is_enabled, found.kept_until is not None, Undelivered.objects.exists()) == (False, True, False)
+    told = "It was paused: the receiver answered 410: it wants nothing any more"
+    assert told in desk.text("events_sink_changelist")
+    record = Record.objects.get(action="sink.retired")
+    assert (record.actor_name, record.after) == ("system", {"message": told})
+    hook.judge = lambda heard: 204
+    desk.act("events_sink_changelist", "resume", sink)
+    assert told not in desk.text("events_sink_changelist")
+    events.run()
+    assert keys_of(hook) == ["One", "One", "Two"]
 
 
 def test_what_has_happened_since_goes_there_again(desk, hook, sink, website):

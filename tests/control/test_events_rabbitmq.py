@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
+import socket
+import socketserver
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +17,8 @@ from django.core.exceptions import ValidationError
 
 from apps.catalog.models import AllowedNetwork
 from apps.events import carrying, placing, relay, selectors, services
-from apps.events.models import Cursor, Sink, Undelivered
+from apps.events.models import Cursor, Event, Sink, Undelivered
+from apps.outbound import brokers
 from apps.runtime import failpoints
 from apps.usage import ledger
 from apps.usage.models import Entry
@@ -81,19 +87,19 @@ def test_what_no_queue_takes_holds_up_its_tenant_alone_and_is_a_dead_letter_in_t
     ledger.post([*calls(globex.pk), *calls(acme.pk)])
     assert run() == 1
     (head, *others) = selectors.letters(made)
-    assert (head.attempts, head.message, [row.attempts for row in others]) == (2, "no queue takes it", [0, 0, 0])
+    assert (head.attempts, head.message, [row.state for row in others]) == (2, "no queue takes it", ["held"])
     for _ in range(len(carrying.PAUSES) - 1):
         run()
-    assert Undelivered.objects.get(pk=head.pk).state == Undelivered.State.DEAD
+    letters = list(selectors.letters(made))
+    assert [(row.state, row.attempts) for row in letters] == [("dead", 9), *[("dead", 1)] * 3], "for the same reason"
     broker.bind("partly", exchange="partly", key="globex.#")
-    assert run() == 3
-    assert services.send_again([head.pk], sink=made, actor=None) == 1
-    assert run() == 1
+    assert services.send_again([row.pk for row in letters], sink=made, actor=None) == 4
+    assert run() == 4
     found = arrived(broker.taken("partly"))
     assert {event["id"] for event in found} == ids()
     of_acme, of_globex = (sequences(e for e in found if e["tenant"] == each.slug) for each in (acme, globex))
     assert of_acme == sorted(of_acme)
-    assert of_globex == [*sorted(of_globex)[1:], head.position]
+    assert of_globex == sorted(of_globex)
     assert not Undelivered.objects.exists()
 
 
@@ -103,12 +109,67 @@ def test_a_queue_that_is_full_refuses_and_gets_the_rest_in_order_when_there_is_r
     made = sink(broker, "small")
     ledger.post([*calls(1, of=5)])
     assert run() == 2
-    assert [row.message for row in selectors.letters(made)] == ["the broker did not take it", "", ""]
+    assert [row.message for row in selectors.letters(made)] == ["the broker did not take it", ""]
     found = []
     while len(found) < 5:
         found += arrived(broker.taken("small"))
         run()
     assert sequences(found) == [1, 2, 3, 4, 5]
+
+
+@contextlib.contextmanager
+def between(broker: rabbitmq.Broker, *, swift: float = float("inf")) -> Iterator[tuple[int, bytearray]]:
+    """A port of the broker's, and what is said to it there. After so many bytes hardly anything goes through."""
+    heard, is_over = bytearray(), threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", broker.port)) as there:
+                back = threading.Thread(target=self.pump, args=(there, self.request, bytearray()), daemon=True)
+                back.start()
+                self.pump(self.request, there, heard)
+
+        def pump(self, source: socket.socket, target: socket.socket, told: bytearray) -> None:
+            with contextlib.suppress(OSError):
+                while (part := source.recv(16_384)) and not is_over.is_set():
+                    told += part
+                    target.sendall(part)
+                    if len(told) > swift:
+                        is_over.wait(0.1)
+                target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        try:
+            yield server.server_address[1], heard
+        finally:
+            is_over.set()
+            server.shutdown()
+
+
+def test_a_broker_that_takes_them_slowly_is_waited_for_no_longer_than_was_said(broker):
+    broker.bind("slow", exchange="slow")
+    events = [brokers.Publication(str(number), "key", "text/plain", b"x" * 100_000) for number in range(200)]
+    with between(broker, swift=5_000) as (port, _):
+        place = brokers.parse(f"amqp://guest@127.0.0.1:{port}/")
+        publisher = brokers.Publisher(place, password=broker.password, networks=["127.0.0.0/8"])
+        begun = time.monotonic()
+        with pytest.raises(brokers.BrokerAway, match="in time"):
+            publisher.publish(events, exchange="slow", mandatory=True, seconds=0.5)
+        publisher.close()
+        assert time.monotonic() - begun < 10
+
+
+def test_it_is_told_goodbye_and_called_only_where_there_is_something_to_send(broker):
+    with between(broker) as (port, heard):
+        sink(broker, "polite", target=f"amqp://guest@127.0.0.1:{port}/", kinds=["usage.settled"])
+        broker.bind("polite", exchange="polite")
+        Event.objects.create(kind="key.created", data={})
+        assert (run(), bytes(heard)) == (0, b"")
+        ledger.post([*calls(1)])
+        assert run() == 1
+        assert b"\x00\x0a\x00\x32" in heard, "connection.close"
 
 
 def test_a_broker_that_does_not_let_us_in_is_away_and_no_event_is_to_blame(broker):

@@ -139,7 +139,7 @@ class UndeliveredBody(Body):
 
 class UndeliveredQuery(Query):
     sink = number()
-    state = word("waiting", "dead")
+    state = word("waiting", "held", "dead")
 
 
 class UndeliveredEvents(Listing, Reading, Removing, Resource):
