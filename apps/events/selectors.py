@@ -55,14 +55,18 @@ def letters(sink: Sink) -> QuerySet[Undelivered]:
 def _told() -> QuerySet[Sink]:
     after = Event.objects.filter(position__gt=OuterRef("cursor__position")).order_by("position")
     dead, waiting, held = (Q(undelivered__state=state) for state in ("dead", "waiting", "held"))
-    return Sink.objects.select_related("cursor").annotate(
-        next_position=Subquery(after.values("position")[:1]),
-        next_at=Subquery(after.values("at")[:1]),
-        dead=Count("undelivered", filter=dead),
-        waiting=Count("undelivered", filter=waiting),
-        held=Count("undelivered", filter=held),
-        waits_since=Min("undelivered__since", filter=waiting | held),
-        place=F("cursor__position"),
+    return (
+        Sink.objects.select_related("cursor")
+        .annotate(
+            next_position=Subquery(after.values("position")[:1]),
+            next_at=Subquery(after.values("at")[:1]),
+            dead=Count("undelivered", filter=dead),
+            waiting=Count("undelivered", filter=waiting),
+            held=Count("undelivered", filter=held),
+            waits_since=Min("undelivered__since", filter=waiting | held),
+            place=F("cursor__position"),
+        )
+        .order_by("name", "pk")  # of its own: one that counts has not its model's
     )
 
 
