@@ -2,7 +2,7 @@
 
 python -m tests.topology.seed http://127.0.0.1:45123 amqp://guest@127.0.0.1:45124/ guest
 
-The arguments: the simulated provider's address, the broker's, and its password. Prints {"key", "poor"}.
+The arguments: the simulated provider's address, the broker's, and its password. Prints {"key", "poor", "narrow"}.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 import django
 
@@ -31,35 +32,44 @@ def seed(simulator_url: str, broker: str, password: str) -> dict[str, str]:
     events.create_sink(
         actor=None, name="broker", kind="rabbitmq", target=broker, settings={"exchange": EXCHANGE}, secret=password
     )
-    _narrow(simulator_url)
-    return {"key": made["key"], "poor": _poor()}
+    return {"key": made["key"], "poor": _poor(), "narrow": _narrow(simulator_url)}
 
 
-def _narrow(simulator_url: str) -> None:
+def _narrow(simulator_url: str) -> str:
+    """The key of a tenant whose model nobody else has: the others' lists are known to their tests."""
     from apps.catalog import services as catalog
 
     provider = catalog.create_provider(
         actor=None, name=NARROW, vendor="simulated", protocol="anthropic_messages", base_url=simulator_url
     )
     catalog.create_credential(provider, actor=None, alias="main", secret="simulated-credential-narrow")
-    model = catalog.create_model(actor=None, name=NARROW, display_name=NARROW, max_output_tokens=4096)
+    tenant, key = _tenant("Narrow")
+    model = catalog.create_model(actor=None, name=NARROW, display_name=NARROW, max_output_tokens=4096, tenants=[tenant])
     room = {"max_concurrency": 1, "queue_places": 10, "queue_seconds": 60.0}
     deployment = catalog.create_deployment(model, actor=None, provider=provider, upstream_model=NARROW, **room)
     catalog.set_price(deployment, actor=None, **PRICE)
+    return key
 
 
 def _poor() -> str:
     """The key of a tenant that cannot pay for anything."""
+    from apps.quotas import services as quotas
+
+    tenant, key = _tenant("Poor")
+    quotas.create_budget(actor=None, tenant=tenant, period="month", amount=1)
+    return key
+
+
+def _tenant(name: str) -> tuple[Any, str]:
+    """One more, and its key."""
     from apps.accounts import services as accounts
     from apps.keys import services as keys
-    from apps.quotas import services as quotas
     from apps.tenants import services as tenants
 
-    owner = accounts.create_user(actor=None, username="poor")
-    tenant = tenants.create_tenant(actor=None, name="Poor", owner=owner)
+    owner = accounts.create_user(actor=None, username=name.lower())
+    tenant = tenants.create_tenant(actor=None, name=name, owner=owner)
     project = tenants.create_project(tenant, actor=None, name="all")
-    quotas.create_budget(actor=None, tenant=tenant, period="month", amount=1)
-    return keys.issue(actor=None, tenant=tenant, project=project, user=owner, name="poor").plaintext
+    return tenant, keys.issue(actor=None, tenant=tenant, project=project, user=owner, name=name).plaintext
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ class Member:
 
 @dataclass
 class Stack:
-    """`key` is a caller's, `poor` one's who cannot pay for a call, `operator` the token of the telling pages."""
+    """`key` is a caller's, `poor` one's who cannot pay for a call, `narrow` one's for the model of that name, and `operator`
+    is the token of the telling pages."""
 
     folder: Path
     provider: Simulator
@@ -80,6 +81,7 @@ class Stack:
     operator: str = field(default_factory=lambda: secrets.token_urlsafe(36), repr=False)
     key: str = ""
     poor: str = ""
+    narrow: str = ""
     members: dict[str, Member] = field(default_factory=dict)
 
     @property
@@ -165,7 +167,7 @@ class Stack:
         self.broker.bind(QUEUE, exchange=EXCHANGE)
         told = self.run("-m", "tests.topology.seed", self.provider.base_url, self.broker.url, self.broker.password)
         keys = json.loads(told.splitlines()[-1])
-        self.key, self.poor = keys["key"], keys["poor"]
+        self.key, self.poor, self.narrow = keys["key"], keys["poor"], keys["narrow"]
         for number in range(GATEWAYS):
             self._serve(f"gateway-{number}", role="gateway")
         self._serve("control", role="control")

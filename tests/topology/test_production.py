@@ -162,6 +162,7 @@ def test_every_entry_is_an_event_exactly_once_though_the_broker_was_killed_meanw
     assert {one.status for one in said} == {200}
     until(lambda: len(entries()) >= len({one.request_id for one in said}))
     until(lambda: receive() and set(ids) >= entries())
+    until(stack.members["worker"].is_ready)  # it has found its broker again
     assert set(ids) == entries()
     print(f"{len(ids)} messages of {len(set(ids))} events")
 
@@ -191,7 +192,7 @@ def happen(stack: Stack) -> None:
 
 def waiting(stack: Stack, _: int) -> Ask:
     """A stream at a model that has room for one."""
-    return Ask(stack.key, model=NARROW, script="tokens-8,pace-50")
+    return Ask(stack.narrow, model=NARROW, script="tokens-8,pace-50")
 
 
 def speaks(watching: Prometheus) -> None:
@@ -225,6 +226,7 @@ def test_every_dashboard_tells_something_and_every_rule_is_evaluated(stack):
         happen(stack)
         for task in ("verify_recent", "count_figures", "roll_up"):
             stack.do(f"apps.usage.tasks.{task}")
+        until(lambda: watching.ask("weir_ledger_verified_timestamp_seconds"))
         watching.has_asked(times=2)
         calls_while(stack, lambda: speaks(watching), ask=waiting)
         assert watching.unsound() == {}
