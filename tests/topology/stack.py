@@ -68,7 +68,7 @@ class Member:
 
 @dataclass
 class Stack:
-    """`key` is a caller's, `poor` one's who cannot pay for a call, `narrow` one's for the model of that name, and `operator`
+    """`key` is a caller's, `poor` one's who cannot pay, `narrow` one's for the model of that name, and `operator`
     is the token of the telling pages."""
 
     folder: Path
