@@ -57,7 +57,7 @@ def tell(families: Iterable[Metric]) -> None:
     if place is None:
         return
     told = [_Family(one.name, one.documentation, one.type, [_Sample(*s[:3]) for s in one.samples]) for one in families]
-    unseen = place / f".weir_{os.getpid()}"
+    unseen = place / f".weir_{os.getpid()}_{threading.get_native_id()}"  # whoever else tells meanwhile has another
     unseen.write_bytes(msgspec.json.encode(told))
     unseen.rename(place / f"weir_{os.getpid()}.json")
 
