@@ -23,7 +23,7 @@ from apps.events.sinks import registry
 
 log = structlog.get_logger(__name__)
 
-MOST_SECRET = 20_000
+MOST_SECRET = 10_000
 _CHANGED = frozenset({"name", "target", "settings", "kinds", "is_enabled", "kept_until"})
 
 
