@@ -35,14 +35,6 @@ HEADS = {
 }
 _TONES = {"healthy": "good", "live": "good", "ok": "good", "degraded": "warn", "warning": "warn", "silent": "warn"}
 _TONES |= {"draining": "warn", "failing": "warn", "recovering": "warn", "unhealthy": "bad", "problem": "bad"}
-_CURES = {
-    "configuration": "It reads the configuration every second: the database's row below, or its log, tells why not.",
-    "storage": "Make room on the disk of WEIR_JOURNAL_DIR; calls are taken again by themselves.",
-    "journals": "manage.py journals, on this host, lists them and says what to do.",
-    "ports": "Another program listens there, or the address is not this machine's: see the pinned endpoint.",
-    "database": "Calls go on with what is in memory; start the database again, or see its log.",
-    "redis": "Limits are counted by each process alone meanwhile; start it again, or see its log.",
-}
 _examining = threading.Lock()
 
 
@@ -91,8 +83,7 @@ def _configuration() -> str:
 
 def _check(check: checks.Check) -> list[Any]:
     took = f"{check.milliseconds:.1f} ms" if check.milliseconds else ""
-    word = "ok" if check.ok else "problem" if check.vital else "warning"
-    return [check.name, _badge(word), took, check.message, "" if check.ok else _CURES.get(check.name, "")]
+    return [check.name, _badge(check.level), took, check.message, check.cure]
 
 
 def _finding(found: doctor.Finding) -> list[Any]:

@@ -6,10 +6,12 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from apps.api.problems import lost
-from apps.api.resources import explain
+from apps.api.resources import explain, health
+from apps.status import overview
 from gateway_site import dry_run
 
 explain.answer_with(dry_run.explained)
+health.tell_with(overview.told)
 
 urlpatterns = [
     path("", include("apps.status.urls")),

@@ -24,6 +24,16 @@ STUCK_SECONDS = 900.0  # longer than a task may take, which holds up a worker of
 BROKER_SECONDS = 1.5
 
 Status = Literal["healthy", "degraded", "draining", "unhealthy"]
+Level = Literal["ok", "warning", "problem"]
+
+_CURES = {
+    "configuration": "It reads the configuration every second: the check of the database, or its log, tells why not.",
+    "storage": "Make room on the disk of WEIR_JOURNAL_DIR; calls are taken again by themselves.",
+    "journals": "manage.py journals, on this host, lists them and says what to do.",
+    "ports": "Another program listens there, or the address is not this machine's: see the pinned endpoint.",
+    "database": "Calls go on with what is in memory; start the database again, or see its log.",
+    "redis": "Limits are counted by each process alone meanwhile; start it again, or see its log.",
+}
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +44,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     vital: bool = False
     milliseconds: float = 0.0
     message: str = ""
+
+    @property
+    def level(self) -> Level:
+        return "ok" if self.ok else "problem" if self.vital else "warning"
+
+    @property
+    def cure(self) -> str:
+        """What to do; empty where all is well."""
+        return "" if self.ok else _CURES.get(self.name, "")
 
 
 class Report(msgspec.Struct, frozen=True):

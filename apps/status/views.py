@@ -19,7 +19,7 @@ from apps.catalog import selectors as catalog
 from apps.runtime import build, standings
 from apps.runtime.redact import redact
 from apps.runtime.state import state
-from apps.status import checks, exposition
+from apps.status import checks, exposition, overview
 from apps.status.operators import OperatorView
 from apps.usage import processes
 
@@ -65,7 +65,7 @@ class Detailed(OperatorView):
             "version": build.VERSION,
             "timestamp": datetime.now(UTC),
             "checks": [msgspec.to_builtins(check) for check in report.checks],
-            "process": process(),
+            "process": overview.process(),
             "providers": {row["name"]: row["health"] for row in providers},
             "gateways": [msgspec.to_builtins(one) for one in processes.listed()] if is_reached else [],
         }
@@ -93,7 +93,7 @@ class Config(OperatorView):
                     "redis": bool(settings.REDIS_URL),
                     "broker": urlsplit(settings.CELERY_BROKER_URL).scheme,
                 },
-                "process": process(),
+                "process": overview.process(),
             }
         )
 
@@ -166,20 +166,3 @@ def deployments() -> list[dict[str, Any]]:
         {**one._asdict(), "until": None if one.until is None else datetime.fromtimestamp(one.until, UTC)}
         for _, one in sorted(standings.by_deployment().items())
     ]
-
-
-def process() -> dict[str, Any]:
-    return {
-        "replica": state.replica,
-        "role": state.role,
-        "uptime_seconds": int(state.uptime),
-        "draining": state.draining,
-        "in_flight": state.in_flight,
-        "draining_calls": state.draining_calls,
-        "snapshot_revision": state.snapshot_revision,
-        "snapshot_age_seconds": state.snapshot_age,
-        "journal_lag_seconds": state.journal_lag,
-        "loop_lag_seconds": state.loop_lag,
-        "standing_shared": state.standing_shared,
-        "ports": {str(port): why or "open" for port, why in sorted(state.ports.items())},
-    }

@@ -37,6 +37,7 @@ NO_ACTIONS = {
 }
 PAGES = {
     "explain/": "explain",
+    "health/": "health",
     "what-if/price/<slug:deployment_id>/": "what-if/price",
     "what-if/budget/<slug:budget_id>/": "what-if/budget",
 }
