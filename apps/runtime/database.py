@@ -109,6 +109,7 @@ class DatabaseThread:
     def __init__(self, name: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._patience = Patience(patience_seconds)
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._is_closing = False
 
     async def ask(self, question: Callable[..., Answer], *arguments: object) -> Answer:
         """Raises what the question raises."""
@@ -116,15 +117,21 @@ class DatabaseThread:
 
     async def close(self) -> None:
         """Behind what is being asked, which gets PATIENCE_SECONDS and no more: then its connection is cut, and the next
-        one that it opens."""
-        closing = asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
-        while not closing.done():
-            await asyncio.wait([closing], timeout=PATIENCE_SECONDS)
+        one that it opens. Who had an answer meanwhile may have asked again: that is answered, too, and so patiently."""
+        self._is_closing = True
+        await self._ended(asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all))
+        await self._ended(asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown)))
+
+    async def _ended(self, work: asyncio.Future[None]) -> None:
+        while not (await asyncio.wait([work], timeout=PATIENCE_SECONDS))[0]:
             self._patience.run_out()
-        await closing
-        self._executor.shutdown()
+        await work
 
     def _asked(self, question: Callable[..., Answer], *arguments: object) -> Answer:
-        with self._patience.asking():
-            close_old_connections()
-            return question(*arguments)
+        try:
+            with self._patience.asking():
+                close_old_connections()
+                return question(*arguments)
+        finally:
+            if self._is_closing:  # nothing may come after it
+                connections.close_all()

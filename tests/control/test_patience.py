@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
@@ -118,6 +119,44 @@ def test_who_closes_waits_for_no_long_patience_not_even_when_it_is_asked_anew(mo
             await asking
 
     _in_less_than_half_a_minute(ask())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_asked_behind_the_end_is_answered_and_leaves_no_connection_open():
+    async def ask() -> tuple[Any, Any]:
+        thread = DatabaseThread("test")
+        asking = asyncio.create_task(_asks_twice(thread, _driver))
+        await asyncio.sleep(0)
+        await thread.close()
+        return await asking
+
+    first, second = asyncio.run(ask())
+    assert first is not second
+    assert (first.closed, second.closed) == (True, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_asked_behind_the_end_has_no_more_patience_than_what_was_asked_before(monkeypatch):
+    monkeypatch.setattr(database, "PATIENCE_SECONDS", 0.3)
+
+    async def ask() -> None:
+        thread = DatabaseThread("test", patience_seconds=600)
+        asking = asyncio.create_task(_asks_twice(thread, _nothing_said))
+        await asyncio.sleep(0)
+        await thread.close()
+        with pytest.raises(OperationalError):
+            await asking
+
+    _in_less_than_half_a_minute(ask())
+
+
+def _driver() -> Any:
+    _something()
+    return connection.connection
+
+
+async def _asks_twice(thread: DatabaseThread, second: Callable[[], Any]) -> tuple[Any, Any]:
+    return await thread.ask(_driver), await thread.ask(second)
 
 
 @pytest.mark.django_db(transaction=True)
