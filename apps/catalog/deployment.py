@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from apps.catalog import validators
 from apps.domain.providers import registry
@@ -105,3 +106,23 @@ class Deployment(models.Model):
         vendor = registry.VENDORS.get(self.provider.vendor) if self.provider_id is not None else None
         if vendor is not None and self.protocol and self.protocol not in vendor.protocols:
             raise ValidationError({"protocol": f"{vendor.label} does not speak {self.get_protocol_display()}."})
+
+
+class OpenBreaker(models.Model):
+    """That a deployment's breaker has opened and is not closed again, as other systems have been told of it. `until`:
+    when calls may be tried there again, as it was last seen."""
+
+    deployment = models.OneToOneField(
+        Deployment,
+        on_delete=models.CASCADE,
+        db_constraint=False,  # older processes delete deployments and know nothing of it
+        related_name="open_breaker",
+    )
+    until = models.DateTimeField(null=True)
+    since = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.deployment} since {self.since:%Y-%m-%d %H:%M:%S}"

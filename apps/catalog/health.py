@@ -152,8 +152,12 @@ def _publish(row: Provider, found: Found, *, now: datetime.datetime) -> None:
     """What other systems are told: nothing of what the provider said itself."""
     data = {
         "provider": {"id": row.pk, "name": row.name, "vendor": row.vendor},
+        "found_by": "check",
         "is_healthy": row.is_healthy,
         "consecutive_failures": row.consecutive_failures,
+        "deployment": None,
+        "breaker": None,
+        "open_until": None,
         "check": str(found.kind),
         "status": found.result.status,
         "milliseconds": found.result.milliseconds,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 from django.utils import timezone
 
-from apps.catalog import health, history
+from apps.catalog import breakers, health, history
 
 
 @shared_task
@@ -16,3 +16,9 @@ def check_providers() -> int:
 def forget_checks() -> int:
     """Forget what is older than it is kept."""
     return history.forget(timezone.now())
+
+
+@shared_task(ignore_result=True)
+def tell_breakers() -> int:
+    """Tell sinks of breakers that have opened or closed."""
+    return breakers.tell(timezone.now())

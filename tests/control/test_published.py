@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.alerts import evaluation
 from apps.alerts import services as alerts
-from apps.catalog import health
+from apps.catalog import breakers, health
 from apps.catalog.models import CheckKind
 from apps.catalog.questions import Found
 from apps.domain import money
@@ -25,6 +25,7 @@ from apps.outbound.probe import ProbeResult
 from apps.quotas import services as quotas
 from apps.quotas import windows
 from apps.quotas.models import BudgetWindow
+from apps.runtime.state import DeploymentStanding, state
 from apps.usage import ledger
 from tests import factories
 from tests.control import schemas
@@ -185,6 +186,40 @@ def test_a_provider_s_changes_of_health_and_no_check_besides(sink):
     assert up["is_healthy"]
     assert up["provider"] == {"id": provider.pk, "name": provider.name, "vendor": provider.vendor}
     assert set(Event.objects.values_list("tenant_id", flat=True)) == {None}
+
+
+def test_a_breaker_is_told_of_when_it_opens_and_when_it_is_closed_or_forgotten(sink, monkeypatch):
+    deployment, now = factories.deployment(), timezone.now()
+
+    def look(after, phase="", until=None):
+        moment = None if until is None else (now + datetime.timedelta(seconds=until)).timestamp()
+        row = DeploymentStanding(deployment.pk, "p", "m", phase, moment, "9 of 9 failed", None, None, None, 1.0)
+        monkeypatch.setattr(state, "deployments", (row,) if phase else ())
+        return breakers.tell(now + datetime.timedelta(seconds=after))
+
+    looks = [("closed",), ("open", 60), ("open", 60), ("half_open",), ("open", 125), ("closed",)]
+    assert [look(number, *each) for number, each in enumerate(looks)] == [0, 1, 0, 0, 0, 1]
+    assert look(200, "open", 260) == 1
+    assert look(201) == 0, "who knew of it has ended, and it may be open"
+    assert look(261) == 1
+    assert look(262) == 0
+    data = [data for _, data in told()]
+    assert [(each["found_by"], each["breaker"]) for each in data] == [("breaker", "open"), ("breaker", "closed")] * 2
+    assert (data[0]["message"], data[0]["is_healthy"]) == ("9 of 9 failed", deployment.provider.is_healthy)
+    assert datetime.datetime.fromisoformat(data[0]["open_until"]) == now + datetime.timedelta(seconds=60)
+
+
+def test_a_breaker_of_what_is_gone_or_that_nobody_asks_about_is_not_told_of(sink, monkeypatch):
+    deployment = factories.deployment()
+    row = DeploymentStanding(deployment.pk, "p", "m", "open", None, "late", None, None, None, 1.0)
+    monkeypatch.setattr(state, "deployments", (row,))
+    Sink.objects.update(kinds="budget.threshold")
+    assert breakers.tell(timezone.now()) == 0
+    Sink.objects.update(kinds="provider.health")
+    assert breakers.tell(timezone.now()) == 1
+    deployment.delete()
+    assert breakers.tell(timezone.now()) == 0
+    assert names() == ["provider.health"]
 
 
 def test_every_kind_has_a_schema_and_every_schema_a_kind():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,14 +11,19 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from apps.audit.models import Record
+from apps.catalog import breakers
 from apps.catalog import services as catalog
 from apps.catalog.models import Deployment
+from apps.events import relay
+from apps.events import services as events
 from apps.gateway import cooling as cooling_module
 from apps.gateway.standing import standing
 from apps.runtime.state import state
 from apps.usage.models import Entry
+from tests.control import schemas
 from tests.faults.proxy import Proxy
 from tests.gateway import upstreams as providers
 from tests.gateway.calls import ANTHROPIC, ask
@@ -164,6 +170,31 @@ def test_one_half_open_round_brings_a_provider_back(gateway, world, simulator, p
     name = "claude-three claude-a"
     assert grown[name, "claude-a", "closed"] == 1
     assert grown[name, "claude-a", "half_open"] <= 2  # one may have been under way when it healed
+
+
+def test_a_breaker_that_opens_and_closes_arrives_at_a_sink(gateway, world, proxy, settings, tmp_path):
+    settings.WEIR_EVENT_FOLDERS = [str(tmp_path)]
+    events.create_sink(actor=world.alice, name="All", kind="file", target="all", kinds=["provider.health"])
+    first, *_ = deployed(world, "claude-a", "claude-b", first_url=proxy.url, first={"breaker_open_seconds": 0.4})
+    gateway.refresh()
+    proxy.refuse()
+    until(lambda: call_often(gateway, 6) == {200: 6} and phase(first) != "closed")
+    for _ in range(2):
+        standing.breakers.publish()
+        breakers.tell(timezone.now())
+    proxy.heal()
+    until(lambda: call_often(gateway, 6) == {200: 6} and phase(first) == "closed")
+    for _ in range(2):
+        standing.breakers.publish()
+        breakers.tell(timezone.now())
+    relay.run()
+    (written,) = (tmp_path / "all").glob("*.jsonl")
+    told = [json.loads(line) for line in written.read_text().splitlines()]
+    assert [fault for event in told for fault in schemas.faults("provider.health", event["data"])] == []
+    assert [event["data"]["breaker"] for event in told] == ["open", "closed"]
+    assert [event["subject"] for event in told] == [f"provider/{first.provider_id}"] * 2
+    assert told[0]["data"]["message"] in ("10 of 10 calls failed", "half open: 3 of 3 calls failed")
+    assert told[0]["data"]["deployment"]["model"] == "claude-three"
 
 
 def test_a_stream_that_breaks_later_counts_against_its_deployment(gateway, world):

@@ -6,18 +6,24 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
+import msgspec
 import pytest
+from django.db import connections
+from django.utils import timezone
 
+from apps.catalog import breakers
 from apps.domain import errors
 from apps.domain.routing.plan import Try
 from apps.domain.snapshot import Breaker, Credential, Deployment, Provider, Secret
+from apps.events.models import Event, Sink
 from apps.gateway import sharing
 from apps.gateway.cooling import Cooling
 from apps.gateway.kept import Shared
 from apps.gateway.standing import Standing
-from tests import services
+from apps.runtime import standings
+from tests import factories, services
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("own_valkey")]
 
@@ -47,8 +53,8 @@ def deployment(*, version: float = 0.0, open_seconds: float = 0.6) -> Deployment
 
 
 @contextlib.asynccontextmanager
-async def replicas(count: int = 2) -> AsyncIterator[list[Standing]]:
-    found = [Standing(replica=f"replica-{number}", cooling=Cooling()) for number in range(count)]
+async def replicas(count: int = 2, *, now: Callable[[], float] = time.monotonic) -> AsyncIterator[list[Standing]]:
+    found = [Standing(replica=f"replica-{number}", cooling=Cooling(), now=now) for number in range(count)]
     for one in found:
         one.start()
     try:
@@ -164,3 +170,42 @@ def test_without_redis_each_goes_on_alone_and_says_again_what_holds_when_it_is_b
             await until(lambda: both[1].open_for(asked))
 
     asyncio.run(play())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_other_systems_are_told_once_of_what_every_replica_has_found():
+    Sink.objects.create(name="All", kind="file", target="all")
+    row, later = factories.deployment(), [0.0]
+    asked = msgspec.structs.replace(deployment(open_seconds=60), id=row.pk)
+
+    def tell(phase: str) -> bool:
+        """Whether it is in that phase by the word of all; then whoever wants to know is told."""
+        try:
+            found = standings.by_deployment().get(row.pk)
+            is_so = found is not None and found.breaker == phase
+            return is_so and breakers.tell(timezone.now()) >= 0
+        finally:
+            connections.close_all()
+
+    async def told(phase: str) -> None:
+        async with asyncio.timeout(10):
+            while not await asyncio.to_thread(tell, phase):
+                await asyncio.sleep(0.005)
+        await asyncio.gather(*(asyncio.to_thread(tell, phase) for _ in range(3)))
+
+    async def play() -> None:
+        async with replicas(now=lambda: time.monotonic() + later[0]) as both:
+            for one in both:
+                fail(one, asked)
+            await told("open")
+            later[0] = 61.0
+            await told("half_open")
+            while turn := both[0].breakers.take(asked):
+                both[0].breakers.answered(turn, first_token=None)
+                if both[0].breakers.of(asked).breaker.phase == "closed":
+                    break
+            await told("closed")
+
+    asyncio.run(play())
+    said = list(Event.objects.order_by("pk").values_list("data", flat=True))
+    assert [(data["breaker"], data["deployment"]["id"]) for data in said] == [("open", row.pk), ("closed", row.pk)]
