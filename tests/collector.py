@@ -87,6 +87,15 @@ class Collector:
             for point in metric.histogram.data_points
         ]
 
+    def numbers(self) -> list[tuple[dict[str, Any], Any, dict[str, Any], Any]]:
+        """Resource, metric, labels and point of every gauge and sum."""
+        return [
+            (resource, metric, pairs(point.attributes), point)
+            for resource, scope in self._scopes("/v1/metrics", "resource_metrics", "scope_metrics")
+            for metric in scope.metrics
+            for point in (*metric.gauge.data_points, *metric.sum.data_points)
+        ]
+
     def lines(self) -> list[Any]:
         return [
             line for _, scope in self._scopes("/v1/logs", "resource_logs", "scope_logs") for line in scope.log_records

@@ -44,6 +44,24 @@ def begin() -> None:
     together.begin(_own)
 
 
+def of_this_process(*, knows_itself: bool) -> Iterator[Metric]:
+    """What it has counted, whoever shares its folder; if it `knows_itself`, how it fares. No store is asked."""
+    yield from REGISTRY.collect()
+    if knows_itself:
+        yield from process.families()
+
+
+def of_its_stores() -> Iterable[Metric]:
+    """What the checks of this process find."""
+    return _checks.collect()
+
+
+def of_the_installation() -> Iterator[Metric]:
+    """What the database and the broker know: from every process the same."""
+    for found in (*_of_the_database, _of_the_broker):
+        yield from found.collect()
+
+
 def _own() -> Iterator[Metric]:
     """What is told of this process alone, where several share a folder."""
     yield from process.families()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHUTDOWN_SECONDS = 5.0
 SERVERS = frozenset({"all", "gateway"})  # roles that take calls
 _dice = random.SystemRandom()
+_first = os.getpid()  # a worker's children have ids of their own
 
 
 class Telemetry:
@@ -30,6 +31,7 @@ class Telemetry:
         from apps.gateway import tracing
         from gateway_site.telemetry.calls import Calls
         from gateway_site.telemetry.delivery import Delivery
+        from gateway_site.telemetry.figures import Figures
         from gateway_site.telemetry.lines import Lines
 
         self.sampler = wanted.sampler
@@ -40,6 +42,10 @@ class Telemetry:
         self.calls: Calls | None = None
         if role in SERVERS and (self.traces is not None or metrics is not None):
             self.calls = tracing.sink = Calls(wanted, traces=self.traces, metrics=metrics)
+        self.figures: Figures | None = None
+        if metrics is not None:
+            knows_itself = role == state.role and not _is_child()
+            self.figures = Figures(metrics, every=wanted.every, knows_itself=knows_itself)
         self._lines = Lines(self._deliveries["logs"]) if "logs" in self._deliveries else None
         if self._lines is not None:
             logging.getLogger().addHandler(self._lines)
@@ -50,6 +56,8 @@ class Telemetry:
         self.forget()
         if self.calls is not None:
             self.calls.close(until)
+        if self.figures is not None:
+            self.figures.close(until)
         for delivery in self._deliveries.values():
             delivery.end(until)
         for delivery in self._deliveries.values():
@@ -128,6 +136,16 @@ def start(role: str) -> None:
         os.register_at_fork(after_in_child=_forget)
 
 
+def tell_of_all() -> None:
+    """Here the beat runs: it tells what the database and the broker know, and nobody else does."""
+    if current is not None and current.figures is not None:
+        current.figures.tell_of_all()
+
+
+def _is_child() -> bool:
+    return os.getpid() != _first
+
+
 def _forget() -> None:
     """A child may start its own."""
     global current
@@ -148,7 +166,7 @@ def _resource(wanted: Wanted, role: str) -> dict[str, wire.Value]:
     """What the operator says of it goes before what is known here."""
     known: dict[str, wire.Value] = {
         "service.version": build.VERSION,
-        "service.instance.id": state.replica,
+        "service.instance.id": f"{state.replica}-{os.getpid()}" if _is_child() else state.replica,
         "process.pid": os.getpid(),
         "weir.role": role,
     }

@@ -36,6 +36,7 @@ def _worker(**_: Any) -> None:
 
 def _beat(**_: Any) -> None:
     running.start("beat")  # nothing, where it runs inside a worker
+    running.tell_of_all()
 
 
 def _stop(**_: Any) -> None:
