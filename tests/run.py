@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -37,6 +38,7 @@ STORELESS = frozenset(
 )
 OWN_STORES = frozenset({"faults", "topology"})  # start some of their own, to break them
 INTERRUPT_SECONDS = 20.0
+WORKERS = 2
 SLOWEST = 10  # files of a pass that are named
 OURS = ("DATABASE_URL", "REDIS_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE")
 SECOND, OF_SEVERAL = "WEIR_TEST_SECOND_PASS", "WEIR_TEST_PASS"  # as in `conftest`
@@ -74,6 +76,11 @@ class Tally:
         if status != 0 and len(self.failed) == failures:
             self.failed.add(f"pytest ended with status {status} [{label}]")
 
+    def slowest(self) -> str:
+        """Files of the newest pass."""
+        ordered = sorted(self.seconds.items(), key=_last, reverse=True)
+        return ", ".join(f"{name} {seconds:.0f} s" for name, seconds in ordered[:SLOWEST])
+
     def nowhere(self) -> dict[str, str]:
         """Tests that ran in no pass, with the reason."""
         return {name: reason for name, reason in self.skipped.items() if name not in self.passed}
@@ -102,36 +109,63 @@ def folders(asked: Iterable[str]) -> list[str]:
     return list(asked) or present
 
 
-def run_pass(label: str, *, names: list[str], variables: dict[str, str], seed: int, tally: Tally) -> None:
+@contextlib.contextmanager
+def begun(
+    label: str,
+    *,
+    names: list[str],
+    variables: dict[str, str],
+    seed: int,
+    tally: Tally,
+    workers: int = WORKERS,
+    is_quiet: bool = False,
+) -> Iterator[None]:
+    """A pass that goes on beside the block, and has ended and is counted after it. What a quiet one says comes then."""
     if not names:
+        yield
         return
     print(f"\n=== {label}: {' '.join(names)}", flush=True)
     with tempfile.TemporaryDirectory(prefix="weir-tests-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        report = Path(folder) / "report.xml"
+        report, said = Path(folder) / "report.xml", Path(folder) / "said"
         kept = {name: value for name, value in os.environ.items() if name not in (*OURS, UNCOMPILED)}
-        command = [sys.executable, "-m", "pytest", "-q", "-r", "fE", "-n", "2", "--dist", "loadfile"]
+        command = [sys.executable, "-m", "pytest", "-q", "-r", "fE", "-n", str(workers), "--dist", "loadfile"]
         command.append("--no-loadscope-reorder")  # tests.longest knows better than their number
         options = [f"--randomly-seed={seed}", f"--junitxml={report}", *(str(TESTS / name) for name in names)]
-        started = time.monotonic()
         environment = {**kept, "WEIR_TEST_VAR": folder, OF_SEVERAL: "1", **variables}
-        status = _wait(subprocess.Popen([*command, *options], cwd=ROOT, env=environment, start_new_session=True))
+        started = time.time()
+        with said.open("wb") as to:
+            output = {"stdout": to, "stderr": subprocess.STDOUT} if is_quiet else {}
+            process = subprocess.Popen(
+                [*command, *options],
+                cwd=ROOT,
+                env=environment,
+                start_new_session=True,
+                **output,  # type: ignore[call-overload]
+            )
+        with _ended(process):
+            yield
+            status = process.wait()
+        sys.stdout.write(said.read_text(encoding="utf-8", errors="replace"))
         is_empty = status == pytest.ExitCode.NO_TESTS_COLLECTED and SECOND in variables  # all ran in the first one
         tally.read(report, label=label, status=0 if is_empty else status)
-        slowest = ", ".join(
-            f"{name} {seconds:.0f} s"
-            for name, seconds in sorted(tally.seconds.items(), key=_last, reverse=True)[:SLOWEST]
-        )
-        print(f"=== {label}: {time.monotonic() - started:.0f} s, most of it in {slowest}", flush=True)
+        seconds = (report.stat().st_mtime if report.exists() else time.time()) - started
+        print(f"=== {label}: {seconds:.0f} s, most of it in {tally.slowest()}", flush=True)
+
+
+def run_pass(label: str, **how: Any) -> None:
+    with begun(label, **how):
+        pass
 
 
 def _last(item: tuple[str, float]) -> float:
     return item[1]
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Its status. Whatever ends this wait early also ends the tests and all that they started."""
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whatever ends the block early also ends the tests and all that they started."""
     try:
-        return process.wait()
+        yield
     finally:
         for stop in (signal.SIGINT, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
@@ -184,18 +218,21 @@ def migrate() -> None:
 
 
 def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
+    """What breaks stores waits for most of its time: it has a worker of its own, beside those of the others."""
     storeless = [name for name in names if name in STORELESS]
     stored = [name for name in names if name not in STORELESS | OWN_STORES]
     breaking = [name for name in names if name in OWN_STORES]
     if stored or breaking:
         migrate()
-    run_pass("no store", names=storeless, variables={}, seed=seed, tally=tally)
-    if stored:
-        with servers() as variables:
-            run_pass("PostgreSQL and Redis", names=stored, variables=variables, seed=seed, tally=tally)
-        second = {SECOND: "1"}
-        run_pass("SQLite, no Redis", names=stored, variables=second, seed=seed, tally=tally)
-    run_pass("faults", names=breaking, variables={"FAULTS_SEED": str(seed)}, seed=seed, tally=tally)
+    how: dict[str, Any] = {"seed": seed, "tally": tally}
+    beside: dict[str, Any] = {"workers": 1, "is_quiet": True} if storeless or stored else {}
+    with begun("faults", names=breaking, variables={"FAULTS_SEED": str(seed)}, **how, **beside):
+        if stored:
+            with servers() as variables:
+                run_pass("PostgreSQL and Redis", names=stored, variables=variables, **how)
+        # One pass of both: each begins with half a minute in which tests are read, and ends in one file's wait.
+        second = {SECOND: "1"} if stored else {}
+        run_pass("SQLite, no Redis" if stored else "no store", names=storeless + stored, variables=second, **how)
 
 
 if __name__ == "__main__":
