@@ -37,7 +37,9 @@ CONTROL = (
     "accounts admin_ adoption alerts catalog_ clients config every_page fallbacks keyrings keys oidc peppers policies"
     " selfservice sign_in tenants totp vault"
 )
-ASKED_ONCE = ("portal/", "api/", *(f"control/test_{name}" for name in CONTROL.split()))
+# Tokens that are refused, and issuers that are away: those that are let in are tried on both.
+TOKENS = ("gateway/test_jwt_attacks.py", "gateway/test_jwt_outages.py")
+ASKED_ONCE = ("portal/", "api/", *(f"control/test_{name}" for name in CONTROL.split()), *TOKENS)
 OPENED_TWICE = ("portal/test_who_may.py", "control/test_admin_pages.py", "control/test_admin_scale.py")
 
 

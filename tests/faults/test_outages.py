@@ -69,7 +69,7 @@ class Traffic:
             began = time.monotonic()
             said = await load.call(next(self._asks))
             self._calls.append((began, time.monotonic(), said))
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
 
 
 def everyday(tenant: Tenant) -> list[Ask]:

@@ -13,6 +13,8 @@ from apps.domain import errors
 from apps.domain.snapshot import Breaker, Credential, Deployment, Provider, Secret
 from apps.gateway.breakers import Breakers, is_failure
 
+pytestmark = pytest.mark.once
+
 
 class Traced(Secret):
     __slots__ = ("__weakref__",)

@@ -11,6 +11,8 @@ from apps.gateway import cooling as module
 from apps.gateway.cooling import Aside, Cooling, told_wait
 from apps.runtime.state import state
 
+pytestmark = pytest.mark.once
+
 REFUSED = errors.UpstreamAuth("no", upstream_status=401)
 FORBIDDEN = errors.UpstreamAuth("no", upstream_status=403)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from apps.domain.snapshot import Principal
 from apps.gateway.keyring import Keyring
+
+pytestmark = pytest.mark.once
 
 
 def principal(public_id):

@@ -10,6 +10,8 @@ import pytest
 
 from apps.gateway import readers
 
+pytestmark = pytest.mark.once
+
 MB = 1024 * 1024
 ENDLESS = 10**9
 

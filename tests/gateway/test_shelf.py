@@ -12,6 +12,8 @@ from apps.gateway.kept import Local
 from apps.gateway.shelf import Fate, Shelf
 from tests.gateway.test_kept import MOST, answer, key
 
+pytestmark = pytest.mark.once
+
 
 async def turns() -> None:
     """Until all who can go on have."""

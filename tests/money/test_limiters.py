@@ -14,6 +14,8 @@ from apps.quotas.redis_counters import RedisLimiter
 from tests import services
 from tests.money.counters import PATIENT, admitted_eventually, count, limit
 
+pytestmark = pytest.mark.once  # has servers of its own
+
 
 @pytest.fixture(params=["in process", *services.counter_servers()])
 async def limiter(request: pytest.FixtureRequest) -> AsyncIterator[Limiter]:
