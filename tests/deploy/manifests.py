@@ -16,7 +16,11 @@ from tests.deploy import tools
 
 FOLDER = tools.ROOT / "deploy" / "kubernetes"
 SCHEMAS = Path(__file__).parent / "schemas"
-VERSION = json.loads((SCHEMAS / "sources.json").read_text(encoding="utf-8"))["kubernetes"].rpartition(".")[0]
+# The oldest that these suit, and the one that Terraform makes.
+VERSIONS = [
+    version.rpartition(".")[0]
+    for version in json.loads((SCHEMAS / "sources.json").read_text(encoding="utf-8"))["kubernetes"]
+]
 # Groups that Kubernetes itself has; all others need a schema here.
 CORE = ("apps", "autoscaling", "batch", "networking.k8s.io", "policy", "scheduling.k8s.io", "storage.k8s.io", "v1")
 IMAGE = "ghcr.io/weir-gateway/weir"

@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from tests.deploy import manifests, tools
@@ -18,6 +19,25 @@ MIGRATING = ["base", *(name for name in manifests.OVERLAYS if name != "overlays/
 
 def wave(document: manifests.Object) -> int:
     return int(document["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
+
+
+@pytest.mark.parametrize("folder", manifests.OVERLAYS)
+def test_an_autoscaler_comes_after_what_it_scales(folder):
+    """Without its target it is degraded, and a wave that holds it does not end."""
+    documents = manifests.rendered(folder)
+    waves = {manifests.named(it): wave(it) for it in documents}
+    for it in manifests.of_kind(documents, "HorizontalPodAutoscaler"):
+        target = it["spec"]["scaleTargetRef"]
+        assert wave(it) > waves[f"{target['kind']}/{target['name']}"], manifests.named(it)
+
+
+@pytest.mark.parametrize("folder", MIGRATING)
+def test_a_claim_s_template_says_what_the_cluster_would_add(folder):
+    """A list that is applied by the server is compared as a whole: what it adds would be a difference for ever."""
+    for it in manifests.of_kind(manifests.rendered(folder), "StatefulSet"):
+        for claim in it["spec"].get("volumeClaimTemplates", ()):
+            assert (claim["apiVersion"], claim["kind"]) == ("v1", "PersistentVolumeClaim"), manifests.named(it)
+            assert claim["spec"]["volumeMode"] == "Filesystem"
 
 
 def is_ours(document: manifests.Object) -> bool:
@@ -49,6 +69,14 @@ def test_weir_is_told_when_it_will_be_killed(folder):
             assert float(given["WEIR_STOP_SECONDS"]) == grace
             told += 1
     assert told == len(DRAINING)
+
+
+@pytest.mark.parametrize("folder", ["base", *manifests.OVERLAYS])
+def test_a_worker_may_finish_the_longest_task(folder):
+    for workload in ours(folder):
+        if role(workload) == "worker":
+            pod = manifests.template(workload)["spec"]
+            assert pod["terminationGracePeriodSeconds"] >= settings.CELERY_TASK_TIME_LIMIT + 20
 
 
 @pytest.mark.parametrize("address", ["10.40.1.7", "fd00:40::7"])

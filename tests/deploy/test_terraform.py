@@ -169,6 +169,12 @@ def test_the_key_names_as_principal_nobody_who_may_not_be_there():
     assert {"aws:PrincipalArn", "kms:CallerAccount"} <= set(re.findall(r'variable = "([^"]+)"', everybody[1]))
 
 
+def test_names_hold_in_every_partition_of_aws():
+    """GovCloud's and China's ARNs do not begin with arn:aws."""
+    for folder in (FOLDER, *(FOLDER / "modules" / name for name in MODULES)):
+        assert not re.findall(r"arn:aws[\w-]*:", text(folder)), folder.name
+
+
 def test_add_ons_take_over_what_a_new_cluster_has():
     blocks = re.findall(r'^resource "aws_eks_addon" "\w+" \{\n(.*?)^\}', text(FOLDER / "modules/cluster"), re.M | re.S)
     assert len(blocks) == 2
@@ -188,6 +194,12 @@ def test_nodes_are_added_in_the_zone_that_needs_one_by_an_autoscaler_of_this_clu
     account = re.search(r'service_account = "([\w-]+)"\s+role_arn\s+= aws_iam_role\.autoscaler', cluster)
     assert account is not None
     assert f"rbac.serviceAccount.name={account[1]}" in walk
+
+
+def test_the_cluster_has_a_version_that_manifests_are_judged_by():
+    default = re.search(r'variable "kubernetes_version" \{.*?default\s+= "([^"]+)"', text(FOLDER), re.DOTALL)
+    assert default is not None
+    assert default[1] == manifests.VERSIONS[-1]
 
 
 def test_stores_are_protected():

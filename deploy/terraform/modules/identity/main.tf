@@ -2,6 +2,8 @@
 
 data "aws_caller_identity" "current" {}
 
+data "aws_partition" "current" {}
+
 data "aws_iam_policy_document" "bedrock_trust" {
   statement {
     actions = ["sts:AssumeRoleWithWebIdentity"]
@@ -36,8 +38,8 @@ data "aws_iam_policy_document" "bedrock" {
     actions = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream", "bedrock:CountTokens"]
     # A profile sends a call on to other regions.
     resources = flatten([for model in var.bedrock_models : [
-      "arn:aws:bedrock:*::foundation-model/${model}",
-      "arn:aws:bedrock:${var.region}:${data.aws_caller_identity.current.account_id}:inference-profile/*${model}",
+      "arn:${data.aws_partition.current.partition}:bedrock:*::foundation-model/${model}",
+      "arn:${data.aws_partition.current.partition}:bedrock:${var.region}:${data.aws_caller_identity.current.account_id}:inference-profile/*${model}",
     ]])
   }
 
