@@ -233,11 +233,7 @@ class Reader(FastHttpUser):
     def on_start(self) -> None:
         page = self.client.get("/sign-in/", name="sign in")
         found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text or "")
-        form = {
-            "username": USER,
-            "password": os.environ["WEIR_PASSWORD"],
-            "csrfmiddlewaretoken": found[1] if found else "",
-        }
+        form = {"username": USER, "password": PASSWORD, "csrfmiddlewaretoken": found[1] if found else ""}
         self.client.post("/sign-in/", data=form, headers={"referer": f"{self.host}/sign-in/"}, name="sign in")
         self.look()
 

@@ -24,17 +24,16 @@ from apps.usage import ledger
 from apps.usage.models import Entry
 from tests import factories, rabbitmq
 from tests.control.events import calls, later, run, sequences
+from tests.deploy import tools
 
 # The store is asked alike by every kind of sink: one pass is enough, and a broker takes seconds to start.
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.postgresql,
-    pytest.mark.skipif(bool(rabbitmq.available()), reason=rabbitmq.available() or "none"),
-]
+pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[rabbitmq.Broker]:
+    if reason := rabbitmq.available():
+        tools.lacks("rabbitmq-server", reason)
     with rabbitmq.running() as found:
         yield found
 

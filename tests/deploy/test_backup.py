@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from tests import services
 from tests.deploy import manifests
 from tests.deploy.test_cluster import container, ours, role, secret_keys
 
 DAY_SECONDS = 24 * 3600
-needs_postgresql = pytest.mark.skipif(not shutil.which("pg_dump"), reason="pg_dump is not installed")
 
 
 def backup() -> manifests.Object:
@@ -50,7 +47,6 @@ def test_what_is_copied_lies_on_a_volume_that_stays():
     assert claim["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "Delete=false,Prune=false"
 
 
-@needs_postgresql
 def test_a_copy_that_fails_is_told_and_leaves_the_others(tmp_path):
     old, part = tmp_path / "weir-2000-01-01T0330.dump", tmp_path / "weir-2000-01-02T0330.dump.part"
     old.write_text("the last one that went well")
@@ -70,7 +66,9 @@ def copied(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
     (words,) = it["args"]
     script = words.replace("/backup", str(folder)).replace("/etc/weir/secrets", str(folder))
     assert script.count(str(folder)) == 4
-    return subprocess.run([*it["command"], script], capture_output=True, text=True, timeout=60)
+    path = f"{services.client_programs()}{os.pathsep}{os.environ['PATH']}"
+    given = {**os.environ, "PATH": path}
+    return subprocess.run([*it["command"], script], env=given, capture_output=True, text=True, timeout=60)
 
 
 def test_a_rehearsal_reaches_nobody_and_sends_nothing():

@@ -40,6 +40,7 @@ DEBIAN = {
     "rabbitmq-server": "rabbitmq-server",
     **dict.fromkeys(("systemd-analyze", "systemd-sysusers", "systemd-tmpfiles"), "systemd"),
     "node": "nodejs",
+    "npm": "npm",
 }
 WITHOUT = "WEIR_TEST_WITHOUT"
 ADMINISTRATORS = "/usr/sbin:/sbin"  # on PATH not everybody has them

@@ -8,15 +8,15 @@ import sys
 import threading
 import time
 
+import grpc
 import pytest
 from django.core.exceptions import ValidationError
+from google.pubsub_v1 import types
 
 from apps.events.sinks import pubsub
 from apps.events.sinks.contract import HELD, TAKEN, Fate, Opened, SinkAway
 from tests.outbound.published import message
 
-grpc = pytest.importorskip("grpc", reason="google-cloud-pubsub is not installed")
-types = pytest.importorskip("google.pubsub_v1.types", reason="google-cloud-pubsub is not installed")
 TOPIC = "projects/my-project/topics/weir"
 ACCOUNT = {
     "type": "service_account",

@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from apps.outbound import webhooks
+from tests.deploy import tools
 from tests.sdk.gateways import card, start_gateway
 from tests.servers import ROOT, Simulator, start_process
 
@@ -55,8 +56,13 @@ class Demo(NamedTuple):
     @property
     def variables(self) -> dict[str, str]:
         given = {"WEIR_URL": self.base_url, "KEY": self.told["key"], "WEIR_API_TOKEN": self.told["token"]}
-        member = {"WEIR_USER": self.told["user"], "WEIR_PASSWORD": self.told["password"]}
-        return {**os.environ, **given, **member}
+        return {**os.environ, **given}
+
+    @property
+    def card(self) -> dict[str, str]:
+        """Of `var/demo.json` what the load file reads."""
+        names = {"api_key": "key", "developer_user": "user", "developer_password": "password"}
+        return {name: self.told[told] for name, told in names.items()}
 
 
 @pytest.fixture(scope="module")
@@ -114,9 +120,7 @@ def test_python(of_python, name):
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_node(demo, name):
-    if shutil.which("node") is None:
-        pytest.skip("needs node on PATH")
-    text = shown(["node", str(EXAMPLES / f"node/{name}.mjs")], demo.variables)
+    text = shown([*tools.find("node"), str(EXAMPLES / f"node/{name}.mjs")], demo.variables)
     check(name, text)
     if name in WITH_A_TOOL:
         assert "18 degrees in Paris" in text
@@ -127,13 +131,11 @@ def check(name: str, text: str) -> None:
     assert [words for words in SHOWN[name] if words not in text] == [], text
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "python/verify_webhook.py"], ["node", "node/verify_webhook.mjs"]])
-def test_a_receiver_takes_what_weir_has_signed_and_nothing_else(tmp_path, command):
-    program, path = command
-    if shutil.which(program) is None:
-        pytest.skip(f"needs {program} on PATH")
+@pytest.mark.parametrize("path", ["python/verify_webhook.py", "node/verify_webhook.mjs"])
+def test_a_receiver_takes_what_weir_has_signed_and_nothing_else(tmp_path, path):
+    program = [sys.executable] if path.startswith("python/") else tools.find("node")
     receiver = start_process(
-        [program, str(EXAMPLES / path)],
+        [*program, str(EXAMPLES / path)],
         ready=LISTENING,
         log=tmp_path / "log",
         env={"SECRET": SECRET, "PORT": "0"},
@@ -153,12 +155,17 @@ def test_a_receiver_takes_what_weir_has_signed_and_nothing_else(tmp_path, comman
         receiver.popen.wait()
 
 
-def test_the_load_file_measures_what_people_wait_for(demo):
-    """Of each kind of user there is one at least: eleven are what their weights come to."""
-    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "benchmarks/locustfile.py"), "--headless"]
+def test_the_load_file_measures_what_people_wait_for(demo, tmp_path):
+    """Of each kind of user there is one at least: eleven are what their weights come to. Who they are, the demo's card
+    says, as beside `make run`."""
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/demo.json").write_text(json.dumps(demo.card))
+    copied = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    command = [sys.executable, "-m", "locust", "-f", str(copied / "locustfile.py"), "--headless"]
     command += ["--host", demo.base_url, "--users", "11", "--spawn-rate", "20", "--run-time", "5s"]
     command += ["--stop-timeout", "60", "--json"]  # who is signing in may look at a page
-    variables = demo.variables | {"VECTORS_MODEL": "text-embedding-3-small"}
+    known = {name: value for name, value in os.environ.items() if name not in ("KEY", "WEIR_USER", "WEIR_PASSWORD")}
+    variables = known | {"WEIR_API_TOKEN": demo.told["token"], "VECTORS_MODEL": "text-embedding-3-small"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     figures = {(row["method"], row["name"]): row for row in json.loads(done.stdout)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.deploy import tools
 from tests.sdk.gateways import Gateway
 from tests.servers import ROOT
 
@@ -23,9 +24,8 @@ ECHO = "You wrote “Hello there, says Ada.”"
 @pytest.fixture(scope="session")
 def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The SDKs as the lock names them, installed once."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("needs node and npm on PATH")
+    tools.find("node")
+    (npm,) = tools.find("npm")
     folder = tmp_path_factory.mktemp("node") / "judges"
     shutil.copytree(JUDGES, folder, ignore=shutil.ignore_patterns("node_modules"))
     command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
