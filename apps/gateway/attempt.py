@@ -47,6 +47,7 @@ log = structlog.get_logger(__name__)
 _MOST_STEPS = 16
 _LONGEST_STEP = 160
 _IDS = ("request-id", "x-request-id", "x-amzn-requestid")  # a provider's own of the call
+_LONGEST_ID = 1000  # of what it calls its answer; more is not looked at
 
 
 class Accounts:
@@ -269,7 +270,7 @@ class Attempt:
             self._ctx.request_id,
             self.number,
             estimate.output_tokens(seen.output_bytes),
-            seen.response_id or "",
+            self._named(seen),
             reserved=self._money.amount,
         )
 
@@ -317,6 +318,11 @@ class Attempt:
         self.booked = self._outcome(verdict, failure)
         self._accounts.journal.outcome(self.booked)
         failpoint("settle.after_journal")
+
+    def _named(self, seen: Seen) -> str:
+        """What the provider calls its answer; "": it has said nothing of it."""
+        told = (seen.response_id or "")[:_LONGEST_ID].encode("utf-8", "replace")
+        return signing.cut_from(self.credential.secret, told).decode("utf-8", "replace") if told else ""
 
     def _judge(self, *, declined: bool, unseen: bool) -> settlement.Verdict:
         seen = self.exchange.seen if self.exchange is not None else Seen()
@@ -367,6 +373,7 @@ class Attempt:
     def _outcome(self, verdict: settlement.Verdict, failure: errors.GatewayError | None) -> Outcome:
         assert self._intent is not None
         intent, seen = self._intent, self.exchange.seen if self.exchange is not None else Seen()
+        named = self._named(seen)
         if self._money.amount != intent.reserved:
             intent = msgspec.structs.replace(intent, reserved=self._money.amount)
         return Outcome(
@@ -383,6 +390,7 @@ class Attempt:
             stop_reason=seen.stop_reason or "",
             latency_ms=round(self.seconds * 1000),
             ttft_ms=round(self.first_byte_seconds * 1000) if self.first_byte_seconds is not None else None,
-            provider_request_id=self._provider_request_id or seen.response_id or "",
+            provider_request_id=self._provider_request_id or named,
+            message_id=named,
             trail=self.trail,
         )

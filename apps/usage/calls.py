@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, QuerySet
 
 from apps.audit import cursors
 from apps.catalog.models import Deployment
@@ -54,8 +54,8 @@ class Speed(NamedTuple):
 def chosen(
     tenant_id: int, *, since: datetime, until: datetime, outcome: str = "", term: str = "", **subject: Any
 ) -> Chosen:
-    """`subject`: columns with a value each. `term`: a request id, trace id or the provider's request id; the first of
-    them is found whenever the call was."""
+    """`subject`: columns with a value each. `term`: a request id, a trace id, or what the provider calls the request or
+    its answer; the first of them is found whenever the call was."""
     rows = Entry.objects.filter(tenant=tenant_id, kind__lt=Kind.CORRECTION)
     if (request := finding.request_of(term)) is not None:
         return Chosen(rows.filter(id__range=ids.entries_of(request), request_id=request, **subject), None)
@@ -67,7 +67,7 @@ def chosen(
     along = Entry.objects.filter(**span, **whose, **({index: subject[index]} if index else {}))
     found = finding.with_outcome(rows.filter(**subject), outcome)
     if term:
-        found = found.filter(Q(trace_id=term) | Q(provider_request_id=term))
+        found = found.filter(finding.of_call(term))
     is_plain = not term and not outcome and set(subject) <= {index}
     return Chosen(found, None if is_plain else along)
 

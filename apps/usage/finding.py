@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.domain import ids
 from apps.usage import selectors
@@ -54,6 +54,11 @@ def request_of(term: str) -> UUID | None:
     age = datetime.now(UTC).timestamp() - ids.milliseconds(found) / 1000
     is_ours = found.version == 7 and abs(age) < CENTURY  # a trace id has 32 hexadecimal digits too
     return ids.request_of(found) if is_ours else None
+
+
+def of_call(term: str) -> Q:
+    """Entries whose trace it is, or of which the provider knows the request or its answer so."""
+    return Q(trace_id=term) | Q(provider_request_id=term) | Q(message_id=term)
 
 
 def trace_url(trace_id: str) -> str:

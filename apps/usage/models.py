@@ -124,6 +124,7 @@ class Entry(models.Model):
     queue_ms = models.PositiveIntegerField(default=0)
     trace_id = models.CharField(max_length=64)
     provider_request_id = models.CharField(max_length=100)
+    message_id = models.CharField(max_length=100, null=True)
     client_address = models.CharField(max_length=45)
     user_agent = models.CharField(max_length=200)
     session = models.CharField(max_length=WORD_LENGTH, null=True)

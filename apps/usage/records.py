@@ -83,6 +83,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Durations are milliseconds; `trail` is what the router did, in a few words a step. `cached`: how an answer was found
     that had been given before; `saved` is what that one had cost, in nano-USD, and `saved_tokens` what it had used.
+    `message_id`: what the provider calls the answer, as `msg_…` or `chatcmpl-…`.
     """
 
     intent: Intent
@@ -99,6 +100,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     latency_ms: int = 0
     ttft_ms: int | None = None
     provider_request_id: str = ""
+    message_id: str = ""
     cached: Cached | None = None
     saved: int = 0
     saved_tokens: int = 0

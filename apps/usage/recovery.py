@@ -199,4 +199,5 @@ def unconfirmed(intent: Intent, checkpoint: Checkpoint | None) -> Outcome:
         high=high,
         latency_ms=max(0, round(((checkpoint.at if checkpoint else time.time()) - intent.started_at) * 1000)),
         provider_request_id=checkpoint.response_id if checkpoint else "",
+        message_id=checkpoint.response_id if checkpoint else "",
     )

@@ -23,8 +23,9 @@ COLUMNS = (
     "upstream_protocol", "endpoint", "pinned_id", "stream", "in_fresh", "in_cache_read", "in_cache_write_5m",
     "in_cache_write_1h", "out_total", "out_reasoning", "cost_nano", "low_nano", "high_nano", "reserved_nano",
     "overrun_nano", "price_version", "usage_source", "status", "http_status", "error_code", "stop_reason",
-    "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent",
-    "session", "agent", "parent_agent", "cached", "saved_nano", "saved_tokens", "windows", "trail", "started_at",
+    "latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "message_id", "client_address",
+    "user_agent", "session", "agent", "parent_agent", "cached", "saved_nano", "saved_tokens", "windows", "trail",
+    "started_at",
 )  # fmt: skip
 # In a correction and in a repricing these are differences.
 SUMMED = (
@@ -101,6 +102,7 @@ def of_outcome(entry: UUID, outcome: Outcome) -> Row:
         intent.queue_ms,
         _text(intent.trace_id, 64),
         _text(outcome.provider_request_id, 100),
+        _text(outcome.message_id, 100) or None,
         _text(intent.client_address, 45),
         _text(intent.user_agent, 200),
         _told(intent.session),

@@ -64,7 +64,7 @@ def _usage(entry: Entry) -> dict[str, Any]:
     """What callers count by, in the names that Anthropic's Messages made common."""
     return {
         "model": entry.upstream_model or entry.model_name,
-        "message_id": None,
+        "message_id": entry.message_id or None,
         "input_tokens": entry.in_fresh,
         "output_tokens": entry.out_total,
         "cache_creation_tokens": entry.in_cache_write_5m + entry.in_cache_write_1h,

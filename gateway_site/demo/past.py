@@ -146,6 +146,7 @@ def _answered(habit: Habit, intent: Intent, *, left: bool, random: Random) -> Ou
         latency_ms=first + round(usage.out_total * random.uniform(9, 16)),
         ttft_ms=first if habit.stream else None,
         provider_request_id=f"req_{random.getrandbits(96):024x}",
+        message_id="" if left else f"msg_{random.getrandbits(96):024x}",
     )
 
 

@@ -84,7 +84,8 @@ def test_the_ledger_is_read_along_its_indexes(world):
 def test_members_are_told_nothing_of_who_answers(world):
     (entry, *_) = world.viewer.get("/usage/entries")["items"]
     (inside, *_) = world.operator.get("/usage/entries")["items"]
-    for name in ("provider", "deployment", "credential", "upstream_model", "trail", "provider_request_id"):
+    inner = ("provider", "deployment", "credential", "upstream_model", "trail", "provider_request_id", "message_id")
+    for name in inner:
         assert name not in entry
         assert name in inside
     assert entry["cost_nano_usd"] == inside["cost_nano_usd"]

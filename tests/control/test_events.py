@@ -104,9 +104,10 @@ def test_a_call_is_told_with_what_it_used_and_cost(tmp_path):
 
 def test_what_is_of_nobody_any_more_is_told_by_number(tmp_path):
     file_sink()
-    ledger.post([*calls(77_777, provider_request_id="req_1")])
+    ledger.post([*calls(77_777, provider_request_id="req_1", message_id="msg_1")])
     run()
     (event,) = told(tmp_path)
+    assert (event["data"]["provider_request_id"], event["data"]["message_id"]) == ("req_1", "msg_1")
     assert (event["tenant"], event["data"]["tenant"]) == ("77777", {"id": 77_777})
 
 

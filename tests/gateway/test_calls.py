@@ -34,6 +34,13 @@ def text_of(path, response, stream):
     return "".join(parts)
 
 
+def id_of(path, response, stream):
+    if not stream:
+        return response.json()["id"]
+    _, first = frames(response.text)[0]
+    return first["message"]["id"] if path == ANTHROPIC else first["id"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("path", PATHS)
@@ -56,6 +63,8 @@ def test_every_dialect_with_every_upstream_answers_and_is_booked(gateway, simula
     assert entry.key_id == gateway.world.key_row.pk
     assert entry.stream is stream
     assert entry.ttft_ms is None or entry.ttft_ms <= entry.latency_ms
+    assert entry.message_id
+    assert entry.message_id == id_of(path, response, stream) or PATHS[path] != MODELS[model]
     assert response.headers["request-id" if path == ANTHROPIC else "x-request-id"] == f"req_{entry.request_id.hex}"
 
 

@@ -101,9 +101,10 @@ def test_a_budget_is_charged_the_most_while_the_truth_is_not_known(acme):
 
 
 def test_what_does_not_fit_is_cut_and_nul_is_dropped():
-    ledger.post([outcome(intent(user_agent="a\0b" * 200), provider_request_id="x" * 500, error_code="e" * 99)])
+    ids = dict.fromkeys(("provider_request_id", "message_id"), "x" * 500)
+    ledger.post([outcome(intent(user_agent="a\0b" * 200), error_code="e" * 99, **ids)])
     row = Entry.objects.get()
-    assert (len(row.provider_request_id), len(row.error_code)) == (100, 64)
+    assert (len(row.provider_request_id), len(row.message_id), len(row.error_code)) == (100, 100, 64)
     assert row.user_agent.startswith("abab")
 
 

@@ -50,11 +50,11 @@ class EntryBody(Body):
         *("cost_nano", "low_nano", "high_nano", "reserved_nano", "overrun_nano", "saved_nano", "saved_tokens"),
         *("price_version", "usage_source", "status", "http_status", "error_code", "stop_reason"),
         *("latency_ms", "ttft_ms", "queue_ms", "trace_id", "provider_request_id", "client_address", "user_agent"),
-        *("cached", "started_at", "settled_at"),
+        *("message_id", "cached", "started_at", "settled_at"),
     )
     inner = (
         *("provider", "deployment", "credential", "upstream_model", "upstream_protocol", "provider_request_id"),
-        "trail",
+        *("message_id", "trail"),
     )
     id = shown(serializers.UUIDField)
     request_id = RequestId(read_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
@@ -23,7 +23,7 @@ from apps.usage.admin.attempts import picture, steps
 from apps.usage.admin.columns import COUNTERS, dollars_of
 from apps.usage.admin.costs import breakdown
 from apps.usage.admin.filters import NAMED, OutcomeFilter, SessionFilter, SinceFilter
-from apps.usage.finding import request_of, trace_url
+from apps.usage.finding import of_call, request_of, trace_url
 from apps.usage.models import Entry, Kind
 from apps.usage.rollups import UNPRICED
 
@@ -86,8 +86,8 @@ class EntryAdmin(GrowingAdmin):
             "Ids",
             {
                 "fields": [
-                    *("shown_request", "entry_id", "shown_trace", "provider_request_id", "client_address"),
-                    *("user_agent", "shown_session", "shown_agent"),
+                    *("shown_request", "entry_id", "shown_trace", "provider_request_id", "message_id"),
+                    *("client_address", "user_agent", "shown_session", "shown_agent"),
                 ]
             },
         ),
@@ -114,7 +114,7 @@ class EntryAdmin(GrowingAdmin):
             return queryset, False
         if (asked := request_of(term)) is not None:
             return queryset.filter(id__range=ids.entries_of(asked), request_id=asked), False
-        return queryset.filter(Q(trace_id=term) | Q(provider_request_id=term)), False
+        return queryset.filter(of_call(term)), False
 
     def along(self, request: HttpRequest, changes: Any) -> QuerySet[Entry] | None:
         is_sought = bool(changes.query) and request_of(changes.query) is None

@@ -116,7 +116,7 @@ def _session(
             *(f"{call + to_entry:032x}", f"{call:032x}", 1, ended.kind, ended.state, *shared, *usage),
             *(cost, 0 if high > cost else cost, high, high, 0, served.card.version if usage[4] else None),
             *(ended.source, ended.status, ended.http, ended.code, ended.stop, latency, 650 if usage[4] else None, 0),
-            *(f"{call:032x}", f"req_{begins + later:x}", "10.1.2.3", "claude-cli/2.0.42"),
+            *(f"{call:032x}", f"req_{begins + later:x}", f"msg_{begins + later:x}", "10.1.2.3", "claude-cli/2.0.42"),
             *(name, None, None, None, None, None, paid, "[]", moment(started)),
             moment(started + timedelta(milliseconds=latency)),
         )
