@@ -29,11 +29,13 @@ _STARTED = re.compile(r"(start worker process) \d+")
 
 @dataclass(frozen=True)
 class Front:
-    """A running one. `https` and `http` are addresses; `trust` is for whoever connects to the first."""
+    """A running one. `https` and `http` are addresses; `trust` is for whoever connects to the first; `log` is that of
+    requests."""
 
     https: str
     http: str
     trust: ssl.SSLContext
+    log: Path
     process: Process
 
 
@@ -103,7 +105,7 @@ def running(folder: Path, *, gateways: list[str], pages: str) -> Iterator[Front]
     process = start_process(command(folder), ready=_STARTED, log=folder / "log")
     trust = ssl.create_default_context(cafile=folder / "tls" / "fullchain.pem")
     try:
-        yield Front(f"https://localhost:{https}", f"http://localhost:{http}", trust, process)
+        yield Front(f"https://localhost:{https}", f"http://localhost:{http}", trust, folder / "access.log", process)
     finally:
         process.stop()
 

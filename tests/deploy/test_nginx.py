@@ -25,7 +25,7 @@ from tests import services
 from tests.deploy import front, tools
 from tests.gateway import upstreams
 from tests.sdk import gateways
-from tests.servers import ROOT, start_process
+from tests.servers import ROOT, start_process, until
 
 PATIENCE = 60.0  # seconds; nothing waits as long unless it is broken
 CONTROL = [sys.executable, "-m", "gateway_site.server", "--role", "control", "--port", "0"]
@@ -176,6 +176,19 @@ def test_calls_go_to_gateways(site, path):
     assert answer.status_code in (400, 401, 404), answer.text
     assert "no calls" not in answer.text
     assert answer.headers["content-type"].startswith("application/json")
+
+
+@pytest.mark.parametrize(("path", "header"), [("/v1/messages", "request-id"), ("/v1/responses", "x-request-id")])
+def test_the_log_has_the_ids_that_callers_are_told_whatever_their_dialect_calls_them(site, path, header):
+    with site.client() as client:
+        told = client.post(path, json={}).headers
+
+    def logged() -> list[dict]:
+        lines = [json.loads(line) for line in site.front.log.read_text().splitlines()]
+        return [line for line in lines if line["trace_id"] == told["x-trace-id"]]
+
+    (line,) = until(logged)
+    assert (line["path"], line["request_id"], line["status"]) == (path, told[header], 401)
 
 
 @pytest.mark.parametrize("path", ["/sign-in/", "/api/v1/models", "/static/portal/call.js", "/admin/login/"])
