@@ -36,7 +36,7 @@ faults: .venv/dev.lock ## Break everything and compare the books: SEED=n plays o
 faults-long: .venv/dev.lock ## 1,000 rounds of chaos: half of them on SQLite, half on PostgreSQL with Valkey
 	@exec $(BIN)/python -m tests.faults --seeds 1000
 
-check: lint types django shape ## Everything that needs no test run: the four below
+check: lint types django shape ## Everything that needs no test run: lint, types, django and shape
 
 lint: .venv/dev.lock ## Style and import rules
 	@$(BIN)/ruff format --check --output-format concise . || { echo "Run: make fmt"; exit 1; }
