@@ -111,6 +111,19 @@ def test_both_ends_of_the_pythons_and_every_chore_are_run():
     assert made - targets == set()
 
 
+def test_tests_have_all_that_they_ask_for_and_nothing_of_it_runs_before_they_start_it():
+    jobs, local = read(FOLDER / "ci.yml")["jobs"], (tools.ROOT / ".ci" / "run").read_text()
+    (fetched,) = [step["with"] for step in jobs["test"]["steps"] if "actions/checkout@" in step.get("uses", "")]
+    assert fetched["fetch-depth"] == "0", "the release before this one is taken from the history"
+    for name in ("test", "deploy-check"):
+        (run,) = [step["run"] for step in jobs[name]["steps"] if "apt-get install" in step.get("run", "")]
+        assert run.index("/usr/sbin/policy-rc.d") < run.index("apt-get install"), name
+        packages = set(run.partition("--no-install-recommends ")[2].split())
+        assert packages >= {tools.DEBIAN[program] for program in ("nginx", "promtool", "rabbitmq-server")}
+        assert packages | set(tools.DEBIAN.values()) <= set(re.findall(r"later\+=\(([\w-]+)\)", local))
+        assert any("setup-terraform@" in step.get("uses", "") for step in jobs[name]["steps"]), name
+
+
 def test_a_release_is_attested_and_signed():
     job = read(FOLDER / "image.yml")["jobs"]["image"]
     used = " ".join(step.get("uses", "") for step in job["steps"])
