@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q
@@ -41,6 +42,8 @@ def state_of(sink: Sink, lag: selectors.Lag) -> list[str]:
         return [cells.badge("paused", "warn"), *kept, *([lag.message] if lag.message else [])]
     if lag.failing_since is not None:
         return [cells.badge("failing", "bad"), f"began {cells.since(lag.failing_since)}"]
+    if lag.waiting:
+        return [cells.badge("held up", "warn"), f"{_events(lag.waiting)} not taken at first"]
     if lag.undelivered and lag.age >= BEHIND_SECONDS:
         return [cells.badge("behind", "warn"), f"by {_events(lag.undelivered)}"]
     return [cells.badge("delivering", "good")]
@@ -133,13 +136,14 @@ class SinkAdmin(AuditedAdmin):
     @action(description="Send a test", icon="send", permissions=["change"])
     def send_test(self, request: HttpRequest, object_id: str) -> HttpResponse:
         sink = self._wanted(object_id)
-        outcome = ""
+        told: dict[str, Any] = {"button": "Send"}
         if request.method == "POST":
             found = trial.send(sink, actor=request.user)
-            outcome = f"It was taken: {found.told}" if found.is_taken else f"It was not taken: {found.told}"
+            outcome = "It was taken." if found.is_taken else f"It was not taken: {found.told}"
+            told = {"button": "Send another", "outcome": outcome, "tone": "good" if found.is_taken else "bad"}
         type_ = kinds.type_of(kinds.TEST)
         does = f"One event of the type {type_} goes to {sink.target} at once, and what comes of it stands here."
-        return self._ask(request, sink, title=f"Send a test to {sink}", does=does, button="Send", outcome=outcome)
+        return self._ask(request, sink, title=f"Send a test to {sink}", does=does, **told)
 
     @action(description="Replay", icon="replay", permissions=["change"])
     def replay(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -150,9 +154,9 @@ class SinkAdmin(AuditedAdmin):
             outcome = f"{_events(count)} to be sent again." if count else "Nothing is kept of what happened since."
         does = (
             "What it wants of all that has happened since then goes there again, in the same order and under the same "
-            "ids, as far as it is kept. What it has not taken is among that."
+            f"ids, as far as it is kept: {settings.WEIR_EVENT_DAYS} days. What it has not taken is among that."
         )
-        told = {"form": form, "outcome": outcome, "does": does, "button": "Replay"}
+        told = {"form": form, "outcome": outcome, "does": does, "button": "Replay", "tone": "good" if outcome else ""}
         return self._ask(request, sink, title=f"Replay to {sink}", **told)
 
     @action(description="Rotate secret", icon="autorenew", permissions=["rotate"])
@@ -165,7 +169,7 @@ class SinkAdmin(AuditedAdmin):
                 outcome = " ".join(error.messages)
         does = "It gets another secret, shown once. For 24 hours the one before signs beside it."
         return self._ask(
-            request, sink, title=f"Rotate the secret of {sink}", does=does, button="Rotate", outcome=outcome
+            request, sink, title=f"Rotate the secret of {sink}", does=does, button="Rotate", outcome=outcome, tone="bad"
         )
 
     def has_rotate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -311,9 +315,9 @@ class UndeliveredAdmin(AuditedAdmin):
     def drop(self, row: Undelivered, *, actor: Any) -> None:
         services.drop([row.pk], sink=row.sink, actor=actor)
 
-    @display(description="Event")
+    @display(description="Event, time (UTC)")
     def shown_event(self, row: Undelivered) -> str:
-        return cells.lines([row.event.kind, cells.utc(row.event.at)])
+        return cells.lines([row.event.kind, cells.stamp(row.event.at)])
 
     @display(description="Its id")
     def shown_id(self, row: Undelivered) -> str:
@@ -328,7 +332,8 @@ class UndeliveredAdmin(AuditedAdmin):
     @display(description="State", ordering="state")
     def shown_state(self, row: Undelivered) -> str:
         tone = "bad" if row.state == Undelivered.State.DEAD else "warn"
-        return cells.badge(row.get_state_display().lower(), tone)
+        word, _, more = row.get_state_display().lower().partition(" with ")
+        return cells.lines([cells.badge(word, tone), *([f"with {more}"] if more else [])])
 
     @display(description="Since (UTC)")
     def shown_since(self, row: Undelivered) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
@@ -32,6 +35,7 @@ FIELDS = {
     "file": ("megabytes",),
 }
 MOST_PEM = 10_000  # characters
+_NAMED = re.compile("“(\\w+)”")
 SECRETS = {"rabbitmq": "Password", "pubsub": "Service account's key"}
 TARGETS = {
     "rabbitmq": "amqps://user@host:5671/vhost, without the password",
@@ -39,8 +43,19 @@ TARGETS = {
     "webhook": "https://example.com/hook",
     "file": "archive, a folder within WEIR_EVENT_FOLDERS",
 }
-_TARGET = "RabbitMQ: {rabbitmq}. Google Pub/Sub: {pubsub}. Webhook: {webhook}. File: {file}.".format(**TARGETS)
-_GIVEN = "RabbitMQ: the password. Pub/Sub: the JSON of a service account's key; empty: this machine's own credentials."
+GIVEN = {
+    "rabbitmq": "The password.",
+    "pubsub": "The JSON of a service account's key. Empty: this machine's own credentials.",
+}
+
+
+def _by_kind(words: Mapping[str, str]) -> str:
+    """What is said depends on the kind that is chosen; Unfold's form has it under that name."""
+    return format_html_join(" ", "<span x-show=\"kind == '{}'\">{}</span>", words.items())
+
+
+def _like(kind: str) -> str:
+    return f"Like {TARGETS.get(kind, '')}."
 
 
 def _text(label: str, help_text: str, **options: Any) -> forms.CharField:
@@ -105,15 +120,17 @@ class SinkForm(Lasting, forms.ModelForm):
         sink = self.instance
         self.initial["kinds"] = kinds.words(sink.kinds)
         if "target" in self.fields:
-            self.fields["target"].help_text = f"Like {TARGETS.get(sink.kind, '')}." if sink.pk else _TARGET
+            self.fields["target"].help_text = (
+                _like(sink.kind) if sink.pk else _by_kind({kind: _like(kind) for kind in TARGETS})
+            )
         for name in ("declare", "mandatory"):
             self.initial[name] = True
         self.initial |= {name: value for name, value in (sink.settings or {}).items() if name in self.fields}
         if sink.pk and "secret" in self.fields:
             self.fields["secret"].label = SECRETS.get(sink.kind, "Secret")
         if "secret" in self.fields:
-            kept = "Empty: as it is." if sink.sealed else _GIVEN
-            self.fields["secret"].help_text = f"Write-only. {kept}"
+            given = "Empty: as it is." if sink.sealed else _by_kind(GIVEN) if not sink.pk else GIVEN.get(sink.kind, "")
+            self.fields["secret"].help_text = format_html("Write-only. {}", given)
 
     def clean_kinds(self) -> str:
         return " ".join(self.cleaned_data["kinds"])
@@ -136,9 +153,11 @@ class SinkForm(Lasting, forms.ModelForm):
         return {"settings": self.instance.settings, "secret": self.cleaned_data.get("secret", "")}
 
     def _update_errors(self, errors: Any) -> None:
-        """Settings are several fields here: a refusal says which one it means."""
-        if "settings" in getattr(errors, "error_dict", {}):
-            errors.error_dict.setdefault(NON_FIELD_ERRORS, []).extend(errors.error_dict.pop("settings"))
+        """Settings are several fields here: a refusal names the one that it means."""
+        for error in getattr(errors, "error_dict", {}).pop("settings", ()):
+            named = _NAMED.match(error.message)
+            field = named[1] if named is not None and named[1] in self.fields else NON_FIELD_ERRORS
+            errors.error_dict.setdefault(field, []).append(error)
         super()._update_errors(errors)
 
 

@@ -20,7 +20,7 @@ from apps.events.sinks.contract import Fate, SinkAway
 
 
 class Outcome(NamedTuple):
-    """`told` is for people."""
+    """`told` is for people: why not, and "" where it was taken."""
 
     is_taken: bool
     told: str
@@ -47,4 +47,4 @@ def _sent(sink: Sink) -> Outcome:
             sender.close()
     except SinkAway as error:
         return Outcome(False, str(error))
-    return Outcome(result.fate is Fate.TAKEN, result.told or "It was taken.")
+    return Outcome(result.fate is Fate.TAKEN, result.told)

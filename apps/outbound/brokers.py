@@ -212,6 +212,8 @@ def _words(error: Exception) -> str:
     """Without what a server could have put there of a secret: its reply's code and our own name for it."""
     if isinstance(error, TimeoutError):
         return "does not answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused the connection"
     if isinstance(error, ssl.SSLError):
         return f"is not trusted: {error.reason or type(error).__name__}"
     code = getattr(error, "code", 0) or getattr(error, "reply_code", 0)

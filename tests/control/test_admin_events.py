@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import socket
 
 import pytest
 from django.urls import reverse
@@ -64,7 +65,7 @@ def test_a_test_says_what_came_of_it_and_is_recorded(desk, hook, sink):
     page = reverse("admin:events_sink_send_test", args=[sink.pk])
     assert "weir.sink.test.v1" in desk.client.get(page).content.decode()
     assert hook.heard == [], "looking sends nothing"
-    assert "It was taken." in detail(desk, "send_test", sink)
+    assert 'weir-step-good">It was taken.<' in detail(desk, "send_test", sink)
     hook.statuses = [403]
     assert "It was not taken: answered 403" in detail(desk, "send_test", sink)
     Sink.objects.update(target="https://nowhere.invalid/")
@@ -72,6 +73,15 @@ def test_a_test_says_what_came_of_it_and_is_recorded(desk, hook, sink):
     told = Record.objects.filter(action="sink.tested").order_by("pk").values_list("after", flat=True)
     assert [row["taken"] for row in told] == [True, False, False]
     assert not Event.objects.exists()
+
+
+def test_a_broker_that_is_not_there_is_told_of_in_words(desk, hook):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        port = nobody.getsockname()[1]
+        desk.send("events_sink_add", name="Us", kind="rabbitmq", target=f"amqp://guest@127.0.0.1:{port}/")
+        told = detail(desk, "send_test", Sink.objects.get())
+    assert re.search(r'weir-step-bad">It was not taken: [^<]* refused the connection<', told)
 
 
 def test_the_list_says_how_each_stands(desk, hook, sink, website):
@@ -98,7 +108,9 @@ def test_what_was_not_taken_in_the_end_is_sent_again_or_dropped(desk, hook, sink
     factories.key(website, name="One")
     factories.key(website, name="Two")
     events.run()
-    assert "held with all later ones" in desk.text("events_undelivered_changelist")
+    listed = desk.text("events_undelivered_changelist")
+    assert re.search(r">held</span></div><div>with all later ones<", listed)
+    assert "2 events not taken at first" in desk.text("events_sink_changelist")
     for _ in carrying.PAUSES:
         events.run()
     assert keys_of(hook) == ["One"] * 9 + ["Two"], "what follows is not tried as often for the same reason"
@@ -156,10 +168,10 @@ def test_what_has_happened_since_goes_there_again(desk, hook, sink, website):
     [
         ({"kind": "webhook", "target": "http://169.254.169.254/"}, "target"),
         ({"kind": "webhook", "target": "https://example.com/", "at_once": "51"}, "at_once"),
-        ({"kind": "rabbitmq", "target": "amqps://broker.example.com/", "exchange": "amq.topic"}, ""),
+        ({"kind": "rabbitmq", "target": "amqps://broker.example.com/", "exchange": "amq.topic"}, "exchange"),
         ({"kind": "rabbitmq", "target": "https://example.com/"}, "target"),
         ({"kind": "pubsub", "target": "weir"}, "target"),
-        ({"kind": "pubsub", "target": "projects/my-project/topics/weir", "endpoint": "example.com"}, ""),
+        ({"kind": "pubsub", "target": "projects/my-project/topics/weir", "endpoint": "example.com"}, "endpoint"),
         ({"kind": "pubsub", "target": "projects/my-project/topics/weir", "secret": "{}"}, "secret"),
         ({"kind": "file", "target": "/etc"}, "target"),
     ],
