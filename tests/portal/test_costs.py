@@ -172,7 +172,7 @@ def test_what_is_not_final_is_marked(acme, alice):
         ]
     )
     text = shown(page(alice, acme))
-    for words in ("1 unconfirmed", "1 estimated", "1 unpriced", "between $1.00 and $4.00", "1 answers given again"):
+    for words in ("1 unconfirmed", "1 estimated", "1 unpriced", "between $1.00 and $4.00", "1 answer given again"):
         assert words in text, words
     last = rows_of(alice, acme)[-1]
     assert (last["unconfirmed_calls"], last["estimated_calls"], last["unpriced_calls"]) == ("1", "1", "1")

@@ -66,7 +66,7 @@ class RefusalAdmin(GrowingAdmin):
 
     @display(description="Model")
     def shown_model(self, row: Refusal) -> str:
-        return row.model_name or cells.NOTHING
+        return row.model_name or "several, or none"
 
     @display(description="Times")
     def shown_count(self, row: Refusal) -> str:
