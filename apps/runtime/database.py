@@ -119,13 +119,12 @@ class DatabaseThread:
         """Behind what is being asked, which gets PATIENCE_SECONDS and no more: then its connection is cut, and the next
         one that it opens. Who had an answer meanwhile may have asked again: that is answered, too, and so patiently."""
         self._is_closing = True
-        await self._ended(asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all))
-        await self._ended(asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown)))
-
-    async def _ended(self, work: asyncio.Future[None]) -> None:
-        while not (await asyncio.wait([work], timeout=PATIENCE_SECONDS))[0]:
-            self._patience.run_out()
-        await work
+        for _ in range(2):  # behind what was asked before, then behind what was asked meanwhile
+            closing = asyncio.get_running_loop().run_in_executor(self._executor, connections.close_all)
+            while not (await asyncio.wait([closing], timeout=PATIENCE_SECONDS))[0]:
+                self._patience.run_out()
+            await closing
+        self._executor.shutdown()
 
     def _asked(self, question: Callable[..., Answer], *arguments: object) -> Answer:
         try:

@@ -48,19 +48,24 @@ def test_a_question_ends_when_patience_does_and_the_next_one_is_answered():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_answered_in_time_is_cut_by_nobody():
+def test_what_is_answered_in_time_is_cut_by_nobody(monkeypatch):
+    timers: list[threading.Timer] = []
+
+    class Noted(threading.Timer):
+        def start(self) -> None:
+            timers.append(self)
+            super().start()
+
     async def ask() -> list[int]:
-        thread = DatabaseThread("test", patience_seconds=0.05)
+        thread = DatabaseThread("test", patience_seconds=600)
         try:
-            answers = []
-            for _ in range(5):
-                answers.append(await thread.ask(_something))
-                await asyncio.sleep(0.1)
-            return answers
+            return [await thread.ask(_something) for _ in range(5)]
         finally:
             await thread.close()
 
+    monkeypatch.setattr(threading, "Timer", Noted)
     assert asyncio.run(ask()) == [42] * 5
+    assert [timer.finished.is_set() for timer in timers] == [True] * 5, "they are cancelled"
 
 
 @pytest.mark.django_db(transaction=True)
