@@ -18,8 +18,7 @@ from apps.domain import money
 from apps.keys.models import Key
 from apps.keys.panels import ending
 from apps.quotas import selectors as quotas
-from apps.runtime import standings
-from apps.runtime.state import state
+from apps.runtime import gateways, standings
 from apps.usage import figures, pulse, refusals
 from apps.usage import selectors as usage
 from apps.usage.reports import forecasts
@@ -80,12 +79,13 @@ def _call_cards(today: usage.Totals, now: datetime) -> list[dict[str, Any]]:
     ledger = reverse("admin:usage_entry_changelist")
     rate = 100 * today.errors / today.calls if today.calls else 0.0
     errors = f"{ledger}?since=today&outcome=errors"
+    failed = "1 error today" if today.errors == 1 else f"{today.errors:,} errors today"
     speed = pulse.speed(now)
     took = "–" if speed.p95_ms is None else f"{speed.p95_ms / 1000:,.2f} s"
     note = f"of the newest {speed.answers:,} answers within the hour" if speed.answers else "no answer within the hour"
     return [
-        _card("Calls today", f"{today.calls:,}", f"{state.in_flight:,} in flight now", f"{ledger}?since=today"),
-        _card("Error rate", f"{rate:.1f} %", f"{today.errors:,} errors today", errors, bad=rate >= MANY_ERRORS_PERCENT),
+        _card("Calls today", f"{today.calls:,}", f"{gateways.in_flight():,} in flight now", f"{ledger}?since=today"),
+        _card("Error rate", f"{rate:.1f} %", failed, errors, bad=rate >= MANY_ERRORS_PERCENT),
         _card("95 % took less than", took, note, f"{ledger}?since=1h"),
     ]
 

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods
 from apps.audit import cells
 from apps.catalog import selectors as catalog
 from apps.events import selectors as sinks
-from apps.runtime import build
+from apps.runtime import build, gateways
 from apps.runtime.state import state
 from apps.status import checks, doctor
 from apps.status.doctor import background
@@ -94,7 +94,7 @@ def _about() -> str:
 def _figures() -> list[tuple[str, str, str]]:
     """A name, a figure, and what it means."""
     return [
-        ("Calls in flight", f"{state.in_flight:,}", "answered by this process now"),
+        ("Calls in flight", f"{gateways.in_flight():,}", "answered by all gateways, as they last said"),
         ("Configuration", *_configuration()),
         ("Journal", f"{state.journal_lag:.1f} s", "what is settled waits so long for the ledger"),
         ("Event loop", f"{state.loop_lag * 1000:.0f} ms", "what is due begins so late"),

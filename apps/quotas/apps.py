@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from apps.runtime import standings
+from apps.runtime import gateways, standings
 
 
 class QuotasConfig(AppConfig):
@@ -13,3 +13,4 @@ class QuotasConfig(AppConfig):
         from apps.quotas import windows
 
         standings.hear(windows.standings)
+        gateways.hear(windows.abouts)

@@ -12,7 +12,7 @@ from django.db import DatabaseError, InterfaceError
 from apps.domain import errors
 from apps.domain.limits.credit import Keep
 from apps.quotas import replicas, windows
-from apps.runtime import standings
+from apps.runtime import gateways, standings
 from apps.runtime.database import DatabaseThread
 from apps.runtime.failpoints import failpoint
 
@@ -77,7 +77,7 @@ class Authority:
         """Says that this process lives, and hears how many do. Raises Fenced, and what the database raises."""
         try:
             epoch = await self._registered()
-            told = {"standing": standings.told(), "about": replicas.about()}
+            told = {"standing": standings.told(), "about": gateways.said()}
             replicas.heard(await self._heard(partial(windows.beat, self.name, epoch=epoch, **told)))
         except windows.Fenced:
             await self._start_anew()

@@ -292,7 +292,7 @@ class Replica(models.Model):
     heartbeat = models.DateTimeField()
     fenced_at = models.DateTimeField(null=True)
     standing = models.TextField(default="", db_default="", editable=False)  # of its deployments: see `standings.told`
-    about = models.TextField(default="", db_default="", editable=False)  # what it is: see `replicas.about`
+    about = models.TextField(default="", db_default="", editable=False)  # what it is: see `runtime.gateways`
 
     class Meta:
         ordering = ["name"]

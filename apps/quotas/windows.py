@@ -99,8 +99,16 @@ def beat(name: str, *, epoch: int, standing: str = "", about: str = "") -> int:
 
 def standings() -> list[str]:
     """What other living processes said of their deployments with their last beat, but for who has nothing to say."""
-    live = Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).exclude(name=replicas.name())
-    return list(live.exclude(standing="").values_list("standing", flat=True))
+    return list(_others().exclude(standing="").values_list("standing", flat=True))
+
+
+def abouts() -> list[str]:
+    """What other living processes said of themselves with their last beat."""
+    return list(_others().values_list("about", flat=True))
+
+
+def _others() -> QuerySet[Replica]:
+    return Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).exclude(name=replicas.name())
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ from typing import Any
 
 from apps.config import schedules
 from apps.events import selectors as sinks
+from apps.quotas import replicas
 from apps.runtime import build
 from apps.runtime.state import state
 from apps.status import checks
@@ -32,6 +33,12 @@ def told() -> dict[str, Any]:
         "chores": [_chore(*run) for run in schedules.runs()] if is_reached else [],
         "sinks": [_sink(lag) for lag in sinks.lags()] if is_reached else [],
     }
+
+
+def in_flight(found: Iterable[processes.Listed]) -> int:
+    """Calls of all gateways: this process's now, others' by their last heartbeat."""
+    own = replicas.name()
+    return state.in_flight + sum(one.in_flight for one in found if one.state == "live" and one.name != own)
 
 
 def process() -> dict[str, Any]:

@@ -20,9 +20,11 @@ from apps.runtime import build, standings
 from apps.runtime.redact import redact
 from apps.runtime.state import state
 from apps.status import checks, exposition, overview
+from apps.status.doctor import background
 from apps.status.operators import OperatorView
 from apps.usage import processes
 
+SERVERS = ("all", "gateway")  # roles that take calls
 # Settings that may be shown as they are. Whatever is not named here stays unseen, whoever adds it.
 SHOWN = (
     "DEBUG",
@@ -47,7 +49,8 @@ SHOWN = (
 
 
 class Detailed(OperatorView):
-    """Every check with its time and message, this process's gauges, the providers' health."""
+    """Every check with its time and message, this process's gauges, the providers' health; of all gateways what they
+    said with their last heartbeat, and whether their versions differ."""
 
     def dispatch(self, request: HttpRequest, *arguments: Any, **named: Any) -> HttpResponseBase:
         """People are led to the admin's page of the same, which asks who they are."""
@@ -60,6 +63,7 @@ class Detailed(OperatorView):
         report = checks.run()
         is_reached = report.passed("database")
         providers = catalog.providers_overview() if is_reached else []
+        gateways = processes.listed() if is_reached else []
         told = {
             "status": report.status,
             "version": build.VERSION,
@@ -67,17 +71,20 @@ class Detailed(OperatorView):
             "checks": [msgspec.to_builtins(check) for check in report.checks],
             "process": overview.process(),
             "providers": {row["name"]: row["health"] for row in providers},
-            "gateways": [msgspec.to_builtins(one) for one in processes.listed()] if is_reached else [],
+            "in_flight": overview.in_flight(gateways),
+            "gateways": [msgspec.to_builtins(one) for one in gateways],
+            "versions": background.versions(gateways),
+            "warnings": [f"{found.told}. {found.cure}" for found in background.side_by_side(gateways)],
         }
         return Response(told, status=200 if report.ready else 503)
 
 
 class Providers(OperatorView):
-    """The providers, which of their credentials this process has set aside (see `gateway.cooling`), and how deployments
-    fare by the word of all processes (see `gateway.standing`)."""
+    """The providers, which of their credentials this process has set aside (see `gateway.cooling`; null where it takes
+    no calls, as gateways know that), and how deployments fare by the word of all processes (see `gateway.standing`)."""
 
     def get(self, request: Request) -> Response:
-        told = {"resting": resting(), "deployments": deployments()}
+        told = {"resting": resting() if state.role in SERVERS else None, "deployments": deployments()}
         return Response({"providers": catalog.providers_overview(), **told})
 
 

@@ -9,8 +9,9 @@ import msgspec
 from django.db.models import DurationField, ExpressionWrapper, F, Q, Sum
 from django.db.models.functions import Now
 
-from apps.quotas import replicas, windows
+from apps.quotas import windows
 from apps.quotas.models import Gap, Replica
+from apps.runtime import gateways
 from apps.usage.models import OpenAttempt
 
 State = Literal["live", "silent", "written off", "departed"]
@@ -21,8 +22,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     are open. Departed: it has ended, but calls are known to have run there of which the ledger has nothing.
 
     `silence` is by the database's clock; it and `epoch` are None of who is no replica any more. `held`: what its open
-    leases have left, their credit too, in nano-USD. `version`, `role` and `in_flight`: as it said with its
-    last heartbeat.
+    leases have left, their credit too, in nano-USD. `version`, `role`, `in_flight` and `ports`: as it said
+    with its last heartbeat.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     role: str = ""
     in_flight: int = 0
+    ports: dict[int, str] = {}
 
 
 def listed() -> list[Listed]:
@@ -57,7 +59,7 @@ def losable() -> list[str]:
 def _listed(row: Replica) -> Listed:
     silence, held = row.silence, row.held  # type: ignore[attr-defined]  # annotated
     is_live = row.fenced_at is None and silence <= windows.DEAD_AFTER
-    about = replicas.read(row.about)
+    about = gateways.read(row.about)
     return Listed(
         name=row.name,
         state="live" if is_live else "silent",
@@ -67,6 +69,7 @@ def _listed(row: Replica) -> Listed:
         version=about.version,
         role=about.role,
         in_flight=about.in_flight,
+        ports=about.ports,
     )
 
 

@@ -15,6 +15,7 @@ from apps.catalog import clients, selectors, services
 from apps.catalog.models import PinnedEndpoint
 from apps.keys import services as keys
 from apps.quotas import services as quotas
+from apps.quotas import windows
 from apps.quotas.models import Budget, Limit
 from apps.quotas.selectors import rule_book
 from apps.runtime.state import state
@@ -237,6 +238,14 @@ def test_the_list_and_the_page_say_how_the_port_fares(desk, sonnet, monkeypatch,
     monkeypatch.setattr(state, "ports", told)
     for text in (desk.text("catalog_pinnedendpoint_changelist"), desk.text("catalog_pinnedendpoint_change", sonnet.pk)):
         assert f">{shown}<" in text
+
+
+def test_how_the_port_fares_at_other_gateways_is_told_where_pages_are_served(desk, sonnet, monkeypatch):
+    monkeypatch.setattr(state, "ports", {})
+    for name, why in (("one", ""), ("two", "in use"), ("three", "in use")):
+        windows.beat(name, epoch=windows.register(name), about=json.dumps({"ports": {"8091": why}}))
+    texts = (desk.text("catalog_pinnedendpoint_changelist"), desk.text("catalog_pinnedendpoint_change", sonnet.pk))
+    assert all(">in use, at 2 of 3<" in text for text in texts)
 
 
 def test_it_stays_for_the_ledgers_sake(desk, sonnet):

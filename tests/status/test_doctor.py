@@ -22,9 +22,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from apps.catalog import canary
 from apps.catalog.models import AllowedNetwork, Provider
 from apps.events import services
-from apps.quotas import replicas, windows
+from apps.quotas import windows
 from apps.quotas.models import Replica
-from apps.runtime import build
+from apps.runtime import build, gateways
 from apps.status import doctor
 from apps.status.doctor import background, configuration, database, keys, machine, outside, stores
 from apps.status.doctor.findings import Finding
@@ -214,7 +214,7 @@ def test_a_beat_and_a_worker_that_are_gone_and_are_back() -> None:
 def test_replicas_of_several_versions_and_without_a_redis(settings: Any) -> None:
     assert of(background.replicas(), "problem") == ["no gateway process lives"]
     for name in ("one", "two"):
-        windows.beat(name, epoch=windows.register(name), about=replicas.about())
+        windows.beat(name, epoch=windows.register(name), about=gateways.said())
     settings.REDIS_URL = ""
     assert of(background.replicas(), "problem") == ["2 gateway processes live without a Redis: limits do not add up"]
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
@@ -228,7 +228,7 @@ def test_replicas_of_several_versions_and_without_a_redis(settings: Any) -> None
 
 def test_gateways_that_are_too_old_for_events_are_told_where_a_sink_waits_for_them() -> None:
     for name in ("new", "old", "unknown"):
-        windows.beat(name, epoch=windows.register(name), about=replicas.about())
+        windows.beat(name, epoch=windows.register(name), about=gateways.said())
     Replica.objects.filter(name="old").update(about='{"version": "0.1.0"}')
     Replica.objects.filter(name="unknown").update(about="")
     assert of(background.events(), "warning") == []

@@ -9,6 +9,9 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from apps.catalog.models import Provider
+from apps.quotas import replicas, windows
+from apps.quotas.models import Replica
+from apps.runtime import build, gateways
 from apps.runtime.state import state
 from tests import factories
 
@@ -149,6 +152,34 @@ def test_detailed_health_tells_of_checks_process_and_providers(operator: Client)
     assert {check["name"] for check in told["checks"]} >= {"configuration", "database"}
     assert told["providers"] == {"Main": "unknown"}
     assert told["process"]["draining"] is False
+
+
+def test_detailed_health_tells_of_all_gateways_and_warns_of_versions_side_by_side(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "in_flight", 2)
+    for name in (replicas.name(), "other"):
+        windows.beat(name, epoch=windows.register(name), about=gateways.said())
+    told = operator.get("/health/detailed").json()
+    assert (told["warnings"], told["versions"]) == ([], {build.VERSION: sorted(["other", replicas.name()])})
+    Replica.objects.filter(name="other").update(
+        about='{"version": "0.0.9", "in_flight": 5, "ports": {"8091": "in use"}}'
+    )
+    monkeypatch.setattr(state, "in_flight", 3)
+    told = operator.get("/health/detailed").json()
+    assert told["versions"] == {"0.0.9": ["other"], build.VERSION: [replicas.name()]}
+    (warning,) = told["warnings"]
+    assert "gateways run 0.0.9" in warning
+    assert (told["in_flight"], told["process"]["in_flight"], gateways.in_flight()) == (8, 3, 8)
+    assert {one["name"]: one["ports"] for one in told["gateways"]}["other"] == {"8091": "in use"}
+
+
+def test_where_no_calls_are_taken_nobody_says_which_credentials_are_set_aside(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert operator.get("/providers").json()["resting"] == []
+    monkeypatch.setattr(state, "role", "control")
+    assert operator.get("/providers").json()["resting"] is None
 
 
 @pytest.mark.embedded

@@ -20,7 +20,7 @@ from apps.audit.rows import RowFilter
 from apps.catalog import clients, services
 from apps.catalog.admin.switched import IS_ENABLED, Switched
 from apps.catalog.models import PinnedEndpoint
-from apps.runtime.state import state
+from apps.runtime import gateways
 
 
 class EndpointForm(forms.ModelForm):
@@ -83,6 +83,11 @@ class PinnedEndpointAdmin(Switched):
     def former(self, endpoint: PinnedEndpoint) -> str:
         return cells.words(endpoint.former_names)
 
+    def complete(self, rows: list[Any]) -> None:
+        known = gateways.ports() if any(row.port is not None for row in rows) else {}
+        for row in rows:
+            row.ports = known
+
     @display(description="Host names")
     def shown_hosts(self, endpoint: PinnedEndpoint) -> str:
         return cells.words(endpoint.hosts)
@@ -95,13 +100,17 @@ class PinnedEndpointAdmin(Switched):
 
     @display(description="The port is")
     def listening(self, endpoint: PinnedEndpoint) -> str:
-        """As this process knows it."""
+        """At the gateways, by what each says of it."""
         if endpoint.port is None:
             return cells.NOTHING
-        found = state.ports.get(endpoint.port)
-        if found is None:
+        known = endpoint.ports if hasattr(endpoint, "ports") else gateways.ports()
+        found = known.get(endpoint.port, [])
+        failing = [why for why in found if why]
+        if not found:
             return cells.badge("closed")
-        return cells.badge(found or "open", "bad" if found else "good")
+        if not failing:
+            return cells.badge("open", "good")
+        return cells.badge(failing[0] + (f", at {len(failing)} of {len(found)}" if len(found) > 1 else ""), "bad")
 
     @display(description="Allowed networks")
     def shown_networks(self, endpoint: PinnedEndpoint) -> str:

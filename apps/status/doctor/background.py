@@ -70,14 +70,28 @@ def replicas() -> Iterator[Finding]:
         yield problem("replicas", told, "Set REDIS_URL for all of them, or run one.")
     else:
         yield fine("replicas", f"{len(live)} gateway processes live")
-    versions = sorted({one.version for one in live if one.version})
-    if len(versions) > 1 or (versions and versions != [build.VERSION]):
-        told = f"gateways run {', '.join(versions)}, and this is {build.VERSION}"
-        yield warning("replicas", told, "Fine while versions change; then none of the old ones should be left.")
+    yield from side_by_side(found)
     for one in found:
         if one.state != "live":
             cure = f"If its host is gone for good: manage.py replica_lost {one.name}"
             yield warning("replicas", f"{one.name} is {one.state}", cure)
+
+
+def versions(found: Iterable[processes.Listed]) -> dict[str, list[str]]:
+    """The names of who lives by the version that each runs."""
+    named: dict[str, list[str]] = {}
+    for one in found:
+        if one.state == "live" and one.version:
+            named.setdefault(one.version, []).append(one.name)
+    return dict(sorted(named.items()))
+
+
+def side_by_side(found: Iterable[processes.Listed]) -> Iterator[Finding]:
+    """Of versions that run at once, that of this process among them."""
+    known = versions(found)
+    if {*known} - {build.VERSION}:
+        told = f"gateways run {', '.join(known)}, and this is {build.VERSION}"
+        yield warning("replicas", told, "Fine while versions change; then none of the old ones should be left.")
 
 
 def without_events(found: Iterable[processes.Listed]) -> list[str]:
