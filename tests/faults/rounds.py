@@ -15,7 +15,7 @@ from tests.servers import start_simulator
 
 EVERY_RUN = 12  # seeds, in every run of the whole suite, and others in each
 TOGETHER = 50  # on the same stores, before new ones are made
-BOX_SECONDS = 300.0  # that the rounds on one authority may take of it
+BOX_SECONDS = 600.0  # that the rounds on one authority may take of it
 
 
 @contextlib.contextmanager
