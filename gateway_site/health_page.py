@@ -52,7 +52,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "title": "Health",
         "status": _badge(report.status),
         "about": _about(),
-        "figures": _figures(),
+        "figures": _figures(is_reached=report.passed("database")),
         "tables": tables,
         "troubled": [table for table in tables if table.troubles],
         "asked_at": cells.utc(timezone.now()),
@@ -91,18 +91,24 @@ def _about() -> str:
     return f"{state.replica}, version {build.VERSION}, serves {serves} since {begun}."
 
 
-def _figures() -> list[tuple[str, str, str]]:
+def _figures(*, is_reached: bool) -> list[tuple[str, str, str]]:
     """A name, a figure, and what it means."""
     return [
-        ("Calls in flight", f"{gateways.in_flight():,}", "answered by all gateways, as they last said"),
+        _in_flight(is_reached=is_reached),
         ("Configuration", *_configuration()),
         ("Journal", f"{state.journal_lag:.1f} s", "what is settled waits so long for the ledger"),
         ("Event loop", f"{state.loop_lag * 1000:.0f} ms", "what is due begins so late"),
     ]
 
 
+def _in_flight(*, is_reached: bool) -> tuple[str, str, str]:
+    if is_reached:
+        return "Calls in flight", f"{gateways.in_flight():,}", "answered by all gateways, as they last said"
+    return "Calls in flight", f"{state.in_flight:,}", "answered by this process now"
+
+
 def _configuration() -> tuple[str, str]:
-    if state.snapshot_age is None:
+    if state.snapshot_age is None or state.snapshot_revision is None:
         return "–", "none is needed here" if state.role == "control" else "not loaded yet"
     return f"no. {state.snapshot_revision:,}", f"compared with the database {state.snapshot_age:.0f} s ago"
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import msgspec
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 
 from apps.runtime import build
 from apps.runtime.state import state
@@ -67,5 +67,5 @@ def ports() -> dict[int, list[str]]:
 def _all() -> list[About]:
     try:
         return [own(), *map(read, _others())]
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return [own()]
