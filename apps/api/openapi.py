@@ -54,6 +54,7 @@ PROBLEM = {
             "description": "Messages by field.",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
+        "trace_id": {"type": "string", "description": "As in the header `x-trace-id` and in log lines."},
     },
 }
 VERBS = {"list": "list", "retrieve": "get", "create": "create", "partial_update": "change", "destroy": "remove"}

@@ -1,5 +1,5 @@
 """What went wrong, for programs: `application/problem+json` (RFC 9457) whatever it was. `code` is for programs,
-`detail` for people, `errors` has the messages by field."""
+`detail` for people, `errors` has the messages by field, `trace_id` is that of the answer's header and of log lines."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rest_framework.views import set_rollback
 
 from apps.catalog.keyrings.ring import KeyringRefused
 from apps.catalog.vault import SecretUnreadable
+from apps.runtime import traces
 from apps.runtime.redact import redact
 
 log = structlog.get_logger(__name__)
@@ -73,6 +74,8 @@ def body(status: int, *, code: str = "", detail: str = "", errors: Mapping[str, 
         told["detail"] = _plain(detail)
     if errors:
         told["errors"] = {_plain(name): [_plain(text) for text in texts] for name, texts in errors.items()}
+    if trace_id := traces.place.get()[0]:
+        told["trace_id"] = trace_id
     return told
 
 

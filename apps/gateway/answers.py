@@ -81,7 +81,7 @@ async def fail(ctx: RequestContext, error: GatewayError) -> None:
         cut = b"\n\n" if ctx.midway else b""  # ends the event that was cut, so that the error's stands alone
         await ctx.send({"type": "http.response.body", "body": cut + frame})
         return
-    shape = ctx.wire.write_error(error, request_id=ctx.public_request_id)
+    shape = ctx.wire.write_error(error, request_id=ctx.public_request_id, trace_id=ctx.trace_id)
     refusals.note(ctx, error, status=shape.status)
     headers: HeaderList = [(name.encode(), value.encode()) for name, value in shape.headers]
     if shape.status in (408, 413):

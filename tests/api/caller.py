@@ -65,6 +65,7 @@ class Caller:
         told = answer.json()
         assert told["status"] == answer.status_code
         assert {"type", "title", "code"} <= told.keys()
+        assert told["trace_id"] == answer["X-Trace-Id"]
 
 
 def of(user: Any, **options: Any) -> Caller:

@@ -32,6 +32,16 @@ def of(lines, response):
     return line
 
 
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+def test_a_refusal_is_found_by_its_trace_in_body_header_and_log(gateway, lines, path):
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    response = ask(gateway, path, key=None, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"})
+    assert (response.json()["trace_id"], response.headers["x-trace-id"]) == (trace, trace)
+    assert of(lines, response)["trace_id"] == trace
+    own = ask(gateway, path, key=None)
+    assert own.json()["trace_id"] == own.headers["x-trace-id"] == of(lines, own)["request_id"].removeprefix("req_")
+
+
 def test_a_refused_key_is_logged_by_its_public_id_alone(gateway, world, lines):
     revoked = world.revoked_key()
     line = of(lines, ask(gateway, ANTHROPIC, key=revoked))

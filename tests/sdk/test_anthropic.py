@@ -241,8 +241,11 @@ async def test_a_wrong_key_model_or_request_is_the_callers_fault(claude, gateway
     stranger = claude.with_options(api_key=gateway.key[:-1] + ("y" if gateway.key.endswith("x") else "x"))
     with pytest.raises(anthropic.AuthenticationError):
         await resolved(stranger.messages.create(**asked))
-    with pytest.raises(anthropic.NotFoundError, match="model: nobody-made-this"):
+    with pytest.raises(anthropic.NotFoundError, match="model: nobody-made-this") as unknown:
         await resolved(claude.messages.create(**asked | {"model": "nobody-made-this"}))
+    assert unknown.value.body["error"]["type"] == "not_found_error"
+    assert unknown.value.body["request_id"] == unknown.value.request_id
+    assert unknown.value.body["trace_id"] == unknown.value.response.headers["x-trace-id"]
     with pytest.raises(anthropic.BadRequestError, match="messages"):
         await resolved(claude.messages.create(**asked | {"messages": []}))
 

@@ -222,6 +222,8 @@ async def test_a_wrong_key_model_or_request_is_the_callers_fault(gpt, gateway, m
     with pytest.raises(openai.NotFoundError) as unknown:
         await resolved(gpt.chat.completions.create(**asked | {"model": "nobody-made-this"}))
     assert unknown.value.code == "model_not_found"
+    assert unknown.value.body.keys() == {"message", "type", "param", "code"}
+    assert unknown.value.response.json()["trace_id"] == unknown.value.response.headers["x-trace-id"]
     with pytest.raises(openai.BadRequestError) as malformed:
         await resolved(gpt.chat.completions.create(**asked | {"messages": []}))
     assert malformed.value.param == "messages"

@@ -144,7 +144,7 @@ class AnyClient(msgspec.Struct, frozen=True, kw_only=True):
     request_id_header: str
     read_request: Callable[[bytes], ClientCall]
     above_cap: Callable[..., InvalidRequest]  # (ClientCall, *, cap: int): it asks for more tokens than the model gives
-    write_error: Callable[..., ErrorShape]  # (GatewayError, *, request_id: str) -> ErrorShape
+    write_error: Callable[..., ErrorShape]  # (GatewayError, *, request_id, trace_id="") -> ErrorShape
     stream_error: Callable[..., bytes]  # (GatewayError, *, request_id: str) -> bytes, the dialect's last frames
     keepalive: bytes  # a frame that every client of the dialect skips
 

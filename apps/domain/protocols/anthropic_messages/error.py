@@ -48,15 +48,15 @@ _ASKED = re.compile(
 )
 
 
-def write_error(error: errors.GatewayError, *, request_id: str) -> ErrorShape:
-    """A refusal by an upstream of this dialect is relayed as it came."""
+def write_error(error: errors.GatewayError, *, request_id: str, trace_id: str = "") -> ErrorShape:
+    """A refusal by an upstream of this dialect is relayed as it came. `trace_id` stands beside the request's id."""
     relayed = error.body if isinstance(error, errors.UpstreamError) else None
     if relayed is not None:
         return ErrorShape(error.status, relayed, _headers(error))
     status = _OVERLOADED if error.kind == "overloaded" else error.status
     if error.code == refusal.OVERFLOW:
         status = 400
-    return ErrorShape(status, _envelope(error, request_id=request_id), _headers(error))
+    return ErrorShape(status, _envelope(error, request_id=request_id, trace_id=trace_id), _headers(error))
 
 
 def stream_error(error: errors.GatewayError, *, request_id: str) -> bytes:
@@ -77,7 +77,7 @@ def read_stream_error(raw: Any) -> errors.UpstreamError:
     return error
 
 
-def _envelope(error: errors.GatewayError, *, request_id: str, streaming: bool = False) -> bytes:
+def _envelope(error: errors.GatewayError, *, request_id: str, trace_id: str = "", streaming: bool = False) -> bytes:
     kind = error.kind
     message = error.message
     if error.code == refusal.OVERFLOW:
@@ -85,7 +85,8 @@ def _envelope(error: errors.GatewayError, *, request_id: str, streaming: bool = 
     elif streaming and kind == "rate_limit":
         kind = "overloaded"
     inner = {"type": _TYPES.get(kind, "api_error"), "message": message}
-    return msgspec.json.encode({"type": "error", "error": inner, "request_id": request_id})
+    ids = {"request_id": request_id, "trace_id": trace_id} if trace_id else {"request_id": request_id}
+    return msgspec.json.encode({"type": "error", "error": inner, **ids})
 
 
 def _headers(error: errors.GatewayError) -> tuple[tuple[str, str], ...]:

@@ -37,10 +37,11 @@ _NO_SUCH_STATUS = {529: 503}  # OpenAI clients have never heard of 529
 _CREDIT = "the provider's account has no credit left"
 
 
-def write_error(error: errors.GatewayError, *, request_id: str) -> ErrorShape:
+def write_error(error: errors.GatewayError, *, request_id: str, trace_id: str = "") -> ErrorShape:
     """A refusal by an upstream of this dialect is relayed as it came, status and all.
 
-    The envelope has no place for `request_id`: it travels in `x-request-id`, as it does with every answer.
+    The envelope has no place for `request_id`: it travels in `x-request-id`, as it does with every answer. `trace_id`
+    stands beside the `error`, of which SDKs make the whole of what they raise.
     """
     headers = list(error.headers)
     if error.retry_after is not None:
@@ -50,7 +51,8 @@ def write_error(error: errors.GatewayError, *, request_id: str) -> ErrorShape:
     if isinstance(error, errors.UpstreamError) and error.body is not None:
         return ErrorShape(error.status, error.body, tuple(headers))
     status = 400 if error.code == refusal.OVERFLOW else _NO_SUCH_STATUS.get(error.status, error.status)
-    return ErrorShape(status, msgspec.json.encode(_envelope(error)), tuple(headers))
+    told = _envelope(error) | ({"trace_id": trace_id} if trace_id else {})
+    return ErrorShape(status, msgspec.json.encode(told), tuple(headers))
 
 
 def stream_error(error: errors.GatewayError, *, request_id: str) -> bytes:
