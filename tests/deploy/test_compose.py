@@ -22,6 +22,7 @@ FILE = FOLDER / "compose.yaml"
 STORES = ("postgres", "valkey", "rabbitmq", "qdrant")
 WEIR = ("gateway-1", "gateway-2", "control", "worker", "beat", "migrate")
 UNITS = {"s": 1, "m": 60}
+CONNECTION_BYTES = 512  # that nginx takes for each there may be, before there is any
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +140,27 @@ def test_nginx_has_every_file_that_its_configuration_includes(read):
     included = set(re.findall(r"^\s*include (weir[\w./-]*);", "\n".join(texts), re.MULTILINE))
     assert {Path("/etc/nginx", name) for name in included} <= mounted
     assert len(included) > 6
+
+
+def test_nginx_has_room_for_the_connections_of_all_its_workers(read):
+    """A reload starts as many anew, while those before end their streams."""
+    service, folder = read["services"]["nginx"], FOLDER.parent / "nginx"
+    (mounted,) = [mount["source"] for mount in service["volumes"] if mount["target"] == "/etc/nginx/weir/workers.conf"]
+    told = [Path(mounted).read_text(), (folder / "nginx.conf").read_text()]
+    (workers,) = re.findall(r"^worker_processes (\w+);", "\n".join(told), re.MULTILINE)
+    (connections,) = re.findall(r"^    worker_connections (\d+);", told[1], re.MULTILINE)
+    limits = service["deploy"]["resources"]["limits"]
+    assert int(limits["memory"]) > 4 * int(workers) * int(connections) * CONNECTION_BYTES
+    assert int(limits["pids"]) > 4 * int(workers)
+    (files,) = re.findall(r"^worker_rlimit_nofile (\d+);", told[1], re.MULTILINE)
+    assert service["ulimits"]["nofile"] == {"soft": int(files), "hard": int(files)}
+
+
+def test_valkey_is_full_before_it_is_killed(read):
+    service = read["services"]["valkey"]
+    least = int(service["command"][service["command"].index("--maxmemory") + 1].removesuffix("mb")) * 1024 * 1024
+    assert least * 1.25 < int(service["deploy"]["resources"]["limits"]["memory"])
+    assert service["command"][-2:] == ["--maxmemory-policy", "noeviction"]
 
 
 def test_secrets_sh_says_which_host_nginx_answers_to(tmp_path):
