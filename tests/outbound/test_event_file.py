@@ -64,6 +64,18 @@ def test_what_another_writer_appends_meanwhile_stays(lines, tmp_path):
     assert keys(tmp_path) == [1, 2, 3]
 
 
+def test_a_lock_that_another_program_keeps_is_waited_for_no_longer_than_its_time(lines, tmp_path, monkeypatch):
+    monkeypatch.setattr(file, "_LOCK_SECONDS", 0.0)
+    (path,) = files(tmp_path)
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(SinkAway, match="another program keeps it locked"):
+            lines.deliver([message(2)])
+        assert handles(path) == 1
+    assert lines.deliver([message(3)]) == [TAKEN]
+    assert keys(tmp_path) == [1, 3]
+
+
 def test_a_file_that_another_writer_has_filled_meanwhile_is_followed_by_another(lines, tmp_path):
     (first,) = files(tmp_path)
     with waited_for(lines, first) as other:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ SECRET = ""
 _DEFAULTS = {"megabytes": 100}
 _MOST_MEGABYTES = 10_000
 _MEGABYTE = 1024 * 1024
+_LOCK_SECONDS, _LOOK_SECONDS = 5.0, 0.02  # for which another writer's lock is waited for, and how often it is looked at
 
 
 def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]) -> dict[str, Any]:
@@ -89,12 +91,13 @@ class Lines:
 
     def _locked(self, *, room: int) -> int:
         """The newest file's handle. While the lock was waited for, another writer may have filled that file, or a
-        shipper may have taken it away: then it is chosen again."""
+        shipper may have taken it away: then it is chosen again. Raises SinkAway where another keeps it."""
+        until = time.monotonic() + _LOCK_SECONDS
         while True:
             path = self._newest(room=room)
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                _lock(handle, path, until=until)
                 if self._newest(room=room) == path and os.path.samestat(os.fstat(handle), path.stat()):
                     return handle
             except FileNotFoundError:
@@ -114,6 +117,16 @@ class Lines:
         if size and size + room > self._most:
             return self._folder / f"{day}.{int(newest.suffixes[0][1:]) + 1:04}.jsonl"
         return newest
+
+
+def _lock(handle: int, path: Path, *, until: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise SinkAway(f"{path}: another program keeps it locked ({_LOCK_SECONDS:g} s)") from None
+        time.sleep(_LOOK_SECONDS)
 
 
 def _whole(handle: int, size: int) -> int:
