@@ -4,7 +4,8 @@ A sink advances along the positions with a cursor of its own. What it does not t
 tried again, while the later events of that tenant wait behind it and those of others go on. After the last try, or
 where the sink refuses for good, it is a dead letter, and its tenant goes on too: what follows and fails for the same
 reason is not tried as often once more. A sink that is away gets nothing at all until it is back: then nothing counts
-against single events. One that wants nothing any more is paused.
+against single events. Whether it is away or does not want what it was sent, an event of another tenant tells. One that
+wants nothing any more is paused.
 
 One worker has a sink at a time, by a claim that ends by itself. One that dies between sending and moving the cursor
 leaves events that are sent once more: receivers know them by `source` and `id`.
@@ -22,6 +23,7 @@ from datetime import timedelta
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from apps.events import doors, placing, services
@@ -59,7 +61,7 @@ def due() -> QuerySet[Sink]:
     now = timezone.now()
     aside = Undelivered.objects.exclude(state=Undelivered.State.DEAD)
     waiting = aside.filter(sink=OuterRef("pk"), next_at__lte=now)
-    is_free = Q(cursor__held_until=None) | Q(cursor__held_until__lt=now)
+    is_free = Q(cursor__held_until=None) | Q(cursor__held_until__lt=Now())
     is_ready = Q(cursor__next_at=None) | Q(cursor__next_at__lte=now)
     ahead = Q(cursor__position__lt=placing.last_position())
     return Sink.objects.filter(is_free, is_ready, ahead | Q(Exists(waiting)), is_enabled=True).order_by("pk")
@@ -117,9 +119,9 @@ def _kept(sink: Sink, *, until: float) -> int:
 
 
 def _claim(sink: Sink, holder: str) -> bool:
-    now = timezone.now()
-    free = Cursor.objects.filter(Q(held_until=None) | Q(held_until__lt=now), sink=sink)
-    return free.update(holder=holder, held_until=now + CLAIMED) == 1
+    """By the database's clock, which all workers share: theirs may differ by more than a claim lasts."""
+    free = Cursor.objects.filter(Q(held_until=None) | Q(held_until__lt=Now()), sink=sink)
+    return free.update(holder=holder, held_until=Now() + CLAIMED) == 1
 
 
 def opened(sink: Sink) -> contract.Sender:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -20,12 +21,24 @@ def forget(now: datetime) -> int:
     place()  # what nobody listens to any more goes too
     Undelivered.objects.filter(state=Undelivered.State.DEAD, since__lt=now - LETTERS_KEPT).delete()
     needed = Undelivered.objects.filter(event=OuterRef("pk"))
-    old = Event.objects.filter(at__lt=now - timedelta(days=settings.WEIR_EVENT_DAYS), position__lte=_passed())
-    rows = old.exclude(Exists(needed)).order_by("position").values_list("pk", flat=True)
     count = 0
-    while found := list(rows[:_AT_ONCE]):
-        count += Event.objects.filter(pk__in=found).delete()[0]
+    for found in _old(now - timedelta(days=settings.WEIR_EVENT_DAYS), through=_passed()):
+        count += Event.objects.filter(pk__in=found).exclude(Exists(needed)).delete()[0]
     return count
+
+
+def _old(before: datetime, *, through: int) -> Iterator[list[int]]:
+    """Along the positions, until a part has nothing old: what is young is not walked through every hour. One that was
+    committed long after its time goes with those around it."""
+    last = 0
+    while True:
+        part = Event.objects.filter(position__gt=last, position__lte=through).order_by("position")[:_AT_ONCE]
+        rows = list(part.values_list("pk", "position", "at"))
+        found = [pk for pk, _, at in rows if at < before]
+        if not found:
+            return
+        yield found
+        last = rows[-1][1] or 0
 
 
 def _passed() -> int:

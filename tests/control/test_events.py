@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from apps.audit.models import Record
 from apps.domain import ids
-from apps.events import outbox, relay, selectors, services, tidying
+from apps.events import outbox, placing, relay, selectors, services, tidying
 from apps.events.models import Cursor, Event, Sink, Undelivered
 from apps.status import outbox as measured
 from apps.status.remembered import Remembered
@@ -177,6 +177,32 @@ def test_old_events_go_when_all_sinks_have_them(settings, tmp_path):
     assert tidying.forget(timezone.now()) == 2
     assert services.drop([row.pk for row in selectors.letters(sink)], sink=sink, actor=None) == 1
     assert tidying.forget(timezone.now()) == 1
+
+
+def test_what_is_old_goes_part_by_part_and_what_was_committed_late_with_those_around_it(settings, monkeypatch):
+    monkeypatch.setattr(tidying, "_AT_ONCE", 2)
+    now, old = timezone.now(), timezone.now() - timedelta(days=settings.WEIR_EVENT_DAYS, minutes=1)
+    sink = file_sink()
+    ledger.post([*calls(1, of=9)])
+    run()
+    for position in (1, 2):
+        event = Event.objects.get(position=position)
+        Undelivered.objects.create(sink=sink, event=event, position=position, state="dead")
+    Event.objects.filter(position__in=(1, 2, 3, 4, 5, 9)).update(at=old)
+    assert tidying.forget(now) == 3
+    Event.objects.filter(position__in=(6, 7)).update(at=old)
+    assert tidying.forget(now) == 3
+    assert set(Event.objects.values_list("position", flat=True)) == {1, 2, 8}
+
+
+def test_a_claim_holds_whatever_the_clock_of_another_worker_says(monkeypatch):
+    sink, right = file_sink(), timezone.now
+    ledger.post([*calls(1)])
+    placing.place()
+    assert relay._claim(sink, "first")
+    monkeypatch.setattr(timezone, "now", lambda: right() + timedelta(hours=1))
+    assert not relay.due().exists()
+    assert not relay._claim(sink, "second")
 
 
 def test_what_another_version_has_written_is_told_or_waits(tmp_path):
