@@ -35,7 +35,7 @@ VAR_DIR = Path(_env.str("WEIR_VAR", str(BASE_DIR / "var")))
 _ON, _OFF = frozenset({"on", "true", "yes", "y", "1", "ok"}), frozenset({"off", "false", "no", "n", "0"})
 _LINK = re.compile(r"(WEIR_(?:\w+?_)??)(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP)\w*)?)")
 SECRET_FILES: dict[str, Path] = {}  # by variable, those that were read
-_missing: dict[str, None] = {}  # in order; told all at once, by `refuse_missing`
+_missing: dict[str, None] = {}  # in order; told all at once, by `missing`
 SERVING: bool = False  # said by the server before settings are read: it needs what its role needs, and no more
 EXAMINING: bool = False  # said by `manage.py doctor`: what is wrong is gathered, and ends nothing
 PROBLEMS: list[str] = []
@@ -103,11 +103,10 @@ def embedded(name: str, default: str) -> str:
     return value or default
 
 
-def refuse_missing() -> None:
-    """After the last setting. Raises ImproperlyConfigured naming all that production must have and has not."""
-    if _missing:
-        named = ", ".join(_missing)
-        refuse(f"WEIR_PROFILE=production also needs: {named}. See docs/production.md.")
+def missing() -> list[str]:
+    """After the last setting: one line of all that production must have and has not, or none."""
+    named = ", ".join(_missing)
+    return [f"WEIR_PROFILE=production also needs: {named}. See docs/production.md."] if named else []
 
 
 def refuse_faults(armed: str, *, meant: bool) -> None:

@@ -296,9 +296,8 @@ TESTING = "pytest" in sys.modules
 WEIR_FAILPOINT = env.text("WEIR_FAILPOINT", "")
 env.refuse_faults(WEIR_FAILPOINT, meant=env.flag("WEIR_FAULTS", False))
 failpoints.arm(WEIR_FAILPOINT)
-env.refuse_missing()
 WEIR_LOG_FORMAT = env.text("WEIR_LOG_FORMAT", "json" if env.PRODUCTION else "console")
-env.refuse_all(refusals.told(globals()))
+env.refuse_all([*env.missing(), *refusals.told(globals())])
 if WEIR_TRUSTED_PROXIES == ["none"]:
     WEIR_TRUSTED_PROXIES = []
 WEIR_PROBLEMS = tuple(env.PROBLEMS)  # of `manage.py doctor` alone: any other process has ended by now

@@ -110,7 +110,9 @@ def _destinations(urls: dict[str, str]) -> tuple[Destination, ...]:
     compression = env.choice("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", "none")
     for signal, url in urls.items():
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-            env.refuse(f"The OTLP endpoint for {signal} must be a URL such as http://collector:4318.")
+            own_name, shared_name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+            name = own_name if own_name in env.given() else shared_name
+            env.refuse(f"{name} must be a URL such as http://collector:4318.")
     return tuple(
         Destination(
             signal,

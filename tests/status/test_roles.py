@@ -9,11 +9,14 @@ import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.conf import settings as django_settings
+from django.db import ConnectionHandler, connection
 
 from apps.catalog import canary
 from apps.gateway import engine
+from apps.runtime.lifespan import lifespan
 from apps.runtime.state import state
 from gateway_site import asgi
+from tests.services import free_port
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
@@ -120,5 +123,34 @@ async def test_a_process_for_people_does_not_start_under_a_wrong_keyring(setting
         assert told["type"] == "lifespan.startup.failed"
         assert state.unfit == told["message"]
         assert state.unfit.startswith("WEIR_KEYRING: version 1 is not the key")
+    finally:
+        state.unfit = ""
+
+
+def a_table_that_is_not_there() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM nowhere")
+
+
+def a_server_that_is_not_there() -> None:
+    about = {"ENGINE": "django.db.backends.postgresql", "HOST": "127.0.0.1", "PORT": free_port(), "NAME": "weir"}
+    ConnectionHandler({"default": about})["default"].ensure_connection()
+
+
+@pytest.mark.parametrize(
+    ("asked", "cure"),
+    [(a_table_that_is_not_there, "manage.py migrate"), (a_server_that_is_not_there, "what DATABASE_URL says")],
+)
+async def test_a_database_that_will_not_do_ends_the_start_with_one_line_and_its_cure(asked: Any, cure: str) -> None:
+    caller = ApplicationCommunicator(
+        lifespan(sync_to_async(asked), sync_to_async(lambda: None), failed="control.start_failed"), {"type": "lifespan"}
+    )
+    try:
+        await caller.send_input({"type": "lifespan.startup"})
+        told = await caller.receive_output(timeout=30)
+        assert (told["type"], told["message"]) == ("lifespan.startup.failed", state.unfit)
+        assert state.unfit.startswith("The database ")
+        assert cure in state.unfit
+        assert "\n" not in state.unfit
     finally:
         state.unfit = ""
