@@ -24,8 +24,13 @@ def _item(title: str, icon: str, model: str) -> dict[str, Any]:
 
 
 def _navigation(request: Any) -> list[dict[str, Any]]:
-    """The menu without groups of which the person may see nothing."""
-    return _linked(group for group in MENU if any(_is_open(item, request) for item in group["items"]))
+    """The menu as far as the person may see it. Unfold is not left to ask: it makes a class for each answer."""
+    told = ({**group, "items": [_told(item) for item in group["items"] if _is_open(item, request)]} for group in MENU)
+    return _linked(group for group in told if group["items"])
+
+
+def _told(item: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name != "permission"}
 
 
 def _tabs(_request: Any = None) -> list[dict[str, Any]]:
