@@ -83,7 +83,7 @@ def test_a_call_is_found_by_its_trace_and_by_the_providers_id(desk, call):
     assert listed(desk, q="req_011") == [wanted]
     with override_settings(WEIR_TRACE_URL="https://tempo.example/trace/{trace_id}"):
         assert f'href="https://tempo.example/trace/{trace}"' in desk.text("usage_entry_change", wanted.pk)
-    assert "Its spans" not in desk.text("usage_entry_change", wanted.pk)
+    assert "Open the trace" not in desk.text("usage_entry_change", wanted.pk)
 
 
 def test_what_no_index_serves_is_looked_for_in_so_many_calls_a_page(desk, call, monkeypatch):

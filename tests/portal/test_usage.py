@@ -263,10 +263,10 @@ def test_a_call_tells_its_way_its_cost_and_its_ids(visit, bobs, bob):
         assert word in text, word
     assert [row["entry"].attempt for row in response.context["tried"]] == [1, 2]
     assert [part["took"] for part in response.context["times"]] == [300, 600]
-    assert "Its spans" not in text
+    assert "Open the trace" not in text
     with override_settings(WEIR_TRACE_URL="https://tempo.example/trace/{trace_id}"):
         text = visit(bob).get("usage-call", entry=ledger.entry_id(done)).content.decode()
-    assert f'<a href="https://tempo.example/trace/{"a" * 32}">Its spans</a>' in text
+    assert f'<a href="https://tempo.example/trace/{"a" * 32}">Open the trace</a>' in text
 
 
 def test_a_call_keeps_from_its_tenant_what_is_not_the_tenants(visit, acme, globex, bobs, bob):

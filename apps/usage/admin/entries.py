@@ -280,7 +280,7 @@ class EntryAdmin(GrowingAdmin):
         if not entry.trace_id:
             return cells.NOTHING
         url = trace_url(entry.trace_id)
-        return cells.lines([cells.code(entry.trace_id), *([cells.link(url, "Its spans")] if url else [])])
+        return cells.lines([cells.code(entry.trace_id), *([cells.link(url, "Open the trace")] if url else [])])
 
     @display(description="Session")
     def shown_session(self, entry: Entry) -> str:
