@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -16,10 +17,13 @@ from apps.runtime import gateways, standings
 from apps.runtime.database import DatabaseThread
 from apps.runtime.failpoints import failpoint
 
+log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 AWAY = (DatabaseError, InterfaceError)
 AWAY_SECONDS = 0.5
+# One that was killed, and its successor, live side by side for two beats; who does for so many is another.
+BEATS_OF_ANOTHER = 4
 # Who was last heard so long ago may have been written off, but for this margin: from then on it spends nothing.
 MARGIN_SECONDS = 60.0
 TRUSTED_SECONDS = (windows.DEAD_AFTER + windows.QUARANTINE).total_seconds() - MARGIN_SECONDS
@@ -50,6 +54,7 @@ class Authority:
         self._on_fenced = on_fenced
         self._clock = clock
         self._away_until = 0.0
+        self._beats_beside_others = 0
         self._thread = DatabaseThread("leases")
 
     async def acquire(self, asks: Sequence[windows.Ask], *, now: float) -> list[windows.Grant]:
@@ -78,13 +83,22 @@ class Authority:
         try:
             epoch = await self._registered()
             told = {"standing": standings.told(), "about": gateways.said()}
-            replicas.heard(await self._heard(partial(windows.beat, self.name, epoch=epoch, **told)))
+            live = await self._heard(partial(windows.beat, self.name, epoch=epoch, **told))
+            replicas.heard(live)
+            self._look_round(live)
         except windows.Fenced:
             await self._start_anew()
             raise
         except Exception:
             self.is_away = True
             raise
+
+    def _look_round(self, live: int) -> None:
+        """Those of one folder keep each other out; those of several, with one database, can only be told."""
+        self._beats_beside_others = self._beats_beside_others + 1 if live > 1 and not self._shared else 0
+        if self._beats_beside_others == BEATS_OF_ANOTHER:
+            told = "%d gateway processes live on this database without a Redis: each counts limits by itself; %s"
+            log.warning(told, live, "set REDIS_URL for all of them, or run one")
 
     async def wanted(self) -> set[int]:
         return await self._ask(partial(windows.wanted, self.name))

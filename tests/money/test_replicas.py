@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.db.models.functions import Now
 
-from apps.quotas import leases, replicas, windows
+from apps.quotas import authority, leases, replicas, windows
 from apps.quotas.leases import LeaseBook
 from apps.quotas.models import Replica
 from apps.quotas.redis_counters import RedisLimiter
@@ -48,6 +48,20 @@ def test_one_that_misses_two_beats_is_counted_no_more_and_its_money_is_not_touch
     assert Replica.objects.get(name="one").fenced_at is None
     windows.beat("one", epoch=1)
     assert windows.beat("this", epoch=epoch) == 3
+
+
+@pytest.mark.parametrize(
+    ("shared", "beats", "warnings"),
+    [(False, 9, 1), (True, 9, 0), (False, authority.BEATS_OF_ANOTHER - 1, 0)],  # so few: somebody was killed
+)
+def test_who_finds_another_without_a_redis_says_so_once(others, caplog, shared, beats, warnings):
+    async def scenario(book: LeaseBook) -> None:
+        for _ in range(beats):
+            await book._authority.beat()
+
+    run(scenario, LeaseBook("this", shared=shared))
+    told = [record for record in caplog.records if "3 gateway processes live on this database" in record.getMessage()]
+    assert len(told) == warnings
 
 
 def test_the_share_of_a_limit_follows_the_dead_and_the_departed(others, monkeypatch):
