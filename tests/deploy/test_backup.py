@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests import services
 from tests.deploy import manifests
 from tests.deploy.test_cluster import container, ours, role, secret_keys
@@ -59,15 +61,34 @@ def test_a_copy_that_fails_is_told_and_leaves_the_others(tmp_path):
     assert not part.exists()
 
 
-def copied(folder: Path, url: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.parametrize(
+    ("url", "address", "password"),
+    [
+        ("postgres://weir:word@db:5432/weir?sslmode=require", "postgres://weir@db:5432/weir?sslmode=require", "word"),
+        ("postgres://weir:a%2Fb%25c%40%5C@db/weir", "postgres://weir@db/weir", "a/b%c@\\"),
+        ("postgres://weir@db/weir", "postgres://weir@db/weir", ""),
+    ],
+)
+def test_the_password_is_no_argument_of_a_process(tmp_path, url, address, password):
+    """A program in place of pg_dump tells what it was called with."""
+    program = tmp_path / "bin" / "pg_dump"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" "word=$PGPASSWORD" > {tmp_path}/called\nexit 1\n')
+    program.chmod(0o755)
+    assert copied(tmp_path, url, first=program.parent).returncode == 1
+    *_, last, word = (tmp_path / "called").read_text().splitlines()
+    assert (last, word) == (address, f"word={password}")
+
+
+def copied(folder: Path, url: str, *, first: Path | None = None) -> subprocess.CompletedProcess[str]:
     """The job's own words, in another place."""
     it = container(backup())
     (folder / "DATABASE_URL").write_text(url)
     (words,) = it["args"]
     script = words.replace("/backup", str(folder)).replace("/etc/weir/secrets", str(folder))
     assert script.count(str(folder)) == 4
-    path = f"{services.client_programs()}{os.pathsep}{os.environ['PATH']}"
-    given = {**os.environ, "PATH": path}
+    path = f"{first or services.client_programs()}{os.pathsep}{os.environ['PATH']}"
+    given = {**os.environ, "PATH": path, "PGPASSWORD": ""}
     return subprocess.run([*it["command"], script], env=given, capture_output=True, text=True, timeout=60)
 
 
