@@ -40,7 +40,7 @@ variable "zone_name" {
 }
 
 variable "balancer" {
-  description = "The load balancer that the ingress controller has made, once it has: its DNS name and its zone. Null before."
+  description = "The load balancer that the way in has made, once it has: its DNS name and its zone. Null before."
   type = object({
     dns_name = string
     zone_id  = string

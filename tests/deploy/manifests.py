@@ -32,6 +32,7 @@ ON = {
     "green-live": "overlays/prod",
     "istio": "overlays/dev",
     "openshift": "overlays/dev",
+    "pinned-hosts": "overlays/prod",
     "production-sizes": "overlays/dev",
     "scale-by-calls": "overlays/prod",
     "sealed-secrets": "base",
@@ -56,26 +57,34 @@ def components() -> list[str]:
 @functools.cache
 def rendered(folder: str) -> tuple[Object, ...]:
     """The objects of an overlay, or of a component on what it is tried on."""
-    path = FOLDER / folder
     if folder.startswith("components/"):
-        path = _trial(folder)
+        name = folder.rpartition("/")[2]
+        return combined(name, on=ON.get(name, "base"))
+    return _built(FOLDER / folder)
+
+
+@functools.cache
+def combined(*names: str, on: str = "base") -> tuple[Object, ...]:
+    """The objects of several components, in that order, on an overlay or the base."""
+    return _built(_trial(names, on))
+
+
+def _built(path: Path) -> tuple[Object, ...]:
     said = tools.run("kubectl", "kustomize", path)
-    assert said.status == 0, f"{folder}: {said.text}"
+    assert said.status == 0, f"{path}: {said.text}"
     return tuple(document for document in yaml.load_all(said.output, Loader=_LOADER) if document)
 
 
-def _trial(component: str) -> Path:
-    """A kustomization below `var`, of that component and what it is put on."""
-    name = component.rpartition("/")[2]
-    place = tools.FOLDER / "kustomize" / f"{name}-{os.getpid()}"
+def _trial(names: tuple[str, ...], on: str) -> Path:
+    """A kustomization below `var`, of these components and what they are put on."""
+    place = tools.FOLDER / "kustomize" / f"{'-'.join(names)}-{os.getpid()}"
     place.mkdir(parents=True, exist_ok=True)
-    on = os.path.relpath(FOLDER / ON.get(name, "base"), place)
     text = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": "weir",
-        "resources": [on],
-        "components": [os.path.relpath(FOLDER / component, place)],
+        "resources": [os.path.relpath(FOLDER / on, place)],
+        "components": [os.path.relpath(FOLDER / "components" / name, place) for name in names],
     }
     (place / "kustomization.yaml").write_text(yaml.safe_dump(text), encoding="utf-8")
     return place
@@ -122,6 +131,11 @@ def faults(document: Object) -> list[str]:
 
 def of_kind(documents: tuple[Object, ...], *kinds: str) -> list[Object]:
     return [document for document in documents if document["kind"] in kinds]
+
+
+def services(documents: tuple[Object, ...]) -> list[Object]:
+    """Those that lead to pods: what is hidden from outside is led to one that leads nowhere."""
+    return [it for it in of_kind(documents, "Service") if "selector" in it["spec"]]
 
 
 def template(workload: Object) -> Object:

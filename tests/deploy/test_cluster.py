@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.deploy import manifests, tools
 
@@ -157,6 +158,21 @@ def test_on_openshift_no_pod_asks_for_a_uid(folder):
         assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys(), manifests.named(workload)
 
 
+STORES = ("postgresql", "valkey", "rabbitmq", "qdrant", "ollama", "otel-collector", "backup")
+
+
+def test_what_changes_pods_changes_those_of_all_that_were_listed_before_it():
+    for workload in manifests.workloads(manifests.combined(*STORES, "istio", "openshift")):
+        context = manifests.template(workload)["spec"]["securityContext"]
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & context.keys(), manifests.named(workload)
+        worn = labels(workload)
+        is_in = worn["app.kubernetes.io/name"] == "weir" and role(workload) != "migrate"
+        assert (worn.get("sidecar.istio.io/inject") != "false") == is_in, manifests.named(workload)
+    for path in manifests.FOLDER.rglob("kustomization.yaml"):
+        listed = [it.rpartition("/")[2] for it in yaml.safe_load(path.read_text()).get("components", ())]
+        assert sorted(listed, key=lambda name: name in ("istio", "openshift", "green-live")) == listed, path
+
+
 @pytest.mark.parametrize("folder", OVERLAYS)
 def test_ports_and_probes_are_those_of_the_program(folder):
     door = (tools.ROOT / "deploy" / "docker" / "weir").read_text()
@@ -201,7 +217,7 @@ def test_selectors_find_what_they_are_meant_for(folder):
     pods = [labels(it) for it in manifests.workloads(documents)]
     for workload in manifests.of_kind(documents, "Deployment", "StatefulSet"):
         assert manifests.selects(workload["spec"]["selector"], labels(workload)), manifests.named(workload)
-    for service in manifests.of_kind(documents, "Service"):
+    for service in manifests.services(documents):
         found = [it for it in pods if manifests.selects({"matchLabels": service["spec"]["selector"]}, it)]
         assert len(found) == 1, manifests.named(service)
     for budget in manifests.of_kind(documents, "PodDisruptionBudget"):
@@ -217,7 +233,7 @@ def test_selectors_find_what_they_are_meant_for(folder):
 @pytest.mark.parametrize("folder", OVERLAYS)
 def test_services_lead_to_ports_that_are_there(folder):
     documents = manifests.rendered(folder)
-    for service in manifests.of_kind(documents, "Service"):
+    for service in manifests.services(documents):
         selector = {"matchLabels": service["spec"]["selector"]}
         (pod,) = [it for it in manifests.workloads(documents) if manifests.selects(selector, labels(it))]
         there = {port["name"] for port in container(pod)["ports"]}
@@ -337,7 +353,15 @@ def test_green_differs_from_blue_by_its_slot_and_has_the_same_settings():
     pods = [labels(it) for it in ours("overlays/prod-green")]
     for service in manifests.of_kind(manifests.rendered("overlays/prod"), "Service"):
         assert not any(manifests.selects({"matchLabels": service["spec"]["selector"]}, it) for it in pods)
+
+
+@pytest.mark.parametrize("ways", ["gateway-api pinned-hosts", "ingress"])
+def test_every_way_in_leads_to_green_once_that_is_live(ways):
     served = {it["metadata"]["name"] for it in manifests.of_kind(manifests.rendered("overlays/prod-green"), "Service")}
-    (ingress,) = manifests.of_kind(manifests.rendered("components/green-live"), "Ingress")
-    (rule,) = ingress["spec"]["rules"]
-    assert {path["backend"]["service"]["name"] for path in rule["http"]["paths"]} < served
+    documents = manifests.combined(*ways.split(), "green-live")
+    routes = manifests.of_kind(documents, "HTTPRoute", "Ingress")
+    rules = [rule for it in routes for rule in it["spec"]["rules"]]
+    led = {backend["name"] for rule in rules for backend in rule.get("backendRefs", ())}
+    led |= {path["backend"]["service"]["name"] for rule in rules if "http" in rule for path in rule["http"]["paths"]}
+    assert led - {"weir-nowhere"} == {"weir-gateway-green", "weir-control-green"}
+    assert led - {"weir-nowhere"} < served

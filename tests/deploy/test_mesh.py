@@ -15,7 +15,10 @@ MAP = "ConfigMap"
 TALKING = ("gateway", "control", "worker", "beat")
 MODELS = {"sonnet": 8091, "opus": 8092, "haiku": 8093}
 CALLS = ("/v1/messages", "/anthropic/v1/messages", "/chat", "/e/sonnet/v1/messages", "/v1/models", "/api/hello")
-PAGES = ("/", "/admin/", "/portal/", "/api/v1/keys", "/static/a.css", "/metrics", "/health/ready")
+PAGES = ("/", "/admin/", "/portal/", "/api/v1/keys", "/static/a.css", "/health/ready")
+TELLING = tuple(
+    f"/{path}" for path in re.findall(r'path\("([^"]+)"', (tools.ROOT / "apps/status/urls.py").read_text("utf-8"))
+)
 
 
 def one(folder: str, kind: str, name: str) -> manifests.Object:
@@ -54,7 +57,9 @@ def test_what_stands_for_a_model_is_filled_in_everywhere():
 def leads(path: str) -> str:
     """Where the Ingress sends it."""
     (rule,) = one("components/ingress", "Ingress", "weir")["spec"]["rules"]
-    fits = [it for it in rule["http"]["paths"] if (path + "/").startswith(it["path"].rstrip("/") + "/")]
+    paths = rule["http"]["paths"]
+    fits = [it for it in paths if it["pathType"] == "Exact" and it["path"] == path]
+    fits = fits or [it for it in paths if (path + "/").startswith(it["path"].rstrip("/") + "/")]
     return str(max(fits, key=lambda it: len(it["path"]))["backend"]["service"]["name"])
 
 
@@ -71,7 +76,8 @@ def routed(path: str, folder: str = "components/gateway-api") -> manifests.Objec
         for match in rule["matches"]
         if (path + "/").startswith(match["path"]["value"].rstrip("/") + "/")
     ]
-    return dict(rules[max(fits)[1]])
+    exact = [rule for rule in rules if {"type": "Exact", "value": path} in [it["path"] for it in rule["matches"]]]
+    return dict(*exact or [rules[max(fits)[1]]])
 
 
 def goes(path: str, method: str) -> manifests.Object:
@@ -109,14 +115,44 @@ def test_the_gateway_apis_way_in_ends_no_stream_and_nobody_is_served_in_the_clea
     for route in manifests.of_kind(manifests.rendered("components/gateway-api"), "HTTPRoute"):
         (parent,) = route["spec"]["parentRefs"]
         assert parent["name"] == "weir"
-        assert route["spec"]["hostnames"] == [sections[parent["sectionName"]]["hostname"]]
+        listener = sections[parent["sectionName"]]
+        assert route["spec"].get("hostnames") == ([listener["hostname"]] if "hostname" in listener else None)
         if sections[parent["sectionName"]]["protocol"] == "HTTP":
             (rule,) = route["spec"]["rules"]
             assert [it["requestRedirect"]["scheme"] for it in rule["filters"]] == ["https"]
             assert "backendRefs" not in rule
-    green = (manifests.FOLDER / "components/green-live/kustomization.yaml").read_text()
-    for name in ("weir-calls", "weir-pages"):
-        assert f"{{kind: HTTPRoute, name: {name}}}" in green
+
+
+def test_a_pinned_endpoint_has_a_name_of_its_own_with_a_certificate_and_leads_to_gateways_alone():
+    listeners = {it["name"]: it for it in one("components/pinned-hosts", "Gateway", "weir")["spec"]["listeners"]}
+    route = one("components/pinned-hosts", "HTTPRoute", "weir-pinned")["spec"]
+    (parent,), (rule,) = route["parentRefs"], route["rules"]
+    listener = listeners[parent["sectionName"]]
+    assert route["hostnames"] == [listener["hostname"]] != [listeners["https"]["hostname"]]
+    assert listener["tls"]["certificateRefs"] != listeners["https"]["tls"]["certificateRefs"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/"}}]
+    assert rule["backendRefs"] == [{"name": "weir-gateway", "port": 80}]
+    assert rule["timeouts"] == {"request": "0s", "backendRequest": "0s"}
+
+
+def test_the_example_of_a_pinned_endpoint_s_rule_is_one():
+    text = (manifests.FOLDER / "components/ingress/ingress.yaml").read_text("utf-8")
+    example = re.sub(r"^#(    .*)$", r"\1", text, flags=re.MULTILINE)
+    first, second = yaml.safe_load(example)["spec"]["rules"]
+    assert second["host"] != first["host"]
+    (path,) = second["http"]["paths"]
+    assert (path["path"], path["backend"]["service"]["name"]) == ("/", "weir-gateway")
+
+
+@pytest.mark.parametrize("path", TELLING)
+def test_telling_pages_are_not_there_for_who_comes_from_outside(path):
+    assert leads(path) == "weir-nowhere"
+    assert not {"backendRefs", "filters"} & routed(path).keys()
+    routes = manifests.of_kind(manifests.rendered("components/openshift"), "Route")
+    (led,) = [it["spec"]["to"]["name"] for it in routes if it["spec"]["path"] == path]
+    assert led == "weir-nowhere"
+    for folder in ("ingress", "openshift"):
+        assert "selector" not in one(f"components/{folder}", "Service", led)["spec"]
 
 
 @pytest.mark.parametrize(("folder", "kind"), [("ingress", "Ingress"), ("gateway-api", "Gateway")])
@@ -164,8 +200,9 @@ def test_the_way_in_buffers_nothing_and_waits_longer_than_it_takes():
     assert int(told["proxy-read-timeout"]) >= 600
     assert int(told["proxy-body-size"].removesuffix("m")) > 32
     for route in manifests.of_kind(manifests.rendered("components/openshift"), "Route"):
-        assert int(route["metadata"]["annotations"]["haproxy.router.openshift.io/timeout"].removesuffix("s")) >= 600
         assert route["spec"]["tls"]["termination"] == "edge"
+        if route["spec"]["path"] not in TELLING:
+            assert int(route["metadata"]["annotations"]["haproxy.router.openshift.io/timeout"].removesuffix("s")) >= 600
 
 
 def test_a_gateway_is_not_thrown_out_for_what_a_provider_answers():
@@ -195,9 +232,7 @@ def test_production_speaks_mutual_tls_and_lets_in_whom_it_names():
 
 def test_nobody_outside_sees_the_telling_pages():
     (rule,) = one("istio/overlays/prod", "AuthorizationPolicy", "weir-not-from-outside")["spec"]["rules"]
-    pages = (tools.ROOT / "apps/status/urls.py").read_text()
-    told = {f"/{path}" for path in re.findall(r'path\("([^"]+)"', pages)}
-    assert set(rule["to"][0]["operation"]["paths"]) == told
+    assert set(rule["to"][0]["operation"]["paths"]) == set(TELLING)
 
 
 def test_a_proxy_outlives_what_its_pod_takes_to_end():
@@ -239,21 +274,59 @@ def test_who_calls_is_not_the_proxy_beside_weir():
             assert source["configMapKeyRef"]["key"] in configuration("components/istio")
 
 
-@pytest.mark.parametrize("name", ["dev", "prod"])
+@pytest.mark.parametrize("name", ["dev", "prod", "prod-istio"])
 def test_prometheus_asks_every_process_with_a_token_that_is_there(name):
+    overlay = f"overlays/{name.removesuffix('-istio')}"
     monitors = manifests.of_kind(manifests.rendered(f"monitoring/overlays/{name}"), "PodMonitor", "ServiceMonitor")
     asked = set()
     for monitor in monitors:
         (endpoint,) = monitor["spec"].get("podMetricsEndpoints") or monitor["spec"]["endpoints"]
-        for workload in ours(f"overlays/{name}"):
-            if manifests.selects(monitor["spec"]["selector"], labels(workload)):
-                assert endpoint["port"] in {it["name"] for it in container(workload)["ports"]}
-                asked.add(role(workload))
+        for worn, ports, found in _watched(overlay, monitor["kind"]):
+            if manifests.selects(monitor["spec"]["selector"], worn):
+                assert endpoint["port"] in ports
+                assert {"targetLabel": "job", "replacement": f"weir-{found}"} in endpoint["relabelings"]
+                asked.add(found)
         token = endpoint["authorization"]["credentials"]
-        (volume,) = [it["secret"] for it in _volumes(f"overlays/{name}") if "secret" in it]
+        (volume,) = [it["secret"] for it in _volumes(overlay) if "secret" in it]
         assert token["name"] == volume["secretName"]
-        assert f"{token['key']}_FILE" in configuration(f"overlays/{name}")
+        assert f"{token['key']}_FILE" in configuration(overlay)
     assert asked == {"gateway", "control", "worker", "beat"}
+
+
+def _watched(folder: str, kind: str) -> list[tuple[dict[str, str], set[str], str]]:
+    """Labels by which a monitor of that kind finds a role, the names of its ports, and the role."""
+    if kind == "PodMonitor":
+        return [(labels(it), {port["name"] for port in container(it)["ports"]}, role(it)) for it in _serving(folder)]
+    found = []
+    for service in manifests.services(manifests.rendered(folder)):
+        (pod,) = [
+            it for it in _serving(folder) if manifests.selects({"matchLabels": service["spec"]["selector"]}, labels(it))
+        ]
+        found.append((service["metadata"]["labels"], {port["name"] for port in service["spec"]["ports"]}, role(pod)))
+    return found
+
+
+def _serving(folder: str) -> list[manifests.Object]:
+    return [it for it in ours(folder) if role(it) in TALKING]
+
+
+def test_in_a_mesh_that_takes_nothing_in_the_clear_prometheus_shows_its_certificate():
+    documents = manifests.rendered("monitoring/overlays/prod-istio")
+    assert not manifests.of_kind(documents, "PodMonitor")
+    page = (tools.ROOT / "docs/deploy/kubernetes.md").read_text("utf-8")
+    plain = {
+        it["metadata"]["name"]: it
+        for it in manifests.of_kind(manifests.rendered("monitoring/overlays/prod"), "PodMonitor")
+    }
+    monitors = manifests.of_kind(documents, "ServiceMonitor")
+    assert {it["metadata"]["name"] for it in monitors} == plain.keys()
+    for monitor in monitors:
+        (endpoint,) = monitor["spec"]["endpoints"]
+        shown, scheme = endpoint.pop("tlsConfig"), endpoint.pop("scheme")
+        assert scheme == "https"
+        for name in ("caFile", "certFile", "keyFile"):
+            assert f'"OUTPUT_CERTS": "{shown[name].rpartition("/")[0]}"' in page
+        assert plain[monitor["metadata"]["name"]]["spec"]["podMetricsEndpoints"] == [endpoint]
 
 
 def _volumes(folder: str) -> list[manifests.Object]:
@@ -269,6 +342,8 @@ def test_rules_and_dashboards_are_those_of_the_monitoring_folder():
     assert {group["name"] for group in rule["spec"]["groups"]} == wanted
     held = {name for it in manifests.of_kind(documents, "ConfigMap") for name in it["data"]}
     assert held == {path.name for path in (tools.ROOT / "deploy/monitoring/dashboards").glob("*.json")}
+    # Another copy would have the same uids, and one Grafana looks at all namespaces.
+    assert not manifests.of_kind(manifests.rendered("monitoring/overlays/dev"), "ConfigMap")
 
 
 def test_what_gateways_are_scaled_by_is_counted():
@@ -290,6 +365,18 @@ def test_nothing_is_scaled_by_what_a_cluster_may_lack(folder):
     """An autoscaler that misses one of its metrics never scales down."""
     for scaler in manifests.of_kind(manifests.rendered(folder), "HorizontalPodAutoscaler"):
         assert [it["type"] for it in scaler["spec"]["metrics"]] == ["Resource"], manifests.named(scaler)
+
+
+def test_production_can_scale_by_calls_and_is_the_same_in_all_else():
+    plain, by_calls = (
+        {(it["kind"], it["metadata"]["name"]): it for it in manifests.rendered(f"overlays/{name}")}
+        for name in ("prod", "prod-by-calls")
+    )
+    changed = [key for key in plain if by_calls[key] != plain[key]]
+    assert changed == [("HorizontalPodAutoscaler", "weir-gateway")]
+    assert by_calls.keys() == plain.keys()
+    metrics = [it["type"] for it in by_calls["HorizontalPodAutoscaler", "weir-gateway"]["spec"]["metrics"]]
+    assert metrics == ["Resource", "Pods"]
 
 
 def test_argo_finds_what_it_follows_and_may_make_it():

@@ -202,6 +202,13 @@ def test_the_cluster_has_a_version_that_manifests_are_judged_by():
     assert default[1] == manifests.VERSIONS[-1]
 
 
+def test_a_claim_that_names_no_class_gets_a_disk_on_eks():
+    """Since 1.30 EKS makes none of its classes the default."""
+    (disk,) = manifests.of_kind(manifests.rendered("overlays/prod"), "StorageClass")
+    assert disk["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true"
+    assert disk["parameters"]["encrypted"] == "true"
+
+
 def test_stores_are_protected():
     database, cache = (text(FOLDER / "modules" / name) for name in ("database", "cache"))
     for line in ("multi_az = true", "storage_encrypted = true", "deletion_protection = true"):
