@@ -194,6 +194,10 @@ def test_nodes_are_added_in_the_zone_that_needs_one_by_an_autoscaler_of_this_clu
     account = re.search(r'service_account = "([\w-]+)"\s+role_arn\s+= aws_iam_role\.autoscaler', cluster)
     assert account is not None
     assert f"rbac.serviceAccount.name={account[1]}" in walk
+    lasts = re.search(r"max-graceful-termination-sec=(\d+)", walk)
+    pods = [manifests.template(it)["spec"] for it in manifests.workloads(manifests.rendered("overlays/prod"))]
+    assert lasts is not None
+    assert int(lasts[1]) >= max(it["terminationGracePeriodSeconds"] for it in pods)
 
 
 def test_the_cluster_has_a_version_that_manifests_are_judged_by():
