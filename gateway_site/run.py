@@ -99,7 +99,11 @@ def _only_one() -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Refused(f"Weir is already running on {env.VAR_DIR}.") from None
+            at = f", at {card['base_url']}" if (card := handout.read()) else ""
+            told = (
+                f"Weir is already running on {env.VAR_DIR}{at}. Ctrl-C there stops it; WEIR_VAR= names another folder."
+            )
+            raise Refused(told) from None
         yield
 
 

@@ -90,6 +90,21 @@ def test_the_command_ends_with_what_is_worst(capsys: pytest.CaptureFixture[str])
     told = capsys.readouterr().out
     assert "PROBLEM" in told
     assert "ok     " not in told
+    assert told.rstrip().endswith(" well.")
+
+
+def test_a_database_that_nobody_has_migrated_is_one_problem_and_not_one_of_each_examination() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_migrations RENAME TO hidden_migrations")
+    try:
+        found = [one for one in doctor.examine() if one.about in doctor._DATABASE]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE hidden_migrations RENAME TO django_migrations")
+    assert [one.level for one in found] == ["problem", "warning"]
+    assert found[0].told.endswith("holds no tables of Weir's yet")
+    assert found[0].cure.startswith("manage.py migrate")
+    assert found[1].told.startswith("not looked at without it: keys")
 
 
 @pytest.mark.once

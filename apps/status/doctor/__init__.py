@@ -49,7 +49,7 @@ def examine(*, seconds: float = SECONDS) -> list[Finding]:
     if all(finding.level != "problem" for finding in found):
         begun += [_Examined(about, look) for about, look in _DATABASE.items()]
     else:
-        told = f"not looked at, as the database does not answer: {', '.join([*_DATABASE][1:])}"
+        told = f"not looked at without it: {', '.join([*_DATABASE][1:])}"
         found.append(warning("database", told, "Mend the database first, then ask again."))
     order = [*found]
     for one in begun:

@@ -11,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
 
 from apps.runtime.redact import redact
 from apps.status.doctor.findings import Finding, fine, problem, warning
@@ -23,6 +24,7 @@ FULL_PERCENT = 80
 OLD_TRANSACTIONS = 1_000_000_000  # of two thousand million, after which PostgreSQL stops
 NEEDED_CONNECTIONS = 12  # of one gateway process: threads, and a page or two
 _PATIENCE = "SET LOCAL statement_timeout = '8s'"  # a pooler hands the connection on
+_MIGRATE = "manage.py migrate, once for an installation, before processes of this version."
 _WORDS = {
     "password authentication failed": "The user or password in DATABASE_URL is wrong.",
     "does not exist": "Make that database or role, or name another in DATABASE_URL.",
@@ -34,7 +36,7 @@ _WORDS = {
 
 
 def reached() -> Iterator[Finding]:
-    """Whether it answers at all."""
+    """Whether it answers at all, and has ever been made ready."""
     started = time.perf_counter()
     try:
         with connection.cursor() as cursor:
@@ -45,7 +47,10 @@ def reached() -> Iterator[Finding]:
         yield problem("database", f"does not answer: {told}", cure)
         return
     took = (time.perf_counter() - started) * 1000
-    yield fine("database", f"{_name()} answers ({took:.0f} ms with connecting)")
+    if MigrationRecorder(connection).has_table():
+        yield fine("database", f"{_name()} answers ({took:.0f} ms with connecting)")
+    else:
+        yield problem("database", f"{_name()} answers, and holds no tables of Weir's yet", _MIGRATE)
 
 
 def examine() -> Iterator[Finding]:
@@ -74,9 +79,7 @@ def _migrations() -> Iterator[Finding]:
     own = [name for name in newer if name.split(".")[0] in {label for label, _ in known}]
     if ahead:
         told = f"{len(ahead)} migrations are not applied, {ahead[0]} the first"
-        yield problem(
-            "database", told, "manage.py migrate, once for an installation, before processes of this version."
-        )
+        yield problem("database", told, _MIGRATE)
     elif own:
         told = f"it was migrated by a newer version ({own[-1]})"
         yield warning("database", told, "Fine while versions change; else start processes of that version.")

@@ -33,7 +33,8 @@ class Command(BaseCommand):
         else:
             self._tell([finding for finding in found if finding.level != "ok" or not options["quiet"]])
             counts = {level: sum(finding.level == level for finding in found) for level in WORST}
-            self.stdout.write(f"{counts['problem']} problems, {counts['warning']} warnings, {counts['ok']} are well.")
+            bad = [f"{counts[level]} {level}{'' if counts[level] == 1 else 's'}" for level in ("problem", "warning")]
+            self.stdout.write(f"{', '.join(bad)}; {counts['ok']} well.")
         sys.exit(WORST[worst])
 
     def _tell(self, found: list[doctor.Finding]) -> None:
