@@ -181,7 +181,8 @@ def test_a_second_one_on_the_same_folder_is_refused_with_a_sentence(first, folde
     second = Run(folder, port=free_port())
     told = second.process.communicate(timeout=60)[0]
     assert second.process.returncode == 1
-    assert told.startswith(f"make run: Weir is already running on {folder}, at http://127.0.0.1:{first[0].port}. Ctrl-C")
+    place = f"{folder}, at http://127.0.0.1:{first[0].port}"
+    assert told.startswith(f"make run: Weir is already running on {place}. Ctrl-C there stops it")
     assert len(told.splitlines()) == 1
 
 
