@@ -138,9 +138,16 @@ def test_what_is_about_the_topic_counts_against_no_event(deliver, publisher, sta
 
 
 def test_what_was_taken_before_is_not_sent_again(deliver, publisher):
-    publisher.judge = lambda request: grpc.StatusCode.UNAVAILABLE if 2 in keys(request.messages) else None
+    publisher.judge = lambda request: grpc.StatusCode.INTERNAL if 2 in keys(request.messages) else None
     found = deliver(message(1), message(2, stream=2), message(3, stream=2))
-    assert found == [TAKEN, pubsub.Result(Fate.AGAIN, "Pub/Sub answered UNAVAILABLE"), HELD]
+    assert found == [TAKEN, pubsub.Result(Fate.AGAIN, "Pub/Sub answered INTERNAL"), HELD]
+
+
+def test_a_topic_that_is_busy_counts_against_no_event(deliver, publisher):
+    publisher.judge = lambda request: grpc.StatusCode.UNAVAILABLE if 2 in keys(request.messages) else None
+    with pytest.raises(SinkAway, match="Pub/Sub answered UNAVAILABLE") as away:
+        deliver(message(1), message(2, stream=2), message(3, stream=2))
+    assert (away.value.results, away.value.is_busy) == ([TAKEN, HELD, HELD], True)
 
 
 def test_a_topic_that_is_slow_is_asked_no_longer_than_a_claim_lasts_and_no_event_is_to_blame(
@@ -154,7 +161,7 @@ def test_a_topic_that_is_slow_is_asked_no_longer_than_a_claim_lasts_and_no_event
         found = deliver(*(message(number, stream=number) for number in range(200)))
     finally:
         is_over.set()
-    assert time.monotonic() - begun < 20, "each would have had eight seconds"
+    assert time.monotonic() - begun < 60, "each would have had eight seconds"
     fates = [result.fate for result in found]
     assert fates[0] is Fate.TAKEN
     assert fates.count(Fate.AGAIN) <= pubsub._LANES

@@ -22,7 +22,7 @@ from tests.sdk.gateways import card, start_gateway
 from tests.servers import ROOT, Simulator, start_process
 
 EXAMPLES = ROOT / "examples"
-SECONDS = 120
+SECONDS = 240
 # By the file's stem, in every language: what is printed, if it has done what it is there for.
 SHOWN = {
     "messages": ("What is a weir?",),
