@@ -19,10 +19,12 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.windows import OPTIONS, installed, sign_in
+from tests.control.receivers import receiver
 from tests.services import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = {"width": 1280, "height": 800}
+PATIENCE = 120_000  # milliseconds for a page, on a machine that has other things to do
 PAGES = {
     "dashboard": "/admin/",
     "ledger": "/admin/usage/entry/",
@@ -31,7 +33,11 @@ PAGES = {
     "provider": "/admin/catalog/provider/1/change/",
     "budgets": "/admin/quotas/budget/",
     "deployments": "/admin/catalog/deployment/",
+    "health": "/admin/health/",
+    "sinks": "/admin/events/sink/",
+    "undelivered": "/admin/events/undelivered/",
 }
+WHOLE = frozenset({"health"})  # what matters goes on below the fold
 PORTAL = {
     "portal": "",
     "portal-keys": "keys/",
@@ -42,6 +48,12 @@ PORTAL = {
     "portal-start": "start/",
     "portal-members": "members/",
 }
+EVENTS = "events"  # a folder for the files of a sink
+GIVEN_UP = """
+from django.utils.timezone import now
+from apps.events.models import Undelivered
+Undelivered.objects.filter(state="waiting").update(attempts=9, next_at=now())  # half a day has passed
+"""
 LETTER = "Please send Mrs. Jones, jones@example.com, her bill: her card is 4111 1111 1111 1111."
 
 
@@ -50,9 +62,10 @@ def main(target: Path) -> None:
     program = installed()
     if program is None:
         raise SystemExit("No Chromium on PATH.")
-    with demo() as card, sync_playwright() as playwright:
-        use(card)
+    with demo() as card, receiver() as taker, receiver() as refuser, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        refuser.judge = lambda heard: 422
+        tell_others(chromium, card, taker=taker.url, refuser=refuser.url)
         for colours in ("light", "dark"):
             take(chromium, card, colours=colours, target=target)
         chromium.close()
@@ -62,7 +75,9 @@ def main(target: Path) -> None:
 def demo() -> Iterator[dict[str, str]]:
     """Its card, for as long as it runs."""
     with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / EVENTS).mkdir()
         environment = {**os.environ, "WEIR_VAR": folder, "PORT": str(free_port())}
+        environment["WEIR_EVENT_FOLDERS"] = f"{folder}/{EVENTS}"
         environment.pop("MAKELEVEL", None)
         command = [sys.executable, "-m", "gateway_site.run"]
         running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
@@ -70,7 +85,7 @@ def demo() -> Iterator[dict[str, str]]:
             assert running.stdout is not None
             if not any(line.startswith("  -d ") for line in iter(running.stdout.readline, "")):
                 raise SystemExit("The demo did not start.")
-            yield json.loads((Path(folder) / "demo.json").read_text())
+            yield json.loads((Path(folder) / "demo.json").read_text()) | {"folder": folder}
         finally:
             running.send_signal(signal.SIGINT)
             running.wait()
@@ -93,6 +108,7 @@ def use(card: dict[str, str]) -> None:
 
 def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path) -> None:
     context = chromium.new_context(viewport=SIZE, color_scheme=colours)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     sign_in(page, card["base_url"], user=card["admin_user"], password=card["admin_password"])
     for provider in (1, 2):  # the schedule may not have come to them yet
@@ -104,7 +120,7 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
             page.screenshot(path=target / f"connection-{colours}.png")
     for name, path in PAGES.items():
         page.goto(card["base_url"] + path, wait_until="networkidle")
-        page.screenshot(path=target / f"{name}-{colours}.png")
+        page.screenshot(path=target / f"{name}-{colours}.png", full_page=name in WHOLE)
     for name, path in PORTAL.items():
         page.goto(f"{card['base_url']}/t/acme/{path}", wait_until="networkidle")
         page.screenshot(path=target / f"{name}-{colours}.png")
@@ -116,9 +132,56 @@ def take(chromium: Browser, card: dict[str, str], *, colours: str, target: Path)
     page.screenshot(path=target / f"explain-{colours}.png", full_page=True)
     try_policies(page, card)
     page.screenshot(path=target / f"policies-{colours}.png", full_page=True)
+    page.goto(f"{card['base_url']}/admin/events/sink/add/", wait_until="networkidle")
+    page.screenshot(path=target / f"sink-{colours}.png")
+    try_a_sink(page, card)
+    page.screenshot(path=target / f"sink-test-{colours}.png")
     issue(page, card)
     page.screenshot(path=target / f"key-issued-{colours}.png")
     context.close()
+
+
+def tell_others(chromium: Browser, card: dict[str, str], *, taker: str, refuser: str) -> None:
+    """Three sinks, one of which takes nothing of what it is sent. Ends when each knows of the calls that are made."""
+    page = chromium.new_page(viewport=SIZE)
+    page.set_default_timeout(PATIENCE)
+    sign_in(page, card["base_url"], user=card["admin_user"], password=card["admin_password"])
+    for name, kind, target in (
+        ("Archive", "file", EVENTS),
+        ("Spend board", "webhook", taker),
+        ("Support desk", "webhook", refuser),
+    ):
+        page.goto(card["base_url"] + "/admin/events/sink/add/")
+        page.select_option("#id_kind", kind)
+        page.fill("#id_name", name)
+        page.fill("#id_target", target)
+        page.click("button[name=_save]")
+        page.wait_for_load_state()
+    use(card)
+    wait_for(page, card, "waiting")
+    environment = {**os.environ, "WEIR_VAR": card["folder"]}
+    command = [sys.executable, "manage.py", "shell", "--verbosity", "0", "--command", GIVEN_UP]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True)
+    wait_for(page, card, "dead letter")
+    page.close()
+
+
+def wait_for(page: Page, card: dict[str, str], word: str) -> None:
+    """Until an event is undelivered in this state."""
+    for _ in range(60):
+        page.goto(card["base_url"] + "/admin/events/undelivered/")
+        if page.locator(f".weir-badge:text-is('{word}')").count():
+            return
+        page.wait_for_timeout(1000)
+    raise SystemExit(f"No event became a {word}.")
+
+
+def try_a_sink(page: Page, card: dict[str, str]) -> None:
+    page.goto(card["base_url"] + "/admin/events/sink/")
+    page.click("#result_list a:text-is('Spend board')")
+    page.click("a:has-text('Send a test')")
+    page.click("button:text-is('Send')")
+    page.wait_for_selector("text=It was taken.")
 
 
 def try_a_model(page: Page, card: dict[str, str]) -> None:
