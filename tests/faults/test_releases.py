@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from tests.faults.installation import Gateway, Installation
 from tests.faults.load import Ask, Load, Said
 from tests.faults.tenants import Tenant, open_tenant, read_books, settled
 from tests.faults.test_exactly import COST, SPENT, ask, until_spent
-from tests.faults.test_rolling import LOOK_SECONDS, NOTICE_SECONDS, Balancer
+from tests.faults.test_rolling import NOTICE_SECONDS, Balancer, replace_oldest
 from tests.servers import ROOT, until
 
 CALLERS = 10
@@ -29,6 +28,7 @@ STREAMS = 8
 SCRIPT = "tokens-60,pace-20"
 PLENTY = [{"of": "tenant", "amount": 10**13}]
 _numbers = itertools.count(1)
+pytestmark = pytest.mark.timeout(900)  # two releases migrate a database before the first test
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def upgraded(tmp_path_factory, provider, cluster, valkey, older) -> Iterator[Upg
         installation.ask("seed", tree=older, simulator_url=provider.base_url)
         tenant = open_tenant(installation, tree=older, budgets=PLENTY)
         gateways = installation.start(2, tree=older)
-        said = asyncio.run(streams_while(gateways, tenant, lambda: migrate(installation, tree=ROOT)))
+        said = asyncio.run(streams_while(gateways, tenant, lambda _: migrate(installation, tree=ROOT)))
         yield Upgraded(installation, older, tenant, said)
     finally:
         installation.close()
@@ -70,7 +70,7 @@ def migrate(installation: Installation, *, tree: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def streams_while(gateways: list[Gateway], tenant: Tenant, change: Callable[[], None]) -> list[Said]:
+async def streams_while(gateways: list[Gateway], tenant: Tenant, change: Callable[[Balancer], None]) -> list[Said]:
     """What callers are told who stream from ready gateways, again and again, while something changes."""
     over = asyncio.Event()
 
@@ -82,7 +82,7 @@ async def streams_while(gateways: list[Gateway], tenant: Tenant, change: Callabl
         async with Load(balancer.choose) as load:
             callers = asyncio.gather(*(caller(load, number) for number in range(CALLERS)))
             try:
-                await asyncio.to_thread(change)
+                await asyncio.to_thread(change, balancer)
             finally:
                 over.set()
             await callers
@@ -91,18 +91,6 @@ async def streams_while(gateways: list[Gateway], tenant: Tenant, change: Callabl
 
 def is_faultless(said: list[Said]) -> bool:
     return len(said) >= CALLERS and {(one.status, one.is_whole) for one in said} == {(200, True)}
-
-
-def replaced(installation: Installation, gateways: list[Gateway], *, tree: Path) -> None:
-    """Each gateway by one of another release, in place: a balancer that looks at the list follows."""
-    for old in list(gateways):
-        (successor,) = installation.start(tree=tree, WEIR_PRESTOP_SECONDS=NOTICE_SECONDS)
-        gateways.append(successor)
-        until(successor.is_ready)
-        time.sleep(2 * LOOK_SECONDS)  # for the balancer to have seen it
-        old.tell_to_end()
-        assert old.collect() == 0
-        gateways.remove(old)
 
 
 def test_the_release_before_is_the_one_that_the_changelog_names(older):
@@ -118,9 +106,10 @@ def test_an_upgrade_and_the_way_back_cut_no_stream_and_refuse_nobody(upgraded):
     tenant = open_tenant(installation, budgets=PLENTY)
     gateways = installation.start(2, tree=upgraded.older, WEIR_PRESTOP_SECONDS=NOTICE_SECONDS)
 
-    def there_and_back() -> None:
-        replaced(installation, gateways, tree=ROOT)
-        replaced(installation, gateways, tree=upgraded.older)
+    def there_and_back(balancer: Balancer) -> None:
+        for tree in (ROOT, upgraded.older):
+            for _ in list(gateways):
+                replace_oldest(installation, balancer, tree=tree)
 
     assert is_faultless(asyncio.run(streams_while(gateways, tenant, there_and_back)))
     assert settled(installation, tenant) == []

@@ -28,6 +28,7 @@ from tests.sdk.gateways import READY, SERVERS, environment
 from tests.servers import ROOT, Process, Simulator, start_process, start_simulator, until
 
 BODY = {"model": "claude-test", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello there, says Ada."}]}
+PATIENCE_SECONDS = 280  # nothing takes as long
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def put_back(books: Books, copy: Path) -> None:
 
 def called(base: str, key: str, **more: Any) -> httpx2.Response:
     headers = {"x-api-key": key, **more.pop("headers", {})}
-    return httpx2.post(f"http://{base}/v1/messages", json=BODY | more, headers=headers, timeout=60)
+    return httpx2.post(f"http://{base}/v1/messages", json=BODY | more, headers=headers, timeout=PATIENCE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -116,9 +117,9 @@ def one_that_runs(base: str, key: str, provider: Simulator) -> Iterator[None]:
 
     def call() -> None:
         with contextlib.suppress(httpx2.HTTPError):
-            called(base, key, headers={"x-simulate": "slow-60000"})
+            called(base, key, headers={"x-simulate": f"slow-{PATIENCE_SECONDS}000"})
 
-    thread = threading.Thread(target=call)
+    thread = threading.Thread(target=call, daemon=True)
     thread.start()
     until(lambda: provider.seen() > seen)
     yield

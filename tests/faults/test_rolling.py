@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-import time
+from typing import Any
 
 from tests.faults.installation import Gateway, Installation
 from tests.faults.load import Ask, Load, Said
 from tests.faults.tenants import open_tenant, settled
+from tests.servers import until
 
 CALLERS = 50
 RESTARTS = 3
@@ -42,17 +43,20 @@ class Balancer:
             self.ready = [gateway for gateway in list(self.gateways) if gateway.is_ready()]
 
 
+def replace_oldest(installation: Installation, balancer: Balancer, **options: Any) -> None:
+    """Its successor, which the `options` are of, serves before it is told to end."""
+    old = balancer.gateways[0]
+    (successor,) = installation.start(WEIR_PRESTOP_SECONDS=NOTICE_SECONDS, **options)
+    balancer.gateways.append(successor)
+    until(lambda: successor in balancer.ready)
+    old.tell_to_end()
+    assert old.collect() == 0
+    balancer.gateways.remove(old)
+
+
 def restart_all(installation: Installation, balancer: Balancer) -> None:
-    """One replica after another: its successor serves before it is told to end."""
     for _ in range(RESTARTS):
-        old = balancer.gateways[0]
-        (successor,) = installation.start(WEIR_PRESTOP_SECONDS=NOTICE_SECONDS)
-        balancer.gateways.append(successor)
-        while successor not in balancer.ready:
-            time.sleep(LOOK_SECONDS / 2)
-        old.tell_to_end()
-        assert old.collect() == 0
-        balancer.gateways.remove(old)
+        replace_oldest(installation, balancer)
 
 
 def test_a_rolling_restart_under_50_streams_truncates_none_and_refuses_none(several):
