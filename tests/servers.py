@@ -29,7 +29,7 @@ from apps.simulator import meter
 ROOT = Path(__file__).resolve().parents[1]
 Found = TypeVar("Found")  # the syntax of PEP 695 needs Python 3.12
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
+STOP_SECONDS = 60.0
 UNTIL_SECONDS = 90.0
 SIMULATOR_READY = re.compile(r'^\{"ready": "simulator", "url": "(http://[^"]+)"', re.MULTILINE)
 
