@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,7 +16,8 @@ from apps.events.envelope import Unwritten, messages
 from apps.events.models import Cursor, Event, Sink, Undelivered
 from apps.events.placing import last_position
 from apps.events.sinks import registry
-from apps.events.sinks.contract import HELD, Fate, Message, Result, Sender
+from apps.events.sinks.contract import HELD, Fate, Message, Result, Sender, SinkAway, SinkGone
+from apps.events.telling_apart import told_apart
 from apps.runtime.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 # After each try of one event that was not taken. After the last one it is a dead letter: half a day in all.
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 60, 300, 900, 3600, 10_800, 28_800))
 _RESTS = 8  # tenants that catch up in one batch
+_BELIEVED = 5  # tries in a row after which one that says that it is busy is asked whether it takes others' events
+_LOOKED_THROUGH = 10_000  # positions, for an event of another tenant
 State = Undelivered.State
 
 
@@ -52,24 +55,29 @@ class Carrier:
         self._holder = holder
         self._claimed = claimed
         self._position = cursor.position
+        self._failures = cursor.failures
+        self._busy: SinkAway | None = None
         self._size = 0
         self._is_rests_turn = True
 
     def step(self) -> int | None:
-        """How many events were taken; None: nothing is due, or the claim is lost. Raises SinkAway, and then nothing has
-        changed."""
+        """How many events were taken; None: nothing is due, or the claim is lost. Raises SinkAway, with what was taken
+        before it was busy written down."""
         step = self._next()
         if step is None:
             return None
         results = self._sent(step.events)
         failpoint("event.sent")
-        if step.letters and all(result.fate is Fate.HELD for result in results):
-            return None  # as before: it is not asked again at once
-        return self._write(step, results)
+        is_as_before = step.letters and all(result.fate is Fate.HELD for result in results)
+        taken = None if is_as_before else self._write(step, results)
+        if self._busy is not None:
+            raise self._busy
+        return taken
 
     def close(self) -> None:
         if self._sender is not None:
-            self._sender.close()
+            sender, self._sender = self._sender, None
+            sender.close()
 
     def _next(self) -> Step | None:
         """What was set aside goes first; of a tenant whose first one is not due, nothing goes. Tenants that catch up
@@ -148,7 +156,43 @@ class Carrier:
     def _deliver(self, batch: Sequence[Message]) -> list[Result]:
         if self._sender is None:
             self._sender = self._open()
-        return self._sender.deliver(batch)
+        try:
+            return self._sender.deliver(batch)
+        except SinkGone:
+            raise
+        except SinkAway as away:
+            if away.results:
+                self._busy = away
+                return list(away.results)
+            if away.is_busy and self._failures < _BELIEVED:
+                raise
+            return told_apart(batch, away, deliver=self._deliver_anew, of_others=self._of_others)
+
+    def _deliver_anew(self, messages: Sequence[Message]) -> list[Result]:
+        """By a way that is opened anew, within a claim that is. Raises SinkAway."""
+        mine = Cursor.objects.filter(sink=self._sink, holder=self._holder, position=self._position)
+        if not mine.update(held_until=Now() + self._claimed):
+            raise SinkAway("another worker has it")
+        self.close()
+        self._sender = self._open()
+        return self._sender.deliver(messages)
+
+    def _of_others(self, streams: Set[int]) -> Message | None:
+        """What comes next of a tenant that is not one of these, and of which nothing waits."""
+        aside = self._aside().order_by("position").select_related("event")
+        waits = aside.filter(state=State.WAITING).values("tenant_id")
+        found = self._but(streams, aside.filter(state=State.HELD).exclude(tenant_id__in=waits)).first()
+        event = found.event if found is not None else None
+        if event is None:
+            known = streams | {tenant or 0 for tenant in aside.values_list("tenant_id", flat=True)}
+            ahead = self._wanted(self._position, min(last_position(), self._position + _LOOKED_THROUGH))
+            event = self._but(known, ahead.order_by("position")).first()
+        message = next(iter(messages([event])), None) if event is not None else None
+        return None if isinstance(message, Unwritten) else message
+
+    def _but(self, streams: Set[int], rows: Any) -> Any:
+        found = rows.exclude(tenant_id__in=streams)
+        return found.exclude(tenant_id=None) if 0 in streams else found
 
     def _write(self, step: Step, results: Sequence[Result]) -> int | None:
         taken = sum(result.fate is Fate.TAKEN for result in results)
@@ -162,7 +206,7 @@ class Carrier:
             if not mine.update(**changes):
                 return None
             _Settlement(self._sink, step).write(results)
-        self._position = step.through
+        self._position, self._failures = step.through, 0
         return taken
 
     def _aside(self) -> Any:

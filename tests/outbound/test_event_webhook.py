@@ -165,9 +165,17 @@ def test_what_is_about_the_receiver_counts_against_no_event(hook, status):
 
 
 def test_what_was_taken_before_the_receiver_went_away_is_not_sent_again(hook):
-    hook.statuses = [204, 503]
+    hook.statuses = [204, 502]
     found = sender(hook).deliver([message(1), message(2), message(3)])
-    assert found == [TAKEN, webhook.Result(Fate.AGAIN, "answered 503"), HELD]
+    assert found == [TAKEN, webhook.Result(Fate.AGAIN, "answered 502"), HELD]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_nor_what_was_taken_before_it_was_busy_which_counts_against_none(hook, status):
+    hook.statuses, hook.retry_after = [204, status], "30"
+    with pytest.raises(SinkAway, match=f"answered {status}") as away:
+        sender(hook).deliver([message(1), message(2), message(3)])
+    assert (away.value.results, away.value.after, away.value.is_busy) == ([TAKEN, HELD, HELD], 30, True)
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [("", 0), ("120", 120), ("999999", 3600), ("soon", 0), ("-5", 0)])

@@ -50,11 +50,12 @@ HELD = Result(Fate.HELD)
 
 class SinkAway(Exception):
     """Nothing can be sent there at present: all is tried again later, and nothing counts against a single event.
-    The text is for people. `after`: seconds for which it asks to be left alone."""
+    The text is for people. `after`: seconds for which it asks to be left alone. `is_busy`: it says itself that this is
+    about no event. `results`: of each message, where some were taken before; none: of all of them nothing is known."""
 
-    def __init__(self, told: str, *, after: float = 0.0) -> None:
+    def __init__(self, told: str, *, after: float = 0.0, is_busy: bool = False, results: Sequence[Result] = ()) -> None:
         super().__init__(told)
-        self.after = after
+        self.after, self.is_busy, self.results = after, is_busy, results
 
 
 class SinkGone(SinkAway):
@@ -76,8 +77,7 @@ class Sender(Protocol):
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
         """One result a message, in order. What is TAKEN is safe with the receiver. After a message that was not taken
-        none of its stream was sent: those are HELD, as is all that there was no time for. Raises SinkAway; then of the
-        whole batch nothing is known, and all of it is sent again."""
+        none of its stream was sent: those are HELD, as is all that there was no time for. Raises SinkAway."""
 
     def close(self) -> None: ...
 

@@ -111,7 +111,7 @@ class Sender:
         self._exceptions, self._refusals = exceptions, refusals
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
-        """Raises SinkAway only where nothing was taken, so that little is sent twice."""
+        """Raises SinkAway where nothing was taken, and where it is busy."""
         until = time.monotonic() + SECONDS - SPARE_SECONDS
         away: list[SinkAway] = []
         groups = _groups(batch)
@@ -123,13 +123,16 @@ class Sender:
                 return self._publish(group, until=until)
             except SinkAway as error:
                 away.append(error)
-                return _failed(group, str(error))
+                return dict.fromkeys(_ids(group), HELD) if error.is_busy else _failed(group, str(error))
 
         with ThreadPoolExecutor(max_workers=min(_LANES, len(groups)), thread_name_prefix="pubsub") as threads:
-            results = {name: result for told in threads.map(lane, groups) for name, result in told.items()}
-        if away and TAKEN not in results.values():
+            results = {name: result for found in threads.map(lane, groups) for name, result in found.items()}
+        told = [results[message.id] for message in batch]
+        if away and TAKEN not in told:
             raise away[0]
-        return [results[message.id] for message in batch]
+        if busy := [error for error in away if error.is_busy]:
+            raise SinkAway(str(busy[0]), is_busy=True, results=told)
+        return told
 
     def _publish(self, group: Sequence[Message], *, until: float) -> dict[str, Result]:
         """A request is taken whole or not at all: one that cannot be is halved until it shows which event that is
@@ -149,7 +152,9 @@ class Sender:
             is_stuck = any(result != TAKEN for result in before.values())
             return before | (dict.fromkeys(_ids(after), HELD) if is_stuck else self._publish(after, until=until))
         except known.GoogleAPICallError as error:
-            raise SinkAway(f"Pub/Sub answered {getattr(error.grpc_status_code, 'name', error.code)}") from None
+            is_busy = isinstance(error, (known.TooManyRequests, known.ServiceUnavailable))
+            told = f"Pub/Sub answered {getattr(error.grpc_status_code, 'name', error.code)}"
+            raise SinkAway(told, is_busy=is_busy) from None
         except (known.RetryError, self._refusals.GoogleAuthError) as error:
             raise SinkAway(f"Pub/Sub cannot be reached: {type(error).__name__}") from None
         return dict.fromkeys(_ids(group), TAKEN)

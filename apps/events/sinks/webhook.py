@@ -1,8 +1,8 @@
 """Events by POST to one address, signed as Standard Webhooks has it: one a request, or several.
 
 What an answer means, by its status alone: 2xx takes them; 410 wants no more, ever; 400, 413, 422 and 500 are about what
-was sent, which is sent again, alone, until it is a dead letter. All else (no answer, 429, 503, 401, 404 …) is about the
-receiver: it waits with all that comes after it.
+was sent, which is sent again, alone, until it is a dead letter. 429 and 503 say that the receiver is busy, and count
+against no event. All else (no answer, 401, 404, 502 …) is about the receiver as long as it takes nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ SECRET = "signing secret"  # noqa: S105  # what it is called
 BATCH_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 OVERLAP = timedelta(hours=24)  # for which the secret before signs beside a new one
 _OF_THE_EVENT = frozenset({400, 413, 422, 500})
+_BUSY = frozenset({429, 503})
 _EACH_SECONDS = 8.0  # a request
 _LANES = 8  # tenants that are told of at one time
 _MOST_AFTER = 3600.0  # seconds that a receiver may ask for
@@ -97,15 +98,19 @@ class Sender:
         self._at_once = int(sink.settings.get("at_once", 1))
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
-        """Raises SinkAway only where nothing was taken, so that little is sent twice."""
+        """Raises SinkAway where nothing was taken, and where it is busy."""
         until = time.monotonic() + SECONDS - SPARE_SECONDS
         lanes = [_Lane(self, chunks, until) for chunks in self._lanes(batch)]
         with ThreadPoolExecutor(max_workers=min(_LANES, len(lanes)), thread_name_prefix="webhook") as threads:
-            results = {name: result for told in threads.map(_Lane.run, lanes) for name, result in told.items()}
+            results = {name: result for found in threads.map(_Lane.run, lanes) for name, result in found.items()}
+        told = [results[message.id] for message in batch]
         away = [lane.away for lane in lanes if lane.away is not None]
-        if away and TAKEN not in results.values():
-            raise max(away, key=lambda error: (isinstance(error, SinkGone), error.after))
-        return [results[message.id] for message in batch]
+        worst = max(away, key=lambda error: (isinstance(error, SinkGone), error.is_busy, error.after), default=None)
+        if worst is not None and TAKEN not in told:
+            raise worst
+        if worst is not None and worst.is_busy:
+            raise SinkAway(str(worst), after=worst.after, is_busy=True, results=told)
+        return told
 
     def _lanes(self, batch: Sequence[Message]) -> Iterable[list[list[Message]]]:
         """What may be sent beside each other, each in requests that follow one another."""
@@ -168,7 +173,8 @@ class _Lane:
             elif reply.status == webhooks.GONE:
                 raise SinkGone(f"{told}: it wants nothing any more")
             elif reply.status not in _OF_THE_EVENT:
-                raise SinkAway(told, after=seconds_of(reply.retry_after, now=timezone.now()))
+                after = seconds_of(reply.retry_after, now=timezone.now())
+                raise SinkAway(told, after=after, is_busy=reply.status in _BUSY)
             elif len(messages) == 1:
                 self._fail(messages, told)
             else:  # which one it is about shows when each half is sent alone
@@ -176,7 +182,10 @@ class _Lane:
                 self._chunks.extendleft([messages[middle:], messages[:middle]])
         except SinkAway as error:
             self.away = error
-            self._fail(messages, str(error))
+            if error.is_busy:
+                self._hold(messages)
+            else:
+                self._fail(messages, str(error))
 
     def _hold(self, messages: Iterable[Message]) -> None:
         """They were not sent, which is none of their doing."""

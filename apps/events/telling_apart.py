@@ -1,0 +1,61 @@
+"""Whether a sink is away or does not want what it was sent: the events of others tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence, Set
+
+from apps.events.sinks.contract import HELD, TAKEN, Fate, Message, Result, SinkAway, SinkGone
+
+Deliver = Callable[[Sequence[Message]], list[Result]]
+_Results = dict[str, Result]
+
+
+def told_apart(
+    batch: Sequence[Message],
+    away: SinkAway,
+    *,
+    deliver: Deliver,
+    of_others: Callable[[Set[int]], Message | None],
+) -> list[Result]:
+    """What becomes of each message of a batch that was answered with `away`. If anything of anybody else is taken
+    meanwhile, what is not taken has failed by itself; else raises `away`.
+
+    Up to three streams of the batch are asked alone, the others are HELD. Where none is taken, or there is but one, the
+    next event `of_others` is sent; that goes there again in its turn.
+    """
+    groups = _streams(batch)
+    results: _Results = {}
+    failed = [(groups[0], away)] if len(groups) == 1 else []
+    for group in _asked(groups):
+        try:
+            results |= _by_id(group, deliver(group))
+        except SinkGone:
+            raise
+        except SinkAway as error:
+            results |= _by_id(group, error.results)
+            failed += [] if error.results else [(group, error)]
+    if TAKEN not in results.values():
+        message = of_others({message.stream for message in batch})
+        if message is None or deliver([message]) != [TAKEN]:
+            raise away
+    for group, error in failed:
+        results |= dict.fromkeys((message.id for message in group), HELD)
+        results[group[0].id] = Result(Fate.AGAIN, str(error))
+    return [results.get(message.id, HELD) for message in batch]
+
+
+def _asked(groups: list[list[Message]]) -> list[list[Message]]:
+    if len(groups) < 2:
+        return []
+    return groups if len(groups) <= 3 else [groups[0], groups[1], groups[-1]]
+
+
+def _streams(batch: Sequence[Message]) -> list[list[Message]]:
+    found: dict[int, list[Message]] = {}
+    for message in batch:
+        found.setdefault(message.stream, []).append(message)
+    return list(found.values())
+
+
+def _by_id(group: Iterable[Message], results: Sequence[Result]) -> _Results:
+    return {message.id: result for message, result in zip(group, results, strict=False)}
