@@ -62,6 +62,7 @@ def update_sink(sink: Sink, *, actor: Any, secret: str = "", **changes: Any) -> 
         kept = timezone.now() + timedelta(days=django_settings.WEIR_EVENT_DAYS)
         changes["kept_until"] = None if changes["is_enabled"] else (sink.kept_until or kept)
     with transaction.atomic():
+        hold(sink)
         before = Sink.objects.select_for_update().get(pk=sink.pk)
         audit.amend(sink, actor=actor, action="sink.updated", area=Area.USAGE, changes=changes, allowed=_CHANGED)
         if secret:
@@ -79,6 +80,7 @@ def retire(sink: Sink, *, why: str) -> bool:
     """By the system: one that says that it wants nothing any more is disabled, and keeps its place for as long as any.
     False: somebody has changed it meanwhile, or it cannot be saved as it is."""
     with transaction.atomic():
+        hold(sink)
         stored = Sink.objects.select_for_update().filter(pk=sink.pk).first()
         if stored is None or not stored.is_enabled or (stored.target, stored.settings) != (sink.target, sink.settings):
             return False
@@ -95,14 +97,17 @@ def retire(sink: Sink, *, why: str) -> bool:
 
 def remove_sink(sink: Sink, *, actor: Any) -> None:
     """With what it has not got."""
-    audit.remove(sink, actor=actor, action="sink.removed", area=Area.USAGE)
+    with transaction.atomic():
+        hold(sink)
+        audit.remove(sink, actor=actor, action="sink.removed", area=Area.USAGE)
 
 
 def replay(sink: Sink, *, actor: Any, since: datetime) -> int:
     """From that moment on it gets again whatever it wants of what is still kept, in the same order and under the same
     ids; how many events that are, those on their way included."""
     with transaction.atomic():
-        cursor = Cursor.objects.select_for_update().get(sink=sink)
+        hold(sink)
+        cursor = Cursor.objects.get(sink=sink)
         first = Event.objects.filter(at__gte=since, position__isnull=False).order_by("position").first()
         if first is None or first.position is None:
             return 0
@@ -122,6 +127,7 @@ def send_again(letters: Iterable[int], *, sink: Sink, actor: Any) -> int:
     """Dead letters, by their ids: each as often as one that has not been tried yet. They come later than what has
     happened since."""
     with transaction.atomic():
+        hold(sink)
         dead = Undelivered.objects.filter(sink=sink, pk__in=list(letters), state=Undelivered.State.DEAD)
         count = dead.update(state=Undelivered.State.WAITING, attempts=0, next_at=timezone.now())
         if count:
@@ -133,12 +139,19 @@ def send_again(letters: Iterable[int], *, sink: Sink, actor: Any) -> int:
 def drop(letters: Iterable[int], *, sink: Sink, actor: Any) -> int:
     """Dead letters, by their ids: nobody sends them any more."""
     with transaction.atomic():
+        hold(sink)
         dead = Undelivered.objects.filter(sink=sink, pk__in=list(letters), state=Undelivered.State.DEAD)
         told = [str(uid) for uid in dead.values_list("event__uid", flat=True)]
         count, _ = dead.delete()
         if count:
             audit.record(actor=actor, action="sink.letters_dropped", target=sink, area=Area.USAGE, after={"ids": told})
     return count
+
+
+def hold(sink: Sink) -> None:
+    """Until the transaction ends, and before any other row of the sink is locked: the relay writes its cursor first,
+    then what refers to the sink."""
+    Cursor.objects.select_for_update().filter(sink=sink).first()
 
 
 def binding(sink: Sink) -> str:

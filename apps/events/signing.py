@@ -42,6 +42,7 @@ def rotate(sink: Sink, *, actor: Any) -> Made:
     if sink.kind != KIND:
         raise ValidationError("Only webhooks have a secret that Weir makes.")
     with transaction.atomic():
+        services.hold(sink)
         stored = Sink.objects.select_for_update().get(pk=sink.pk)
         try:
             before = services.secret_of(stored)
