@@ -8,6 +8,8 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from apps.events import outbox
 from apps.keys.models import Grant, Key
 
@@ -25,6 +27,14 @@ def tell(kind: str, key: Key, *, actor: Actor, **more: Any) -> None:
         "actor": _person(actor),
     }
     outbox.emit(f"key.{kind}", tenant_id=key.tenant_id, subject=f"key/{key.public_id}", data=data | _plain(more))
+
+
+def tell_all(kind: str, keys: QuerySet[Key], *, actor: Actor, **more: Any) -> None:
+    """The same of each. Where nobody wants to hear it, none is read."""
+    if not outbox.is_wanted(outbox.wanted(), f"key.{kind}"):
+        return
+    for key in keys.select_related("tenant", "project", "user"):
+        tell(kind, key, actor=actor, **more)
 
 
 def tell_of_grant(kind: str, grant: Grant, *, actor: Actor, **more: Any) -> None:

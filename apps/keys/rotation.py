@@ -110,10 +110,11 @@ def _end(working: QuerySet[KeySecret], *, row: DataKey, actor: Any, force: bool)
         actor=actor, action="pepper.keys_ended", target=row, area=Area.KEYS, after={"keys": len(keys), "secrets": count}
     )
     for pks in _batches(Key.objects.filter(pk__in=keys).values_list("pk", flat=True)):
-        ended = Key.objects.filter(pk__in=pks)
-        ended.update(revision=revision)
-        for key in ended.select_related("tenant", "project"):
-            published.tell("revoked", key, actor=actor, revoked_at=timezone.now(), reason="pepper retired")
+        asked = Key.objects.filter(pk__in=pks)
+        asked.update(revision=revision)
+        # One that was rotated, or lent, may go on by a secret of a newer pepper.
+        ended = asked.exclude(pk__in=_working(KeySecret.objects.filter(key__in=pks)).values("key"))
+        published.tell_all("revoked", ended, actor=actor, revoked_at=timezone.now(), reason="pepper retired")
     return count
 
 

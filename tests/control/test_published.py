@@ -99,6 +99,15 @@ def test_keys_that_end_with_their_pepper_are_told_of(sink, website):
     assert (kind, data["key"]["id"], data["reason"]) == ("key.revoked", key.pk, "pepper retired")
 
 
+def test_keys_that_go_on_by_a_newer_secret_have_not_ended_with_the_pepper_of_an_older_one(sink, website):
+    ended, rotated = (factories.key(website).key for _ in range(2))
+    rotation.rotate_pepper()
+    services.rotate(rotated, actor=None, overlap=DAY)
+    rotation.retire_pepper(force=True)
+    revoked = [data["key"]["id"] for kind, data in told() if kind == "key.revoked"]
+    assert revoked == [ended.pk]
+
+
 def test_a_program_that_somebody_signs_in_and_lets_go(sink, website, alice):
     begun = grants.begin(client="Claude Code", address="192.0.2.1")
     grant = grants.approve(grants.awaited(begun.user_code), actor=alice, project=website)
