@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
@@ -145,6 +146,9 @@ A_TOKEN = Spreads(
 )
 
 
+_number = operator.attrgetter("number")
+
+
 def outcome(failure: errors.GatewayError | None) -> str:
     """What came of an attempt, in one of few words."""
     if failure is None:
@@ -165,8 +169,11 @@ def observe(ctx: RequestContext, failure: errors.GatewayError | None) -> None:
     """Counts one settled call."""
     started, attempts, model = ctx.started, ctx.attempts, ctx.model.name if ctx.model is not None else ""
     overhead = None
-    if attempts and (asked_at := attempts[0].asked_at) is not None:
-        overhead = asked_at - started - ctx.listened - attempts[0].queued
+    if attempts:
+        # Of two that race, the one that is heard stands last: the first is the one that was asked first.
+        first = attempts[0] if len(attempts) == 1 else min(attempts, key=_number)
+        if first.asked_at is not None:
+            overhead = first.asked_at - started - ctx.listened - first.queued
     tried: list[_Tried] = [
         (
             attempt.deployment, attempt.outcome, attempt.started - started,

@@ -8,6 +8,7 @@ import pytest
 
 from apps.catalog import services as catalog
 from apps.gateway import cooling as cooling_module
+from apps.gateway import metrics
 from apps.gateway.standing import standing
 from apps.runtime.rooms import rooms
 from apps.usage.books import verify
@@ -78,6 +79,15 @@ def test_who_was_asked_first_may_still_be_first(gateway, world):
     assert (heard.attempt, heard.status, lost.attempt) == (1, "ok", 2)
     assert has_step(lost, "hedged after 0.05 s")
     assert has_step(lost, "lost to the one that was asked first")
+
+
+def test_the_wait_before_a_hedge_is_nothing_that_the_gateway_adds(gateway, world):
+    deployed(gateway, world, "claude-slow-1500", FOREVER, hedge_after=1.0)
+    words = ("anthropic_messages",)
+    before = spread.total if (spread := metrics.OVERHEAD.values.get(words)) else 0.0
+    assert ask(gateway, ANTHROPIC, model=NAME).status_code == 200
+    assert len(booked(gateway)) == 2
+    assert metrics.OVERHEAD.values[words].total - before < 1.0
 
 
 @pytest.mark.parametrize("upstreams", [("claude-slow-400", "claude-500"), ("claude-stall", "claude-slow-300")])
