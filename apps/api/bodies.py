@@ -22,8 +22,9 @@ _LISTS = (
 )
 
 
+# Neither has a docstring: it would stand in the description of all that they are the base of.
 class Strict(serializers.Serializer[Any]):
-    """Refuses what it does not know."""
+    # Refuses what it does not know.
 
     default_error_messages = {"invalid": "Give an object."}
 
@@ -42,9 +43,9 @@ class Strict(serializers.Serializer[Any]):
 
 
 class Body(Strict):
-    """`of` gives rows of the model that `columns` are of; those that end with `_nano` are told as `_nano_usd`. What is
-    `lasting` can be given once, when it is made. What is `volatile` makes no new version. `inner` is for who runs the
-    installation. `is_told`: all of it is read only."""
+    # `of` gives rows of the model that `columns` are of; those that end with `_nano` are told as `_nano_usd`. What is
+    # `lasting` can be given once, when it is made. What is `volatile` makes no new version. `inner` is for who runs the
+    # installation. `is_told`: all of it is read only.
 
     of: Callable[[], models.QuerySet[Any]] | None = None
     columns: tuple[str, ...] = ()
