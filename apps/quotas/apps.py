@@ -10,7 +10,7 @@ class QuotasConfig(AppConfig):
     verbose_name = "Limits and budgets"
 
     def ready(self) -> None:
-        from apps.quotas import windows
+        from apps.quotas import heartbeats
 
-        standings.hear(windows.standings)
-        gateways.hear(windows.abouts)
+        standings.hear(heartbeats.standings)
+        gateways.hear(heartbeats.abouts)

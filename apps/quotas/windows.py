@@ -22,7 +22,7 @@ from apps.domain.limits import budget as periods
 from apps.domain.limits import credit
 from apps.domain.limits.credit import Keep, Room
 from apps.domain.snapshot import Budget as BudgetRule
-from apps.quotas import marks, replicas
+from apps.quotas import marks
 from apps.quotas.models import Budget, BudgetWindow, Gap, Lease, Replica
 from apps.runtime import clock
 
@@ -95,20 +95,6 @@ def beat(name: str, *, epoch: int, standing: str = "", about: str = "") -> int:
     if not row.update(heartbeat=Now(), standing=standing, about=about):
         raise Fenced
     return Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).count()
-
-
-def standings() -> list[str]:
-    """What other living processes said of their deployments with their last beat, but for who has nothing to say."""
-    return list(_others().exclude(standing="").values_list("standing", flat=True))
-
-
-def abouts() -> list[str]:
-    """What other living processes said of themselves with their last beat."""
-    return list(_others().values_list("about", flat=True))
-
-
-def _others() -> QuerySet[Replica]:
-    return Replica.objects.filter(heartbeat__gte=Now() - QUIET_AFTER, fenced_at=None).exclude(name=replicas.name())
 
 
 @transaction.atomic
