@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 
@@ -55,8 +55,8 @@ def database(address: str) -> str:
     url = _parsed(address, hosts=True)
     if url is None or url.scheme not in _DATABASES:
         return "DATABASE_URL must be like postgres://user:password@host:5432/name, or sqlite:////folder/file."
-    if len(url.path) < 2:
-        return "DATABASE_URL names no database: end it with /name."
+    if len(url.path) < 2 and (url.scheme == "sqlite" or "service" not in parse_qs(url.query)):
+        return "DATABASE_URL names no database: end it with /name, or name a service of libpq's (/?service=name)."
     if url.scheme == "sqlite" and env.PRODUCTION and "DATABASE_URL" in env.given():
         return "DATABASE_URL is SQLite, which is for one machine: production needs postgres://user:password@host/name."
     return ""

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -23,6 +24,9 @@ from apps.usage import pages
 JOURNALS = "journal"
 # A dump takes as long as it takes: what limits the statements of calls is left out.
 _LEFT_OUT = frozenset({"options", "tcp_user_timeout"})
+# What a service may say of the connection; the file for pg_dump is one itself, and cannot name another.
+_OF_A_SERVICE = ("host", "hostaddr", "port", "dbname", "user", "password", "passfile", "sslmode", "sslcert", "sslkey")
+_OF_A_SERVICE += ("sslpassword", "sslrootcert", "sslcrl", "channel_binding", "gssencmode", "target_session_attrs")
 
 
 class Failed(Exception):
@@ -64,16 +68,26 @@ def _copied(source: Path, target: Path) -> Path:
     return target
 
 
+def _parameters() -> dict[str, Any]:
+    """Of the connection to PostgreSQL. What a service in libpq's files says of it, a connection that is open knows."""
+    given: dict[str, Any] = connection.get_connection_params()
+    if given.pop("service", None) is None:
+        return given
+    connection.ensure_connection()
+    told = {option.keyword.decode(): option.val.decode() for option in connection.connection.pgconn.info if option.val}
+    return given | {name: told[name] for name in _OF_A_SERVICE if name in told}
+
+
 def _dumped(target: Path) -> Path:
     """By `pg_dump`, which must not be older than the server. The password is in a file that ends with it."""
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()} - _LEFT_OUT
-    given = connection.get_connection_params()
-    lines = [f"{name}={value}" for name, value in given.items() if name in known and value is not None]
+    lines = [f"{name}={value}" for name, value in _parameters().items() if name in known and value is not None]
     target.touch(mode=0o600)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="weir-", suffix=".conf") as service:
         service.write("\n".join(["[weir]", *lines, ""]))
         service.flush()
-        command = ["pg_dump", "--format=custom", "--no-owner", f"--file={target}", "--dbname=service=weir"]
+        command = ["pg_dump", "--no-password", "--format=custom", "--no-owner", f"--file={target}"]
+        command.append("--dbname=service=weir")
         try:
             done = subprocess.run(  # noqa: S603  # our own words and the operator's folder
                 command,

@@ -196,6 +196,7 @@ def test_what_contradicts_itself_in_production_is_refused(refusal, changes, told
         {"DATABASE_URL": "psql://weir@db/weir"},
         {"DATABASE_URL": "pgsql://weir@db/weir"},
         {"DATABASE_URL": "postgis://weir@db/weir"},
+        {"DATABASE_URL": "postgres:///?service=weir"},
         {"DATABASE_URL": "postgres://weir:word@db1:5432,db2:5432/weir?target_session_attrs=read-write"},
         {"WEIR_CORS_ORIGINS": "capacitor://localhost,tauri://localhost,chrome-extension://abcdef,null,*"},
         # Kubernetes, of a service called weir-proxy and of weir-drain
