@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from apps.events.sinks import file
 from apps.events.sinks.contract import TAKEN, Opened, SinkAway
@@ -89,6 +90,24 @@ def test_one_that_a_shipper_has_taken_away_meanwhile_is_made_anew(lines, tmp_pat
     with waited_for(lines, first):
         first.rename(tmp_path / "shipped")
     assert keys(tmp_path) == [3]
+
+
+def test_numbers_go_on_behind_the_last_one_of_four_digits(lines, tmp_path):
+    (first,) = files(tmp_path)
+    for number in ("9999", "10000"):
+        first.with_name(first.name.replace("0000", number)).write_bytes(b"x" * 1024 * 1024 + b"\n")
+    assert lines.deliver([message(2)]) == [TAKEN]
+    assert lines.deliver([message(3)]) == [TAKEN]
+    newest = first.with_name(first.name.replace("0000", "10001"))
+    assert [json.loads(line)["data"]["key_id"] for line in newest.read_bytes().splitlines()] == [2, 3]
+
+
+def test_where_no_folder_is_allowed_there_are_no_files(settings):
+    settings.WEIR_EVENT_FOLDERS = []
+    with pytest.raises(ValidationError, match="WEIR_EVENT_FOLDERS is empty"):
+        file.clean("here", {}, networks=())
+    with pytest.raises(SinkAway, match="WEIR_EVENT_FOLDERS is empty"):
+        file.open(Opened(1, "here", {"megabytes": 1}, "", ()))
 
 
 def test_a_disk_that_is_full_leaves_no_half_line(lines, tmp_path):

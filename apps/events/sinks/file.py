@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ SECRET = ""
 _DEFAULTS = {"megabytes": 100}
 _MOST_MEGABYTES = 10_000
 _MEGABYTE = 1024 * 1024
+_FILE = re.compile(r"\.([0-9]{4,})\.jsonl\Z")  # of a day: its number, in four digits until they do not suffice
 _LOCK_SECONDS, _LOOK_SECONDS = 5.0, 0.02  # for which another writer's lock is waited for, and how often it is looked at
 
 
@@ -42,6 +44,8 @@ def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]
 def folder_of(target: str) -> Path:
     """Absolute, or within the first folder that is allowed. Raises ValidationError for one outside of all."""
     allowed = [Path(folder).resolve() for folder in django_settings.WEIR_EVENT_FOLDERS]
+    if not allowed:
+        raise ValidationError({"target": "No files are written here: WEIR_EVENT_FOLDERS is empty."})
     path = Path(os.path.realpath(allowed[0] / target)) if "\0" not in target else Path("/")
     if not any(path.is_relative_to(folder) for folder in allowed):
         raise ValidationError({"target": f"Give a folder within {', '.join(map(str, allowed))}."})
@@ -109,13 +113,13 @@ class Lines:
 
     def _newest(self, *, room: int) -> Path:
         day = datetime.now(UTC).date().isoformat()
-        found = sorted(self._folder.glob(f"{day}.[0-9][0-9][0-9][0-9].jsonl"))
+        found = {int(file[1]): path for path in self._folder.glob(f"{day}.*") if (file := _FILE.search(path.name))}
         if not found:
             return self._folder / f"{day}.0000.jsonl"
-        newest = found[-1]
+        number, newest = max(found.items())
         size = newest.stat().st_size
         if size and size + room > self._most:
-            return self._folder / f"{day}.{int(newest.suffixes[0][1:]) + 1:04}.jsonl"
+            return self._folder / f"{day}.{number + 1:04}.jsonl"
         return newest
 
 
