@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from typing import Any, NamedTuple
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
@@ -17,6 +18,8 @@ from apps.events import envelope, relay
 from apps.events.kinds import TEST
 from apps.events.models import Event, Sink
 from apps.events.sinks.contract import Fate, SinkAway
+
+log = structlog.get_logger(__name__)
 
 
 class Outcome(NamedTuple):
@@ -47,4 +50,7 @@ def _sent(sink: Sink) -> Outcome:
             sender.close()
     except SinkAway as error:
         return Outcome(False, str(error))
+    except Exception:
+        log.exception("event.sink_broken", subject=sink.name)
+        return Outcome(False, "it broke here: see the log")
     return Outcome(result.fate is Fate.TAKEN, result.told)

@@ -14,7 +14,7 @@ from amqp import Connection
 from amqp import Message as Frame
 from amqp.exceptions import AMQPError
 
-from apps.outbound.guard import AddressRefused, Guard
+from apps.outbound.guard import AddressRefused, Guard, literal
 
 CONNECT_SECONDS = 5.0
 GOODBYE_SECONDS = 1.0
@@ -71,12 +71,20 @@ def parse(url: str) -> Broker:
     return Broker(parts.scheme == "amqps", parts.hostname, port or _PORTS[parts.scheme], user, vhost)
 
 
+def check_host(broker: Broker) -> None:
+    """Raises ValueError where it can be no host's: what was stored once may be such a one, and is still parsed."""
+    try:
+        literal(broker.host, bracketed=":" in broker.host)
+    except AddressRefused:
+        raise ValueError("The URL's host is no name and not the plain spelling of an address.") from None
+
+
 def address_of(broker: Broker, *, networks: Sequence[str]) -> str:
     """One that may be called. Raises BrokerAway, and AddressRefused where none of the host's addresses may be."""
     guard, refused = Guard(networks), None
     try:
         found = socket.getaddrinfo(broker.host, broker.port, type=socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, ValueError):  # the latter: it cannot be written in a question for it
         raise BrokerAway(f"{broker.host} has no address") from None
     for *_, place in found:
         try:

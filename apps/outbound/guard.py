@@ -124,10 +124,10 @@ def parse(url: str) -> Target:
         raise AddressRefused("The URL must not carry a user name or password.")
     if port == 0 or parts.netloc.endswith(":"):
         raise AddressRefused("The URL's port is not valid.")
-    return Target(parts.scheme, host, port, _literal(host, bracketed="[" in parts.netloc))
+    return Target(parts.scheme, host, port, literal(host, bracketed="[" in parts.netloc))
 
 
-def _literal(host: str, *, bracketed: bool) -> Address | None:
+def literal(host: str, *, bracketed: bool) -> Address | None:
     """The address that a host spells; None for a name. Only the plain spelling of an address is accepted."""
     if bracketed:
         return _parse_address(host)

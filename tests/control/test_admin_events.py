@@ -84,6 +84,20 @@ def test_a_broker_that_is_not_there_is_told_of_in_words(desk, hook):
     assert re.search(r'weir-step-bad">It was not taken: [^<]* refused the connection<', told)
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"exchange": "x", "declare": True, "mandatory": True, "ca": ""}, "a..b has no address"),
+        ({"exchange": "x", "mandatory": True}, "it broke here: see the log"),
+    ],
+)
+def test_what_was_stored_and_cannot_work_is_told_of_and_recorded(desk, sink, settings, why):
+    Sink.objects.update(kind="rabbitmq", target="amqps://u@a..b/", settings=settings, sealed="")
+    assert f"It was not taken: {why}" in detail(desk, "send_test", sink)
+    (told,) = Record.objects.filter(action="sink.tested").values_list("after", flat=True)
+    assert told == {"taken": False, "message": why}
+
+
 def test_the_list_says_how_each_stands(desk, hook, sink, website):
     assert "delivering" in desk.text("events_sink_changelist")
     factories.key(website, name="One")
@@ -170,6 +184,8 @@ def test_what_has_happened_since_goes_there_again(desk, hook, sink, website):
         ({"kind": "webhook", "target": "https://example.com/", "at_once": "51"}, "at_once"),
         ({"kind": "rabbitmq", "target": "amqps://broker.example.com/", "exchange": "amq.topic"}, "exchange"),
         ({"kind": "rabbitmq", "target": "https://example.com/"}, "target"),
+        ({"kind": "rabbitmq", "target": "amqps://u@a..b/"}, "target"),
+        ({"kind": "rabbitmq", "target": "amqps://u@0x7f.1/"}, "target"),
         ({"kind": "pubsub", "target": "weir"}, "target"),
         ({"kind": "pubsub", "target": "projects/my-project/topics/weir", "endpoint": "example.com"}, "endpoint"),
         ({"kind": "pubsub", "target": "projects/my-project/topics/weir", "secret": "{}"}, "secret"),

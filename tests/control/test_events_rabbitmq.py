@@ -18,6 +18,8 @@ from django.core.exceptions import ValidationError
 from apps.catalog.models import AllowedNetwork
 from apps.events import carrying, placing, relay, selectors, services
 from apps.events.models import Cursor, Event, Sink, Undelivered
+from apps.events.sinks import rabbitmq as rabbitmq_sink
+from apps.events.sinks.contract import Opened, SinkAway
 from apps.outbound import brokers
 from apps.runtime import failpoints
 from apps.usage import ledger
@@ -168,6 +170,15 @@ def test_it_is_told_goodbye_and_called_only_where_there_is_something_to_send(bro
         assert (run(), bytes(heard)) == (0, b"")
         ledger.post([*calls(1)])
         assert run() == 1
+        assert b"\x00\x0a\x00\x32" in heard, "connection.close"
+
+
+def test_one_whose_exchange_is_refused_is_told_goodbye_at_once(broker):
+    with between(broker) as (port, heard):
+        settings = {"exchange": "amq.direct", "declare": True, "mandatory": True, "ca": ""}
+        target = f"amqp://guest@127.0.0.1:{port}/"
+        with pytest.raises(SinkAway, match="the exchange is refused"):
+            rabbitmq_sink.open(Opened(1, target, settings, broker.password, ("127.0.0.0/8",)))
         assert b"\x00\x0a\x00\x32" in heard, "connection.close"
 
 

@@ -28,7 +28,7 @@ def clean(target: str, settings: Mapping[str, Any], *, networks: tuple[str, ...]
     """`exchange`; `declare`: make it where it is not there; `mandatory`: an event that no queue takes is tried again,
     and is a dead letter in the end; `ca`: PEM of the authorities that its certificate is trusted by."""
     try:
-        brokers.parse(target)
+        brokers.check_host(brokers.parse(target))
     except ValueError as error:
         raise ValidationError({"target": str(error)}) from None
     if unknown := set(settings) - set(_DEFAULTS):
@@ -59,9 +59,16 @@ class RabbitMQ:
             self._publisher = brokers.Publisher(
                 brokers.parse(sink.target), password=sink.secret, networks=sink.networks, ca=sink.settings["ca"]
             )
-            if sink.settings["declare"]:
-                self._publisher.declare(self._exchange)
         except brokers.BrokerAway as error:
+            raise SinkAway(str(error)) from None
+        if sink.settings["declare"]:
+            self._declare()
+
+    def _declare(self) -> None:
+        try:
+            self._publisher.declare(self._exchange)
+        except brokers.BrokerAway as error:
+            self.close()
             raise SinkAway(str(error)) from None
 
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
