@@ -1,7 +1,9 @@
 """Committed events get their positions: numbers without gaps, in one order for all sinks.
 
-Two transactions that write at the same time are seen in the order in which they commit, and the rows of one in the
-order in which it wrote them. A row that is committed late gets a late number, so that no sink has passed it already.
+A row that is committed late gets a late number, so that no sink has passed it already. What was committed when another
+transaction began to write is before all that one writes, and the rows of one are in the order in which it wrote them:
+what follows from something comes after it. Two that write at the same time are in the order of their commits only where
+events get positions in between: those that get theirs together are in the order in which their rows were made.
 """
 
 from __future__ import annotations
