@@ -13,6 +13,8 @@ from gateway_site.telemetry import delivery, spans
 from gateway_site.telemetry.measures import Measures
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apps.gateway.tracing import Told
     from apps.runtime.traces import Parent
     from gateway_site.telemetry.delivery import Delivery
@@ -62,10 +64,22 @@ class Calls:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
+        is_well = True
         while not self._closing.wait(LOOK_SECONDS):
-            self._look(_REST_SECONDS)
-        self._look(0.0)
-        self._report()
+            is_well = self._goes_on(lambda: self._look(_REST_SECONDS), was_well=is_well)
+        self._goes_on(lambda: self._look(0.0), was_well=is_well)
+        self._goes_on(self._report, was_well=is_well)
+
+    @staticmethod
+    def _goes_on(does: Callable[[], None], *, was_well: bool) -> bool:
+        """Whether nothing broke. What does costs figures, and is told once until all is well again."""
+        try:
+            does()
+        except Exception:
+            if was_well:
+                log.exception("telemetry.figures_untold")
+            return False
+        return True
 
     def _look(self, rest: float) -> None:
         epoch = time.time_ns() - time.monotonic_ns()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 from django.core.exceptions import ImproperlyConfigured
@@ -18,7 +19,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from apps.runtime import traces
-from gateway_site.telemetry import delivery, running, tasks, wanted, wire
+from gateway_site.telemetry import calls, delivery, measures, running, tasks, wanted, wire
 from gateway_site.telemetry.delivery import Delivery
 from gateway_site.telemetry.sampling import sampler
 from gateway_site.telemetry.wanted import Destination, Wanted
@@ -288,6 +289,31 @@ def test_a_signal_that_is_exported_otherwise_or_not_at_all_is_not_sent(monkeypat
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")  # of other programs on this host
     assert wanted.read() is None
+
+
+def test_a_report_that_breaks_ends_no_later_one_and_is_logged_once(collector, monkeypatch):
+    monkeypatch.setattr(calls, "LOOK_SECONDS", 0.01)
+    reports: list[bool] = []
+
+    class Breaking(Delivery):
+        def put(self, item: bytes, count: int = 1) -> None:
+            reports.append(len(reports) < 3)
+            if reports[-1]:
+                raise RuntimeError("no room")
+            super().put(item, count)
+
+    way = Breaking(to(collector, "metrics"), head=HEAD, most=100)
+    asked = Wanted((), {}, sampler("always_on", 1), 0.0, 100, frozenset())
+    with structlog.testing.capture_logs() as lines:
+        told = calls.Calls(asked, traces=None, metrics=way)
+        told._measures._add(measures.SERVED, (), 1.0)
+        until(lambda: len(reports) > 3)
+        told.close(time.monotonic() + 60)
+    way.end(time.monotonic() + 60)
+    way.join()
+    assert reports[:4] == [True, True, True, False]
+    assert [line["event"] for line in lines] == ["telemetry.figures_untold"]
+    assert [path for path, _, _ in collector.received] == ["/v1/metrics"]
 
 
 # --- tasks ---------------------------------------------------------------------------------------------------------
