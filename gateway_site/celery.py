@@ -20,4 +20,4 @@ app.autodiscover_tasks()
 
 task_figures.begin()
 quiet.begin()
-tasks.connect()
+tasks.connect(app)

@@ -5,12 +5,15 @@ A task's arguments are told nobody.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celery import signals
+from celery import bootsteps, signals
 
 from apps.runtime import traces
 from gateway_site.telemetry import running, wire
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 _TRACE, _STATE = "traceparent", "tracestate"
 _sending: dict[str, running.Span] = {}  # by task id, from before it is sent until after
@@ -18,8 +21,17 @@ _at_work: dict[str, running.Span] = {}  # by task id
 _MOST = 1_000  # of those whose sending has failed
 
 
-def connect() -> None:
-    signals.worker_init.connect(_worker, weak=False)
+class Telemetry(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Of a worker, behind the pool: its processes are made before there is a thread whose locks they would inherit."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, worker: Any) -> None:
+        running.start("worker")
+
+
+def connect(app: Celery) -> None:
+    app.steps["worker"].add(Telemetry)
     signals.worker_process_init.connect(_worker, weak=False)
     signals.worker_process_shutdown.connect(_stop, weak=False)
     signals.worker_shutdown.connect(_stop, weak=False)

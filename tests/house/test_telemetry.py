@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -318,6 +319,34 @@ def test_a_report_that_breaks_ends_no_later_one_and_is_logged_once(collector, mo
 
 # --- tasks ---------------------------------------------------------------------------------------------------------
 
+WORKER = """
+import json, os, threading
+import django
+django.setup()
+from celery import Celery, signals
+from celery.worker import state
+from gateway_site.telemetry import tasks
+app = Celery("apart", broker="memory://", set_as_current=False)
+app.conf.worker_redirect_stdouts = False
+tasks.connect(app)
+threads = lambda: sorted(each.name for each in threading.enumerate() if each.name.startswith("otlp-"))
+forks = []
+os.register_at_fork(before=lambda: forks.append(threads()))
+def ready(**_):
+    print(json.dumps([forks, threads()]))
+    state.should_stop = 0
+signals.worker_ready.connect(ready)
+app.Worker(pool="prefork", concurrency=2, loglevel="ERROR", quiet=True).start()
+"""
+
+
+def test_a_worker_has_its_processes_before_it_has_threads_that_tell(collector, tmp_path):
+    ended = start(tmp_path, WORKER, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    assert ended.returncode == 0, ended.stderr
+    forks, threads = json.loads(ended.stdout.splitlines()[-1])
+    assert forks == [[], []]
+    assert {"otlp-logs", "otlp-metrics", "otlp-traces"} <= {*threads}
+
 
 def test_a_task_goes_on_with_the_trace_of_whoever_sent_it(collector, monkeypatch):
     monkeypatch.setattr(delivery, "LOOK_SECONDS", 0.02)
@@ -332,7 +361,7 @@ def test_a_task_goes_on_with_the_trace_of_whoever_sent_it(collector, monkeypatch
             raise ValueError(secret)
 
     asked = Wanted((to(collector),), {"service.name": "weir"}, sampler("always_on", 1), 60.0, 100, frozenset())
-    tasks.connect()
+    tasks.connect(app)
     with override_settings(WEIR_TELEMETRY=asked):
         running.start("beat")
         request = running.Span(traces.Parent(TRACE, SPAN, True))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from celery import signals
-from celery.utils.dispatch import Signal
+from celery import Celery, signals
 from django.test import override_settings
 
 from apps.runtime.state import state
@@ -27,14 +28,14 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exposition, "_of_the_database", anew)
 
 
-def names(begins: Signal) -> set[str]:
+def names(begins: Callable[[], object]) -> set[str]:
     """Of the gauges and counters that a process of Celery's tells."""
     collector = Collector()
     way = Destination("metrics", f"{collector.url}/v1/metrics", {}, "", ("", ""), is_compressed=True)
     asked = Wanted((way,), {"service.name": "weir"}, Sampler(1.0, follows=True), 0.05, 10_000, frozenset())
     try:
         with override_settings(WEIR_TELEMETRY=asked):
-            begins.send(sender=None)
+            begins()
             until(lambda: told_twice(collector))
             running.stop()
         return {metric.name for _, metric, _, _ in collector.numbers()}
@@ -49,14 +50,13 @@ def told_twice(collector: Collector) -> bool:
 
 
 def test_it_is_told_where_the_beat_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks.connect()
+    tasks.connect(Celery("apart", set_as_current=False))
     monkeypatch.setattr(state, "role", "beat")
-    assert names(signals.beat_init) >= {"weir_started_timestamp_seconds", OF_ALL}
+    assert names(lambda: signals.beat_init.send(sender=None)) >= {"weir_started_timestamp_seconds", OF_ALL}
 
 
 def test_a_worker_tells_of_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks.connect()
     monkeypatch.setattr(state, "role", "worker")
-    told = names(signals.worker_init)
+    told = names(lambda: tasks.Telemetry(None).start(None))
     assert "weir_started_timestamp_seconds" in told
     assert OF_ALL not in told
