@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import NamedTuple
 
-from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -35,7 +34,8 @@ class Lag(NamedTuple):
 
 
 def lags() -> list[Lag]:
-    """Of every sink. Four queries, along indexes; one where there is no sink, and one more where tenants are held."""
+    """Of every sink. Four queries, along indexes; one where there is no sink. Where tenants are held, one more, and one
+    for each sink of which some are."""
     if not (sinks := list(_told())):
         return []
     now = timezone.now()
@@ -71,17 +71,17 @@ def _told() -> QuerySet[Sink]:
 
 
 def _held() -> dict[int, int]:
-    """By sink, the events that are held up to its cursor. Numbers of tenants begin at 1."""
-    theirs = Event.objects.annotate(stream=Coalesce("tenant_id", 0)).filter(
-        stream=Coalesce(OuterRef("tenant_id"), 0),
-        position__gte=OuterRef("position"),
-        position__lte=OuterRef("sink__cursor__position"),
-    )
-    counted = theirs.order_by().annotate(one=Value(1)).values("one").annotate(count=Count("pk")).values("count")
+    """By sink, the events that are held up to its cursor: each way there is gone once, however many tenants are held.
+    Numbers of tenants begin at 1."""
     rows = Undelivered.objects.filter(state=Undelivered.State.HELD).order_by()
-    found: Counter[int] = Counter()
-    for sink, count in rows.annotate(count=Subquery(counted)).values_list("sink", "count"):
-        found[sink] += count or 0
+    found = {}
+    ways = rows.values("sink").annotate(first=Min("position"), through=Max("sink__cursor__position"))
+    for sink, first, through in ways.values_list("sink", "first", "through"):
+        from_theirs_on = rows.annotate(stream=Coalesce("tenant_id", 0)).filter(
+            sink=sink, stream=OuterRef("stream"), position__lte=OuterRef("position")
+        )
+        events = Event.objects.filter(position__gte=first, position__lte=through)
+        found[sink] = events.annotate(stream=Coalesce("tenant_id", 0)).filter(Exists(from_theirs_on)).count()
     return found
 
 

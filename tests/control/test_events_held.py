@@ -55,6 +55,26 @@ def test_a_tenant_that_is_held_is_one_row_more_however_much_waits_and_others_go_
     assert selectors.lags()[0].undelivered == 0
 
 
+def test_what_is_held_is_counted_from_where_each_tenant_is_and_by_sink():
+    first, _ = file_sink("first"), file_sink("second", kinds=["key.created"])
+    plain(1, of=3)
+    odd(1)
+    plain(2, of=2)
+    odd(None)
+    plain(1, of=4)
+    plain(None, of=5)
+    odd(2)
+    assert run() == 5 + 14
+    assert [lag.waiting for lag in selectors.lags()] == [3 + 4 + 5, 0]
+    plain(2, of=6)
+    plain(3, of=7)
+    plain(1)
+    assert run() == 7 + 14
+    assert [lag.waiting for lag in selectors.lags()] == [3 + 4 + 5 + 6 + 1, 0]
+    Undelivered.objects.filter(sink=first, tenant_id=1).delete()
+    assert [lag.waiting for lag in selectors.lags()] == [2 + 5 + 6, 0]
+
+
 def test_what_follows_and_fails_for_the_same_reason_is_not_tried_as_often(tmp_path):
     file_sink()
     odd(1, of=20)
