@@ -243,7 +243,7 @@ def test_without_an_endpoint_nothing_is_imported_and_without_the_extra_nothing_s
     ("name", "value", "told"),
     [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_SDK_DISABLED=true, and Weir sends nothing"),
-        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "collector:4318", "endpoint for logs must be a URL"),
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "collector:4318", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT must be a URL"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "nothing", "OTEL_EXPORTER_OTLP_HEADERS must be name=value pairs"),
         ("OTEL_TRACES_SAMPLER", "some", "OTEL_TRACES_SAMPLER must be parentbased_always_on or"),
         ("OTEL_TRACES_SAMPLER_ARG", "2", "must be a number from 0 to 1"),
