@@ -161,12 +161,21 @@ class Carrier:
         except SinkGone:
             raise
         except SinkAway as away:
-            if away.results:
-                self._busy = away
-                return list(away.results)
-            if away.is_busy and self._failures < _BELIEVED:
+            if not away.results and away.is_busy and self._failures < _BELIEVED:
                 raise
-            return told_apart(batch, away, deliver=self._deliver_anew, of_others=self._of_others)
+            return self._taken(batch, away)
+
+    def _taken(self, batch: Sequence[Message], away: SinkAway) -> list[Result]:
+        """Raises SinkAway where it is that for everybody."""
+        if not away.results:
+            try:
+                return told_apart(batch, away, deliver=self._deliver_anew, of_others=self._of_others)
+            except SinkAway as error:
+                if not error.results:
+                    raise
+                away = error
+        self._busy = away
+        return list(away.results)
 
     def _deliver_anew(self, messages: Sequence[Message]) -> list[Result]:
         """By a way that is opened anew, within a claim that is. Raises SinkAway."""
@@ -180,13 +189,12 @@ class Carrier:
     def _of_others(self, streams: Set[int]) -> Message | None:
         """What comes next of a tenant that is not one of these, and of which nothing waits."""
         aside = self._aside().order_by("position").select_related("event")
-        waits = aside.filter(state=State.WAITING).values("tenant_id")
-        found = self._but(streams, aside.filter(state=State.HELD).exclude(tenant_id__in=waits)).first()
+        waits = streams | _streams(aside.filter(state=State.WAITING))
+        found = self._but(waits, aside.filter(state=State.HELD)).first()
         event = found.event if found is not None else None
         if event is None:
-            known = streams | {tenant or 0 for tenant in aside.values_list("tenant_id", flat=True)}
             ahead = self._wanted(self._position, min(last_position(), self._position + _LOOKED_THROUGH))
-            event = self._but(known, ahead.order_by("position")).first()
+            event = self._but(streams | _streams(aside), ahead.order_by("position")).first()
         message = next(iter(messages([event])), None) if event is not None else None
         return None if isinstance(message, Unwritten) else message
 
@@ -211,6 +219,10 @@ class Carrier:
 
     def _aside(self) -> Any:
         return Undelivered.objects.filter(sink=self._sink).exclude(state=State.DEAD)
+
+
+def _streams(rows: Any) -> set[int]:
+    return {tenant or 0 for tenant in rows.values_list("tenant_id", flat=True)}
 
 
 class _Settlement:

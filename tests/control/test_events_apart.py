@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from apps.catalog.models import AllowedNetwork
-from apps.events import carrying, selectors, signing
-from apps.events.models import Cursor, Event, Undelivered
+from apps.events import carrying, relay, selectors, signing
+from apps.events.models import Cursor, Event, Sink, Undelivered
+from apps.events.sinks.contract import HELD, TAKEN, Fate, Message, Result, SinkAway
+from apps.events.telling_apart import told_apart
 from tests.control import receivers
-from tests.control.events import run
+from tests.control.events import later, run
+from tests.outbound.published import message
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -107,3 +112,47 @@ def test_one_that_says_it_is_busy_with_one_tenants_alone_is_not_believed_for_eve
         happen(2)
     run()
     assert (taken(hook, 2), states()) == (6, [("waiting", 1)])
+
+
+def test_nothing_is_sent_past_one_of_no_tenant_that_waits(hook):
+    hook.judge = lambda heard: 403 if of(heard) in (1, None) else 0
+    happen(None, 1, 2, None)
+    run()
+    later()
+    Undelivered.objects.filter(tenant_id=None).update(next_at=timezone.now() + timedelta(hours=1))
+    relay.deliver(Sink.objects.get())
+    assert (taken(hook, 1), taken(hook, None)) == (1, 1)
+
+
+def refusing(**answers: SinkAway | None):
+    """By the number of the stream, as `s1`."""
+
+    def deliver(group):
+        if (away := answers[f"s{group[0].stream}"]) is not None:
+            raise away
+        return [TAKEN] * len(group)
+
+    return deliver
+
+
+def nobody(_) -> Message | None:
+    return None
+
+
+BATCH = [message(1, stream=1), message(2, stream=2), message(3, stream=3), message(4, stream=3)]
+
+
+def test_one_that_says_meanwhile_that_it_is_busy_is_believed():
+    deliver = refusing(s1=SinkAway("answered 502"), s2=None, s3=SinkAway("answered 429", after=30, is_busy=True))
+    with pytest.raises(SinkAway, match="429") as busy:
+        told_apart(BATCH, SinkAway("answered 502"), deliver=deliver, of_others=nobody)
+    assert (busy.value.after, busy.value.is_busy) == (30, True)
+    assert busy.value.results == [Result(Fate.AGAIN, "answered 502"), TAKEN, HELD, HELD]
+
+
+def test_where_all_are_away_that_is_what_is_said():
+    away = SinkAway("answered 502")
+    deliver = refusing(s1=away, s2=SinkAway("answered 503", is_busy=True), s3=away)
+    with pytest.raises(SinkAway) as said:
+        told_apart(BATCH, away, deliver=deliver, of_others=nobody)
+    assert said.value is away

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from apps.api.resources.sinks import Sinks
 from apps.events import placing, services
 from apps.events.models import Cursor, Event, Sink, Undelivered
 from tests.control.events import file_sink
@@ -42,12 +43,20 @@ def in_a_thread(do: Callable[[], object]) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize("does", ["update", "remove", "replay", "retire"])
+@transaction.atomic
+def patch(sink: Sink) -> None:
+    """As the management API does it."""
+    Sinks().lock(sink)
+    services.update_sink(sink, actor=None, name="renamed")
+
+
+@pytest.mark.parametrize("does", ["update", "remove", "replay", "patch", "retire"])
 def test_the_relay_writes_while_somebody_edits(sink, does):
     edits: dict[str, Callable[[], object]] = {
         "update": lambda: services.update_sink(sink, actor=None, name="renamed"),
         "remove": lambda: services.remove_sink(sink, actor=None),
         "replay": lambda: services.replay(sink, actor=None, since=timezone.now().replace(year=2020)),
+        "patch": lambda: patch(sink),
         "retire": lambda: services.retire(sink, why="wants nothing"),
     }
     event = Event.objects.get(position=2)

@@ -85,6 +85,10 @@ class Sinks(Listing, Reading, Making, Changing, Removing, Resource):
     def rows(cls) -> QuerySet[Any]:
         return inventory.sinks()
 
+    def lock(self, row: Any) -> None:
+        services.hold(row)
+        super().lock(row)
+
     def make(self, values: dict[str, Any]) -> Any:
         made = signing.create(actor=self.request.user, **values)
         return self.made(made.sink, beside={"secret": made.secret or None})
@@ -159,6 +163,10 @@ class UndeliveredEvents(Listing, Reading, Removing, Resource):
         """As the admin has it: who may change sinks decides about their letters."""
         if not self.reach.has_perm("events.change_sink"):
             raise PermissionDenied
+
+    def lock(self, row: Any) -> None:
+        services.hold(row.sink)
+        super().lock(row)
 
     def remove(self, row: Any) -> None:
         if not services.drop([row.pk], sink=row.sink, actor=self.request.user):

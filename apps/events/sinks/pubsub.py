@@ -123,13 +123,13 @@ class Sender:
                 return self._publish(group, until=until)
             except SinkAway as error:
                 away.append(error)
-                return dict.fromkeys(_ids(group), HELD) if error.is_busy else _failed(group, str(error))
+                return dict(zip(_ids(group), error.results or _left(group, error), strict=True))
 
         with ThreadPoolExecutor(max_workers=min(_LANES, len(groups)), thread_name_prefix="pubsub") as threads:
             results = {name: result for found in threads.map(lane, groups) for name, result in found.items()}
         told = [results[message.id] for message in batch]
         if away and TAKEN not in told:
-            raise away[0]
+            raise SinkAway(str(away[0]), is_busy=away[0].is_busy)
         if busy := [error for error in away if error.is_busy]:
             raise SinkAway(str(busy[0]), is_busy=True, results=told)
         return told
@@ -149,8 +149,13 @@ class Sender:
                 return {group[0].id: Result(Fate.AGAIN, "Pub/Sub answered INVALID_ARGUMENT")}
             middle = len(group) // 2
             before, after = self._publish(group[:middle], until=until), group[middle:]
-            is_stuck = any(result != TAKEN for result in before.values())
-            return before | (dict.fromkeys(_ids(after), HELD) if is_stuck else self._publish(after, until=until))
+            if any(result != TAKEN for result in before.values()):
+                return before | dict.fromkeys(_ids(after), HELD)
+            try:
+                return before | self._publish(after, until=until)
+            except SinkAway as error:
+                results = [*before.values(), *(error.results or _left(after, error))]
+                raise SinkAway(str(error), is_busy=error.is_busy, results=results) from None
         except known.GoogleAPICallError as error:
             is_busy = isinstance(error, (known.TooManyRequests, known.ServiceUnavailable))
             told = f"Pub/Sub answered {getattr(error.grpc_status_code, 'name', error.code)}"
@@ -196,8 +201,10 @@ def _groups(batch: Sequence[Message]) -> list[list[Message]]:
     return [*streams.values()]
 
 
-def _failed(group: Sequence[Message], why: str) -> dict[str, Result]:
-    return {group[0].id: Result(Fate.AGAIN, why)} | dict.fromkeys(_ids(group[1:]), HELD)
+def _left(group: Sequence[Message], away: SinkAway) -> list[Result]:
+    """Of a stream, what comes after what was taken."""
+    first = HELD if away.is_busy else Result(Fate.AGAIN, str(away))
+    return [first, *[HELD] * (len(group) - 1)]
 
 
 def _ids(messages: Iterable[Message]) -> list[str]:
