@@ -23,8 +23,10 @@ _CLOSED = "Calls go there again."
 
 
 def tell(now: datetime.datetime) -> int:
-    """How many have opened or closed since the last look. Nobody looks where no sink wants to know."""
+    """How many have opened or closed since the last look. Nobody looks where no sink wants to know, and one that comes
+    later is told of none that it has not seen open."""
     if not outbox.is_wanted(outbox.wanted(), _KIND):
+        OpenBreaker.objects.all().delete()
         return 0
     found = standings.by_deployment()
     known = {row.deployment_id: row for row in OpenBreaker.objects.select_related("deployment")}

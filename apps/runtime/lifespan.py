@@ -56,5 +56,5 @@ def _mendable(error: Exception) -> str:
     if isinstance(error, DatabaseError) and _ABSENT.search(said):
         return f"The database is not as this version needs it ({said}): manage.py migrate, once for an installation."
     if isinstance(error, OperationalError | InterfaceError):
-        return f"The database does not answer ({said}): see whether it runs, and what DATABASE_URL says."
+        return f"The database does not answer, or refuses ({said}): see whether it runs, and what DATABASE_URL says."
     return ""

@@ -1,6 +1,12 @@
 from django.db import migrations, models
 
 
+def wait_briefly(apps, schema_editor):
+    """Behind a copy or a long report all of the ledger's readers and writers would wait for this one."""
+    if schema_editor.connection.vendor == "postgresql":
+        schema_editor.execute("SET LOCAL lock_timeout = '3s'")
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -8,6 +14,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunPython(wait_briefly, migrations.RunPython.noop),
         migrations.AddField(
             model_name='entry',
             name='message_id',
