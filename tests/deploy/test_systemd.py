@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.deploy.test_env import values
 FOLDER = tools.ROOT / "deploy" / "systemd"
 UNITS = FOLDER / "units"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
+STARTED = ("/usr/bin/env", "./venv/bin/python")
 MOST_EXPOSED = 2.0  # of 10, by `systemd-analyze security`
 SET_MDWE, REFUSE_EXEC_GAIN = 65, 1  # prctl(2), Linux 6.3
 
@@ -30,11 +32,10 @@ def said(name: str, key: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """The units as on a machine that has Weir: what they start is there, and as root the folder of the code is too."""
+    """The units as on a machine that has Weir."""
     folder = tmp_path_factory.mktemp("units")
     for path in UNITS.iterdir():
-        name = path.name.replace("@.", "@8000.")
-        (folder / name).write_text(path.read_text().replace("/opt/weir/venv/bin/python", sys.executable))
+        (folder / path.name.replace("@.", "@8000.")).write_text(path.read_text())
     return folder
 
 
@@ -59,8 +60,8 @@ def test_each_is_confined(installed, name):
 @pytest.mark.parametrize("name", SERVICES)
 def test_each_starts_what_there_is_with_variables_that_there_are(name):
     (command,) = said(name, "ExecStart")
-    assert command.startswith("/opt/weir/venv/bin/python ")
-    program = shlex.split(command)[1:]
+    assert command.startswith(f"{' '.join(STARTED)} ")
+    program = shlex.split(command)[len(STARTED) :]
     file = tools.ROOT / (f"{program[1].replace('.', '/')}.py" if program[0] == "-m" else program[0])
     assert file.is_file()
     page = (tools.ROOT / "docs" / "configuration.md").read_text()
@@ -69,6 +70,17 @@ def test_each_starts_what_there_is_with_variables_that_there_are(name):
             assert variable.startswith("PYTHON") or f"`{variable.removesuffix('_FILE')}`" in page, variable
             if value.startswith("%d/"):
                 assert value[3:] in {credential.split(":")[0] for credential in said(name, "LoadCredential")}
+
+
+def test_one_that_runs_on_while_another_release_comes_stays_with_its_own(tmp_path):
+    """`/opt/weir` leads elsewhere then, and what it has not imported yet must come from where the rest came from."""
+    release, link = tmp_path / "weir-0.2.0", tmp_path / "weir"
+    venv.create(release / "venv", symlinks=True)
+    link.symlink_to(release)
+    assert said("weir-gateway@.service", "WorkingDirectory") == ["/opt/weir"]
+    asked = [*STARTED, "-c", "import sys; print(sys.prefix)"]
+    found = subprocess.run(asked, cwd=link, env={}, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str(release.resolve() / "venv")
 
 
 def optional() -> list[tuple[str, str]]:
