@@ -12,18 +12,21 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 import aiohttp
 from yarl import URL
 
+from apps.outbound import faults
 from apps.outbound.download import Names
 from apps.outbound.guard import AddressRefused, Guard
-from apps.outbound.pool import guarded_session
+from apps.outbound.pool import guarded_session, made_connection
 
 SECONDS = 5.0
 MOST_BYTES = 512 * 1024
 _FETCHERS = 8
+_LET_GO_BYTES, _LET_GO_SECONDS = 4096, 0.5
 _fetchers = ThreadPoolExecutor(max_workers=_FETCHERS, thread_name_prefix="documents")
 
 Read = TypeVar("Read")
@@ -35,6 +38,10 @@ class Unavailable(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Stale(Unavailable):
+    """By a connection that had served before, and was closed meanwhile."""
 
 
 class Reply(NamedTuple):
@@ -75,24 +82,54 @@ async def _ask(
     most: int = MOST_BYTES,
 ) -> Reply:
     guard = Guard(networks)
+    async with guarded_session(guard, keep_alive=False, resolver=Names(), tls=tls) as session:
+        return await asked(session, guard, method, url, headers=headers, body=body, seconds=seconds, most=most)
+
+
+async def asked(
+    session: aiohttp.ClientSession,
+    guard: Guard,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    seconds: float,
+    most: int,
+) -> Reply:
+    """As `ask`, in a session of the caller's. Where the answer is not read, what is left of it is let go in passing, so
+    that its connection may serve again. Raises Unavailable."""
+    made_connection.set(False)
     try:
         guard.check_url(url)
         async with (
             asyncio.timeout(seconds),
-            guarded_session(guard, keep_alive=False, resolver=Names(), tls=tls) as session,
             session.request(
                 method, URL(url, encoded=True), headers=dict(headers), data=body or None, allow_redirects=False
             ) as response,
         ):
             kind, later = (response.headers.get(name, "") for name in ("content-type", "retry-after"))
-            return Reply(response.status, kind, await _bounded(response, most) if most else b"", later)
+            read = await _bounded(response, most) if most else b""
+            if not most:
+                await _let_go(response)
+            return Reply(response.status, kind, read, later)
     except TimeoutError:
         raise Unavailable("late") from None
     except AddressRefused:
         raise Unavailable("address refused") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         is_refused = isinstance(error.__cause__, AddressRefused) or isinstance(error, AddressRefused)
+        if not made_connection.get() and faults.is_lost(error):
+            raise Stale("unreachable") from None
         raise Unavailable("address refused" if is_refused else "unreachable") from None
+
+
+async def _let_go(response: aiohttp.ClientResponse) -> None:
+    left = _LET_GO_BYTES
+    with suppress(TimeoutError, aiohttp.ClientError, OSError):
+        async with asyncio.timeout(_LET_GO_SECONDS):
+            while left > 0 and (chunk := await response.content.readany()):
+                left -= len(chunk)
 
 
 async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -33,6 +33,7 @@ from apps.events.sinks.contract import (
     SinkGone,
 )
 from apps.outbound import documents, guard, webhooks
+from apps.outbound.lines import Line
 
 LABEL = "Webhook, signed"
 BATCH = 50
@@ -100,9 +101,10 @@ class Sender:
     def deliver(self, batch: Sequence[Message]) -> list[Result]:
         """Raises SinkAway where nothing was taken, and where it is busy."""
         until = time.monotonic() + SECONDS - SPARE_SECONDS
-        lanes = [_Lane(self, chunks, until) for chunks in self._lanes(batch)]
-        with ThreadPoolExecutor(max_workers=min(_LANES, len(lanes)), thread_name_prefix="webhook") as threads:
-            results = {name: result for found in threads.map(_Lane.run, lanes) for name, result in found.items()}
+        with Line(self._sink.networks) as line:
+            lanes = [_Lane(self, line, chunks, until) for chunks in self._lanes(batch)]
+            with ThreadPoolExecutor(max_workers=min(_LANES, len(lanes)), thread_name_prefix="webhook") as threads:
+                results = {name: result for found in threads.map(_Lane.run, lanes) for name, result in found.items()}
         told = [results[message.id] for message in batch]
         away = [lane.away for lane in lanes if lane.away is not None]
         worst = max(away, key=lambda error: (isinstance(error, SinkGone), error.is_busy, error.after), default=None)
@@ -121,7 +123,7 @@ class Sender:
             streams.setdefault(message.stream, []).append([message])
         return streams.values()
 
-    def post(self, messages: Sequence[Message], *, seconds: float) -> documents.Reply:
+    def post(self, line: Line, messages: Sequence[Message], *, seconds: float) -> documents.Reply:
         """Raises SinkAway. A request has the same id whenever the same events are sent in it."""
         if self._at_once == 1:
             name, body, kind = messages[0].id, messages[0].body, CONTENT_TYPE
@@ -131,21 +133,20 @@ class Sender:
             body = b"[" + b",".join(message.body for message in messages) + b"]"
         headers = webhooks.signed(name, body, keys=self._keys, now=timezone.now())
         headers |= {"content-type": kind, "user-agent": "weir-events"}
-        where = {"networks": self._sink.networks, "headers": headers, "most": 0}
         try:
-            return documents.ask("POST", self._sink.target, body=body, seconds=seconds, **where)  # type: ignore[arg-type]
+            return line.ask("POST", self._sink.target, headers=headers, body=body, seconds=seconds, most=0)
         except documents.Unavailable as error:
             raise SinkAway(error.reason) from None
 
     def close(self) -> None:
-        """Each request has a connection of its own."""
+        """A batch has connections of its own."""
 
 
 class _Lane:
     """Requests one after the other. What fails leaves out what comes after it in its stream."""
 
-    def __init__(self, sender: Sender, chunks: Iterable[list[Message]], until: float) -> None:
-        self._sender, self._until = sender, until
+    def __init__(self, sender: Sender, line: Line, chunks: Iterable[list[Message]], until: float) -> None:
+        self._sender, self._line, self._until = sender, line, until
         self._chunks = deque(chunks)
         self._stuck: set[int] = set()
         self._results: Results = {}
@@ -166,7 +167,7 @@ class _Lane:
             self._hold(messages)
             return
         try:
-            reply = self._sender.post(messages, seconds=min(_EACH_SECONDS, left))
+            reply = self._sender.post(self._line, messages, seconds=min(_EACH_SECONDS, left))
             told = f"answered {reply.status}"
             if 200 <= reply.status < 300:
                 self._results |= dict.fromkeys((message.id for message in messages), TAKEN)
