@@ -167,9 +167,20 @@ def _called(program: Path) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives to connections: one of these may be anybody's before it is listened at."""
+    while True:
+        port = 10_000 + secrets.randbelow(_handed_out_from() - 10_000)  # other processes' dice have the same seed
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@functools.cache
+def _handed_out_from() -> int:
+    try:
+        return max(20_000, int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]))
+    except OSError:
+        return 32_768
 
 
 @contextlib.contextmanager
