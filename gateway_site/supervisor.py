@@ -34,6 +34,7 @@ class Child:
         self.name = name
         self.process = process
         self.log = log
+        self.is_to_end = False
 
     def signal(self, number: signal.Signals) -> None:
         """To the whole group: a worker's own children too."""
@@ -97,6 +98,7 @@ class Supervisor:
     def complete(self, name: str, command: Sequence[str], *, variables: Mapping[str, str]) -> None:
         """Start a child that is meant to end, and wait for it. Raises Stop, and Died unless its status is 0."""
         child = self.start(name, command, variables=variables)
+        child.is_to_end = True
         while child.process.poll() != 0:
             self.check()
             time.sleep(POLL_SECONDS)
@@ -122,7 +124,7 @@ class Supervisor:
             raise Stop
         for child in self._children:
             status = child.process.poll()
-            if status is not None:
+            if status is not None and not (status == 0 and child.is_to_end):
                 raise Died(f"the {child.name} ended by itself (status {status}); its last lines:\n{child.tail()}")
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway_site.supervisor import Died, Supervisor
+from tests.architecture.tree import ROOT
 from tests.house.processes import alive
 
 DEADLINE = 20.0
@@ -187,3 +189,15 @@ def test_a_second_interrupt_does_not_wait_for_a_stubborn_child(folder, supervise
         process.send_signal(signal.SIGINT)
     assert process.returncode == 0
     wait(lambda: alive(family(folder, "first-stubborn")) == [])
+
+
+def test_one_that_is_meant_to_end_may_have_done_so_by_any_look(tmp_path):
+    """Between two looks, too: neither takes it for one that died."""
+    with Supervisor(folder=ROOT, logs=tmp_path / "log") as supervisor:
+        supervisor.complete("short", ["this"], variables=dict(os.environ))
+        child = supervisor.start("short", ["this"], variables=dict(os.environ))
+        child.is_to_end = child.process.wait() == 0
+        supervisor.check()
+        child.is_to_end = False
+        with pytest.raises(Died, match="ended by itself"):
+            supervisor.check()
