@@ -20,6 +20,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans
 
 from apps.runtime import traces
+from gateway_site.celery import app as weir
 from gateway_site.telemetry import calls, delivery, measures, running, tasks, wanted, wire
 from gateway_site.telemetry.delivery import Delivery
 from gateway_site.telemetry.sampling import sampler
@@ -348,6 +349,15 @@ def test_a_worker_has_its_processes_before_it_has_threads_that_tell(collector, t
     assert {"otlp-logs", "otlp-metrics", "otlp-traces"} <= {*threads}
 
 
+@pytest.fixture
+def _own_app():
+    """A worker that is begun for a test makes its app the process's."""
+    yield
+    weir.set_current()
+    weir.set_default()
+
+
+@pytest.mark.usefixtures("_own_app")
 def test_a_task_goes_on_with_the_trace_of_whoever_sent_it(collector, monkeypatch):
     monkeypatch.setattr(delivery, "LOOK_SECONDS", 0.02)
     app = Celery("apart", broker="memory://", backend="cache+memory://", set_as_current=False)
