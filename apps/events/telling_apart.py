@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence, Set
 
-from apps.events.sinks.contract import HELD, SECONDS, TAKEN, Fate, Message, Result, SinkAway, SinkGone
+from apps.events.sinks.contract import HELD, SECONDS, TAKEN, Fate, Message, Result, SinkAway, SinkGone, by_stream
 
 Deliver = Callable[[Sequence[Message]], list[Result]]
 _Results = dict[str, Result]
@@ -25,7 +25,7 @@ def told_apart(
     next event `of_others` is sent; that goes there again in its turn. One that says meanwhile that it is busy is
     believed, unless that is what `away` says: raises SinkAway, with what became of each.
     """
-    groups = _streams(batch)
+    groups = by_stream(batch)
     results: _Results = {}
     failed = [(groups[0], away)] if len(groups) == 1 else []
     busy: SinkAway | None = None
@@ -60,13 +60,6 @@ def _asked(groups: list[list[Message]]) -> list[list[Message]]:
     if len(groups) < 2:
         return []
     return groups if len(groups) <= 3 else [groups[0], groups[1], groups[-1]]
-
-
-def _streams(batch: Sequence[Message]) -> list[list[Message]]:
-    found: dict[int, list[Message]] = {}
-    for message in batch:
-        found.setdefault(message.stream, []).append(message)
-    return list(found.values())
 
 
 def _by_id(group: Iterable[Message], results: Sequence[Result]) -> _Results:

@@ -226,9 +226,13 @@ def test_a_breaker_of_what_is_gone_or_that_nobody_asks_about_is_not_told_of(sink
     assert breakers.tell(timezone.now()) == 0
     Sink.objects.update(kinds="provider.health")
     assert breakers.tell(timezone.now()) == 1
+    Sink.objects.update(kinds="budget.threshold")
+    assert breakers.tell(timezone.now()) == 0
+    Sink.objects.update(kinds="provider.health")
+    assert breakers.tell(timezone.now()) == 1, "who listens anew has not seen it open"
     deployment.delete()
     assert breakers.tell(timezone.now()) == 0
-    assert names() == ["provider.health"]
+    assert names() == ["provider.health"] * 2
 
 
 def test_every_kind_has_a_schema_and_every_schema_a_kind():

@@ -150,6 +150,18 @@ def test_a_topic_that_is_busy_counts_against_no_event(deliver, publisher):
     assert (away.value.results, away.value.is_busy) == ([TAKEN, HELD, HELD], True)
 
 
+def test_nor_is_the_half_that_was_taken_before_it_was_busy(deliver, publisher):
+    def judge(request):
+        if len(request.messages) > 1:
+            return grpc.StatusCode.INVALID_ARGUMENT
+        return grpc.StatusCode.RESOURCE_EXHAUSTED if 2 in keys(request.messages) else None
+
+    publisher.judge = judge
+    with pytest.raises(SinkAway, match="RESOURCE_EXHAUSTED") as away:
+        deliver(message(1), message(2))
+    assert (away.value.results, away.value.is_busy) == ([TAKEN, HELD], True)
+
+
 def test_a_topic_that_is_slow_is_asked_no_longer_than_a_claim_lasts_and_no_event_is_to_blame(
     deliver, publisher, monkeypatch
 ):

@@ -27,6 +27,14 @@ class Message(NamedTuple):
     body: bytes
 
 
+def by_stream(batch: Sequence[Message]) -> list[list[Message]]:
+    """Each in its order, the streams in that of their first messages."""
+    found: dict[int, list[Message]] = {}
+    for message in batch:
+        found.setdefault(message.stream, []).append(message)
+    return list(found.values())
+
+
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 

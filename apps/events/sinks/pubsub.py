@@ -28,6 +28,7 @@ from apps.events.sinks.contract import (
     Opened,
     Result,
     SinkAway,
+    by_stream,
 )
 
 LABEL = "Google Pub/Sub"
@@ -114,7 +115,7 @@ class Sender:
         """Raises SinkAway where nothing was taken, and where it is busy."""
         until = time.monotonic() + SECONDS - SPARE_SECONDS
         away: list[SinkAway] = []
-        groups = _groups(batch)
+        groups = by_stream(batch)
 
         def lane(group: Sequence[Message]) -> dict[str, Result]:
             if away:
@@ -191,14 +192,6 @@ def binary(body: bytes) -> tuple[dict[str, str], bytes]:
 def _text(value: Any) -> str:
     """As CloudEvents writes the values of attributes."""
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _groups(batch: Sequence[Message]) -> list[list[Message]]:
-    """By stream, each in its order."""
-    streams: dict[int, list[Message]] = {}
-    for message in batch:
-        streams.setdefault(message.stream, []).append(message)
-    return [*streams.values()]
 
 
 def _left(group: Sequence[Message], away: SinkAway) -> list[Result]:

@@ -31,6 +31,7 @@ from apps.events.sinks.contract import (
     Result,
     SinkAway,
     SinkGone,
+    by_stream,
 )
 from apps.outbound import documents, guard, webhooks
 from apps.outbound.lines import Line
@@ -118,10 +119,7 @@ class Sender:
         """What may be sent beside each other, each in requests that follow one another."""
         if self._at_once > 1:
             return [[[*batch[start : start + self._at_once]] for start in range(0, len(batch), self._at_once)]]
-        streams: dict[int, list[list[Message]]] = {}
-        for message in batch:
-            streams.setdefault(message.stream, []).append([message])
-        return streams.values()
+        return [[[message] for message in stream] for stream in by_stream(batch)]
 
     def post(self, line: Line, messages: Sequence[Message], *, seconds: float) -> documents.Reply:
         """Raises SinkAway. A request has the same id whenever the same events are sent in it."""
