@@ -7,7 +7,7 @@ import gc
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from tests import migrated
+from tests.attack.figures import Figure
 from tests.longest import LONGEST
 
 TESTS = Path(__file__).parent
@@ -143,3 +144,16 @@ def _empty_redis(_redis: Any) -> None:
     """Counters are keyed by row ids, and ids repeat from test to test."""
     if _redis is not None:
         _redis.flushdb()
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Notes what a test has measured, as a `Figure`'s arguments: `make attack` judges it and shows it in its table.
+
+    Whatever may differ with the machine's speed is judged there alone, not in the test.
+    """
+
+    def note(*given: Any, **named: Any) -> None:
+        record_property(Figure.PROPERTY, Figure(*given, **named).encoded())
+
+    return note

@@ -36,7 +36,7 @@ STORELESS = frozenset(
     {"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser", "matrix"}
     | {"fidelity", "focus"}
 )
-OWN_STORES = frozenset({"faults", "topology"})  # start some of their own, to break them
+OWN_STORES = frozenset({"faults", "topology", "attack"})  # start some of their own, to break them
 INTERRUPT_SECONDS = 20.0
 WORKERS = 2
 SLOWEST = 10  # files of a pass that are named
