@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test deploy-check matrix faults faults-long check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long attack check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -35,6 +35,9 @@ faults: .venv/dev.lock ## Break everything and compare the books: SEED=n plays o
 
 faults-long: .venv/dev.lock ## 1,000 rounds of chaos: half of them on SQLite, half on PostgreSQL with Valkey
 	@exec $(BIN)/python -m tests.faults --seeds 1000
+
+attack: .venv/dev.lock ## Try what an attacker would, and write the table of docs/security.md: ROWS="F20 F24" tries some
+	@exec $(BIN)/python -m tests.attack $(ROWS)
 
 check: lint types django shape ## Everything that needs no test run: lint, types, django and shape
 

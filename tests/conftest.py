@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 
 from tests import migrated
-from tests.attack.figures import Figure
+from tests.attack.figures import ROW, Figure
 from tests.longest import LONGEST
 
 TESTS = Path(__file__).parent
@@ -89,6 +89,7 @@ def is_left_out(path: Path, present: dict[str, bool], *, is_second: bool) -> boo
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     present = _present()
     for item in items:
+        item.user_properties += [(ROW, row) for mark in item.iter_markers("attack") for row in mark.args]
         for marker, reason in PASSES.items():
             if item.get_closest_marker(marker) and not present[marker]:
                 item.add_marker(pytest.mark.skip(reason=reason))

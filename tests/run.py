@@ -53,6 +53,7 @@ class Tally:
     failed: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)  # by file, of the newest pass
+    noted: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # names and values, by test
 
     def read(self, report: Path, *, label: str, status: int) -> None:
         """Add one pass's JUnit report. A pass that ended oddly counts as a failure even if no test says so."""
@@ -68,6 +69,8 @@ class Tally:
             name = str(case.get("classname"))
             self.seconds[name] = self.seconds.get(name, 0.0) + float(case.get("time", 0))
         for case in cases:
+            if properties := [(str(p.get("name")), str(p.get("value"))) for p in case.iter("property")]:
+                self.noted[_name(case)] = properties
             skip = case.find("skipped")
             if skip is not None:
                 self.skipped.setdefault(_name(case), skip.get("message", "no reason given"))
@@ -119,8 +122,10 @@ def begun(
     tally: Tally,
     workers: int = WORKERS,
     is_quiet: bool = False,
+    marked: str = "",
 ) -> Iterator[None]:
-    """A pass that goes on beside the block, and has ended and is counted after it. What a quiet one says comes then."""
+    """A pass that goes on beside the block, and has ended and is counted after it. What a quiet one says comes then.
+    `marked`: only tests with this mark."""
     if not names:
         yield
         return
@@ -130,6 +135,7 @@ def begun(
         kept = {name: value for name, value in os.environ.items() if name not in (*OURS, UNCOMPILED)}
         command = [sys.executable, "-m", "pytest", "-q", "-r", "fE", "-n", str(workers), "--dist", "loadfile"]
         command.append("--no-loadscope-reorder")  # tests.longest knows better than their number
+        command += ["-m", marked] if marked else []
         options = [f"--randomly-seed={seed}", f"--junitxml={report}", *(str(TESTS / name) for name in names)]
         environment = {**kept, "WEIR_TEST_VAR": folder, OF_SEVERAL: "1", **variables}
         started = time.time()
@@ -150,6 +156,10 @@ def begun(
         tally.read(report, label=label, status=0 if is_empty else status)
         seconds = (report.stat().st_mtime if report.exists() else time.time()) - started
         print(f"=== {label}: {seconds:.0f} s, most of it in {tally.slowest()}", flush=True)
+
+
+def _folder(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def run_pass(label: str, **how: Any) -> None:
@@ -217,14 +227,15 @@ def migrate() -> None:
             made.result()
 
 
-def run_passes(names: list[str], *, seed: int, tally: Tally) -> None:
-    """What breaks stores waits for most of its time: it has a worker of its own, beside those of the others."""
-    storeless = [name for name in names if name in STORELESS]
-    stored = [name for name in names if name not in STORELESS | OWN_STORES]
-    breaking = [name for name in names if name in OWN_STORES]
+def run_passes(names: list[str], *, seed: int, tally: Tally, marked: str = "") -> None:
+    """Of folders, or of files in them. What breaks stores waits for most of its time: it has a worker of its own,
+    beside those of the others."""
+    storeless = [name for name in names if _folder(name) in STORELESS]
+    stored = [name for name in names if _folder(name) not in STORELESS | OWN_STORES]
+    breaking = [name for name in names if _folder(name) in OWN_STORES]
     if stored or breaking:
         migrate()
-    how: dict[str, Any] = {"seed": seed, "tally": tally}
+    how: dict[str, Any] = {"seed": seed, "tally": tally, "marked": marked}
     beside: dict[str, Any] = {"workers": 1, "is_quiet": True} if storeless or stored else {}
     with begun("faults", names=breaking, variables={"FAULTS_SEED": str(seed)}, **how, **beside):
         if stored:

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
+ROW = "row"  # a test case's property in JUnit's report, as `Figure.PROPERTY` is
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -22,7 +22,10 @@ ROWS = {
     "F29": ("Forms from another site", "403, and nothing has changed"),
     "F30": ("Markup, formulas and line ends in names", "shown as text, in pages, exports and logs"),
     "F31": ("Personal data in what is kept", "not kept, or sealed by tenant, expiring and shreddable"),
-    "F32": ("Guessing passwords, fixing sessions", "slowed by person and by address; a session is made anew at sign-in"),
+    "F32": (
+        "Guessing passwords, fixing sessions",
+        "slowed by person and by address; a session is made anew at sign-in",
+    ),
     "F33": ("Slow queries of people", "calls do not feel them"),
     "F34": ("Configuration and credentials that change all the time", "no call in flight breaks"),
     "F35": ("A poisoned supply", "nothing is installed, built or shipped that is not locked, known and listed"),
