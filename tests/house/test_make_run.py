@@ -70,7 +70,9 @@ class Run:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        assert self.process.stdout is not None
+        if not self.process.stdout.closed:  # `stop` has read it to its end
+            self.process.communicate()
 
 
 @pytest.fixture(scope="module")
