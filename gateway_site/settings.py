@@ -214,10 +214,13 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False
-AXES_FAILURE_LIMIT = 10
+AXES_FAILURE_LIMIT = "apps.signin.guessing.most"
 AXES_COOLOFF_TIME = 0.25  # hours
+# Else each try at a locked name would be added to the row of those before, which grows by a kilobyte each time.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_LOCKOUT_CALLABLE = "apps.portal.entrance.locked"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "apps.signin.guessing.network"
 AXES_SENSITIVE_PARAMETERS = ["code"]  # passwords are cut always; who was locked out, and from where, is to be seen
 WEIR_REQUIRE_TOTP = env.choice("WEIR_REQUIRE_TOTP", "nobody", "staff", "everybody")
 SESSION_ENGINE = "apps.signin.session_store"
