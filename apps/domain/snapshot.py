@@ -300,11 +300,12 @@ class Caching(msgspec.Struct, frozen=True, kw_only=True):
 
 class Cachings(msgspec.Struct, frozen=True):
     """By id; a key's goes before its model's. `generations`: of tenants whose answers were thrown away, as in
-    Caching."""
+    Caching. `secrets`: what each tenant's answers are sealed with."""
 
     models: dict[int, Caching] = {}
     keys: dict[int, Caching] = {}
     generations: dict[int, int] = {}
+    secrets: dict[int, bytes] = {}
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):

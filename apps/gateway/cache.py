@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 
 _ASKS, _KIND, _LIKENESS = b"x-weir-cache", b"x-weir-cache-kind", b"x-weir-cache-similarity"
 _LONGEST_REQUEST = 2 * 1024 * 1024  # bytes, which take up to 7 ms to tell apart, while everybody waits
+_NOWHERE = kept.Key(b"", b"")
 _configured: Known[int, tuple[bytes, tuple[bytes, ...]]] = Known()  # by model: identity, headers that go on
 
 
@@ -49,7 +50,7 @@ class Look:
     def __init__(self, caching: Caching) -> None:
         self.caching = caching
         self.told = b"skip"
-        self.key = b""
+        self.key = _NOWHERE
         self.answer: Answer | None = None  # the one that it was given
         self.likeness: float | None = None  # of the question that it answered
         self.has_waited = False
@@ -111,10 +112,10 @@ async def answer(ctx: RequestContext, shelf: Shelf, questions: Semantic, embed: 
         ctx.look = Look(rule) if said else None
         return False
     look = ctx.look = Look(rule)
-    asked = _asked(ctx, forced=rule.forced)
-    if asked is None:
+    asked, secret = _asked(ctx, forced=rule.forced), ctx.snapshot.cachings.secrets.get(ctx.principal.tenant_id)
+    if asked is None or secret is None:
         return False
-    look.key = _key(ctx, asked)
+    look.key = kept.Key(_key(ctx, asked), secret)
     if said != "refresh":
         found = await shelf.find(look.key, is_fresh=lambda known: known.age < rule.ttl)
         if found.answer is not None and (body := await _again(ctx, found.answer)):
@@ -153,7 +154,7 @@ async def _answer_alike(
         return False
     for alike in await questions.find(place, threshold=look.caching.semantic.threshold):
         try:
-            known = await shelf.peek(alike.key)
+            known = await shelf.peek(look.key._replace(question=alike.key))
         except kept.Away as error:
             raise semantic.Unavailable("the kept answers are not available") from error
         if known is None or known.age >= look.caching.ttl:
@@ -223,7 +224,7 @@ def _remembering(
     return functools.partial(
         questions.keep,
         place,
-        look.key,
+        look.key.question,
         model_id=ctx.model.id,
         policy=f"key {principal.key_id}" if is_own else f"model {ctx.model.id}",
         generation=look.caching.generation,

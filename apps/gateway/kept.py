@@ -1,7 +1,8 @@
 """Answers that may be given again, by the key of their question: in this process, or in Redis for all of them.
 
-In Redis they are sealed (AES-256-GCM) under a key of this installation's, by names from which no question can be told.
-Nobody waits for it: while it does not answer at once nothing is kept and nothing is found.
+In Redis they are sealed (AES-256-GCM) by names from which no question can be told, each tenant's under a key of its
+own: the installation's secret and one in the tenant's row make it, and without that row they never open again. Nobody
+waits for Redis: while it does not answer at once nothing is kept and nothing is found.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import zlib
 from collections import OrderedDict
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -39,9 +40,17 @@ _SMALL = 512  # bytes that are not worth packing
 _LARGE = 256 * 1024  # and that are packed in 2 ms; more wait for a thread
 _AT_ONCE = 64 * 1024  # bytes that come within the deadline
 _NONCE = 12
+_MOST_SEALS = 10_000
 _PREFIX = "weir:{kept}:"
 _BOOKS = tuple(_PREFIX + name for name in ("by expiry", "sizes", "sum"))
 _SCRIPT = Path(__file__).with_name("keep.lua").read_text(encoding="utf-8")
+
+
+class Key(NamedTuple):
+    """Where an answer is kept: by the digest of its question, sealed with its tenant's secret."""
+
+    question: bytes
+    secret: bytes
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
@@ -113,10 +122,10 @@ class Store(Protocol):
 
     def start(self) -> None: ...
 
-    async def get(self, key: bytes) -> Answer | None:
+    async def get(self, key: Key) -> Answer | None:
         """Raises Away, and nothing else."""
 
-    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
+    async def put(self, key: Key, kept: Answer, *, ttl: float) -> bool:
         """Whether it is kept. Nothing is raised: what is not is asked for again."""
 
     async def close(self) -> None: ...
@@ -133,7 +142,7 @@ class Local:
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._size = 0
-        self._answers: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+        self._answers: OrderedDict[Key, tuple[bytes, float]] = OrderedDict()
         self.is_up = True
 
     def start(self) -> None:
@@ -143,7 +152,7 @@ class Local:
         self._answers.clear()
         self._size = 0
 
-    async def get(self, key: bytes) -> Answer | None:
+    async def get(self, key: Key) -> Answer | None:
         found = self._answers.get(key)
         if found is None:
             return None
@@ -154,7 +163,7 @@ class Local:
         self._answers.move_to_end(key)
         return _decode(written)
 
-    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
+    async def put(self, key: Key, kept: Answer, *, ttl: float) -> bool:
         written = _encode(kept)
         self._drop(key)
         if len(written) + _ROOM > self._most:
@@ -165,13 +174,13 @@ class Local:
             self._drop(next(iter(self._answers)))
         return True
 
-    def _drop(self, key: bytes) -> None:
+    def _drop(self, key: Key) -> None:
         if (gone := self._answers.pop(key, None)) is not None:
             self._size -= len(gone[0]) + _ROOM
 
 
 class Shared:
-    """In Redis. `most` bytes of all processes together; `secret` seals."""
+    """In Redis. `most` bytes of all processes together; `secret` seals, with each tenant's own."""
 
     def __init__(self, url: str, *, secret: str, most: int, deadline: float | None = None) -> None:
         import redis.asyncio as redis  # 15 MB that a process without a Redis need not hold
@@ -192,8 +201,9 @@ class Shared:
         self._keep = self._redis.register_script(_SCRIPT)
         self._most = most
         self._deadline = deadline or DEADLINE_SECONDS
-        self._naming = _derived(secret, purpose=f"names of kept answers {_SHAPE.hex()}")
-        self._seal = AESGCM(_derived(secret, purpose="kept answers"))
+        self._naming = _derived(secret, purpose=f"names of tenants' kept answers {_SHAPE.hex()}")
+        self._secret = secret
+        self._seals: dict[bytes, AESGCM] = {}  # by the tenant's secret
         self._writes = 0
         self._probing: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -210,7 +220,7 @@ class Shared:
             await asyncio.gather(self._probing, return_exceptions=True)
         await self._redis.aclose()
 
-    async def get(self, key: bytes) -> Answer | None:
+    async def get(self, key: Key) -> Answer | None:
         if not self.is_up:
             raise Away
         loop = asyncio.get_running_loop()
@@ -233,13 +243,13 @@ class Shared:
         except self._faults as error:
             self._go_down(error)
             raise Away from error
-        return self._opened(sealed, name=name) if isinstance(sealed, bytes) and sealed else None
+        return self._opened(sealed, name=name, secret=key.secret) if isinstance(sealed, bytes) and sealed else None
 
-    async def put(self, key: bytes, kept: Answer, *, ttl: float) -> bool:
+    async def put(self, key: Key, kept: Answer, *, ttl: float) -> bool:
         if not self.is_up or self._writes >= MOST_WRITES:
             return False
         name, nonce = self._name(key), os.urandom(_NONCE)
-        sealed = nonce + self._seal.encrypt(nonce, _encode(kept), name.encode())
+        sealed = nonce + self._seal(key.secret).encrypt(nonce, _encode(kept), name.encode())
         size = len(sealed) + _ROOM
         if size > self._most:
             return False
@@ -257,13 +267,22 @@ class Shared:
             self._writes -= 1
         return False
 
-    def _name(self, key: bytes) -> str:
-        return _PREFIX + hashlib.blake2b(key, key=self._naming, digest_size=32).hexdigest()
+    def _seal(self, secret: bytes) -> AESGCM:
+        found = self._seals.get(secret)
+        if found is None:
+            if len(self._seals) >= _MOST_SEALS:
+                self._seals.clear()
+            found = AESGCM(_derived(self._secret, purpose=f"kept answers of a tenant {secret.hex()}"))
+            self._seals[secret] = found
+        return found
 
-    def _opened(self, sealed: bytes, *, name: str) -> Answer | None:
+    def _name(self, key: Key) -> str:
+        return _PREFIX + hashlib.blake2b(key.question, key=self._naming, digest_size=32).hexdigest()
+
+    def _opened(self, sealed: bytes, *, name: str, secret: bytes) -> Answer | None:
         """None for what somebody else has put there."""
         try:
-            return _decode(self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()))
+            return _decode(self._seal(secret).decrypt(sealed[:_NONCE], sealed[_NONCE:], name.encode()))
         except (InvalidTag, ValueError, msgspec.MsgspecError):
             self._complain("one is not as it was written")
             return None

@@ -14,7 +14,7 @@ from apps.gateway.kept import MOST_WRITES, Answer, Away, packed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apps.gateway.kept import Store
+    from apps.gateway.kept import Key, Store
 
 # Longer than most answers take. Who has waited so long asks for itself.
 PATIENCE_SECONDS = 60.0
@@ -52,9 +52,9 @@ class Shelf:
     def __init__(self, store: Store, *, patience: float = PATIENCE_SECONDS) -> None:
         self._store = store
         self._patience = patience
-        self._flights: dict[bytes, Flight] = {}
+        self._flights: dict[Key, Flight] = {}
         self._writes: set[asyncio.Task[None]] = set()
-        self._arriving: dict[bytes, Answer] = {}  # that are not in the store yet
+        self._arriving: dict[Key, Answer] = {}  # that are not in the store yet
 
     @property
     def is_up(self) -> bool:
@@ -72,7 +72,7 @@ class Shelf:
         await asyncio.gather(*self._writes, return_exceptions=True)
         await self._store.close()
 
-    async def find(self, key: bytes, *, is_fresh: Callable[[Answer], bool]) -> Found:
+    async def find(self, key: Key, *, is_fresh: Callable[[Answer], bool]) -> Found:
         """Waits for a call that is fetching the answer. If that fails, the first who notices takes its place."""
         loop = asyncio.get_running_loop()
         due, has_waited = loop.time() + self._patience, False
@@ -101,7 +101,7 @@ class Shelf:
         return Found(kept, has_waited=has_waited)
 
     def keep(
-        self, key: bytes, flight: Flight | None, kept: Answer, *, ttl: float, then: Callable[[], None] | None = None
+        self, key: Key, flight: Flight | None, kept: Answer, *, ttl: float, then: Callable[[], None] | None = None
     ) -> None:
         """Who waits has it at once, and so has who comes before it is stored. `then`: when it is, if it is."""
         self._arriving[key] = kept
@@ -111,7 +111,7 @@ class Shelf:
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 
-    async def _put(self, key: bytes, kept: Answer, *, ttl: float, then: Callable[[], None] | None) -> None:
+    async def _put(self, key: Key, kept: Answer, *, ttl: float, then: Callable[[], None] | None) -> None:
         try:
             if not self._store.is_up or len(self._writes) > MOST_WRITES:
                 return
@@ -121,11 +121,11 @@ class Shelf:
             if self._arriving.get(key) is kept:
                 del self._arriving[key]
 
-    async def peek(self, key: bytes) -> Answer | None:
+    async def peek(self, key: Key) -> Answer | None:
         """Without waiting for anybody. Raises Away."""
         return self._arriving.get(key) or await self._store.get(key)
 
-    def land(self, key: bytes, flight: Flight, landed: Answer | Alike | Fate) -> None:
+    def land(self, key: Key, flight: Flight, landed: Answer | Alike | Fate) -> None:
         """Tells who waits. A flight lands once."""
         if self._flights.get(key) is flight:
             del self._flights[key]

@@ -9,7 +9,7 @@ from django.db.models import Q
 
 from apps.domain import snapshot
 from apps.policies.models import Assignment, CachePolicy, DataPolicy, ManagedSettings, TenantCache
-from apps.tenants.models import Membership
+from apps.tenants.models import Membership, Tenant
 
 _requests: dict[str, snapshot.OnRequest] = {word: word for word in get_args(snapshot.OnRequest)}
 _responses: dict[str, snapshot.OnResponse] = {word: word for word in get_args(snapshot.OnResponse)}
@@ -49,12 +49,15 @@ def snapshot_policy(row: DataPolicy) -> snapshot.DataPolicy:
 
 
 def snapshot_cachings() -> snapshot.Cachings:
-    """The enabled ones, by model and by key. Two queries."""
+    """The enabled ones, by model and by key. Three queries, one where there are none."""
     rows = list(CachePolicy.objects.filter(is_enabled=True).select_related("semantic_model").order_by("pk"))
+    if not rows:
+        return snapshot.Cachings()
     return snapshot.Cachings(
         models={row.model_id: _caching(row) for row in rows if row.model_id is not None},
         keys={row.key_id: _caching(row) for row in rows if row.key_id is not None},
         generations=dict(TenantCache.objects.values_list("tenant_id", "generation")),
+        secrets={pk: bytes(secret) for pk, secret in Tenant.objects.values_list("pk", "kept_secret")},
     )
 
 

@@ -11,7 +11,7 @@ from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.policies import models
 from apps.policies.models import SUBJECTS, Assignment, CachePolicy, DataPolicy, ManagedSettings, OnRequest, Rule
-from apps.tenants.models import Tenant
+from apps.tenants.models import Tenant, Unguessable
 
 _POLICY_FIELDS = frozenset(
     {"name", "required_tags", "forbidden_tags", "regions", "route_tag", "is_enabled", "note"},
@@ -136,9 +136,11 @@ def forget_answers(cache: CachePolicy, *, actor: Any) -> None:
 
 
 def forget_tenant(tenant: Tenant, *, actor: Any) -> None:
-    """Throws away what was kept of a tenant, under whichever policies."""
+    """Throws away what was kept of a tenant, under whichever policies: it is not looked for any more, and does not open
+    any more either."""
     changes = {"generation": models.new_generation()}
     with transaction.atomic():
+        Tenant.objects.filter(pk=tenant.pk).update(kept_secret=Unguessable())
         found = models.TenantCache.objects.filter(tenant=tenant).first()
         action, scope = "tenantcache.forgotten", {"area": Area.POLICIES, "tenant_id": tenant.pk}
         if found is None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import zoneinfo
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -27,6 +28,18 @@ class TenantQuerySet(TenantScoped):
     tenant_path = ""
 
 
+class Unguessable(models.Func):
+    """32 bytes that the database makes, each time others."""
+
+    output_field = models.BinaryField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        return "sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()))", []
+
+    def as_sqlite(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        return "randomblob(32)", []
+
+
 class Outage(models.TextChoices):
     """What a call gets while the shared counters or the ledger's database cannot be asked."""
 
@@ -36,13 +49,15 @@ class Outage(models.TextChoices):
 
 
 class Tenant(models.Model):
-    """A customer: whose keys, budgets and usage are nobody else's. `timezone` is where its budget days begin."""
+    """A customer: whose keys, budgets and usage are nobody else's. `timezone` is where its budget days begin.
+    `kept_secret`: a part of what its kept answers are sealed with, so that they are noise without the row."""
 
     name = models.CharField(max_length=100, unique=True)
     slug = models.SlugField(max_length=60, unique=True)
     is_active = models.BooleanField(default=True)
     timezone = models.CharField(max_length=64, default="UTC", validators=[validate_timezone])
     on_outage = models.CharField(max_length=8, choices=Outage, default=Outage.LEASE, db_default=Outage.LEASE)
+    kept_secret = models.BinaryField(db_default=Unguessable(), editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = TenantQuerySet.as_manager()

@@ -64,7 +64,7 @@ def test_the_data_plane_is_told_what_is_kept(website, django_assert_num_queries)
     services.create_cache(actor=None, key=key, ttl_seconds=60, max_bytes=5_000, is_always=False, is_forced=True)
     services.create_cache(actor=None, model=model, semantic_model=compares, semantic_threshold=0.9)
     services.create_cache(actor=None, model=factories.model(), is_enabled=False)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         found = selectors.snapshot_cachings()
     own, models = (CachePolicy.objects.get(**of).generation for of in ({"key": key}, {"model": model}))
     assert found.keys == {

@@ -27,7 +27,7 @@ from apps.keys import services as keys
 from apps.status.urls import urlpatterns as told
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.attack("F25", "F31")]
 
 # Of no vendor's shape: what finds it must know it, not guess it.
 CREDENTIAL = "Zq" + secrets.token_hex(16)

@@ -69,7 +69,7 @@ def compared(cachings: Cachings) -> Cachings:
         {number: replace(one, semantic=ALIKE, ttl=3_600.0) for number, one in of.items()}
         for of in (cachings.models, cachings.keys)
     ]
-    return Cachings(*held, cachings.generations)
+    return Cachings(*held, cachings.generations, {number: b"%d" % number for number in range(9)})
 
 
 class Corner:
