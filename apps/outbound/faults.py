@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 import aiohttp
 import httpx2
+from aiohttp.hdrs import CONTENT_LENGTH, TRANSFER_ENCODING
+from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 from apps.domain import errors
@@ -29,6 +31,9 @@ _NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
 )
+_VERSIONS = (HttpVersion11, HttpVersion10)
+_SWITCHING = 101  # which nobody asked for
+_LONGEST_LENGTH = 18  # digits
 LOST = "The provider dropped the connection."
 _CUT_SHORT = "Not enough data"  # aiohttp's words for a body whose end did not come; also its class for bad framing
 
@@ -64,10 +69,21 @@ def is_lost(error: Exception) -> bool:
     )
 
 
+def is_ambiguous(message: RawResponseMessage) -> bool:
+    """Whether others may take this answer for another one, or its end for another place, than aiohttp does: of codings
+    it looks for `chunked` only, and of a length that no number holds it makes an empty body."""
+    if not (100 <= message.code < 600 and message.code != _SWITCHING and message.version in _VERSIONS):
+        return True
+    if (length := message.headers.get(CONTENT_LENGTH)) is not None and len(length) > _LONGEST_LENGTH:
+        return True
+    codings = message.headers.getall(TRANSFER_ENCODING, None)
+    if codings is None:
+        return False
+    return length is not None or len(codings) > 1 or codings[0].lower() != "chunked" or not message.chunked
+
+
 def in_head(headers: Mapping[str, str]) -> errors.UpstreamBroken | None:
-    """A head that must not be relayed: framed twice, or coded in a way that was not asked for."""
-    if "transfer-encoding" in headers and "content-length" in headers:
-        return errors.UpstreamBroken("The provider's answer states its length in two ways.")
+    """A head that must not be relayed: coded in a way that was not asked for."""
     coding = headers.get("content-encoding")
     if coding is not None and coding.lower() != "identity":
         return errors.UpstreamBroken("The provider compressed its answer although it was asked not to.")

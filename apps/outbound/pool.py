@@ -15,6 +15,9 @@ import certifi
 import httpx2
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 
 from apps.domain.snapshot import Timeouts
@@ -27,6 +30,8 @@ UNREAD_BYTES = 16 * 1024
 # Seconds. Load balancers close what is idle at 60 and more, and a call that meets that on its way is sent twice.
 KEEP_ALIVE = 50.0
 _KNOWN_URLS = 4096
+_FINAL = 200  # statuses below announce another answer
+_MOST_INTERIM = 32
 
 made_connection: ContextVar[bool] = ContextVar("made_connection", default=False)  # by the call now running
 _encrypted: ContextVar[bool] = ContextVar("encrypted", default=False)
@@ -158,7 +163,21 @@ class GuardedConnector(aiohttp.TCPConnector):
 
 
 class _Connection(ResponseHandler):
-    """Who waits for more of a body that turns out to be framed wrong learns of it: aiohttp's own tells nobody."""
+    """Reads an answer in one way or not at all. Who waits for more of a body that turns out to be framed wrong learns
+    of it: aiohttp's own tells nobody."""
+
+    _interim = 0  # answers that are none yet, since the last one
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """The head of an answer has come. Judged before anybody has it, so that its connection serves nobody else."""
+        message = data[0]
+        self._interim = self._interim + 1 if message.code < _FINAL else 0
+        if faults.is_ambiguous(message) or self._interim > _MOST_INTERIM:
+            if self.transport is not None:
+                self.transport.abort()  # type: ignore[attr-defined]  # it is one of sockets
+            self.set_exception(HttpProcessingError(message="ambiguous"))
+        else:
+            super().feed_data(data, size)
 
     def set_exception(self, exc: Any, *cause: Any) -> None:
         body = self._payload
