@@ -229,6 +229,9 @@ SESSION_COOKIE_SAMESITE = "Lax"
 if env.PRODUCTION:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
+    # Browsers take a cookie of such a name from this very host alone, over TLS: no neighbour can plant one.
+    SESSION_COOKIE_NAME = "__Host-sessionid"
+    CSRF_COOKIE_NAME = "__Host-csrftoken"
     SECURE_SSL_REDIRECT = env.flag("WEIR_SSL_REDIRECT", True)
     SECURE_REDIRECT_EXEMPT = [r"^metrics$"]  # asked for at each process's own address, where there is no TLS
     SECURE_HSTS_SECONDS = env.integer("WEIR_HSTS_SECONDS", 31_536_000)

@@ -74,7 +74,8 @@ class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = "session"
 
     def get_security_definition(self, auto_schema: Any) -> Any:
-        return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+        told = "Of whoever is signed in. In production its name is `__Host-sessionid`."
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": told}
 
 
 class Schema(AutoSchema):

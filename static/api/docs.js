@@ -2,9 +2,9 @@
 
 // A cookie's session needs the token against forgery on what changes something; a bearer's token does not.
 function withToken(request) {
-  const found = document.cookie.split("; ").find((part) => part.startsWith("csrftoken="));
+  const found = document.cookie.match(/(?:^|; )(?:__Host-)?csrftoken=([^;]*)/);
   if (found && !["GET", "HEAD"].includes((request.method || "GET").toUpperCase())) {
-    request.headers["X-CSRFToken"] = found.slice("csrftoken=".length);
+    request.headers["X-CSRFToken"] = found[1];
   }
   return request;
 }

@@ -12,7 +12,7 @@ from django.db import transaction
 from apps.api import urls
 from tests.api.conftest import ROLES
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.attack("F27")]
 
 EVERYBODY = "200 200 200 200 200 200 200 401 200 401"
 READ = "403 403 403 403 403 200 403 401 403 401"  # by operators

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
@@ -17,6 +18,7 @@ def test_who_is_signed_in_reads(world):
     assert (told["username"], told["token"]) == ("olga", None)
 
 
+@pytest.mark.attack("F29")
 def test_what_changes_something_takes_the_token_against_forgery(world):
     client = signed_in(world.people["owner"], enforce_csrf_checks=True)
     body = {"tenant": world.acme.pk, "name": "Forged"}

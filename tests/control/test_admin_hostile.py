@@ -12,7 +12,7 @@ from apps.policies import services as policies
 from tests import factories
 from tests.control.desk import Desk
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.attack("F29", "F30")]
 MARKUP = "<img/src=x/onerror=alert(1)>"
 
 

@@ -24,7 +24,7 @@ from tests.control.desk import Desk
 from tests.money.calls import intent, outcome
 from tests.portal.test_hostile import MARK, PAYLOADS, Reader
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.attack("F30")]
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 SHAPED = {  # columns that code reads again before it shows a row
     *("slug", "vendor", "protocol", "base_url", "timezone", "cidr", "public_id", "kind", "role", "area", "revision"),

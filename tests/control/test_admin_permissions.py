@@ -9,7 +9,7 @@ from apps.audit.models import Record
 from tests import factories
 from tests.control.desk import Desk
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.attack("F27")]
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NAMES = [model._meta.label for model in MODELS]

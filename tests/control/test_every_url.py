@@ -23,7 +23,7 @@ from apps.quotas.models import Budget
 from apps.tenants.models import Role, Tenant
 from tests import factories
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.attack("F27")]
 ROLES = ("owner", "admin", "developer", "viewer", "stranger", "operator", "nobody")
 ALL = "200 200 200 200 200 200 200"
 TABLE = {
@@ -173,6 +173,7 @@ def test_operators_may_open_every_page_of_the_admin(rows, people):
     assert {pattern for pattern, status in found.items() if status >= 500 or status == 403} == {"admin/autocomplete/"}
 
 
+@pytest.mark.attack("F29")
 def test_nothing_is_done_from_another_site(rows, people):
     """Whatever a form elsewhere sends with the cookies of an operator, to any address."""
     elsewhere = people["operator"]

@@ -10,14 +10,15 @@ import django
 
 
 def session() -> str:
-    """The cookie of an operator who has signed in."""
+    """The cookie of an operator who has signed in, as browsers send it."""
     from django.test import Client
 
     from apps.accounts.models import User
 
     browser = Client()
     browser.force_login(User.objects.get(username="alice"), backend="django.contrib.auth.backends.ModelBackend")
-    return browser.cookies["sessionid"].value
+    (cookie,) = browser.cookies.values()
+    return f"{cookie.key}={cookie.value}"
 
 
 if __name__ == "__main__":

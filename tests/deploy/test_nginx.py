@@ -160,7 +160,7 @@ def test_a_body_may_be_as_long_as_weir_takes_it_and_weir_says_what_is_too_long(s
 
 def test_live_pages_have_their_sockets(site):
     address = site.front.https.replace("https", "wss") + "/live/feed/"
-    headers = {"cookie": f"sessionid={site.session}"}
+    headers = {"cookie": site.session}
     with connect(
         address, ssl=site.front.trust, origin=site.front.https, additional_headers=headers, open_timeout=PATIENCE
     ) as feed:

@@ -29,7 +29,7 @@ from tests import services
 from tests.domain.test_caching import OTHERS, Call, turned
 from tests.gateway.test_kept import shared
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.attack("F27", "F31")]
 
 # What a real call's answer depends on and is told by its context, not by the test.
 CHANGES = {name: values for name, values in OTHERS.items() if name not in ("headers", "barred")}

@@ -101,6 +101,7 @@ def end_of(socket: ClientConnection) -> int:
     return code
 
 
+@pytest.mark.attack("F27")
 def test_a_call_is_heard_of_by_its_tenant_and_by_nobody_else(gateway, look, bob, charlie):
     owner, developer, stranger = look(gateway.world.alice), look(bob), look(charlie, OF_GLOBEX)
     before = heard(stranger) | {"now": 0}
@@ -149,6 +150,7 @@ def test_whoever_comes_back_lacks_nothing(gateway, look):
     assert len(heard(look(gateway.world.alice))["calls"]) == 1
 
 
+@pytest.mark.attack("F27", "F29")
 def test_nobody_comes_in_who_may_not_open_the_page(gateway, look, bob, charlie):
     alice = gateway.world.alice
     assert refused(look, None) == 403

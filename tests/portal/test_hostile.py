@@ -16,6 +16,8 @@ from apps.quotas.models import Increase
 from apps.tenants.models import Invitation, Project
 from tests.portal.test_who_may import MAY, POSTED, answer, things  # noqa: F401  # a fixture
 
+pytestmark = pytest.mark.attack("F30")
+
 MARK = "pwn7"
 PAYLOADS = [
     f"<script>{MARK}()</script>",

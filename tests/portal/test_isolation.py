@@ -17,6 +17,8 @@ from tests.money.calls import intent, outcome
 from tests.portal.test_refused import refuse
 from tests.portal.test_who_may import MAY, POSTED, pages
 
+pytestmark = pytest.mark.attack("F27")
+
 TOKEN = re.compile(rb'name="csrfmiddlewaretoken" value="[^"]*"')
 
 

@@ -27,6 +27,8 @@ from apps.usage import ledger
 from tests import factories
 from tests.money.calls import intent, outcome
 
+pytestmark = pytest.mark.attack("F27")
+
 MAY = {
     "overview": "yyyy",
     "live": "yyyy",
@@ -198,6 +200,7 @@ def test_whoever_has_not_signed_in_is_asked_to(visit, things):
         assert response["Location"].startswith("/sign-in/?next="), name
 
 
+@pytest.mark.attack("F29")
 def test_nothing_is_changed_by_a_form_from_another_site(visit, things, alice):
     visitor = visit(alice)
     visitor.client.handler.enforce_csrf_checks = True
