@@ -130,7 +130,7 @@ def main() -> None:
     http = bare if options.straight else URLRouter([re_path(r"^(?:anthropic/)?v1(?:/|$)", bare)])
     application = ProtocolTypeRouter({"http": http, "lifespan": bare.lifespan})
     server.raise_limits()
-    configuration = server.configuration(application, host=HOST, port=options.port, proxies=[])
+    configuration = server.configuration(application, host=HOST, port=options.port)
     server.DrainingServer(configuration, prestop=0.0, drain=1.0).run()
 
 

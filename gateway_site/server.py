@@ -25,73 +25,17 @@ from uvicorn.config import Config
 from uvicorn.server import Server
 
 from apps.runtime.state import state
+from gateway_site.connections import Bounds, protocol
 from gateway_site.ports import Ports, Wanted
 
 if TYPE_CHECKING:
     from types import FrameType
 
-STALL_SECONDS = 60.0  # without a setting
 SETTLE_SECONDS = 15.0  # for cancelled calls to write down what they cost
 _TICK = 0.1  # Uvicorn's
-# For a client that does not take it: by the system, which else would hold megabytes, and by this process.
-_UNSENT_BYTES = 32 * 1024
 _COLLECT_AFTER = 50_000  # objects that have not gone by themselves
 _CLOSE = (b"connection", b"close")
 _NO_PORTS: Wanted = {}
-
-
-class Stalling:
-    """For Uvicorn's protocols: cuts a client off that takes nothing for `stall_seconds`. Uvicorn would wait for ever:
-    for who stops reading in the middle of a stream, and in its `close` for who never takes the end of an answer, which
-    only the system sees."""
-
-    stall_seconds: float
-    transport: asyncio.Transport
-    _stall: asyncio.TimerHandle | None = None
-    _unsent = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        with contextlib.suppress(AttributeError, OSError):  # Linux only; not on a Unix socket
-            connection = transport.get_extra_info("socket")
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stall_seconds * 1000))
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
-        super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
-
-    def pause_writing(self) -> None:
-        super().pause_writing()  # type: ignore[misc]  # the protocol beside it
-        self._watch()
-
-    def resume_writing(self) -> None:
-        self._unwatch()
-        super().resume_writing()  # type: ignore[misc]
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch()
-        super().connection_lost(exc)  # type: ignore[misc]
-
-    def _watch(self) -> None:
-        self._unsent = self.transport.get_write_buffer_size()
-        self._stall = asyncio.get_running_loop().call_later(self.stall_seconds, self._check)
-
-    def _unwatch(self) -> None:
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
-
-    def _check(self) -> None:
-        if self.transport.get_write_buffer_size() < self._unsent:
-            self._watch()  # slow, but reading
-        else:
-            self.transport.abort()
-
-
-def protocol(*, stall: float) -> type[asyncio.Protocol]:
-    try:
-        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as Base
-    except ImportError:
-        from uvicorn.protocols.http.h11_impl import H11Protocol as Base  # type: ignore[assignment]
-    return type("StallingProtocol", (Stalling, Base), {"stall_seconds": stall})
 
 
 class DrainingServer(Server):
@@ -188,22 +132,40 @@ def raise_limits() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def configuration(app: Any, *, host: str, port: int, proxies: list[str], stall: float = STALL_SECONDS) -> Config:
-    """`proxies`: whose word on the client's address is taken. `stall`: seconds for which a client may take nothing."""
+def configuration(app: Any, *, host: str, port: int, bounds: Bounds | None = None) -> Config:
+    """Proxies, those of `bounds`, are believed what they say of the client's address."""
+    bounds = bounds or Bounds()
     return Config(
         app,
         host=host,
         port=port,
-        http=protocol(stall=stall),
+        http=protocol(bounds),
         ws="websockets-sansio",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers=bool(bounds.proxies),
+        forwarded_allow_ips=list(bounds.proxies),
         timeout_keep_alive=75,  # longer than balancers keep theirs, so that they, not we, close an idle one
-        h11_max_incomplete_event_size=64 * 1024,
+    )
+
+
+def bounds(settings: Any) -> Bounds:
+    """What settings let clients take. A call takes two descriptors, its client's and its provider's."""
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_all: int = settings.WEIR_MAX_CONNECTIONS
+    return Bounds(
+        stall=settings.WEIR_STALL_SECONDS,
+        head=settings.WEIR_HEADER_SECONDS,
+        head_bytes=settings.WEIR_MAX_HEADER_BYTES,
+        body=settings.WEIR_BODY_SECONDS,
+        least=settings.WEIR_MIN_BYTES_PER_SECOND,
+        in_all=in_all if most == resource.RLIM_INFINITY else min(in_all, most // 2),
+        of_one=settings.WEIR_MAX_CONNECTIONS_PER_ADDRESS,
+        proxies=tuple(settings.WEIR_TRUSTED_PROXIES),
     )
 
 
@@ -245,8 +207,7 @@ def main(arguments: list[str] | None = None) -> int:
         app,
         host=given.host,
         port=given.port,
-        proxies=settings.WEIR_TRUSTED_PROXIES,
-        stall=settings.WEIR_STALL_SECONDS,
+        bounds=bounds(settings),
     )
     ports = Ports(pinned_ports, share=bool(settings.REDIS_URL))
     server = DrainingServer(

@@ -66,7 +66,6 @@ class RequestContext:
         "notes",
         "on_behalf_of",
         "parent",
-        "parts",
         "pinned",
         "plan",
         "policy",
@@ -130,7 +129,6 @@ class RequestContext:
         self.on_behalf_of: RequestContext | None = None  # another call, which waits for it
         self.attempts: list[Attempt] = []
         self.status = 0  # that its caller was told; 0: none yet
-        self.parts = 0  # of the body, that have come in
         self.gone = False  # the client has left
         self.midway = False  # what has gone out ends inside an event
         self.ended: GatewayError | None = None  # why the call was stopped

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.domain import errors
 from apps.runtime.state import state
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from apps.gateway.context import RequestContext
     from apps.runtime.ticker import Ticker
 
-# However long a body takes, no part of it may take longer.
-PART_SECONDS = 60.0
+# In the scope's state: whom the server tells that the body comes too slowly (gateway_site/connections.py).
+LATE = "weir.late"
 # Most calls outlive this; those that do not are not worth a task of their own to watch them.
 GRACE_SECONDS = 0.1
 # A provider that bills to the end anyway is heard out, within reason.
@@ -27,26 +27,26 @@ _GONE = "client closed the connection"
 
 
 class Watch:
-    """Sees to it that the body comes in; waits for `http.disconnect` beside the call from shortly after `arm`, when
-    the body is in. Until it is disarmed."""
+    """Is told by the server if the body comes too slowly; waits for `http.disconnect` beside the call from shortly
+    after `arm`, when the body is in. Until it is disarmed."""
 
-    __slots__ = ("_ctx", "_drain", "_due", "_is_armed", "_parts", "_task", "_ticker")
+    __slots__ = ("_ctx", "_drain", "_due", "_state", "_task", "_ticker")
 
     def __init__(self, ctx: RequestContext, ticker: Ticker) -> None:
         self._ctx = ctx
         self._ticker = ticker
         self._due = math.inf
-        self._parts = 0
-        self._is_armed = False
+        self._state: dict[str, Any] = ctx.scope.get("state", {})  # some servers have none
         self._task: asyncio.Task[None] | None = None
         self._drain: _Drain | None = None
-        ticker.add(self)
+        self._state[LATE] = self._late
 
     def arm(self) -> None:
-        self._is_armed = True
-        self._due = math.inf
+        self._state.pop(LATE, None)
+        self._ticker.add(self)
 
     def disarm(self) -> None:
+        self._state.pop(LATE, None)
         self._ticker.discard(self)
         if self._task is not None:
             self._task.cancel()
@@ -54,18 +54,15 @@ class Watch:
             self._drain.stop()
 
     def tick(self, now: float) -> None:
-        """The first one after a part of the body, or after the whole, begins the time that is given."""
-        if self._ctx.principal is None:
-            return  # it is we who take the time: the key is being looked up
-        if self._parts != self._ctx.parts or self._due == math.inf:
-            self._parts = self._ctx.parts
-            self._due = now + (GRACE_SECONDS if self._is_armed else PART_SECONDS)
+        """The first one begins the time that is given."""
+        if self._due == math.inf:
+            self._due = now + GRACE_SECONDS
         elif now >= self._due:
             self._ticker.discard(self)
-            if self._is_armed:
-                self._task = asyncio.create_task(self._wait())
-            else:
-                self._ctx.end(errors.BodyTooSlow(f"no more of the request body came for {PART_SECONDS:.0f} s"))
+            self._task = asyncio.create_task(self._wait())
+
+    def _late(self) -> None:
+        self._ctx.end(errors.BodyTooSlow("the request body came too slowly"))
 
     async def _wait(self) -> None:
         while (await self._ctx.receive())["type"] != "http.disconnect":

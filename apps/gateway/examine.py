@@ -127,7 +127,6 @@ async def body(ctx: RequestContext, max_bytes: int) -> bytes:
 
 async def _part(ctx: RequestContext) -> Message:
     message = await ctx.receive()
-    ctx.parts += 1
     if message["type"] == "http.disconnect":
         raise errors.ClientGone("client closed the connection")
     return message

@@ -54,7 +54,34 @@ GATEWAY = (
         one of the two""",
     ),
     Setting("WEIR_DRAIN_SECONDS", "How long running calls may go on after SIGTERM; `make run` sets 10"),
-    Setting("WEIR_STALL_SECONDS", "A client that takes nothing of its answer for so long is cut off"),
+    Setting(
+        "WEIR_STALL_SECONDS",
+        "A client that takes less than the least of its answer for so long (`WEIR_MIN_BYTES_PER_SECOND`) is cut off",
+    ),
+    Setting(
+        "WEIR_HEADER_SECONDS",
+        """A request's line and headers must have come within so many seconds of their first byte, and those of a new
+        connection's first request of its beginning""",
+    ),
+    Setting("WEIR_MAX_HEADER_BYTES", "So long a request's line and headers may be; longer ones get a 431"),
+    Setting(
+        "WEIR_BODY_SECONDS",
+        "A body of which less than the least comes within so many seconds gets a 408; in all it may take longer",
+    ),
+    Setting(
+        "WEIR_MIN_BYTES_PER_SECOND",
+        "The least that a client must send of a body and, when it is behind, take of an answer, on an average",
+    ),
+    Setting(
+        "WEIR_MAX_CONNECTIONS",
+        """Connections of a process, half of the files that it may open at most. Who comes when there are so many takes
+        the place of the one that has asked for nothing for longest. 0: any number""",
+    ),
+    Setting(
+        "WEIR_MAX_CONNECTIONS_PER_ADDRESS",
+        """Connections of one IPv4 address or IPv6 /64; those of `WEIR_TRUSTED_PROXIES` may have any number. One more
+        gets a 429. 0: any number""",
+    ),
     Setting(
         "WEIR_STOP_SECONDS",
         """How long the supervisor waits before it kills a process (`TimeoutStopSec`, `stop_grace_period`,

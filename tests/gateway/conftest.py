@@ -18,7 +18,8 @@ from apps.gateway import engine as engines
 from apps.runtime.state import state
 from apps.usage.models import Entry
 from gateway_site.asgi import application
-from gateway_site.server import protocol
+from gateway_site.connections import protocol
+from gateway_site.server import bounds
 from tests.gateway.world import World
 from tests.remembered import Remembered
 from tests.servers import Simulator, start_simulator, until
@@ -58,7 +59,7 @@ class Gateway:
             port=0,
             log_level="warning",
             access_log=False,
-            http=protocol(stall=settings.WEIR_STALL_SECONDS),
+            http=protocol(bounds(settings)),
         )
         self._server = self.serve_with(config)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -8,7 +8,6 @@ import socket
 
 import pytest
 
-from apps.gateway import departure
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, body_of, told
 
 pytestmark = [
@@ -158,13 +157,3 @@ def test_a_body_framed_ambiguously_ends_the_connection(gateway, world, path):
         answer = exchange(gateway, head + framing)
         assert answer.startswith(b"HTTP/1.1 400 "), framing
         assert b"connection: close" in answer.lower()
-
-
-@BOTH
-def test_a_body_that_does_not_go_on_is_given_up(gateway, world, path, monkeypatch):
-    monkeypatch.setattr(departure, "PART_SECONDS", 0.2)
-    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {world.key}\r\n".encode()
-    for begun in (b"content-length: 50\r\n\r\n", b'transfer-encoding: chunked\r\n\r\n5\r\n{"a":\r\n'):
-        answer = exchange(gateway, head + begun)
-        assert answer.startswith(b"HTTP/1.1 408 ")
-        assert b"request body" in answer

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from gateway_site.connections import Bounds
 from gateway_site.ports import Ports
 from gateway_site.server import DrainingServer, configuration
 from tests.status.stand import Stand
@@ -29,13 +30,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def running(
-    *, prestop: float = 0.0, drain: float = 30.0, stall: float = 60.0, ports: Ports | None = None
+    *, prestop: float = 0.0, drain: float = 30.0, bounds: Bounds | None = None, ports: Ports | None = None
 ) -> AsyncIterator[Running]:
     told: list[str] = []
     stand = Stand(told.append)
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    config = configuration(stand, host="", port=0, proxies=[], stall=stall)
+    config = configuration(stand, host="", port=0, bounds=bounds)
     server = DrainingServer(config, prestop=prestop, drain=drain, ports=ports)
     ended = asyncio.ensure_future(server._serve([listener]))
     await until(lambda: server.started)

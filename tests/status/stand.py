@@ -13,7 +13,8 @@ from gateway_site.server import DrainingServer, configuration
 
 
 class Stand:
-    """`/now` answers, `/ready` as readiness does, `/stream` goes on until `go_on`, `/flood` never ends."""
+    """`/now` answers, `/ready` as readiness does, `/read` when it has the body, `/stream` goes on until `go_on`,
+    `/flood` never ends. Sockets are accepted, and closed at `go_on`."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.tell = tell
@@ -24,6 +25,13 @@ class Stand:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await self.go_on.wait()
+            return
+        while scope["path"] == "/read" and (await receive()).get("more_body"):
+            pass
         status = 503 if scope["path"] == "/ready" and state.draining else 200
         await send({"type": "http.response.start", "status": status, "headers": []})
         try:
@@ -53,7 +61,7 @@ class Stand:
 def main() -> None:
     handle, prestop, drain = sys.argv[1:]
     stand = Stand(lambda event: print(event, flush=True))
-    config = configuration(stand, host="", port=0, proxies=[])
+    config = configuration(stand, host="", port=0)
     server = DrainingServer(config, prestop=float(prestop), drain=float(drain))
     server.run(sockets=[socket.socket(fileno=int(handle))])
     print("left", flush=True)

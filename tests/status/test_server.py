@@ -11,6 +11,7 @@ import time
 import pytest
 
 from apps.runtime.state import state
+from gateway_site.connections import Bounds
 from tests.status.served import asking, head, running, until
 
 pytestmark = pytest.mark.once
@@ -78,7 +79,7 @@ async def test_a_second_interrupt_skips_the_waiting_but_not_the_settling() -> No
 
 
 async def test_a_client_that_stops_reading_is_cut_off() -> None:
-    async with running(stall=0.3) as it:
+    async with running(bounds=Bounds(stall=0.3)) as it:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.setblocking(False)
@@ -89,7 +90,7 @@ async def test_a_client_that_stops_reading_is_cut_off() -> None:
 
 
 async def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
-    async with running(stall=0.3) as it, asking(it.port, "/flood") as reader:
+    async with running(bounds=Bounds(stall=0.3)) as it, asking(it.port, "/flood") as reader:
         ends = time.monotonic() + 1.5
         while time.monotonic() < ends:
             assert await reader.read(65536)
