@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 REFUSED = "invalid API key"
 """The same words for every cause, as for a key: a caller learns nothing about what would be accepted."""
-STALE_SECONDS = 24 * 3600.0
-PAUSE_SECONDS = 30.0
 _DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -44,7 +42,7 @@ class _Named(msgspec.Struct):
     iss: str
 
 
-LASTING: dict[str, Any] = {"late": math.inf, "stale": STALE_SECONDS, "pause": PAUSE_SECONDS}
+LASTING: dict[str, Any] = {"late": math.inf, "stale": jwks.STALE_SECONDS, "pause": jwks.PAUSE_SECONDS}
 read_discovery = msgspec.json.Decoder(_Discovered).decode
 _key_sets = Documents(jwks.read_keys, **LASTING)
 _refusals = Counter("weir_tokens_refused", "Tokens that were refused, by issuer and reason.", ("issuer", "reason"))
@@ -76,7 +74,7 @@ async def verified(token: str, snapshot: Snapshot) -> Verified:
     except NotThere as fault:
         refusals.unverified(issuer.name, fault.reason)
         message = "tokens of this issuer cannot be verified right now"
-        raise errors.Unavailable(message, retry_after=PAUSE_SECONDS) from None
+        raise errors.Unavailable(message, retry_after=jwks.PAUSE_SECONDS) from None
 
 
 def refused(reason: str, issuer: Issuer | None = None) -> errors.AuthenticationFailed:
@@ -126,7 +124,8 @@ def _read(token: str, issuer: Issuer, keys: jwks.KeySet) -> Verified:
         now=clock.now(),
         leeway=issuer.leeway,
     )
-    if issuer.longest is not None and claims["exp"] - claims.get("iat", -math.inf) > issuer.longest:
+    issued = claims.get("iat")
+    if issuer.longest is not None and (issued is None or claims["exp"] - issued > issuer.longest):
         raise jwks.TokenRefused("too long a life")
     for name, wanted in issuer.required.items():
         told = claims.get(name)

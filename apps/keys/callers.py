@@ -43,8 +43,6 @@ def of_claims(issuer: Trusted, claims: Mapping[str, Any], *, until: float) -> Pr
     if not Issuer.objects.filter(pk=issuer.id, revision=issuer.version, is_enabled=True).exists():
         raise Outdated
     project = _project(issuer, claims)
-    if "\0" in claims["sub"]:  # which no database takes
-        raise Unwelcome("subject")
     user = identities.user_of(issuer.url, claims["sub"])
     if user is None and issuer.welcomes:
         user = issuers.welcome(issuer, claims, tenant=project.tenant)
@@ -84,7 +82,7 @@ def _project(issuer: Trusted, claims: Mapping[str, Any]) -> Project:
 
 def _word(claims: Mapping[str, Any], name: str) -> str:
     word = claims.get(name)
-    if not isinstance(word, str) or not word or "\0" in word:
+    if not isinstance(word, str) or not word or not word.isprintable():  # no database takes all that is not
         raise Unwelcome("unknown project")
     return word
 

@@ -11,6 +11,7 @@ clock of the caller.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,11 @@ ALGORITHMS = tuple(_KEY_OF)
 RSA_BITS = range(2048, 8192 + 1)
 LEEWAY = 60.0  # seconds that an issuer's clock may be off
 MOST_TOKEN_CHARACTERS = 16 * 1024
+STALE_SECONDS = 24 * 3600.0
+PAUSE_SECONDS = 30.0
+# RFC 7515 §2: neither padding nor line ends. Python's decoder passes over what it does not know, so that one signature
+# could be written in any number of ways.
+_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _jws = jwt.PyJWS()
 _MOST_KEYS = 100
 _MOST_CHARACTERS = 255  # of a subject: OpenID Connect Core §2
@@ -81,7 +87,8 @@ def read_keys(body: bytes) -> KeySet:
 def _read_key(row: Any) -> Key | None:
     if not isinstance(row, dict) or row.get("use", "sig") != "sig" or "d" in row:
         return None
-    if "verify" not in row.get("key_ops", ["verify"]):
+    operations = row.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
         return None
     kind, curve = row.get("kty"), row.get("crv")
     fitting = {name for name, (kty, crv) in _KEY_OF.items() if kty == kind and crv in (None, curve)}
@@ -99,7 +106,7 @@ def _read_key(row: Any) -> Key | None:
 
 
 # All key sets that this process knows, by URL.
-key_sets: Documents[KeySet] = Documents(read_keys)
+key_sets: Documents[KeySet] = Documents(read_keys, stale=STALE_SECONDS, pause=PAUSE_SECONDS)
 
 
 class Header(NamedTuple):
@@ -109,7 +116,7 @@ class Header(NamedTuple):
 
 def header_of(token: str) -> Header:
     """Unverified: for finding the key. Raises TokenRefused."""
-    if len(token) > MOST_TOKEN_CHARACTERS or not token.isascii() or token.count(".") != 2:
+    if len(token) > MOST_TOKEN_CHARACTERS or _SHAPE.fullmatch(token) is None:
         raise TokenRefused("malformed")
     try:
         header = jwt.get_unverified_header(token)
@@ -156,7 +163,8 @@ def verify(
     subject = claims.get("sub")
     if subject is None and not needs_subject:
         return claims
-    if not isinstance(subject, str) or not 0 < len(subject) <= _MOST_CHARACTERS:
+    # What is not printable has no database that takes it, or nobody who could tell it from another.
+    if not isinstance(subject, str) or not 0 < len(subject) <= _MOST_CHARACTERS or not subject.isprintable():
         raise TokenRefused("subject")
     return claims
 

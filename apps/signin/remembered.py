@@ -86,4 +86,4 @@ def spend(provider: IdentityProvider, jti: str, *, expires: float) -> bool:
 
 
 def _digest(provider: IdentityProvider, name: str) -> bytes:
-    return sha256(f"{provider.pk} {provider.issuer} {name}".encode()).digest()
+    return sha256(f"{provider.pk} {provider.issuer} {name}".encode(errors="surrogatepass")).digest()

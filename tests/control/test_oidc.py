@@ -21,7 +21,7 @@ from apps.signin import services as signin
 from tests.control.door import CLIENT, SECRET, TOKEN, Door, discovery, open_loopback, reason
 from tests.issuers import DISCOVERY, JWKS, document, issuing, jwk, jwks, signed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack("F22", "F32")]
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

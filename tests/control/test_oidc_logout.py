@@ -19,11 +19,13 @@ from apps.accounts.models import User
 from apps.audit.models import Record
 from apps.keys.models import Grant
 from apps.signin import oidc, second_factors
+from apps.signin import services as signin
 from apps.signin.ending import EVENT
 from apps.signin.models import ProviderSession, SpentToken
 from tests import factories
 from tests.control.door import CLIENT, Door, open_loopback
 from tests.control.test_totp import shown
+from tests.forgeries import OF_ISSUER, forged
 from tests.issuers import DISCOVERY, JWKS, document, issuing, jwks, signed
 
 pytestmark = [pytest.mark.django_db]
@@ -342,3 +344,37 @@ def test_it_is_asked_by_post_at_a_provider_that_there_is(door):
     oidc.configurations.forget()
     assert say(signed(claims(door))).status_code == 400
     assert door.user is not None
+
+
+@pytest.mark.attack("F22")
+def test_no_forged_token_ends_anybody_s_session(door, website, figure):
+    signin.update_provider(door.provider, actor=None, algorithms=list(OF_ISSUER))
+    door.enter(sub="ada")
+    tokens = forged(claims(door, sub="ada"))
+    for name, token in tokens.items():
+        answer = say(token)
+        assert answer.status_code == 400 or "ADA" in name, name  # who is not known here is no fault
+        assert token[-40:] not in answer.content.decode()
+    assert door.user is not None
+    figure("F22", "forged logout tokens refused", len(tokens), least=25)
+
+
+@pytest.mark.attack("F23")
+def test_a_flood_of_key_ids_makes_the_provider_be_asked_once(door, figure):
+    door.enter(sub="ada")
+    before = door.issuer.asked[JWKS]
+    for number in range(100):
+        assert say(signed(claims(door, sub="ada"), kind="ed", algorithm="EdDSA", kid=f"k{number}")).status_code == 400
+        assert say(f"{number}.{number}.{number}").status_code == 400
+    asked = door.issuer.asked[JWKS] - before
+    assert asked <= 1
+    figure("F23", "questions to a provider for 200 logout tokens of unknown keys", asked, most=1)
+    assert door.user is not None
+
+
+@pytest.mark.attack("fuzz")
+@pytest.mark.parametrize("claim", ["jti", "sid", "sub"])
+@pytest.mark.parametrize("value", ["\0", "\ud800", 7, ["x"], {"a": 1}, "", "x" * 5_000, True])
+def test_whatever_its_token_calls_things_breaks_nothing(door, claim, value):
+    door.enter(sub="ada")
+    assert say(signed(claims(door, **{"sub": "ada", claim: value}))).status_code in (200, 400)

@@ -14,7 +14,7 @@ from django.urls import reverse
 from tests import factories
 
 PASSWORD = "correct horse battery"
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack("F32")]
 
 
 def person(**fields: Any) -> dict[str, str]:

@@ -26,7 +26,7 @@ from apps.signin.models import RecoveryCode, SecondFactor
 from tests import factories
 
 PASSWORD = "correct horse battery"
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack("F32")]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from tests.gateway.tokens import call, encoded, issuer, refused, trust, trusted,
 from tests.issuers import JWKS, KEYS, issuing, jwk, jwks, signed
 
 __all__ = ["issuer", "trusted"]
-pytestmark = pytest.mark.usefixtures("costs_nothing")
+pytestmark = [pytest.mark.usefixtures("costs_nothing"), pytest.mark.attack("F22")]
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 DAY = 86_400
 

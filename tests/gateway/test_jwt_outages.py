@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from apps.accounts import services as accounts
+from apps.domain import errors
 from apps.gateway import bearers
 from apps.keys import issuers
 from apps.outbound import jwks as reading
@@ -17,13 +19,15 @@ from apps.outbound.documents import MOST_BYTES, Documents
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, anthropic_error, ask, body_of
 from tests.gateway.sockets import read_until, rest
-from tests.gateway.tokens import call, issuer, refused, trusted
-from tests.issuers import DISCOVERY, JWKS, document, jwk, jwks, signed
+from tests.gateway.tokens import call, encoded, issuer, refused, trusted
+from tests.issuers import DISCOVERY, JWKS, document, issuing, jwk, jwks, signed
 from tests.servers import until
 
 __all__ = ["issuer", "trusted"]
+pytestmark = pytest.mark.attack("F23")
 NEW = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 DAY = 24 * 3600.0
+FLOOD = 10_000
 
 
 class Clock:
@@ -45,7 +49,7 @@ def clock(monkeypatch):
 def unavailable(gateway, token: str) -> None:
     response = call(gateway, token)
     assert "cannot be verified right now" in anthropic_error(response, 529, "overloaded_error")
-    assert int(response.headers["retry-after"]) == bearers.PAUSE_SECONDS
+    assert int(response.headers["retry-after"]) == reading.PAUSE_SECONDS
 
 
 def test_an_issuer_that_was_never_there_is_asked_every_half_minute(gateway, issuer, trusted, clock):
@@ -55,7 +59,7 @@ def test_an_issuer_that_was_never_there_is_asked_every_half_minute(gateway, issu
         unavailable(gateway, signed(issuer.claims()))
     assert issuer.asked[JWKS] == 1
     issuer.pages[JWKS] = jwks()
-    clock.now += bearers.PAUSE_SECONDS
+    clock.now += reading.PAUSE_SECONDS
     assert call(gateway, signed(issuer.claims())).status_code == 200
 
 
@@ -95,7 +99,7 @@ def test_a_failure_never_replaces_good_keys(gateway, issuer, trusted, clock, pag
     clock.now += 3600
     for number in range(3):
         assert call(gateway, signed(issuer.claims(jti=str(number)))).status_code == 200
-        clock.now += bearers.PAUSE_SECONDS
+        clock.now += reading.PAUSE_SECONDS
 
 
 def test_a_new_key_is_taken_up_and_an_old_one_dropped(gateway, issuer, trusted, clock):
@@ -104,7 +108,7 @@ def test_a_new_key_is_taken_up_and_an_old_one_dropped(gateway, issuer, trusted, 
     assert call(gateway, old).status_code == 200
     new = signed(issuer.claims(), key=NEW, kid="new")
     issuer.pages[JWKS] = jwks(jwk("rsa", key=NEW, kid="new"))
-    clock.now += bearers.PAUSE_SECONDS
+    clock.now += reading.PAUSE_SECONDS
     assert call(gateway, new).status_code == 200
     refused(gateway, signed(issuer.claims(jti="1")))
     assert issuer.asked[JWKS] == 2
@@ -113,11 +117,54 @@ def test_a_new_key_is_taken_up_and_an_old_one_dropped(gateway, issuer, trusted, 
 def test_tokens_of_unknown_keys_ask_the_issuer_once(gateway, issuer, trusted, clock):
     gateway.refresh()
     assert call(gateway, signed(issuer.claims())).status_code == 200
-    clock.now += bearers.PAUSE_SECONDS
+    clock.now += reading.PAUSE_SECONDS
     for number in range(50):
         refused(gateway, signed(issuer.claims(), kid=f"k{number}"))
     assert issuer.asked[JWKS] == 2
     assert call(gateway, signed(issuer.claims(jti="1"))).status_code == 200
+
+
+def test_a_flood_of_key_ids_in_an_outage_asks_twice_a_minute_and_leaves_nothing(
+    gateway, issuer, trusted, clock, figure
+):
+    """Five minutes of it, while the issuer is away; then it comes back with another key."""
+    gateway.refresh()
+    assert call(gateway, signed(issuer.claims())).status_code == 200
+    issuer.pages[JWKS] = (500, b"")
+    configuration = gateway.engine.configuration
+    claims, signature = (encoded(part) for part in (issuer.claims(), b"x" * 256))
+
+    async def flood(numbers: range) -> int:
+        tokens = (f"{encoded({'alg': 'RS256', 'kid': f'k{number}'})}.{claims}.{signature}" for number in numbers)
+        asked = [configuration.look_up(token) for token in tokens]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        return sum(isinstance(answer, errors.AuthenticationFailed) for answer in answers)
+
+    refusals, labels = 0, len(list(bearers._refusals.collect()[0].samples))
+    for start in range(0, FLOOD, 100):
+        clock.now += 300 * 100 / FLOOD
+        refusals += gateway.call(flood(range(start, start + 100)))
+    assert refusals == FLOOD
+    assert call(gateway, signed(issuer.claims(jti="1"))).status_code == 200
+    ring = configuration.tokens
+    assert sum(map(len, (ring._unknown, ring._loading, ring._digests, ring._principals))) <= 6
+    assert len(bearers._key_sets._shelves) == 1
+    assert len(list(bearers._refusals.collect()[0].samples)) <= labels + 2
+    figure("F23", "questions to the issuer for 10,000 unknown key ids in five minutes", issuer.asked[JWKS] - 1, most=11)
+    assert issuer.asked[JWKS] - 1 <= 300 / reading.PAUSE_SECONDS + 1
+    issuer.pages[JWKS] = jwks(jwk("rsa", key=NEW, kid="new"))
+    clock.now += reading.PAUSE_SECONDS
+    assert call(gateway, signed(issuer.claims(), key=NEW, kid="new")).status_code == 200
+
+
+def test_tokens_of_issuers_that_nobody_trusts_make_nobody_be_asked(gateway, issuer, trusted, clock):
+    gateway.refresh()
+    with issuing() as stranger:
+        for number in range(50):
+            refused(gateway, signed(stranger.claims(jti=str(number))))
+            refused(gateway, signed(issuer.claims(iss=f"{stranger.url}/{number}"), jku=stranger.url + JWKS))
+        assert not stranger.asked
+    assert not issuer.asked
 
 
 def test_whoever_comes_at_once_shares_one_question(gateway, issuer, trusted, clock):

@@ -17,6 +17,7 @@ from apps.outbound import jwks as reading
 from apps.outbound.jwks import ALGORITHMS, TokenRefused, header_of, knows, read_keys, verify
 from tests.issuers import KEYS, Issuer, jwk, jwks, signed
 
+pytestmark = pytest.mark.attack("F22")
 ISSUER = Issuer("https://id.example.com")
 ALL = read_keys(jwks()[1])
 
@@ -66,6 +67,9 @@ def test_a_good_token_tells_its_claims(kind, algorithm):
         ({"sub": ""}, "subject"),
         ({"sub": 7}, "subject"),
         ({"sub": "a" * 256}, "subject"),
+        ({"sub": "ada\0"}, "subject"),
+        ({"sub": "\ud800"}, "subject"),
+        ({"sub": "ada\u200b"}, "subject"),
     ],
 )
 def test_a_claim_that_is_wrong(changes, reason):
