@@ -8,10 +8,11 @@ from django.urls import include, path, re_path
 from apps.api.problems import lost
 from apps.api.resources import explain, health
 from apps.status import overview
-from gateway_site import dry_run
+from gateway_site import broken, dry_run
 
 explain.answer_with(dry_run.explained)
 health.tell_with(overview.told)
+handler500 = broken.page
 
 urlpatterns = [
     path("", include("apps.status.urls")),
