@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import stat
 from collections.abc import Sequence
@@ -14,15 +15,19 @@ from django.db import DatabaseError
 
 from apps.outbound.vectors import is_installed
 from apps.policies import selectors as policies
-from gateway_site import declared, env, mounts
+from gateway_site import csp, declared, env, mounts
 
 # What Kubernetes and Docker put beside a service called weir; what images say to their own start.
 _LINKED = re.compile(r"WEIR_(\w+_)?(SERVICE_(HOST|PORT)|PORT(_\d+_(TCP|UDP)\w*)?|HOST|TEST_\w+)")
+# What no provider and no picture of a caller's lies in: this host's own services, and the cloud's secrets.
+_INWARD = tuple(ipaddress.ip_network(cidr) for cidr in ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10"))
+_WIDEST = {4: 8, 6: 7}  # bits, of the largest private ranges
+_CSP = "gateway_site.csp.ContentSecurityPolicy"
 _NO_QDRANT = "there is no qdrant-client: pip install --requirement requirements/semantic.txt."
 
 
 def register() -> None:
-    for check in (profile, allowed_hosts, secret_files, durability, several, strangers, qdrant_key):
+    for check in _OF_DEPLOYMENT:
         checks.register(check, checks.Tags.security, deploy=True)
     checks.register(qdrant)
     checks.register(questions, checks.Tags.database)
@@ -82,6 +87,52 @@ def qdrant_key(**_: Any) -> list[checks.CheckMessage]:
     return [checks.Warning(told, id="weir.W015")]
 
 
+def pages(**_: Any) -> list[checks.CheckMessage]:
+    """What Django does not ask of cookies and pages."""
+    found: list[checks.CheckMessage] = []
+    if _CSP not in settings.MIDDLEWARE or csp.STRICT["default-src"] != ["'none'"]:
+        found.append(checks.Error("Pages have no strict Content-Security-Policy.", id="weir.E020"))
+    if not settings.SESSION_COOKIE_HTTPONLY or settings.SESSION_COOKIE_SAMESITE not in ("Lax", "Strict"):
+        found.append(checks.Error("The session's cookie is not HttpOnly and SameSite.", id="weir.E021"))
+    return found
+
+
+def planes(**_: Any) -> list[checks.CheckMessage]:
+    """Whether every process is told to show pages at the address that programs call."""
+    if not env.PRODUCTION or settings.WEIR_ROLE != "all" or "WEIR_ROLE" not in env.given():
+        return []
+    told = "WEIR_ROLE=all serves admin and portal at the port of calls: let gateways and control be processes apart."
+    return [checks.Warning(told, id="weir.W022")]
+
+
+def proxies(**_: Any) -> list[checks.CheckMessage]:
+    """Whose word on a caller's address is taken."""
+    everybody = [word for word in settings.WEIR_TRUSTED_PROXIES if word == "*" or word.endswith("/0")]
+    if not everybody:
+        return []
+    told = "WEIR_TRUSTED_PROXIES believes everybody's X-Forwarded-For: name the balancer's ranges."
+    return [checks.Error(told, id="weir.E023")]
+
+
+def networks(**_: Any) -> list[checks.CheckMessage]:
+    """Ranges that were opened to outgoing calls, and are more than somebody's own network."""
+    found: list[checks.CheckMessage] = []
+    for name in ("WEIR_PRIVATE_NETWORKS", "WEIR_FETCH_NETWORKS"):
+        for cidr in getattr(settings, name):
+            network = ipaddress.ip_network(cidr, strict=False)
+            inward = any(network.version == other.version and network.overlaps(other) for other in _INWARD)
+            if inward or network.prefixlen < _WIDEST[network.version]:
+                told = f"{name}: {cidr} holds more than a network of yours, such as this host's own services."
+                found.append(checks.Warning(told, id="weir.W024"))
+    return found
+
+
+def faults(**_: Any) -> list[checks.CheckMessage]:
+    if not settings.WEIR_FAILPOINT:
+        return []
+    return [checks.Error("WEIR_FAILPOINT breaks processes on purpose: unset it.", id="weir.E025")]
+
+
 def qdrant(**_: Any) -> list[checks.CheckMessage]:
     found: list[checks.CheckMessage] = []
     if settings.WEIR_QDRANT_URL and not is_installed():
@@ -106,3 +157,9 @@ def questions(*, databases: Sequence[str] | None = None, **_: Any) -> list[check
 def _database_folders() -> list[str]:
     database = settings.DATABASES["default"]
     return [str(Path(database["NAME"]).parent)] if database["ENGINE"].endswith("sqlite3") else []
+
+
+_OF_DEPLOYMENT = (
+    *(profile, allowed_hosts, secret_files, durability, several, strangers, qdrant_key),
+    *(pages, planes, proxies, networks, faults),
+)

@@ -18,4 +18,5 @@ class CatalogConfig(AppConfig):
         checks.register(own.check_keyring, checks.Tags.security)
         checks.register(own.check_keyring_is_its_own, checks.Tags.security, deploy=True)
         checks.register(own.check_keyring_fits, checks.Tags.database)
+        checks.register(own.check_providers, checks.Tags.database, deploy=True)
         sinks.offer()

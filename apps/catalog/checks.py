@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 
 from apps.catalog import canary, keyring
 from apps.catalog.keyrings.ring import KeyringRefused
-from apps.catalog.models import Canary
+from apps.catalog.models import Canary, Provider
 
 
 def check_keyring(**_: Any) -> list[checks.CheckMessage]:
@@ -45,3 +45,15 @@ def check_keyring_fits(*, databases: Any = None, **_: Any) -> list[checks.CheckM
     except DatabaseError:  # tables of another version: the migrations that follow will mend or tell
         return []
     return []
+
+
+def check_providers(*, databases: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """With `--deploy --database`: that nobody's calls are answered by the provider that is not real."""
+    if not databases:
+        return []
+    try:
+        simulated = list(Provider.objects.filter(is_enabled=True, vendor="simulated").order_by("pk"))
+    except DatabaseError:  # not migrated yet
+        return []
+    told = "is simulated, and enabled: it takes any credential, and its answers are made up."
+    return [checks.Warning(f"The provider {provider} {told}", id="weir.W026") for provider in simulated]

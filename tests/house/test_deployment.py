@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from apps.catalog import checks as of_the_catalog
+from apps.catalog import services as catalog
 from gateway_site import checks, env, mounts
 from tests.servers import ROOT
 
+pytestmark = pytest.mark.attack("F35")
 PRODUCTION = {
     "WEIR_PROFILE": "production",
     "WEIR_SECRET_KEY": "kAq7Zr2xP0vLw9YtB4nHc6MdF8sJgU1eXoR3iTqWb5KzNyVh-django",
@@ -49,9 +51,39 @@ def test_everything_that_is_wrong_is_named(tmp_path):
     wrong = {"WEIR_OPERATOR_TOKEN": "", "WEIR_OPERATOR_TOKEN_FILE": str(loose), "REDIS_URL": ""}
     wrong |= {"WEIR_HSTS_SECONDS": "0", "WEIR_SSL_REDIRECT": "0", "WEIR_OF_OLD": "1", "WEIR_PORT": "tcp://10.1.2.3:80"}
     wrong |= {"WEIR_QDRANT_URL": "http://qdrant.example.org", "WEIR_QDRANT_API_KEY": "key"}
+    wrong |= {"WEIR_ROLE": "all", "WEIR_TRUSTED_PROXIES": "*", "WEIR_PRIVATE_NETWORKS": "10.1.0.0/16,127.0.0.0/8"}
+    wrong |= {"WEIR_FAULTS": "1", "WEIR_FAILPOINT": "relay.begun:kill"}
     status, found = check(tmp_path, **wrong)
     assert status == 1
-    assert found == {"weir.E012", "weir.W014", "weir.W015", "weir.W019", "security.W004", "security.W008"}
+    of_ours = {f"weir.{name}" for name in ("E012", "W014", "W015", "W019", "W022", "E023", "W024", "E025")}
+    assert found == of_ours | {"security.W004", "security.W008"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"WEIR_DEBUG": "1"}, "WEIR_DEBUG is on"),
+        ({"WEIR_SECRET_KEY": "short"}, "WEIR_SECRET_KEY is a placeholder"),
+        ({"WEIR_SECRET_KEY": "django-insecure-" + 4 * "kAq7Zr2xP0vLw9"}, "WEIR_SECRET_KEY is a placeholder"),
+        ({"WEIR_KEYRING": ""}, "WEIR_KEYRING"),
+        ({"WEIR_KEYRING": f"1:{PRODUCTION['WEIR_SECRET_KEY']}"}, "WEIR_KEYRING repeats WEIR_SECRET_KEY"),
+        ({"WEIR_OPERATOR_TOKEN": "please-change-me-please-change-me"}, "WEIR_OPERATOR_TOKEN is a placeholder"),
+        ({"WEIR_ALLOWED_HOSTS": "*"}, "WEIR_ALLOWED_HOSTS admits every host"),
+        ({"WEIR_TRUSTED_PROXIES": ""}, "WEIR_TRUSTED_PROXIES is empty"),
+        ({"WEIR_BASE_URL": "http://weir.example.org"}, "WEIR_BASE_URL must be https"),
+        ({"WEIR_STOP_SECONDS": "300"}, "WEIR_STOP_SECONDS: a process is killed after 300 s"),
+        ({"WEIR_DURABILITY": "power", "WEIR_JOURNAL_DIR": "/dev/shm/journal"}, "lies in memory"),
+        ({"WEIR_FAILPOINT": "relay.begun:kill"}, "production needs WEIR_FAULTS=1 too"),
+    ],
+)
+def test_what_is_graver_ends_the_check_itself(tmp_path, changes, told):
+    """As it ends every process: no server starts so."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("WEIR_")}
+    variables = plain | PRODUCTION | {"WEIR_VAR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "gateway_site.settings"}
+    command = [sys.executable, "-c", "import gateway_site.settings"]
+    ended = subprocess.run(command, cwd=ROOT, env=variables | changes, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert told in ended.stderr
 
 
 ASK = """
@@ -144,3 +176,40 @@ def test_a_secrets_file_may_be_its_groups_but_not_everybodys(tmp_path, monkeypat
     assert checks.secret_files() == []
     path.chmod(0o444)
     assert [message.id for message in checks.secret_files()] == ["weir.E012"]
+
+
+def ids(check) -> list[str]:
+    return [message.id for message in check()]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check", "told"),
+    [
+        ("MIDDLEWARE", [], checks.pages, "weir.E020"),
+        ("SESSION_COOKIE_HTTPONLY", False, checks.pages, "weir.E021"),
+        ("SESSION_COOKIE_SAMESITE", "None", checks.pages, "weir.E021"),
+        ("WEIR_TRUSTED_PROXIES", ["10.0.0.0/8", "0.0.0.0/0"], checks.proxies, "weir.E023"),
+        ("WEIR_PRIVATE_NETWORKS", ["169.254.0.0/16"], checks.networks, "weir.W024"),
+        ("WEIR_FETCH_NETWORKS", ["::/0"], checks.networks, "weir.W024"),
+        ("WEIR_FETCH_NETWORKS", ["8.0.0.0/6"], checks.networks, "weir.W024"),
+    ],
+)
+def test_a_weaker_setting_is_told(settings, name, value, check, told):
+    settings.WEIR_PRIVATE_NETWORKS = ["10.0.0.0/8", "192.168.7.0/24", "fd00::/8"]
+    settings.WEIR_TRUSTED_PROXIES = ["10.0.0.0/8"]
+    assert ids(check) == []
+    setattr(settings, name, value)
+    assert ids(check) == [told]
+
+
+@pytest.mark.django_db
+def test_a_simulated_provider_of_a_production_is_told():
+    assert of_the_catalog.check_providers(databases=["default"]) == []
+    catalog.allow_network(actor=None, cidr="127.0.0.0/8")
+    row = {"vendor": "simulated", "protocol": "anthropic_messages", "base_url": "http://127.0.0.1:9"}
+    provider = catalog.create_provider(actor=None, name="Not real", **row)
+    (told,) = of_the_catalog.check_providers(databases=["default"])
+    assert (told.id, "Not real" in told.msg) == ("weir.W026", True)
+    assert of_the_catalog.check_providers() == []
+    catalog.update_provider(provider, actor=None, is_enabled=False)
+    assert of_the_catalog.check_providers(databases=["default"]) == []
