@@ -19,7 +19,7 @@ from tests.control.key_servers import Vault
 from tests.gateway.calls import ANTHROPIC, ask
 from tests.servers import until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.attack("F34")]
 
 
 def status(gateway, **options):
