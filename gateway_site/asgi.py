@@ -16,11 +16,13 @@ from django.core.asgi import get_asgi_application
 from django.db import connections
 from django.urls import Resolver404, re_path, resolve
 
+from gateway_site.bodies import bounded
 from gateway_site.charset import Utf8Request
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway_site.settings")
 django_application = get_asgi_application()
 django_application.request_class = Utf8Request
+bounded_application = bounded(django_application, settings.WEIR_MAX_BODY_BYTES)
 
 from apps.gateway import engine, entrance, routes  # noqa: E402  # after Django is set up
 from apps.status import probes  # noqa: E402
@@ -32,7 +34,7 @@ async def site(scope: Any, receive: Any, send: Any) -> None:
     the collector finds it, and that is seldom."""
     async with ThreadSensitiveContext():
         try:
-            await django_application(scope, receive, send)
+            await bounded_application(scope, receive, send)
         finally:
             await sync_to_async(connections.close_all)()
 
