@@ -124,7 +124,7 @@ def people(rows, operator, acme, globex):
     return clients
 
 
-def test_every_address_has_a_row():
+def test_every_address_has_a_row(figure):
     from tests.api.test_matrix import routes
     from tests.portal.test_who_may import MAY
 
@@ -140,6 +140,9 @@ def test_every_address_has_a_row():
     assert theirs == {f"portal:{name}" for name in MAY}
     assert {pattern.pattern.regex.pattern.strip("^$") for pattern in sockets.urlpatterns} == SOCKETS.keys()
     assert all(page in MAY or page in TABLE for page in SOCKETS.values())
+    inside = sum(address.pattern.startswith("admin/") for address in addresses())
+    figure("F27", "pages of the admin, for staff alone", inside, least=400)
+    figure("F27", "all other addresses, and sockets, × roles", (len(TABLE) + len(SOCKETS)) * len(ROLES), least=250)
 
 
 def test_who_may(rows, people):

@@ -96,6 +96,7 @@ ASKED = {"usage-session": {"id": "a session"}}
 SAID = {"budgets-decide": {"to": "approve"}}
 SHARED = {"models-one", "playground-outcome"}  # a model is everybody's, and any call may be on its way
 MEANT = {403: "-", 404: "0"}
+ROLES = ("owner", "admin", "developer", "viewer", "operator", "another tenant's owner", "nobody")
 
 
 def pages():
@@ -160,8 +161,9 @@ def answer(visitor, name, things):
     return response
 
 
-def test_every_page_has_a_row():
+def test_every_page_has_a_row(figure):
     assert pages().keys() == MAY.keys()
+    figure("F27", "pages of the portal × roles", len(MAY) * len(ROLES), least=350)
 
 
 @pytest.mark.parametrize(("place", "who"), [*enumerate(["alice", "ann", "bob", "vera"])])
