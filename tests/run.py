@@ -34,7 +34,7 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 STORELESS = frozenset(
     {"architecture", "domain", "house", "outbound", "simulator", "deploy", "sdk", "bench", "browser", "matrix"}
-    | {"fidelity", "focus"}
+    | {"fidelity", "focus", "fuzz"}
 )
 OWN_STORES = frozenset({"faults", "topology", "attack"})  # start some of their own, to break them
 INTERRUPT_SECONDS = 20.0

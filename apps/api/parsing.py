@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from rest_framework.exceptions import ParseError
@@ -24,7 +25,7 @@ class JSON(BaseParser):
         if len(raw) > MOST_BYTES:
             raise Problem(413, f"{MOST_BYTES:,} bytes are the most.")
         try:
-            return json.loads(raw.decode(), parse_constant=_no_constant, object_pairs_hook=_object)
+            return json.loads(raw.decode(), parse_float=_number, parse_constant=_no_constant, object_pairs_hook=_object)
         except RecursionError:
             raise ParseError("It is nested too deeply.") from None
         except UnicodeDecodeError:
@@ -40,6 +41,13 @@ def check_length(request: Request) -> None:
         raise Problem(411)
     if length.isdecimal() and int(length) > MOST_BYTES:
         raise Problem(413, f"{MOST_BYTES:,} bytes are the most.")
+
+
+def _number(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError("a number is too large")
+    return found
 
 
 def _no_constant(name: str) -> Any:

@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -114,7 +115,16 @@ def _cursor(row: Any, ordering: Sequence[str]) -> str:
 
 
 def _value(model: type[Model], name: str, text: str) -> Any:
-    return model._meta.get_field(name.lstrip("-")).to_python(text)
+    """Raises ValidationError, and ValueError for what no row can have, so that no database is asked for it."""
+    value = model._meta.get_field(name.lstrip("-")).to_python(text)
+    if isinstance(value, str) and b"\0" in value.encode():
+        raise ValueError(name)
+    if isinstance(value, datetime):
+        try:
+            return value.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError(name) from error
+    return value
 
 
 def _packed(values: list[str]) -> str:

@@ -192,7 +192,7 @@ def _from_json(text: str) -> Iterator[Mapping]:
 
     try:
         said = json.loads(text.removeprefix("\ufeff"), parse_float=Decimal, object_pairs_hook=paired)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:  # Decimal has bounds, too
         raise Refused(f"This is no JSON: {error}.") from None
     if not isinstance(said, list) or not all(isinstance(row, Mapping) for row in said):
         raise Refused("A list of objects is expected.")

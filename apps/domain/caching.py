@@ -182,7 +182,11 @@ def _last_turn(asked: Body, field: str) -> tuple[str | None, Body]:
 
 
 def _is_text(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in _TEXTS and isinstance(block.get("text"), str)
+    """Whatever stands there: its provider has not seen it yet."""
+    if not isinstance(block, dict):
+        return False
+    kind, text = block.get("type"), block.get("text")
+    return isinstance(kind, str) and kind in _TEXTS and isinstance(text, str)
 
 
 def identity(model: Model) -> bytes:

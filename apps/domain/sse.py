@@ -69,6 +69,10 @@ def parse(event: bytes) -> tuple[str, bytes]:
             data.append(line[5:].removeprefix(b" "))
         elif line.startswith(b"event:"):
             name = line[6:].removeprefix(b" ").decode("utf-8", "replace")
+        elif line == b"data":  # a field without a colon is one without a value
+            data.append(b"")
+        elif line == b"event":
+            name = ""
     return name, b"\n".join(data)
 
 

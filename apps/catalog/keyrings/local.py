@@ -14,6 +14,7 @@ from apps.catalog.keyrings.ring import KeyringRefused, Wrapped
 
 MINIMUM_LENGTH = 16
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_HALF = re.compile("[\ud800-\udfff]")  # of a character, as an escape of JSON may write it
 _NUMBERED = re.compile(r"[1-9][0-9]{0,8}:")
 _SHAPES = 'WEIR_KEYRING is neither one value, nor a list like 1:<value>,2:<value>, nor JSON like {"1": "<value>"}.'
 
@@ -74,7 +75,7 @@ def _entries(text: str) -> list[tuple[int, str]]:
 def _entries_of_json(text: str) -> list[tuple[int, str]]:
     try:
         pairs = json.loads(text, object_pairs_hook=list)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise KeyringRefused(_SHAPES) from None
     if not pairs:
         raise KeyringRefused(_SHAPES)
@@ -82,6 +83,6 @@ def _entries_of_json(text: str) -> list[tuple[int, str]]:
 
 
 def _entry(version: str, value: object) -> tuple[int, str]:
-    if not _NUMBER.fullmatch(version) or not isinstance(value, str):
+    if not _NUMBER.fullmatch(version) or not isinstance(value, str) or _HALF.search(value):
         raise KeyringRefused(_SHAPES)
     return int(version), value

@@ -84,7 +84,10 @@ def prompt_bytes(found: chat.Fetched) -> int:
 
 def place(body: bytes, url: str) -> tuple[str | int, ...]:
     """Where in a request's body the URL is given first; () where it is not found."""
-    return _place(floats.decode(body), url, at=()) or ()
+    try:
+        return _place(floats.decode(body), url, at=()) or ()
+    except msgspec.DecodeError:  # a number beyond 64 bits stands somewhere in it, which nobody else minds
+        return ()
 
 
 def _within(content: Iterable[chat.Block]) -> Iterator[chat.Image | chat.Document]:

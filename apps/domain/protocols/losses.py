@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from apps.domain import floats
 from apps.domain.chat import ChatRequest
 from apps.domain.protocols import fields
 from apps.domain.protocols.anthropic_messages import models
@@ -49,6 +48,7 @@ _SILENT: Mapping[str, tuple[Any, ...]] = {
 }
 _AS_EVER = ("service_tier", msgspec.Raw(b'"auto"'))
 _NOTHING = (msgspec.Raw(b"null"), msgspec.Raw(b"false"))
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def steps(
@@ -83,10 +83,12 @@ def _unread(call: ClientCall, client: ClientFormat) -> set[str]:
 
 
 def _others(raw: msgspec.Raw, parts: frozenset[str]) -> set[str]:
-    read = floats.decode(raw)
-    if not isinstance(read, dict):
+    """Its values stay as they are written: one of them may be a number that nothing of ours holds."""
+    try:
+        read = _members(raw)
+    except msgspec.ValidationError:  # no object
         return set()
-    return {part for part, value in read.items() if part not in parts and value is not None and value is not False}
+    return {part for part, value in read.items() if part not in parts and value not in _NOTHING}
 
 
 def _unsaid(asked: ChatRequest, sent: Mapping[str, Any], words: Words) -> Iterable[str]:

@@ -79,7 +79,7 @@ def classify(status: int, headers: Mapping[str, str], body: bytes, *, told: Told
 
 def _overflow(message: str, *, status: int, body: bytes, told: Told) -> errors.UpstreamRefused:
     """llama.cpp and others take it for a fault of their own: nobody who is told that would ask for less."""
-    is_refusal = status < 500 and status != _DEPENDENCY
+    is_refusal = 400 <= status < 500 and status != _DEPENDENCY
     error = errors.UpstreamRefused(
         message,
         kind=told.kind or _KINDS.get(status, "invalid_request"),

@@ -67,7 +67,7 @@ def clean_secret(secret: str) -> str:
     try:
         found = json.loads(secret)
         is_one = found["type"] == "service_account" and bool(found["client_email"]) and bool(found["private_key"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         is_one = False
     if not is_one:
         raise ValueError("It is the JSON of a service account's key, as Google gives it.")

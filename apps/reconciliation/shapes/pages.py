@@ -24,7 +24,7 @@ def of(body: bytes) -> list[dict[str, Any]]:
         raise Unreadable("", "It is not UTF-8.") from None
     except RecursionError:
         raise Unreadable("", "It is nested too deeply.") from None
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:  # Decimal has bounds, too
         raise Unreadable("", f"It is not JSON: {error}") from None
     if len(found) == 1 and isinstance(found[0], list):
         found = found[0]
@@ -54,7 +54,7 @@ def one(body: bytes) -> dict[str, Any]:
     """A single page, as it was fetched. Raises Unreadable."""
     try:
         page = json.loads(body.decode(), parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         raise Unreadable("", "The answer is not JSON.") from None
     check([page])
     return dict(page)

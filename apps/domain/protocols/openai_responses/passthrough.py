@@ -138,7 +138,7 @@ class Tap:
         return held
 
     def _measure(self, whole: bytes) -> None:
-        if b"sequence_number" in whole:
+        if b"sequence_number" in whole and _NUMBER.search(whole):
             self._last = whole
         for text in _DELTA.findall(whole):
             self._seen.output_bytes += len(text)
