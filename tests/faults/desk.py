@@ -182,6 +182,55 @@ def set_providers(**fields: Any) -> None:
         services.update_provider(provider, actor=None, **fields)
 
 
+def person(*, username: str, password: str) -> None:
+    """One of the staff who may do everything."""
+    from apps.accounts import services
+
+    services.create_user(actor=None, username=username, password=password, is_staff=True, is_superuser=True)
+
+
+def change_something(*, tenant: int, number: int) -> None:
+    """The `number`th time: a credential's secret and a price, one of each after another, one more kind of what calls
+    depend on, and the networks that may be called, with which all connections to providers are given up."""
+    from apps.catalog import services as catalog
+    from apps.catalog.models import AllowedNetwork, Credential, Deployment, Model, Provider
+
+    def turn(rows: Any) -> Any:
+        return rows.order_by("pk")[number % rows.count()]
+
+    credential = turn(Credential.objects.select_related("provider"))
+    catalog.set_secret(credential, actor=None, secret=f"simulated-credential-{credential.pk}-{number}")
+    priced = turn(Deployment.objects.exclude(model__name=EXACT))
+    catalog.set_price(priced, actor=None, **{name: value + number for name, value in PRICE.items()})
+    for network in AllowedNetwork.objects.filter(cidr__startswith="10."):
+        catalog.forbid_network(network, actor=None)
+    catalog.allow_network(actor=None, cidr=f"10.{number % 250}.0.0/16")
+    match number % 4:
+        case 0:
+            catalog.update_deployment(turn(Deployment.objects.all()), actor=None, weight=1 + number)
+        case 1:
+            catalog.update_provider(turn(Provider.objects.all()), actor=None, connect_timeout=30.0 + number)
+        case 2:
+            catalog.update_model(turn(Model.objects.all()), actor=None, max_output_tokens=MAX_OUTPUT + number)
+        case 3:
+            _change_rules(tenant, number)
+
+
+def _change_rules(tenant: int, number: int) -> None:
+    """A limit of the tenant's that stops nobody, and a policy that is against nothing there is."""
+    from apps.policies import services as policies
+    from apps.policies.models import DataPolicy
+    from apps.quotas import services as quotas
+    from apps.quotas.models import Limit
+
+    if limit := Limit.objects.filter(tenant=tenant).first():
+        quotas.update_limit(limit, actor=None, concurrency=10_000 + number)
+        policies.update_policy(DataPolicy.objects.get(), actor=None, forbidden_tags=[f"tag-{number}"])
+    else:
+        set_limit(tenant=tenant, concurrency=10_000)
+        policies.assign(policies.create_policy(actor=None, name="changing"), actor=None, everyone=True)
+
+
 def books(*, tenant: int, budgets: list[int]) -> dict[str, Any]:
     """All that the database says of one tenant's money: see `tests.faults.books`."""
     from apps.catalog.models import Price
@@ -312,17 +361,22 @@ def run(*, command: str, arguments: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
+    serve(globals(), name="desk")
+
+
+def serve(functions: dict[str, Any], *, name: str) -> None:
+    """Does what it is told to by lines, until there are no more."""
     from django.db import close_old_connections
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what is logged goes where errors go
     django.setup()
-    _say({"ready": "desk"}, answers)
+    _say({"ready": name}, answers)
     for line in sys.stdin:
         order = json.loads(line)
         close_old_connections()
         try:
-            _say({"told": globals()[order["do"]](**order["with"])}, answers)
+            _say({"told": functions[order["do"]](**order["with"])}, answers)
         except Exception:
             _say({"failed": traceback.format_exc()}, answers)
 
