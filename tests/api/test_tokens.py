@@ -50,6 +50,7 @@ def test_a_token_in_a_log_line_is_cut(world):
     assert issued.token.public_id in cut
 
 
+@pytest.mark.attack("F26")
 def test_what_is_no_token_asks_nothing_of_the_database(world, django_assert_num_queries):
     for word in ("x", "weirapi_", "weir_" + "a" * 62, "weirapi_" + "0" * 12 + "_" + "0" * 49, "ü"):
         with django_assert_num_queries(0):
@@ -63,6 +64,7 @@ def test_a_key_is_told_apart_from_a_token(world):
     assert key not in answer.content.decode()
 
 
+@pytest.mark.attack("F26")
 def test_a_token_s_typo_is_refused_by_its_checksum(world):
     secret = services.issue(world.people["owner"], name="typo").plaintext
     for place in (9, 30, len(secret) - 1):
@@ -91,6 +93,7 @@ def test_who_leaves_a_tenant_reaches_it_no_more(world):
     assert program("GET", f"/tenants/{world.acme.pk}").status_code == 404
 
 
+@pytest.mark.attack("F28")
 def test_a_confined_token_is_a_member_s_there_and_nothing_elsewhere(world):
     operator = caller.of(world.people["operator"], tenant=world.globex)
     assert [row["id"] for row in operator.get("/tenants")["items"]] == [world.globex.pk]
@@ -104,6 +107,7 @@ def test_a_confined_token_is_a_member_s_there_and_nothing_elsewhere(world):
     assert [row["tenant"] for row in operator.get("/tokens")["items"]] == [world.globex.pk]
 
 
+@pytest.mark.attack("F28")
 def test_a_token_issues_none_that_is_wider_than_itself(world):
     soon = timezone.now() + datetime.timedelta(days=2)
     narrow = caller.of(world.people["owner"], tenant=world.acme, expires_at=soon)
@@ -143,6 +147,7 @@ def test_uses_are_remembered_by_the_minute(world, django_assert_num_queries):
         program.get("/me")
 
 
+@pytest.mark.attack("F26")
 def test_guessing_is_slowed_down_and_a_good_token_beside_it_is_not(world, monkeypatch):
     monkeypatch.setattr(rates, "REFUSALS", 3)
     guesses = [Caller("weirapi_guess")("GET", "/me") for _ in range(5)]

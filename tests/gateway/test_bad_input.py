@@ -40,6 +40,7 @@ def test_a_call_without_a_valid_key_is_refused_alike_whatever_the_cause(gateway,
     openai_error(ask(gateway, OPENAI, headers=headers, key=None), 401, "invalid_api_key")
 
 
+@pytest.mark.attack("F26")
 def test_a_malformed_key_is_refused_by_its_checksum_without_a_look_up(gateway, world):
     before = gateway.look_ups()
     for position in range(5, len(world.key), 7):
