@@ -220,6 +220,7 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_LOCKOUT_CALLABLE = "apps.portal.entrance.locked"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "apps.signin.guessing.name"
 AXES_CLIENT_IP_CALLABLE = "apps.signin.guessing.network"
 AXES_SENSITIVE_PARAMETERS = ["code"]  # passwords are cut always; who was locked out, and from where, is to be seen
 WEIR_REQUIRE_TOTP = env.choice("WEIR_REQUIRE_TOTP", "nobody", "staff", "everybody")

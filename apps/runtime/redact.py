@@ -33,6 +33,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(credentials.SHAPE), CUT),
     (re.compile(rf"(?i)\b(bearer(?>\s{{1,4}})){_DONE}{_VALUE}{{6,}}"), rf"\1{CUT}"),
     (re.compile(r"(://)[^/\s@\"']{1,512}@"), rf"\1{CUT}@"),
+    # PostgreSQL tells of a row that it refuses what is in it, and of a statement what stands there.
+    (re.compile(rf"((?:^|\n)(?:(?:DETAIL|CONTEXT): |LINE [0-9]{{1,9}}:) ){_DONE}[^\n]+"), rf"\1{CUT}"),
 )
 
 

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import Q, Sum
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from apps.accounts.models import User
 from apps.audit import services as audit
@@ -42,10 +43,22 @@ def network(request: HttpRequest) -> str | None:
     return str(ipaddress.ip_network((int(address), _PREFIX), strict=False).network_address)
 
 
+def name(request: Any, credentials: Any) -> str | None:
+    """Whom a try is about, for axes, which logs and keeps it. What is nobody's name may be a password, typed into the
+    wrong field: only a digest of it is told. One query a request."""
+    given = (credentials or {}).get("username")
+    if given is None or getattr(request, "tried", (None,))[0] == given:
+        return None if given is None else str(request.tried[1])
+    is_known = "\0" not in given and User.objects.filter(username=given).exists()
+    told = given if is_known else f"nobody {salted_hmac('weir.signin.guessing', given).hexdigest()[:16]}"
+    request.tried = given, told
+    return str(told)
+
+
 def most(request: Any, credentials: Any) -> int:
     """Wrong tries that a name has from one network, for axes. Up to two queries."""
-    name, where = (credentials or {}).get("username"), request.axes_ip_address
-    there, elsewhere = Q(ip_address=where), Q(username=name) & ~Q(ip_address=where)
+    about, where = name(request, credentials), request.axes_ip_address
+    there, elsewhere = Q(ip_address=where), Q(username=about) & ~Q(ip_address=where)
     recent = AccessAttempt.objects.filter(there | elsewhere, attempt_time__gte=get_cool_off_threshold(request))
     wrong = recent.aggregate(
         here=Sum("failures_since_start", filter=there, default=0),
@@ -53,7 +66,7 @@ def most(request: Any, credentials: Any) -> int:
     )
     if wrong["here"] >= OF_NETWORK:
         return 0
-    if wrong["elsewhere"] >= OF_NAME and not AccessLog.objects.filter(username=name, ip_address=where).exists():
+    if wrong["elsewhere"] >= OF_NAME and not AccessLog.objects.filter(username=about, ip_address=where).exists():
         return 1
     return OF_PAIR
 

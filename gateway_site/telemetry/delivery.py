@@ -52,6 +52,7 @@ class Delivery:
         self._give_up_at = float("inf")
         self._is_away = False
         self._session = requests.Session()
+        self._session.trust_env = False  # a .netrc would put its password in the place of this collector's own header
         self._thread = threading.Thread(target=self._run, name=f"otlp-{self.signal}", daemon=True)
         self._thread.start()
 

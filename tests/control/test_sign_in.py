@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib import auth
 from django.test import Client
@@ -22,7 +23,9 @@ def person(**fields: Any) -> dict[str, str]:
     return {"username": factories.user(password=PASSWORD, **fields).username, "password": PASSWORD}
 
 
+@pytest.mark.attack("F25")
 def test_a_failed_sign_in_is_logged_with_name_and_address_but_not_the_password(caplog):
+    factories.user("mallory")
     with caplog.at_level(logging.INFO):
         answer = Client(REMOTE_ADDR="192.0.2.7").post(
             reverse("sign_in"), {"username": "mallory", "password": "quagga-quagga-quagga"}
@@ -33,6 +36,19 @@ def test_a_failed_sign_in_is_logged_with_name_and_address_but_not_the_password(c
     page = answer.content.decode()
     assert "do not belong together" in page
     assert "quagga" not in page
+
+
+@pytest.mark.attack("F25")
+def test_a_password_that_was_typed_as_a_name_is_told_and_kept_as_a_digest(caplog):
+    with caplog.at_level(logging.INFO):
+        for given in (PASSWORD, PASSWORD, "quagga"):
+            Client(REMOTE_ADDR="192.0.2.7").post(reverse("sign_in"), {"username": given, "password": "x"})
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("axes")]
+    assert told
+    assert PASSWORD not in caplog.text
+    kept = dict(AccessAttempt.objects.values_list("username", "failures_since_start"))
+    assert sorted(kept.values()) == [1, 2], "one is told from another"
+    assert not {PASSWORD, "quagga"} & kept.keys()
 
 
 @pytest.mark.parametrize("wanted", ["/admin/catalog/provider/?q=x", "/t/acme/keys/"])

@@ -69,6 +69,9 @@ def test_it_cuts_every_kind_of_key_wherever_it_stands(kind: str, setting: str) -
         ("Bearer opaque-token-1", f"Bearer {CUT}"),
         ("{'password': 'correct horse'}", f"{{'password': '{CUT} horse'}}"),
         ("x-api-key: plainword", f"x-api-key: {CUT}"),
+        ("violates it\nDETAIL:  Failing row contains (5, ada).\n", f"violates it\nDETAIL:  {CUT}\n"),
+        ("bad input\nLINE 1: ... WHERE name = 'ada'\n      ^", f"bad input\nLINE 1: {CUT}\n      ^"),
+        ("CONTEXT:  COPY people, line 1: ada", f"CONTEXT:  {CUT}"),
     ],
 )
 def test_it_cuts_what_has_a_place_but_no_shape(text: str, expected: str) -> None:
@@ -94,7 +97,22 @@ def test_it_leaves_ordinary_text_alone(text: str) -> None:
 
 @pytest.mark.parametrize(
     "seed",
-    ["a", "sk-", "eyJ-", "eyJ.", "weir_", "://", "://a:", "?key", "bearer ", "api_key ", "AKIA", "password:", "-"],
+    [
+        "a",
+        "sk-",
+        "eyJ-",
+        "eyJ.",
+        "weir_",
+        "://",
+        "://a:",
+        "?key",
+        "bearer ",
+        "api_key ",
+        "AKIA",
+        "password:",
+        "-",
+        "\nLINE 1: ",
+    ],
 )
 def test_it_takes_time_in_proportion_to_the_text(seed: str) -> None:
     def seconds(size: int) -> float:

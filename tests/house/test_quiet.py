@@ -7,6 +7,7 @@ import logging
 import pytest
 from celery.app.trace import LOG_SUCCESS
 from celery.app.trace import info as tell
+from celery.worker.consumer import consumer
 
 from gateway_site import quiet
 
@@ -20,3 +21,17 @@ def test_what_runs_every_second_is_not_logged_each_time(caplog, task, lines):
         logging.getLogger("celery.worker.strategy").error("Task %s is broken", task, extra={"data": {"name": task}})
     assert [record.levelname for record in caplog.records].count("INFO") == 2 * lines
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
+
+
+@pytest.mark.attack("F25")
+@pytest.mark.parametrize(
+    "format_", ["UNKNOWN_TASK_ERROR", "INVALID_TASK_ERROR", "UNKNOWN_FORMAT", "MESSAGE_DECODE_ERROR"]
+)
+def test_a_message_that_no_worker_can_do_anything_with_is_not_told(caplog, format_):
+    quiet.begin()
+    words = getattr(consumer, format_)
+    consumer.error(words, *["quagga"] * words.count("%"))
+    assert caplog.records
+    assert caplog.text.count("quagga") <= 1  # its name, or what is wrong with it
+    consumer.error(words, "no.such.task", *["quagga"] * (words.count("%") - 1))
+    assert "quagga" not in caplog.records[-1].getMessage()
