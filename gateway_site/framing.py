@@ -49,13 +49,11 @@ class Framing:
     transport: asyncio.Transport
     url: bytes
     _is_believed = True  # what it says of who calls
-    _is_over = False  # nothing more is read of it
     _is_read_again = False  # what is being read: as it would be without its `Upgrade`
     _running: Any = None  # the cycle that is being answered, or was the last to be
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=False)  # Uvicorn would read on
         if self.client is not None:
             host, port = self.client
             self.client = (forwarded.plain(host), port)
@@ -69,8 +67,6 @@ class Framing:
 
     def data_received(self, data: bytes) -> None:
         """Uvicorn's, but for what is done about what cannot be read."""
-        if self._is_over:
-            return
         self._unset_keepalive_if_required()  # type: ignore[attr-defined]
         while True:
             try:
@@ -126,7 +122,6 @@ class Framing:
         if method == b"CONNECT" or b"#" in url or not (url.startswith(b"/") or (url == b"*" and method == b"OPTIONS")):
             raise Ambiguous("target")
         host: bytes | None = None
-        is_chunked = False
         dropped: set[bytes] = set()
         hops: list[bytes] = []
         for name, value in self.headers:
@@ -140,9 +135,8 @@ class Framing:
                 if len(value) > _LONGEST_LENGTH:
                     raise Ambiguous("length")
             elif name == b"transfer-encoding":
-                if is_chunked or value.strip(b" \t").lower() != b"chunked":
+                if value.strip(b" \t").lower() != b"chunked":
                     raise Ambiguous("coding")
-                is_chunked = True
             elif name == b"connection":
                 if value.lower() not in _USUAL:
                     dropped |= _named(value)
@@ -184,7 +178,6 @@ class Framing:
     def _refuse(self) -> None:
         """The answer to what was being read is 400, unless it has begun. A request that came whole before is answered
         first, and is the last."""
-        self._is_over = True
         newest = self.cycle
         if newest is None or newest.response_complete:
             self._say_so()
