@@ -50,7 +50,7 @@ def main(rows: list[str]) -> int:
 
 def report(tally: run.Tally, rows: list[str], *, is_whole: bool, seconds: float) -> int:
     results = table.Results(tally)
-    print("\n" + results.table())
+    print("\n" + results.table(rows))
     faults = [*results.faults(rows), *tally.failed]
     for line in tally.lines():
         print(line)
