@@ -2,14 +2,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test deploy-check matrix faults faults-long attack check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long attack fuzz check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
 # its name is no error.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-compile --requirement
 COMPILE := { $(BIN)/python -m compileall -qq -j 0 .venv/lib || true; }
-EXTRAS := pubsub semantic pii otel focus deploy checkov
+EXTRAS := pubsub semantic pii otel focus deploy checkov fuzz
 
 help: ## List what can be made
 	@awk -F ':.*## ' '/^[a-z][a-z-]*%?:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ faults-long: .venv/dev.lock ## 1,000 rounds of chaos: half of them on SQLite, ha
 
 attack: .venv/dev.lock ## Try what an attacker would, and write the table of docs/security.md: ROWS="F20 F24" tries some
 	@exec $(BIN)/python -m tests.attack $(ROWS)
+
+fuzz: .venv/dev.lock ## Look for input that makes a fault of a decoder: SECONDS=60 for each, TARGET="json sse" only those, SEED=n
+	@exec nice $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(TARGET)
 
 check: lint types django shape ## Everything that needs no test run: lint, types, django and shape
 

@@ -118,6 +118,14 @@ def _found(name: str) -> Sequence[str]:
     return (here,)
 
 
+def packages(environment: str) -> Path:
+    """Where those of a lock are that are to be imported, beside the ones that are here. Raises Missing."""
+    folder, reason = _environment(environment)
+    if reason:
+        raise Missing(reason)
+    return next((folder / "lib").glob("python*")) / "site-packages"
+
+
 @functools.cache
 def _environment(name: str) -> tuple[Path, str]:
     """Where it is, as its lock names it, and why it is not."""
