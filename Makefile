@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup run test deploy-check matrix faults faults-long attack fuzz check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
+.PHONY: help setup run test deploy-check matrix faults faults-long attack fuzz sbom licences check lint types django openapi config-docs docs docs-serve shape fmt lock bench bench-pages load topology screenshots hooks clean
 
 BIN := .venv/bin
 # A lock names everything, so there is nothing to resolve. pip would compile on one core; what is not Python in spite of
@@ -41,6 +41,12 @@ attack: .venv/dev.lock ## Try what an attacker would, and write the table of doc
 
 fuzz: .venv/dev.lock ## Look for input that makes a fault of a decoder: SECONDS=60 for each, TARGET="json sse" only those, SEED=n
 	@exec nice $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(TARGET)
+
+sbom: .venv/dev.lock ## List what a release is made of, as CycloneDX 1.6, in var/sbom.cdx.json (FILE= overrides)
+	@$(BIN)/python -m tests.supply sbom $(or $(FILE),var/sbom.cdx.json)
+
+licences: .venv/dev.lock ## Write the table of docs/licences.md anew, from what the packages of a release say
+	@$(BIN)/python -m tests.supply licences
 
 check: lint types django shape ## Everything that needs no test run: lint, types, django and shape
 

@@ -13,6 +13,10 @@ packages() {
         python3 -m pip --python "$venv/bin/python" install --quiet --disable-pip-version-check --no-compile \
             --require-hashes --no-deps --only-binary :all: --requirement "$locks/$name.txt"
     done
+    # Python would run these whatever is started: none of the locked packages has one.
+    for stranger in "$venv"/lib/python3*/site-packages/*.pth "$venv"/lib/python3*/site-packages/*customize.py; do
+        [ ! -e "$stranger" ] || { echo "$stranger would run at every start" >&2; exit 1; }
+    done
     # Headers, tests and a protocol of Arrow's that nobody here speaks: 40 MB.
     for arrow in "$venv"/lib/python3*/site-packages/pyarrow; do
         rm -rf "$arrow/include" "$arrow/tests" "$arrow/src" "$arrow"/_flight* "$arrow"/libarrow_flight* \

@@ -10,6 +10,7 @@ import pytest
 
 from tests.architecture import tree
 
+pytestmark = pytest.mark.attack("F35")
 FOLDER = tree.ROOT / "static" / "vendor"
 FREE = {"0BSD", "MIT", "BSD-3-Clause", "ISC"}
 

@@ -41,9 +41,9 @@ def lines(text: str = DOCKERFILE) -> list[str]:
     return [" ".join(line.split()) for line in kept.splitlines() if line.strip()]
 
 
-def is_sent(path: Path) -> bool:
+def is_sent(path: Path, *, clone: Path = ROOT) -> bool:
     """Whether the engine gets to see it: the last rule that fits decides."""
-    place, sent = path.relative_to(ROOT).as_posix(), True
+    place, sent = path.relative_to(clone).as_posix(), True
     for rule in IGNORED:
         pattern = rule.removeprefix("!")
         deep = pattern.removeprefix("**/")
@@ -53,7 +53,7 @@ def is_sent(path: Path) -> bool:
     return sent
 
 
-def copied() -> Iterator[tuple[Path, str]]:
+def copied(clone: Path = ROOT) -> Iterator[tuple[Path, str]]:
     """What the Dockerfile copies of the clone, file by file, with its place below /opt/weir."""
     for line in lines():
         if not line.startswith("COPY ") or "--from" in line:
@@ -61,11 +61,11 @@ def copied() -> Iterator[tuple[Path, str]]:
         *sources, target = shlex.split(line)[1:]
         if target.startswith("/build"):
             continue
-        for source in (ROOT / name for name in sources):
+        for source in (clone / name for name in sources):
             files = [source] if source.is_file() else (path for path in source.rglob("*") if path.is_file())
             for path in files:
                 place = Path(target) / (path.name if source.is_file() else path.relative_to(source))
-                if is_sent(path):
+                if is_sent(path, clone=clone):
                     yield path, place.as_posix()
 
 
@@ -83,22 +83,27 @@ def fill(venv: Path, *, lock: Path) -> None:
                 (here / top).symlink_to(there / top)
 
 
-def build(*arguments: str | Path) -> None:
+def build(*arguments: str | Path, umask: int = -1, **variables: str) -> None:
     """As on a machine that knows nothing of these tests."""
-    said = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    subprocess.run(["sh", FOLDER / "build.sh", *arguments], check=True, timeout=300, env=said)
+    said = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | variables
+    subprocess.run(["sh", FOLDER / "build.sh", *arguments], check=True, timeout=300, env=said, umask=umask)
+
+
+def fill_with_code(opt: Path, *, clone: Path = ROOT, umask: int = -1, **variables: str) -> None:
+    """/opt/weir of the image, of the files that it copies of a clone."""
+    for path, place in copied(clone):
+        (opt / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, opt / place)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", opt / "venv"], check=True)
+    fill(opt / "venv", lock=ROOT / "requirements" / "production.txt")
+    build("site", opt / "venv", opt, umask=umask, **variables)
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory) -> Iterator[Path]:
     """/opt/weir of the image, which nobody may write to."""
     opt = tmp_path_factory.mktemp("image") / "weir"
-    for path, place in copied():
-        (opt / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, opt / place)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", opt / "venv"], check=True)
-    fill(opt / "venv", lock=ROOT / "requirements" / "production.txt")
-    build("site", opt / "venv", opt)
+    fill_with_code(opt)
     folders = [opt, *(path for path in opt.rglob("*") if path.is_dir() and not path.is_symlink())]
     for folder in folders:
         folder.chmod(0o555)
@@ -190,6 +195,18 @@ def test_packages_come_from_locks_by_hash_and_from_wheels_alone(tmp_path):
         build("packages", tmp_path / "venv", locks, "otel")
     (site,) = tmp_path.glob("venv/lib/python*/site-packages")
     assert {path.name.partition("-")[0] for path in site.iterdir()} == {"asgiref"}
+
+
+@pytest.mark.attack("F35")
+def test_an_image_with_a_file_that_python_runs_at_every_start_is_not_built(tmp_path):
+    (tmp_path / "production.txt").write_text("")
+    build("packages", tmp_path / "venv", tmp_path)
+    (site,) = tmp_path.glob("venv/lib/python*/site-packages")
+    for name in ("nobodys.pth", "sitecustomize.py"):
+        (site / name).write_text("")
+        with pytest.raises(subprocess.CalledProcessError):
+            build("packages", tmp_path / "venv", tmp_path)
+        (site / name).unlink()
 
 
 def test_the_image_serves_where_it_may_not_write(served, container, image):

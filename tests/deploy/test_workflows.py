@@ -13,6 +13,7 @@ import yaml
 
 from tests.deploy import tools
 
+pytestmark = pytest.mark.attack("F35")
 FOLDER = tools.ROOT / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 USED = re.compile(r"^[^#\n]*\buses: (?!\./)(\S+)(?: +# (\S+))?$", re.MULTILINE)
@@ -134,14 +135,32 @@ def test_a_release_is_attested_and_signed():
     platforms = [name.removeprefix("linux/") for name in push["platforms"].split(",")]
     assert platforms == ["amd64", "arm64"]
     attested = [step["with"]["sbom-path"] for step in job["steps"] if "attest-sbom@" in step.get("uses", "")]
-    assert attested == [f"{name}.spdx.json" for name in platforms]
+    assert attested == [*(f"{name}.spdx.json" for name in platforms), "sbom.cdx.json"]
+
+
+def test_a_release_lists_what_is_in_it_where_nothing_can_be_signed_and_says_when_its_commit_was_made():
+    jobs = read(FOLDER / "image.yml")["jobs"]
+    assert jobs["sbom"]["permissions"] == {"contents": "read"}
+    assert [step["run"] for step in jobs["sbom"]["steps"] if "run" in step] == ["make sbom"]
+    made, taken = (
+        [step["with"] for step in jobs[job]["steps"] if f"{action}-artifact@" in step.get("uses", "")]
+        for job, action in (("sbom", "upload"), ("image", "download"))
+    )
+    assert (made[0]["path"], made[0]["name"]) == ("var/sbom.cdx.json", taken[0]["name"])
+    (push,) = [step["with"] for step in jobs["image"]["steps"] if "build-push-action" in step.get("uses", "")]
+    assert push["outputs"] == "type=registry,rewrite-timestamp=true"
+    assert "SOURCE_DATE_EPOCH=${{ steps.commit.outputs.seconds }}" in push["build-args"].splitlines()
 
 
 def test_a_release_waits_for_ci_and_for_who_may_release():
     jobs = read(FOLDER / "image.yml")["jobs"]
     assert jobs["ci"]["uses"] == "./.github/workflows/ci.yml"
     assert "workflow_call" in read(FOLDER / "ci.yml")["on"]
-    assert (jobs["ci"]["needs"], jobs["image"]["needs"], jobs["image"]["environment"]) == ("version", "ci", "release")
+    assert (jobs["ci"]["needs"], jobs["image"]["needs"], jobs["image"]["environment"]) == (
+        "version",
+        ["ci", "sbom"],
+        "release",
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.architecture import tree
 
+pytestmark = pytest.mark.attack("F35")
 FOLDER = tree.ROOT / "requirements"
 LOCKS = sorted(path.name for path in FOLDER.glob("*.txt"))
 PIN = re.compile(r"^([A-Za-z0-9._-]+(?:\[[^\]]+\])?)==(\S+)((?: ; [^\\]+)?) \\$", re.MULTILINE)
