@@ -167,16 +167,19 @@ class _Connection(ResponseHandler):
     of it: aiohttp's own tells nobody."""
 
     _interim = 0  # answers that are none yet, since the last one
+    _is_refused = False
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """The head of an answer has come. Judged before anybody has it, so that its connection serves nobody else."""
+        """The head of an answer has come. Judged before anybody has it, so that neither its connection serves anybody
+        else, nor is what comes behind it taken for an answer."""
         message = data[0]
         self._interim = self._interim + 1 if message.code < _FINAL else 0
         if faults.is_ambiguous(message) or self._interim > _MOST_INTERIM:
+            self._is_refused = True
             if self.transport is not None:
                 self.transport.abort()  # type: ignore[attr-defined]  # it is one of sockets
             self.set_exception(HttpProcessingError(message="ambiguous"))
-        else:
+        if not self._is_refused:
             super().feed_data(data, size)
 
     def set_exception(self, exc: Any, *cause: Any) -> None:
