@@ -17,7 +17,9 @@ from apps.domain.issuers import Issuer
 from apps.domain.protocols import registry
 from apps.gateway import bearers, networks
 from apps.outbound import brokers, guard, jwks, webhooks
+from apps.portal import sockets
 from apps.runtime import redact, traces
+from gateway_site.forwarded import Proxies
 from tests.fuzz.contract import Target, check_words, encoded, target, text
 from tests.fuzz.requests import check_error
 
@@ -30,6 +32,7 @@ _SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 _PUBLIC = base64.urlsafe_b64encode(_SIGNER.public_key().public_bytes_raw()).rstrip(b"=").decode()
 _JWK = {"kty": "OKP", "crv": "Ed25519", "x": _PUBLIC, "kid": "ed", "use": "sig", "alg": "EdDSA", "key_ops": ["verify"]}
 _KEYS = jwks.read_keys(encoded({"keys": [_JWK]}))
+_PROXIES = Proxies(["10.0.0.0/8", "2001:db8::/32"])
 _FOREVER = 999_999_999_999
 _CLAIMS = {
     **{"iss": ISSUER.url, "aud": ["weir"], "sub": "ada", "exp": _FOREVER, "iat": 0, "nbf": 0},
@@ -121,6 +124,27 @@ def read_trace(data: bytes) -> None:
     assert found.state.isprintable()
     again = traces.parent(traces.written(found.trace_id, found.span_id, is_sampled=found.is_sampled).encode(), state)
     assert again == found
+
+
+def read_hops(data: bytes) -> None:
+    """Whoever calls is an address, or nobody; what others write to its left makes no difference."""
+    found = _PROXIES.caller(data)
+    assert _PROXIES.caller(data + b" " * 80) == found, "it is remembered as it was read"
+    if found and not _PROXIES.hold(str(ipaddress.ip_address(found.decode()))):
+        assert _PROXIES.caller(b"203.0.113.9, x," + data) == found
+    _PROXIES.hold(data.decode("latin-1"))
+
+
+def read_origin(data: bytes) -> None:
+    """Of a page that opens a WebSocket: none but the site's own, whichever host it names."""
+    origin, _, host = data.partition(b"\n")
+    if any(byte < 0x20 for byte in origin + host):
+        return  # it comes in no header
+    if sockets.is_own_origin({"headers": [(b"origin", origin), (b"host", host)]}):
+        scheme, _, place = origin.lower().partition(b"://")
+        assert scheme in (b"http", b"https")
+        assert place[: len(host)] == host.lower()
+        assert place[len(host) :][:1] in (b"", b"/", b"?", b"#")
 
 
 def check_url(data: bytes) -> None:
@@ -252,6 +276,18 @@ TARGETS: tuple[Target, ...] = (
         read_trace,
         seeds=[b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\ncongo=t61rcWkgMzE,rojo=00"],
         words=(b"-", b"00-", b"ff-", b"0" * 32, b"\n", b"=", b","),
+    ),
+    target(
+        "forwarded",
+        read_hops,
+        seeds=[b"203.0.113.7, 10.0.0.1:80, [2001:db8::1]:443", b"::ffff:192.0.2.1,10.1.1.1"],
+        words=(b",", b"[", b"]", b":80", b"%eth0", b"::ffff:", b" ", b"\t", b"10.0.0.1", b"unknown"),
+    ),
+    target(
+        "origin",
+        read_origin,
+        seeds=[b"https://weir.example:8443\nweir.example:8443", b"http://[::1]\n[::1]"],
+        words=(b"\n", b"://", b"@", b"[", b"]", b":", b"null", b"/", b"\x00"),
     ),
     target(
         "url",
