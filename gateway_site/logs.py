@@ -34,8 +34,11 @@ _PROCESS = {"phase", "signal", "host", "port", "pid", "version", "journal", "tas
 FIELDS = frozenset(_RECORD | _WHO | _WHERE | _OUTCOME | _MEASURES | _PROCESS)
 _MAX_TEXT = 4_096
 _MAX_TRACE = 32_768
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_CONTROL_IN_TRACE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# What ends a line, what turns text round or hides it, and halves of characters, which no encoder takes.
+_UNSEEN = "\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f"
+_CONTROL = re.compile(f"[\x00-\x1f{_UNSEEN}]")
+_CONTROL_IN_TRACE = re.compile(f"[\x00-\x08\x0b-\x1f{_UNSEEN}]")
+_LARGEST = 2**63  # of numbers that every reader of JSON takes, and its writer
 _TRACES = frozenset({"exception", "stack"})
 
 _ROUTED = ("django", "uvicorn", "uvicorn.error", "daphne", "celery", "celery.task")
@@ -119,7 +122,9 @@ def only_named_fields(logger: object, method: str, event: Event) -> Event:
 def clean(logger: object, method: str, event: Event) -> Event:
     """Numbers as they are, everything else as short, redacted text on one line."""
     for name, value in event.items():
-        if value is not None and not isinstance(value, bool | int | float):
+        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+            event[name] = _text(hex(value))
+        elif value is not None and not isinstance(value, bool | int | float):
             event[name] = _trace(str(value)) if name in _TRACES else _text(value)
     return event
 

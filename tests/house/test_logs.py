@@ -168,6 +168,7 @@ def test_a_record_is_one_line_of_json_with_its_named_fields(written: Written) ->
     assert {"time", "replica"} <= record.keys()
 
 
+@pytest.mark.attack("F25", "F31")
 def test_a_field_without_a_name_in_the_list_does_not_get_out(written: Written) -> None:
     structlog.get_logger("weir").info("call", body=b"my diary", headers={"a": "diary"}, prompt="diary", status=200)
     (record,) = written()
@@ -207,6 +208,7 @@ def test_tracebacks_show_no_local_variables(written: Written) -> None:
     assert "dear diary" not in json.dumps(record)
 
 
+@pytest.mark.attack("F21", "F30")
 @pytest.mark.parametrize("console", [False, True])
 def test_control_characters_cannot_forge_a_line(restored: None, console: bool) -> None:
     written_to = configured(console=console)
@@ -216,6 +218,34 @@ def test_control_characters_cannot_forge_a_line(restored: None, console: bool) -
     out = written_to.getvalue()
     assert len(out.splitlines()) == 2
     assert not any(forgery in out for forgery in ("\r", "\x1b[2J", "\x9b", "\u2028", "\u202e", "\x00"))
+
+
+@pytest.mark.attack("F30")
+@pytest.mark.parametrize("console", [False, True])
+@pytest.mark.parametrize("sign", ["\ud800", "\u200b", "\u200f", "\u061c", "\u2060", "\ufeff", "\U000e0041"])
+def test_what_cannot_be_seen_or_written_is_spelt_out(restored: None, console: bool, sign: str) -> None:
+    """Half a character would lose the line, and have it told raw with a traceback."""
+    written_to = configured(console=console)
+    structlog.get_logger("weir").info("call", path=f"a{sign}b")
+    logging.getLogger("some.library").warning("path %s", f"a{sign}b")
+    out = written_to.getvalue()
+    assert len(out.splitlines()) == 2
+    assert sign not in out
+    assert out.count(sign.encode("unicode_escape").decode()) == 2
+
+
+@pytest.mark.attack("F30")
+@pytest.mark.parametrize("value", [2**63, -(2**70), 10**4_000, float("inf"), float("nan")])
+def test_a_number_beyond_all_measure_loses_no_line(written: Written, value: float) -> None:
+    structlog.get_logger("weir").info("call", tokens=value)
+    assert [record["event"] for record in written()] == ["call"]
+
+
+@pytest.mark.attack("F30")
+def test_a_megabyte_is_cut(written: Written) -> None:
+    structlog.get_logger("weir").info("call", path="x" * 1_000_000)
+    logging.getLogger("some.library").warning("path %s", "\x1b" * 1_000_000)
+    assert [len(json.dumps(record)) < 40_000 for record in written()] == [True, True]
 
 
 def test_other_handlers_are_redacted_by_the_filter() -> None:
