@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 # For what is still on its way of a refused one: who closes a connection on it takes the answer back (RFC 9112, 9.6).
-_LINGER_SECONDS, _LINGER_PARTS = 2.0, 1_024
+_LINGER_SECONDS, _LINGER_BYTES = 2.0, 64 * 1024 * 1024
 _API = "/api/"
 
 
@@ -51,9 +51,9 @@ async def _refuse(scope: Any, receive: Any, send: Any, most: int) -> None:
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
+    taken = 0
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_SECONDS):
-            for _ in range(_LINGER_PARTS):
-                if not (await receive()).get("more_body"):
-                    break
+            while taken < _LINGER_BYTES and (message := await receive()).get("more_body"):
+                taken += len(message["body"])
     await send({"type": "http.response.body", "body": b""})

@@ -42,6 +42,7 @@ def test_other_media_types(world):
     assert code(world.owner("POST", "/projects", b"<x/>", content_type="text/xml")) == (415, "unsupported_media_type")
 
 
+@pytest.mark.attack("F19")
 @pytest.mark.parametrize(
     "body",
     [

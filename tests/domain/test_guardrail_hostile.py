@@ -31,6 +31,7 @@ def test_what_cannot_be_read_is_never_taken_for_clean(body):
         reading.count(body, KINDS)
 
 
+@pytest.mark.attack("F19")
 def test_of_a_key_that_comes_twice_neither_value_goes_by():
     for first, second in ((CARD, "Hello."), ("Hello.", CARD)):
         with pytest.raises(msgspec.DecodeError, match="twice"):

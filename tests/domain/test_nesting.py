@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from apps.domain.errors import InvalidRequest
 from apps.domain.protocols import nesting, splice
 
+pytestmark = pytest.mark.attack("F19")
+
 PADDED = b'"' + b"[," * 70_000 + b'"'  # it could grow so long that it is counted, not indented
 assert not nesting._stays_small(PADDED)
 

@@ -152,6 +152,7 @@ def test_a_cap_above_the_models_own_is_refused_as_its_provider_would(gateway, st
         assert error["param"] == name
 
 
+@pytest.mark.attack("F18")
 def test_a_declared_body_over_the_limit_is_refused_before_it_is_read(gateway):
     with socket.create_connection((gateway.host, gateway.port)) as raw:
         raw.sendall(
@@ -164,6 +165,7 @@ def test_a_declared_body_over_the_limit_is_refused_before_it_is_read(gateway):
     assert b"request_too_large" in answer
 
 
+@pytest.mark.attack("F18")
 def test_who_sends_all_of_a_body_that_is_too_long_before_it_listens_is_told_so_too(gateway):
     """What is refused by its declared length is on its way all the same: closing on it would take the answer back."""
     length = 40 * 1024 * 1024
@@ -179,6 +181,7 @@ def test_who_sends_all_of_a_body_that_is_too_long_before_it_listens_is_told_so_t
     assert b" 413 " in answer.split(b"\r\n", 1)[0]
 
 
+@pytest.mark.attack("F18")
 def test_an_undeclared_body_over_the_limit_is_refused_while_it_comes(gateway):
     def flood():
         for _ in range(2048):

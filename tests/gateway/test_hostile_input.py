@@ -79,12 +79,14 @@ BODIES = [
 
 
 @BOTH
+@pytest.mark.attack("F19")
 def test_a_body_that_no_reader_or_not_every_reader_understands_is_refused(gateway, path):
     for body, said in BODIES:
         assert said in told(path, ask(gateway, path, body=body), 400), body[:100]
 
 
 @BOTH
+@pytest.mark.attack("F18")
 def test_a_packed_body_is_refused_by_the_name_of_the_header(gateway, path):
     for encoding in ("gzip", "br", "identity, gzip"):
         response = ask(gateway, path, body=gzip.compress(GOOD), headers={"content-encoding": encoding})

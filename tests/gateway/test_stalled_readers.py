@@ -11,7 +11,7 @@ from tests.gateway.calls import ANTHROPIC
 from tests.gateway.sockets import call
 from tests.servers import until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.attack("F17")]
 
 READERS = 20
 FULL_BYTES = 32 * 1024  # more than that is on its way only where a client does not take it

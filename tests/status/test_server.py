@@ -78,6 +78,7 @@ async def test_a_second_interrupt_skips_the_waiting_but_not_the_settling() -> No
         assert it.told == ["streaming", "settled", "shutdown"]
 
 
+@pytest.mark.attack("F17")
 async def test_a_client_that_stops_reading_is_cut_off() -> None:
     async with running(bounds=Bounds(stall=0.3)) as it:
         with socket.socket() as client:
@@ -95,6 +96,23 @@ async def test_a_client_that_reads_slowly_is_not_cut_off() -> None:
         while time.monotonic() < ends:
             assert await reader.read(65536)
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.attack("F17")
+async def test_a_client_that_takes_less_than_the_least_is_cut_off() -> None:
+    async with running(bounds=Bounds(stall=0.5, least=10**6)) as it:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", it.port))
+            await loop.sock_sendall(client, b"GET /flood HTTP/1.1\r\nhost: weir\r\n\r\n")
+            await until(lambda: it.server.server_state.connections)
+            ends = time.monotonic() + 20
+            while it.server.server_state.connections:
+                assert await loop.sock_recv(client, 1024)
+                assert time.monotonic() < ends
+                await asyncio.sleep(0.02)
 
 
 async def test_the_loops_lag_is_measured() -> None:
