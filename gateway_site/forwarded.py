@@ -57,8 +57,8 @@ class Proxies:
 def _without_port(written: str) -> str:
     """Of `1.2.3.4:80`, `[::1]` and `[::1]:80`; an address of IPv6 without brackets has none."""
     if written.startswith("["):
-        inside, _, port = written[1:].partition("]")
-        return inside if not port or port.startswith(":") else ""
+        inside, closed, port = written[1:].partition("]")
+        return inside if closed and (not port or port.startswith(":")) else ""
     return written.partition(":")[0] if written.count(":") == 1 else written
 
 
