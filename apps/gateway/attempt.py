@@ -6,6 +6,7 @@ reserve (memory) -> intent (journal, awaited before the upstream sees a byte) ->
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_NO_TEXT = re.compile("[^ -~]")
 _MOST_STEPS = 16
 _LONGEST_STEP = 160
 _IDS = ("request-id", "x-request-id", "x-amzn-requestid")  # a provider's own of the call
@@ -234,7 +236,9 @@ class Attempt:
         self.upstream_status = answer.status
         for name in _IDS:
             if given := answer.headers.get(name):
-                told = given.encode("ascii", "replace")  # what is no text cannot be booked
+                if not (given.isascii() and given.isprintable()):  # what is no text cannot be booked
+                    given = _NO_TEXT.sub("?", given)
+                told = given.encode()
                 self._provider_request_id = signing.cut_from(self.credential.secret, told).decode()
                 return
 

@@ -1,4 +1,5 @@
-"""Headers that go on to a provider as the caller wrote them: shaped as names, and looked into as the body is."""
+"""Headers that go on to a provider as the caller wrote them: few, shaped as names, and looked into as the body is. And
+of a provider's, none comes back as it wrote it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ import pytest
 
 from apps.policies import services as policies
 from apps.policies.models import Intervention
+from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, told
+from tests.gateway.upstreams import upstream
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 CARD = "4111 1111 1111 1111"
@@ -77,3 +80,61 @@ def test_the_headers_of_usual_clients_are_no_findings(gateway, world, simulator)
     }
     assert ask(gateway, ANTHROPIC, headers=headers).status_code == 200
     assert simulator.calls()[-1]["headers"]["anthropic-beta"] == headers["anthropic-beta"]
+
+
+STRANGE = {
+    **dict.fromkeys(("x-forwarded-for", "x-forwarded-host", "forwarded", "via", "x-real-ip", "cookie"), "forged"),
+    **dict.fromkeys(("proxy-authorization", "proxy-connection", "keep-alive", "te", "trailer", "range"), "forged"),
+    **dict.fromkeys(("x-http-method-override", "x-original-url", "x-rewrite-url", "origin", "referer"), "forged"),
+    **dict.fromkeys(("anthropic_beta", "Anthropic_Version", "x_api_key", "host_"), "forged"),
+    **dict.fromkeys(("openai-organization", "openai-beta", "x-goog-api-key", "api-key", "priority"), "forged"),
+    "connection": "close, anthropic-hop, anthropic-beta",
+    "anthropic-hop": "forged",
+    "anthropic-beta": "forged",
+    "anthropic-kept": "as it was",
+    "authorization": "Bearer forged",
+    "accept": "forged/*",
+    "accept-encoding": "gzip",
+    "user-agent": "forged",
+}
+SENT = {"host", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "x-weir-request"}
+SENT |= {"authorization", "x-api-key", "anthropic-version"}  # the simulated provider takes its credential in both
+
+
+@pytest.mark.attack("F20")
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+def test_a_provider_is_sent_what_is_on_a_list_and_nothing_else(gateway, world, path):
+    heads: list[bytes] = []
+    with upstream(heads=heads) as url:
+        world.deploy("claude-heard", upstream="m", url=url)
+        gateway.refresh()
+        answer = ask(gateway, path, model="claude-heard", headers=STRANGE, change={"stream": True})
+    assert answer.status_code == 200, answer.text
+    lines = [line.partition(b": ") for line in heads[0].split(b"\r\n")[1:]]
+    sent = {name.decode().lower(): value.decode() for name, _, value in lines}
+    assert len(lines) == len(sent), "a header was sent twice"
+    assert sent.keys() == SENT | {"anthropic-kept"}
+    assert sent["anthropic-kept"] == "as it was"
+    assert not [value for value in sent.values() if "forged" in value]
+
+
+@pytest.mark.attack("F20")
+@pytest.mark.parametrize("path", [ANTHROPIC, OPENAI])
+def test_of_a_providers_headers_none_comes_back(gateway, world, path):
+    names = ("keep-alive", "proxy-authenticate", "trailer", "set-cookie", "location", "link", "server", "via", "x-a")
+    names += ("access-control-allow-origin", "strict-transport-security", "content-disposition", "x-accel-redirect")
+    head = b"connection: x-a\r\n" + b"".join(f"{name}: forged\r\n".encode() for name in names)
+    with upstream(head=head + b"request-id: req_\x1b[31m\x7f\xff\r\nx-request-id: forged\r\n") as url:
+        world.deploy("claude-said", upstream="m", url=url)
+        gateway.refresh()
+        answer = ask(gateway, path, model="claude-said", change={"stream": True})
+    assert answer.status_code == 200
+    assert not [value for value in answer.headers.values() if "forged" in value]
+    gateway.settle()
+    assert Entry.objects.get().provider_request_id == "req_?[31m??"
+
+
+@pytest.mark.attack("F20")
+def test_a_length_for_who_takes_one_sign_for_another_ends_the_connection(gateway):
+    answer = ask(gateway, ANTHROPIC, headers={"content_length": "5"})
+    assert (answer.status_code, answer.headers["connection"]) == (400, "close")
