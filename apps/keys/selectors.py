@@ -17,7 +17,8 @@ from apps.domain import keys as format_of_keys
 from apps.domain.snapshot import Principal
 from apps.keys import peppers
 from apps.keys.models import Key, KeySecret
-from apps.tenants.models import Membership, Tenant
+from apps.tenants.models import Membership, Role, Tenant
+from apps.tenants.rights import Right, may
 
 STATES = {
     **{"active": "Active", "soon": "Expires within 7 days", "unused": "Not used for 90 days"},
@@ -28,6 +29,7 @@ SOON = datetime.timedelta(days=7)
 LONG = datetime.timedelta(days=90)
 MOST_SECRETS = 10
 MOST_DIGITS = 19  # fewer are a number that a column holds
+_CALLING = [role for role in Role if may(role, Right.CALL)]
 
 
 def principal(
@@ -36,7 +38,8 @@ def principal(
     outdated: Callable[[peppers.Outdated], None] | None = None,
     missed: Callable[[str], None] | None = None,
 ) -> Principal | None:
-    """Who presents this key; None where it is no key of ours, or its user is shut off or has left the tenant.
+    """Who presents this key; None where it is no key of ours, or its user is shut off, has left the tenant or may not
+    call there any more.
 
     Expired and revoked keys are returned with their times. One query; none for what is not even shaped like a key.
     `outdated` is told of a digest that was made with an old pepper, which costs another query; `missed` of the public
@@ -188,7 +191,7 @@ def changed_since(revision: int) -> list[str]:
 
 def ends(public_ids: Sequence[str]) -> dict[str, float]:
     """When each of these keys stops working, in unix seconds; inf: that is not foreseen. One that is gone, or whose
-    user is shut off or has left the tenant, is left out. A query for every 500."""
+    user may call no more, is left out. A query for every 500."""
     found = {}
     for start in range(0, len(public_ids), 500):
         part = public_ids[start : start + 500]
@@ -198,9 +201,10 @@ def ends(public_ids: Sequence[str]) -> dict[str, float]:
 
 
 def _usable() -> QuerySet[KeySecret]:
-    """The secrets of nobody's keys, and of active members of the keys' tenants."""
+    """The secrets of nobody's keys, and of active members of the keys' tenants who may call."""
     member = Membership.objects.filter(tenant=OuterRef("key__tenant"), user=OuterRef("key__user"))
-    return KeySecret.objects.filter(Q(key__user=None) | Q(Exists(member), key__user__is_active=True))
+    calls = member.filter(Q(role__in=_CALLING) | Q(user__is_superuser=True))
+    return KeySecret.objects.filter(Q(key__user=None) | Q(Exists(calls), key__user__is_active=True))
 
 
 def _principal(secret: KeySecret, key: Key) -> Principal:

@@ -23,6 +23,8 @@ from apps.domain import keys as format_of_keys
 from apps.keys import peppers, published
 from apps.keys.models import Key, KeySecret
 from apps.tenants.models import Project, Tenant
+from apps.tenants.rights import Right, may
+from apps.tenants.selectors import role_of
 
 EXPIRED = "This key has expired and stays that; issue another."
 ENDED = "A key that has been revoked or has expired stays that; issue another."
@@ -264,6 +266,9 @@ def _check_open(tenant: Tenant, project: Project, user: User | None) -> None:
         raise ValidationError("Keys are issued for active tenants and projects only.")
     if user is not None and not user.is_active:
         raise ValidationError({"user": "The user has been deactivated."})
+    role = None if user is None else role_of(user, tenant)
+    if role is not None and not may(role, Right.CALL):
+        raise ValidationError({"user": f"A {role} may not make calls: the key would not work."})
 
 
 def _check_expiry(moment: datetime.datetime | None) -> None:

@@ -16,6 +16,7 @@ from apps.keys import services as key_services
 from apps.keys.models import Key
 from apps.quotas import selfservice, services
 from apps.quotas.models import Budget, BudgetWindow, Limit
+from apps.tenants import services as tenants
 from apps.tenants.models import Membership, Role
 from tests import factories
 
@@ -325,3 +326,22 @@ def test_all_of_it_is_recorded_with_who_did_it(website, bob):
     key_services.revoke(key, actor=None)
     assert [record.actor_name for record in audit.history(key)] == ["system", "bob", "bob"]
     assert audit.history(Budget.objects.get()).get().actor_id == bob.pk
+
+
+@pytest.mark.attack("F28")
+def test_keys_of_whoever_becomes_a_viewer_call_no_more(website, alice, bob, operator):
+    """And call again once the person may."""
+    issued = keys.issue(actor=alice, tenant=website.tenant, project=website, name="given", user=bob)
+    assert selectors.principal(issued.plaintext) is not None
+    member = membership(bob)
+    tenants.change_role(member, actor=alice, role=Role.VIEWER)
+    assert selectors.principal(issued.plaintext) is None
+    assert selectors.principal_of(issued.key.pk) is None
+    assert selectors.ends([issued.key.public_id]) == {}
+    with pytest.raises(ValidationError) as refused:
+        made(alice, website, user=bob)
+    assert fields_of(refused) == ["user"]
+    tenants.change_role(member, actor=alice, role=Role.DEVELOPER)
+    assert selectors.principal(issued.plaintext) is not None
+    tenants.add_member(website.tenant, actor=None, user=operator, role=Role.VIEWER)
+    assert made(alice, website, user=operator), "an operator may whatever they are called"
