@@ -26,6 +26,8 @@ from apps.catalog.inventory import why_kept
 from apps.catalog.models import Deployment, Fallback, Model, Price
 from apps.domain import money
 
+UNPRICED = "{} has no price: no call that a budget pays for goes there, and others are booked at 0. Set one at {}."
+
 
 class DeploymentOfModel(DeploymentInline):
     fields = ["provider", "upstream_model", "priority", "weight", "is_enabled"]
@@ -121,10 +123,7 @@ class ModelPage(Switched):
             self.save_formset(request, form, formset, change=change)
         for deployment in selectors.unpriced(form.instance):
             page = reverse("admin:catalog_deployment_change", args=[deployment.pk])
-            told = (
-                "{} has no price: no call that a budget pays for goes there, and others are booked at 0. Set one at {}."
-            )
-            messages.warning(request, format_html(told, deployment, cells.link(page, "the deployment")))
+            messages.warning(request, format_html(UNPRICED, deployment, cells.link(page, "the deployment")))
 
     def switch(self, row: Model, *, actor: Any, on: bool) -> None:
         services.update_model(row, actor=actor, is_enabled=on)
