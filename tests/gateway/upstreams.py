@@ -32,6 +32,8 @@ def upstream(
     hangs_up: bool = False,
     heard: list[bytes] | None = None,
     heads: list[bytes] | None = None,
+    status: bytes = b"200 OK",
+    media: bytes = b"text/event-stream",
 ) -> Iterator[str]:
     """Answers each connection with one whole answer, `head` added to its headers and `end` as its last chunk. If it
     `hangs_up`, then when another request comes on it, else at once. The bodies that it was sent are added to `heard`,
@@ -47,7 +49,7 @@ def upstream(
             if heads is not None:
                 heads.append(request.partition(b"\r\n\r\n")[0])
             self.request.sendall(
-                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n"
+                b"HTTP/1.1 %b\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n" % (status, media)
                 + head
                 + b"\r\n%x\r\n%b\r\n%b" % (len(answer), answer, end)
             )

@@ -119,8 +119,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def relayable(body: bytes) -> bytes | None:
-    """The body for a caller of the same dialect; None if it is no JSON object."""
-    return body if body.lstrip()[:1] == b"{" else None
+    """The body for a caller of the same dialect; None if it is no JSON object, or no text."""
+    return body if isinstance(decoded(body), dict) else None
 
 
 def cleaned(error: _Error, cut: Cut) -> _Error:
