@@ -15,6 +15,7 @@ from axes.models import AccessAttempt, AccessLog
 from axes.signals import user_locked_out
 from django.db import transaction
 from django.db.models import Q, Sum
+from django.db.models.signals import pre_save
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -73,6 +74,12 @@ def most(request: Any, credentials: Any) -> int:
 
 def watch() -> None:
     user_locked_out.connect(_record, dispatch_uid="weir.guessing")
+    pre_save.connect(_forget, sender=AccessAttempt, dispatch_uid="weir.guessing")
+
+
+def _forget(*, instance: AccessAttempt, **_: Any) -> None:
+    """What was sent: axes would keep it, longer with every try, and may not know what in it is secret."""
+    instance.get_data = instance.post_data = ""
 
 
 def _record(*, username: str | None, ip_address: str | None, request: Any, **_: Any) -> None:
