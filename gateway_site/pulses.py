@@ -32,6 +32,8 @@ def main(role: str, arguments: Sequence[str]) -> int:
         django.setup()
         state.role = role
         listener = _listener()
+        if role == "worker":
+            _check_keyring()
     except ImproperlyConfigured as error:
         sys.stderr.write(f"gateway_site.{role}: {error}\n")
         return 1
@@ -43,6 +45,20 @@ def main(role: str, arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
+
+
+def _check_keyring() -> None:
+    """A worker opens secrets. Raises ImproperlyConfigured under a keyring that is not this database's; where that is
+    away, there is nothing to be opened either, and tasks tell."""
+    from django.db import DatabaseError, connections
+
+    from apps.catalog import canary
+
+    try:
+        with contextlib.suppress(DatabaseError):
+            canary.verify()
+    finally:
+        connections.close_all()  # not for the children
 
 
 def _watch_worker(app: Celery, listener: socket.socket | None) -> None:
