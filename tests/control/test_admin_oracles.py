@@ -8,6 +8,7 @@ import json
 import pytest
 from django.contrib import admin
 from django.core.management import call_command
+from django.test import RequestFactory
 from django.urls import reverse
 
 from apps.audit.redaction import is_secret
@@ -17,7 +18,7 @@ from apps.keys.models import KeySecret
 from tests import factories
 from tests.control.desk import Desk
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.attack("F25")]
 SECRET = "sk-ant-canary-0123456789abcdef"
 
 
@@ -57,6 +58,49 @@ def test_no_list_filters_by_a_secret_column(desk, ending):
         if not refused:
             answered.append((meta.label, lookup, response.status_code))
     assert answered == []
+
+
+def test_no_list_shows_searches_sorts_or_offers_a_secret_column():
+    """As its class says; what somebody may ask of it besides, the tests above and below try."""
+    spoken = []
+    for model, registered in admin.site._registry.items():
+        names = [
+            *registered.list_display,
+            *registered.search_fields,
+            *(registered.ordering or ()),
+            *registered.list_filter,
+        ]
+        names += [*registered.get_autocomplete_fields(None), registered.date_hierarchy or ""]
+        names += [getattr(getattr(registered, str(name), None), "admin_order_field", "") for name in names]
+        for name in names:
+            words = str(name[0] if isinstance(name, tuple) else name).lstrip("-^=@").split("__")
+            is_told = not words[0].startswith("shown_")  # in words of its own: that there is one, or how it ends
+            spoken += [(model._meta.label, name) for word in words if is_told and is_secret(word)]
+    assert spoken == []
+
+
+def test_searching_says_nothing_of_what_is_stored(desk, website):
+    factories.credential(secret=SECRET)
+    factories.key(website)
+    stored = [Credential.objects.get().ciphertext[:30], bytes(KeySecret.objects.get().digest).hex(), desk.user.password]
+    request = RequestFactory().get("/")
+    request.user = desk.user
+    found = []
+    for model, registered in admin.site._registry.items():
+        for term in (*stored, SECRET[:12]) if registered.search_fields else ():
+            rows, _ = registered.get_search_results(request, model._default_manager.all(), term)
+            found += [(model._meta.label, term)] if rows.exists() else []
+    assert found == []
+
+
+@pytest.mark.parametrize("page", ["catalog_credential", "keys_key", "accounts_user", "access_token"])
+def test_no_order_tells_what_is_stored(desk, website, page):
+    for _ in range(3):
+        factories.credential(secret=SECRET)
+        factories.key(website)
+    usual = list(desk.get(f"{page}_changelist", o="99").context["cl"].result_list)
+    for order in ("-99", "-ciphertext", "password"):
+        assert list(desk.get(f"{page}_changelist", o=order).context["cl"].result_list) == usual
 
 
 def test_an_export_holds_sealed_texts_only(website):

@@ -15,7 +15,7 @@ from apps.catalog.models import AllowedNetwork, CheckKind, HealthCheck, Provider
 from apps.catalog.selectors import providers_overview
 from tests import factories
 
-pytestmark = [pytest.mark.django_db, pytest.mark.once]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.attack("F25")]
 SECRET = "vGq7-of-no-shape-that-is-known"
 ANSWERS = {
     "a refusal's words": b'HTTP/1.1 401 No\r\nFRAME\r\n\r\n{"error":{"message":"No such key: KEY"}}',

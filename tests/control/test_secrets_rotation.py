@@ -22,7 +22,7 @@ ONE = "1:first-value-of-a-keyring"
 TWO = "2:second-value-of-a-keyring"
 PLACE = vault.Place("catalog_credential", "ciphertext", 1, None, "anthropic https://api.anthropic.com")
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack("F25")]
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from tests.gateway.sockets import call, leave
 from tests.servers import until
 from tests.shelf import Shelf
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.attack("F24")]
 
 RESPONSES, COUNT = "/v1/responses", "/v1/messages/count_tokens"
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"

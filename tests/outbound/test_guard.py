@@ -4,6 +4,8 @@ import pytest
 
 from apps.outbound.guard import AddressRefused, Guard, check_url
 
+pytestmark = pytest.mark.attack("F24")
+
 LOOPBACK_SPELLINGS = [
     "127.0.0.1",
     "127.0.0.1.",

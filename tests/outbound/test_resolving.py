@@ -14,6 +14,7 @@ from apps.outbound.client import Outbound
 from apps.outbound.guard import AddressRefused
 from tests.outbound.upstream import Visit, fetch, listening, ok
 
+pytestmark = pytest.mark.attack("F24")
 OPENED = ["127.0.0.1/32"]
 
 
