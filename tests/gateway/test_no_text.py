@@ -180,8 +180,7 @@ def test_a_stream_that_is_no_text_is_never_told_again_as_text(gateway, world, ju
         answer = ask(gateway, OPENAI, model="claude-odd", change={"stream": True})
     answer.content.decode("utf-8")
     assert junk not in answer.content
-    assert '"error"' in answer.text or answer.status_code == 502
-    assert "[DONE]" not in answer.text
+    assert '"error"' in answer.text
     gateway.settle()
     lines(written)
 
