@@ -50,8 +50,8 @@ GATEWAY = (
     ),
     Setting(
         "WEIR_TRUSTED_PROXIES",
-        """Ranges whose `X-Forwarded-For` is believed: your load balancers; `none`: there are none. Production must have
-        one of the two""",
+        """Ranges whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed, and nobody else's: your load balancers;
+        `none`: there are none, and only the latter is believed. Production must have one of the two""",
     ),
     Setting("WEIR_DRAIN_SECONDS", "How long running calls may go on after SIGTERM; `make run` sets 10"),
     Setting(

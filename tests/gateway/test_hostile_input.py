@@ -93,6 +93,7 @@ def test_a_packed_body_is_refused_by_the_name_of_the_header(gateway, path):
         assert "content-encoding" in told(path, response, 400)
 
 
+@pytest.mark.attack("F21")
 @BOTH
 def test_a_strange_models_name_is_told_as_it_was_given_in_the_body_alone_and_not_at_any_length(gateway, path):
     for model in ("ünïcode", "\U0001f4a9", "a\r\nx-evil: 1", "../../etc/passwd", "claude-test\0", "%s{0}"):
@@ -152,6 +153,7 @@ FRAMINGS = [
 ]
 
 
+@pytest.mark.attack("F20")
 @BOTH
 def test_a_body_framed_ambiguously_ends_the_connection(gateway, world, path):
     head = f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {world.key}\r\n".encode()
