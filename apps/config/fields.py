@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -77,7 +78,7 @@ class Number(Field):
 
     def parse(self, value: Any) -> Any:
         found = super().parse(value)
-        return None if found is None else float(found)
+        return None if found is None else _float(found)
 
 
 class Words(Field):
@@ -132,8 +133,18 @@ def _plain(value: Any) -> Any:
         case list():
             return [_plain(part) for part in value]
         case Decimal():
-            return float(value)
+            return _float(value)
     return value
+
+
+def _float(value: Decimal | int) -> float:
+    try:
+        found = float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError("that is more than can be counted")
+    return found
 
 
 class Dollars(Field):

@@ -65,6 +65,16 @@ def read_config(data: bytes) -> None:
         assert found.line_of(name) >= 1
         for kind in (fields.Dollars(), fields.Moment(), fields.Day(), fields.Words(), fields.Json(), fields.Number()):
             _refused(kind.parse, value, ValueError)
+        _keep_as_json(value)
+
+
+def _keep_as_json(value: Any) -> None:
+    """Among settings that every store can hold."""
+    try:
+        plain = fields.Json().parse({"x": value})
+    except ValueError:
+        return
+    json.dumps(plain, allow_nan=False)
 
 
 def _bare(value: Any) -> Any:
