@@ -53,7 +53,7 @@ OBJECTS = {"required_claims", "policies.ManagedSettings.settings"}
 PAGES = ("change", "history", "delete")
 SILENT = {"django_celery_beat.CrontabSchedule"}  # whose columns all have a shape
 GROUPS = 5  # of tables: filling them takes as long as opening the pages of a few
-RUN = ("on", "x-on", "@")
+RUN = ("on", "x-", "@", ":", "hx-on", "hx-vals", "hx-vars", "hx-headers")  # the theme evaluates these
 
 
 class AdminReader(Reader):
@@ -156,13 +156,20 @@ def shown(desk: Desk, name: str, *arguments: Any, **query: Any) -> int:
 
 
 @pytest.mark.parametrize("group", range(GROUPS))
-def test_what_was_written_is_text_on_every_page(group, desk, spoilt):
+def test_what_was_written_is_text_on_every_page(group, desk, spoilt, figure):
     for model in MODELS[group::GROUPS]:
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         seen = shown(desk, f"{name}_changelist") + sum(
             shown(desk, f"{name}_{page}", spoilt[model].pk) for page in PAGES
         )
         assert seen or model._meta.label in SILENT, model
+    texts = sum(is_text(field) for model in MODELS[group::GROUPS] for field in model._meta.concrete_fields)
+    figure(
+        "F30",
+        f"texts of tables of the admin, group {group}, × {len(PAYLOADS)} payloads",
+        texts * len(PAYLOADS),
+        least=1,
+    )
 
 
 def test_what_was_written_is_text_on_the_first_page_and_where_calls_are_explained(desk, spoilt):
