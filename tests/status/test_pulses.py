@@ -24,6 +24,7 @@ from apps.runtime.state import ProcessState, state
 from apps.status import checks, probes
 from gateway_site import pulses
 from gateway_site.celery import app
+from tests import services
 from tests.servers import start_process, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
@@ -137,8 +138,7 @@ def test_a_port_that_is_another_s_is_refused_by_its_setting(settings: Any) -> No
 
 
 def test_a_worker_tells_that_it_takes_tasks_and_leaves_with_success(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = services.free_port()
     surroundings = {
         **{"WEIR_VAR": str(tmp_path), "DATABASE_URL": "", "REDIS_URL": "", "CELERY_BROKER_URL": ""},
         **{"WEIR_PROBE_PORT": str(port), "DJANGO_SETTINGS_MODULE": "gateway_site.settings"},
