@@ -19,7 +19,7 @@ from tests.gateway.sockets import call, leave
 from tests.servers import until
 from tests.shelf import Shelf
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.attack("F24")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 RESPONSES, COUNT = "/v1/responses", "/v1/messages/count_tokens"
 PNG = b"\x89PNG\r\n\x1a\n" + b"pixels"
@@ -158,6 +158,7 @@ def test_tokens_are_counted_with_what_lies_at_the_url(gateway, simulator, pictur
     assert pictures.paths() == ["/a.png"]
 
 
+@pytest.mark.attack("F24")
 @pytest.mark.usefixtures("costs_nothing")
 def test_a_url_that_gives_nothing_is_a_400_in_the_callers_words(gateway, pictures, deployed):
     for path, model, name in itertools.product(CLIENTS, MODELS, ("/nowhere", "/inward", "/page")):
@@ -169,6 +170,7 @@ def test_a_url_that_gives_nothing_is_a_400_in_the_callers_words(gateway, picture
         assert "127.0.0.2" not in response.text
 
 
+@pytest.mark.attack("F24")
 @pytest.mark.usefixtures("costs_nothing")
 def test_what_is_opened_for_providers_is_closed_to_callers_urls(gateway, pictures, deployed, settings):
     settings.WEIR_FETCH_NETWORKS = []
