@@ -20,6 +20,7 @@ from gateway_site.forwarded import Proxies
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _LONGEST_LENGTH = 18  # digits: beyond, parsers begin to count anew
+_UNDERSCORE = ord("_")
 _FRAMES = frozenset({b"content_length", b"transfer_encoding"})  # to who takes `_` for `-`
 _USUAL = frozenset({b"close", b"keep-alive", b"upgrade", b"keep-alive, upgrade"})
 _WATCHED = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection"}) | forwarded.HEADERS
@@ -41,8 +42,6 @@ class Framing:
     client: tuple[str, int] | None
     cycle: Any
     headers: list[tuple[bytes, bytes]]
-    expect_100_continue: bool
-    loop: asyncio.AbstractEventLoop
     parser: Any
     pipeline: deque[tuple[Any, Any]]
     scope: dict[str, Any]
@@ -83,17 +82,6 @@ class Framing:
                 self._refuse()
             return
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Uvicorn's, without names that have `_`: who makes variables of them would take them for others."""
-        name = name.lower()
-        if b"_" in name:
-            if name in _FRAMES:
-                raise Ambiguous(name)
-            return
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-
     def on_headers_complete(self) -> None:
         """Raises Ambiguous, which stops the parser."""
         self._judge()
@@ -126,8 +114,9 @@ class Framing:
         hops: list[bytes] = []
         for name, value in self.headers:
             if name not in _WATCHED:
-                continue
-            if name == b"host":
+                if _UNDERSCORE in name:  # who makes variables of names would take it for another one
+                    dropped.add(name)
+            elif name == b"host":
                 if host is not None or _HOST.fullmatch(value.strip(b" \t")) is None:
                     raise Ambiguous("host")
                 host = value
@@ -146,6 +135,8 @@ class Framing:
                 hops.append(value)
         if host is None and version != "1.0":
             raise Ambiguous("host")
+        if dropped & _FRAMES:
+            raise Ambiguous("name")
         if hops and self.proxies.are_named and not self.proxies.are_all:
             self._believe(hops)
         if dropped:
