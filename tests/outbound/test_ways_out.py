@@ -202,6 +202,16 @@ def test_no_redirect_leads_inward(way, status, listening):
     assert inner.visits == []
 
 
+@pytest.mark.parametrize("way", [way for way in HTTP if way != "pictures"])  # those follow a few, each judged
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Again"])
+def test_no_redirect_is_followed_even_where_it_might_be(way, status, listening):
+    other = listening(OURS, answer=says("200 OK"))
+    ours = listening(OURS, answer=says(status, f"location: http://{OURS}:{other.port}/elsewhere"))
+    go(way, f"http://{OURS}:{ours.port}/v1", OPENED)
+    assert ours.visits
+    assert other.visits == []
+
+
 @every_way
 def test_a_proxy_that_the_environment_names_sees_nothing(way, listening, monkeypatch, tmp_path):
     proxy, ours = listening(OURS), listening(OURS, answer=says("200 OK"))
