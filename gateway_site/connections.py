@@ -35,8 +35,8 @@ function without arguments, which ends the request."""
 MOST_HEADERS = 100
 # For a client that does not take it: by the system, which else would hold megabytes, and by this process.
 _UNSENT_BYTES = 32 * 1024
-_AT_ONCE = 64  # connections that are ended before others have their turn
-_BREATH_SECONDS = 0.01
+_AT_ONCE = 8  # connections that are ended before others have their turn
+_BREATH_SECONDS = 0.003
 _PATIENCE_SECONDS = 1.0  # who is new has so long before it is the first to go
 _ARRIVING, _BODY, _WHOLE = range(3)  # a head is due, or its body; all of it has come
 

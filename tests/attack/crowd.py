@@ -100,7 +100,8 @@ class Crowd:
         except OSError:
             told = b""
         if told:
-            self.answers[told[9:12].decode("latin-1")] += 1
+            if told.startswith(b"HTTP/"):
+                self.answers[told[9:12].decode("latin-1")] += 1
             return
         del self._open[descriptor]
         self._poll.unregister(descriptor)

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.attack.planes import Calls, Memory, p99
+from tests.deploy import front
 from tests.faults import books
 from tests.faults.installation import Gateway, Installation, opened
 from tests.faults.tenants import Tenant, open_tenant, read_books, settle, verified
@@ -129,6 +130,26 @@ def test_ten_thousand_who_take_their_time_are_not_felt(serving, tenant, figure):
     figure("F16", "p99 of healthy calls beside them", p99(beside), "ms")
     figure("F16", "resident memory at most", memory.most * 1e6 / MIB, "MiB", most=400)
     assert memory.most * 1e6 / MIB < 400
+
+
+@pytest.mark.attack("F16")
+def test_nor_are_they_behind_nginx(serving, tenant, tmp_path, figure):
+    """They come in the clear, and have nginx's connections all the same; calls come by TLS."""
+    gateway = serving(WEIR_TRUSTED_PROXIES=["127.0.0.1"], WEIR_MAX_CONNECTIONS_PER_ADDRESS=1)
+    at = f"127.0.0.1:{gateway.port}"
+    with front.running(tmp_path / "nginx", gateways=[at, at], pages=at) as nginx:
+        calls = Calls(nginx.https, tenant.key, trust=nginx.trust)
+        calls.paced(1.0)  # warm
+        without = calls.paced(MEASURED_SECONDS)
+        with crowd(int(nginx.http.rpartition(":")[2]), CONNECTIONS) as slow:
+            slow.wait()
+            until(lambda: slow.ask()["answers"].get("301", 0) >= CONNECTIONS / 3 - 1)
+            beside = calls.paced(2 * MEASURED_SECONDS)
+            assert slow.ask()["open"] > CONNECTIONS * 0.8
+        without += calls.paced(MEASURED_SECONDS)
+    figure(
+        "F16", "behind nginx: p99 of healthy calls, times that without them", p99(beside) / p99(without), "x", most=2
+    )
 
 
 @pytest.mark.attack("F16")
