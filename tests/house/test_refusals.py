@@ -15,6 +15,7 @@ from gateway_site import reference
 from gateway_site.declared import SECTIONS
 from tests.architecture import tree
 
+pytestmark = pytest.mark.attack("F35")
 PRODUCTION = {
     "WEIR_PROFILE": "production",
     "WEIR_SECRET_KEY": "kAq7Zr2xP0vLw9YtB4nHc6MdF8sJgU1eXoR3iTqWb5KzNyVh-django",
@@ -169,6 +170,9 @@ def test_what_production_must_have_is_named(refusal, name):
         ({"DATABASE_URL": "postgres://weir@db"}, "DATABASE_URL names no database"),
         ({"REDIS_URL": "redis://cache/zero"}, "REDIS_URL must end with the number of a database"),
         ({"WEIR_BASE_URL": "http://weir.example.org"}, "WEIR_BASE_URL must be https"),
+        ({"WEIR_SECRET_KEY": f"django-insecure-{'kAq7Zr2xP0vLw9' * 4}"}, "WEIR_SECRET_KEY is a placeholder"),
+        ({"WEIR_OPERATOR_TOKEN": "please-change-me-please-change-me"}, "WEIR_OPERATOR_TOKEN is a placeholder"),
+        ({"WEIR_KEYRING": ""}, "also needs: WEIR_KEYRING"),
         ({"WEIR_SECRET_KEY": "short"}, "WEIR_SECRET_KEY is a placeholder or has fewer than 50 characters"),
         ({"WEIR_KEYRING": "file:/nowhere"}, "WEIR_KEYRING: /nowhere cannot be read (FileNotFoundError)."),
         ({"WEIR_KEYRING": f"1:{PRODUCTION['WEIR_SECRET_KEY']}"}, "WEIR_KEYRING repeats WEIR_SECRET_KEY"),
