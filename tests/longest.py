@@ -12,7 +12,7 @@ LONGEST = (
     "faults/test_chaos_several.py",
     *("browser/test_looks.py", "browser/test_reading.py", "browser/test_portal_looks.py", "browser/test_story.py"),
     *("browser/test_signing_in.py", "browser/test_adding.py", "browser/test_from_nothing.py", "browser/test_portal.py"),
-    *("browser/test_setting_up.py", "browser/test_trying.py", "browser/test_over_budget.py"),
+    *("browser/test_setting_up.py", "browser/test_trying.py", "browser/test_over_budget.py", "browser/test_hostile.py"),
     *("browser/test_forms.py", "browser/test_check_now.py", "browser/test_pinned.py", "browser/test_policies.py"),
     "matrix/test_matrix.py",
     "house/test_make_run.py",

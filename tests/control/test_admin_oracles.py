@@ -14,7 +14,7 @@ from django.urls import reverse
 from apps.audit.redaction import is_secret
 from apps.catalog.models import Credential
 from apps.domain import keys as format_of_keys
-from apps.keys.models import KeySecret
+from apps.keys.models import Key, KeySecret
 from tests import factories
 from tests.control.desk import Desk
 
@@ -141,3 +141,36 @@ def test_no_filter_tells_the_name_of_a_row_to_who_may_not_see_its_table(acme):
             text = desk.text(f"{page}_changelist", tenant__id__exact=chosen)
             assert (f'<option value="{chosen}" selected>' in text) == sees
             assert desk.client.get(reverse("admin:autocomplete"), asked).status_code == (200 if sees else 403)
+
+
+@pytest.mark.attack("F27")
+def test_whoever_may_look_at_one_table_learns_nothing_of_others_by_it(figure):
+    """Not by what a choice offers, by another column to choose by, or by a filter that leads elsewhere."""
+    looker, told, tried = Desk(factories.staff("keys.view_key")), [], 0
+    for model, registered in admin.site._registry.items():
+        asked = {"app_label": model._meta.app_label, "model_name": model._meta.model_name}
+        for name in registered.autocomplete_fields:
+            tried += 1
+            answer = looker.get("autocomplete", **asked, field_name=name, term="")
+            if answer.status_code != 403 and model._meta.get_field(name).related_model is not Key:
+                told.append((model._meta.label, name, answer.status_code))
+    page = looker.url("keys_key_changelist")
+    for lookup in LEADING_ELSEWHERE:
+        tried += 1
+        answer = looker.client.get(page, {lookup: "a"})
+        is_refused = answer.status_code == 400 or (answer.status_code == 302 and answer["location"].endswith("?e=1"))
+        if not is_refused:
+            told.append((lookup, answer.status_code))
+    for column in ("secrets__digest", "tenant__slug", "user__password", "user", "public_id__startswith"):
+        tried += 1
+        if looker.client.get(page, {"_to_field": column, "_popup": "1"}).status_code not in (302, 400):
+            told.append(("_to_field", column))
+    assert told == []
+    figure("F27", "choices and filters that lead to other tables", tried, least=30)
+
+
+LEADING_ELSEWHERE = (
+    *("tenant__memberships__user__email__startswith", "user__password__startswith", "user__email__startswith"),
+    *("project__tenant__memberships__role", "secrets__digest__gt", "tenant__kept_secret__startswith"),
+    *("tenant__projects__keys__name__startswith", "user__memberships__tenant__name__startswith"),
+)
