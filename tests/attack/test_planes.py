@@ -161,6 +161,12 @@ def longest_lag(known: books.Books) -> float:
     return max((at - next_one).total_seconds() for at, next_one in begun if next_one is not None)
 
 
+def repriced(known: books.Books) -> list[str]:
+    """Calls that were charged by a price that came after they had begun."""
+    begins = {price["id"]: moment(price["effective_from"]) for price in known.prices}
+    return [row["request_id"] for row in known.entries if begins[row["price_version"]] > moment(row["started_at"])]
+
+
 def moment(told: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(told)
 
@@ -180,6 +186,7 @@ def test_no_stream_breaks_while_configuration_is_changed_ten_times_a_second(inst
     assert len(said) >= STREAMS
     assert changes.made >= CHANGING_SECONDS  # a tenth of what an idle machine makes
     assert len({row["price_version"] for row in known.entries}) > 2, "prices changed under them"
+    assert repriced(known) == []
     assert [*books.differences(known), *verified(installation, tenant)] == []
     assert memory.most - memory.first < MOST_MB
     figure("F34", f"streams broken of {len(said)}, {STREAMS} at a time", len(broken), most=0)
