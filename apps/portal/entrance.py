@@ -68,10 +68,11 @@ def _ways(request: HttpRequest) -> dict[str, Any]:
     tenant = request.GET.get("tenant", "")
     led_from = _OF_TENANT.match(wanted(request))
     rows = selectors.providers_for(tenant or (led_from[1] if led_from else ""))
-    query = "?" + urlencode({"next": wanted(request)}) if "next" in request.GET else ""
+    led = wanted(request) if "next" in request.GET else ""
+    query = "?" + urlencode({"next": led}) if led else ""
     ways = [(row, f"{reverse('sign_in_with', args=[row.slug])}{query}") for row in rows]
     is_unknown = bool(tenant) and not any(row.tenant_id for row in rows)
-    return {"ways": ways, "tenant": tenant, "is_unknown": is_unknown, "next": request.GET.get("next", "")}
+    return {"ways": ways, "tenant": tenant, "is_unknown": is_unknown, "next": led}
 
 
 def wanted(request: HttpRequest) -> str:
@@ -79,7 +80,7 @@ def wanted(request: HttpRequest) -> str:
     asked = request.GET.get("next", "")
     allowed = {request.get_host()}
     is_ours = url_has_allowed_host_and_scheme(asked, allowed_hosts=allowed, require_https=request.is_secure())
-    if is_ours and asked.startswith("/"):
+    if is_ours and asked.startswith("/") and asked.isprintable():
         return asked
     return resolve_url(settings.LOGIN_REDIRECT_URL)
 
