@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import struct
 import time
 import tracemalloc
 from collections.abc import Iterator
+from zlib import crc32
 
 import pytest
 
+from apps.domain import eventstream, ndjson, sse
+from apps.domain.guardrails.stream import Watch
 from tests.fuzz import mutation
 from tests.fuzz.contract import Target
+from tests.fuzz.requests import KINDS
 from tests.fuzz.targets import TARGETS
 
 pytestmark = [pytest.mark.attack("fuzz", "F19"), pytest.mark.once]
@@ -18,7 +23,19 @@ SMALL, TIMES = 1_024, 8
 MOST_SECONDS = 10.0  # of a processor, for 8 KiB, on whatever machine
 MOST_BYTES = 64 << 20
 TELLING = 0.005  # seconds: less than this is noise
+PIECE, PIECES = b"data: a sixteen\n", 8_192
 OPENINGS = (b"{", b"[", b'{"a":', b'"a",', b"\\", b"a", b"0", b" ", b".", b"a@")
+
+
+def _watch() -> Watch:
+    return Watch(KINDS, stopping=KINDS)
+
+
+def _message() -> eventstream.Decoder:
+    """In the middle of a long one."""
+    decoder, lengths = eventstream.Decoder(), struct.pack(">II", 4 << 20, 0)
+    assert not list(decoder.feed(lengths + struct.pack(">I", crc32(lengths))))
+    return decoder
 
 
 def _shapes(target: Target) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -50,6 +67,25 @@ def test_eight_times_the_input_is_not_much_more_than_eight_times_the_work(name, 
             worst = max(worst, min(seconds, _seconds(target, large)) / max(least, 1e-6))
     figure("fuzz", f"work for {TIMES} times the input to {name}", round(worst, 1), "×", most=3.0 * TIMES)
     assert _peak(target, costly[1]) < MOST_BYTES
+
+
+@pytest.mark.parametrize("made", [sse.Decoder, sse.Splitter, ndjson.Decoder, _message, _watch])
+def test_one_event_in_small_pieces_is_not_read_again_with_each_of_them(made, figure):
+    def seconds(count: int) -> float:
+        decoder, began = made(), time.thread_time()
+        for _ in range(count):
+            tuple(decoder.feed(PIECE))
+        return time.thread_time() - began
+
+    few, many = (min(seconds(count) for _ in range(2)) for count in (PIECES, TIMES * PIECES))
+    figure(
+        "fuzz",
+        f"work for {TIMES} times the pieces to {made.__module__}.{made.__name__}",
+        round(many / few, 1),
+        "×",
+        most=3.0 * TIMES,
+    )
+    assert many < MOST_SECONDS
 
 
 def _peak(target: Target, data: bytes) -> int:
