@@ -21,6 +21,7 @@ HOSTS = ("//evil.example", "/\\evil.example", "//evil.example/%2e%2e", "/%5cevil
 PAGES = (
     "/admin/login/?next=",
     "/sign-in/?next=",
+    "/sign-in/?next=/",
     "/sign-out/?next=",
     "/admin/?q=",
     "/admin/catalog/model/?q=",
