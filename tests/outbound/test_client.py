@@ -172,6 +172,7 @@ async def test_reading_stops_at_the_limit(outbound: Outbound) -> None:
         await asyncio.wait_for(upstream.gone.wait(), 1.0)
 
 
+@pytest.mark.attack("F20")
 @pytest.mark.parametrize("cut", ["fin", "reset"])
 async def test_a_truncated_answer_never_looks_complete(outbound: Outbound, cut: str) -> None:
     async def script(visit: Visit) -> None:
@@ -186,6 +187,7 @@ async def test_a_truncated_answer_never_looks_complete(outbound: Outbound, cut: 
         assert seen in ([b"first"], [])  # a reset may overtake the bytes before it
 
 
+@pytest.mark.attack("F20")
 async def test_an_answer_shorter_than_it_promised_is_broken(outbound: Outbound) -> None:
     async def script(visit: Visit) -> None:
         await visit.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort")
@@ -196,6 +198,7 @@ async def test_an_answer_shorter_than_it_promised_is_broken(outbound: Outbound) 
             await fetch(post(outbound, upstream))
 
 
+@pytest.mark.attack("F20")
 async def test_a_stream_whose_framing_is_wrong_is_not_called_a_lost_connection(outbound: Outbound) -> None:
     async def script(visit: Visit) -> None:
         await visit.send(STREAM_HEAD + chunk(b"first") + b"zzz\r\n")
@@ -206,6 +209,7 @@ async def test_a_stream_whose_framing_is_wrong_is_not_called_a_lost_connection(o
             await fetch(post(outbound, upstream))
 
 
+@pytest.mark.attack("F20")
 async def test_who_waits_for_more_learns_at_once_that_its_framing_is_wrong(outbound: Outbound) -> None:
     is_waited_for = asyncio.Event()
 
