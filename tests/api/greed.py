@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from typing import Any
 
+from django.utils import timezone
 from hypothesis import strategies as st
 
 from apps.keys import services as keys
@@ -14,21 +16,31 @@ from apps.tenants.models import Membership
 from tests import factories
 from tests.api.test_described_input import kind
 
+NOW = timezone.now()
+IN_A_DAY, IN_A_MONTH = ((NOW + datetime.timedelta(days=days)).isoformat() for days in (1, 30))
+
 
 def lists(*words: str) -> st.SearchStrategy[Any]:
     return st.none() | st.just([]) | st.lists(st.sampled_from(words), min_size=1, max_size=2, unique=True)
 
 
-KEY = st.fixed_dictionaries(
-    {},
+WISHES = {
+    "name": st.sampled_from(["mine", "theirs"]),
+    "models": lists("Acme-model", "Acme-alias"),
+    "endpoints": lists("messages", "chat_completions"),
+    "networks": lists("10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0"),
+    "priority": st.sampled_from([-5, -1, 0, 1, 100]),
+    "expires_at": st.none() | st.just("2090-01-01T00:00:00Z"),
+    "project": st.sampled_from(["PROJECT", "OTHER"]),
+    "user": st.sampled_from(["ME", "OWNER", None]),
+}
+KEY = st.just({}) | st.one_of([st.fixed_dictionaries({name: value}) for name, value in WISHES.items()])
+TOKEN = st.fixed_dictionaries(
+    {"name": st.just("mine"), "scope": st.sampled_from(["read", "write"])},
     optional={
-        "name": st.sampled_from(["mine", "theirs"]),
-        "models": lists("Acme-model", "Acme-alias"),
-        "endpoints": lists("messages", "chat_completions", "e/none"),
-        "networks": lists("10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0"),
-        "priority": st.sampled_from([-5, -1, 0, 0, 1, 100]),
-        "expires_at": st.none() | st.just("2090-01-01T00:00:00Z"),
-        "project": st.sampled_from(["PROJECT", "PROJECT", "OTHER"]),
+        "tenant": st.sampled_from(["TENANT", "GLOBEX", None]),
+        "expires_at": st.sampled_from([IN_A_DAY, IN_A_MONTH]),
+        "user": st.just("OWNER"),
     },
 )
 SUBJECT = st.sampled_from(
@@ -42,9 +54,6 @@ PERSON = st.fixed_dictionaries(
     {}, optional={"is_staff": st.just(True), "is_superuser": st.just(True), "permissions": st.just(["keys.view_key"])}
 )
 CALLS = st.one_of(
-    st.tuples(st.just("POST"), st.just("/keys"), KEY.map(lambda key: {"tenant": "TENANT", "project": "PROJECT"} | key)),
-    st.tuples(st.just("POST"), st.just("/keys"), KEY.map(lambda key: {"tenant": "TENANT", "user": "OWNER"} | key)),
-    st.tuples(st.just("PATCH"), st.sampled_from(["/keys/OWN", "/keys/CONFINED", "/keys/FOREIGN"]), KEY),
     st.tuples(st.just("POST"), st.sampled_from(["/keys/CONFINED/rotate", "/keys/FOREIGN/rotate"]), st.just({})),
     st.tuples(
         st.just("POST"),
