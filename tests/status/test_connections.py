@@ -30,14 +30,20 @@ class Client:
         self._writer.write(data)
 
     async def told(self) -> bytes:
-        """All that comes until the server closes."""
+        """All that comes until the server closes, or resets what it has not read."""
+        found = b""
         with contextlib.suppress(ConnectionError):
-            return await asyncio.wait_for(self._reader.read(), 20)
-        return b""
+            while piece := await asyncio.wait_for(self._reader.read(65536), 20):
+                found += piece
+        return found
 
     async def answer(self) -> bytes:
         """One from the stand."""
         return await asyncio.wait_for(self._reader.readuntil(b"0\r\n\r\n"), 20)
+
+    async def begun(self) -> None:
+        """The stand's stream."""
+        await asyncio.wait_for(self._reader.readuntil(b"begun "), 20)
 
     async def told_while_sending(self, piece: bytes) -> bytes:
         """The same from one who sends that over and over."""
@@ -103,8 +109,13 @@ async def test_who_has_had_its_answer_may_wait_longer_but_not_by_sending_nothing
 
 async def test_one_whose_answer_takes_long_is_not_late_with_its_next_head() -> None:
     async with running(bounds=SOON) as it, client(it.port) as patient, client(it.port) as silent:
-        patient.send(GET.replace(b"/now", b"/stream") + b"\r\n" + GET[:10])
+        patient.send(GET.replace(b"/now", b"/stream") + b"\r\n")
+        await patient.begun()
+        patient.send(GET[:10])
+        await until(lambda: len(crowd(it).heads._due) == 2)
         assert await silent.told() == b""
+        async with client(it.port) as later:
+            assert await later.told() == b""
         it.stand.go_on.set()
         assert b"done" in await patient.answer()
 
