@@ -40,22 +40,22 @@ class Server:
     def __init__(self, command: Sequence[str | Path], *, log: Path, ready: str, user: str | None) -> None:
         """`ready` is what its log says when it takes connections."""
         self._command = command
-        self._log = log
+        self.log = log
         self._ready = ready
         self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it takes connections. Raises RuntimeError if it never does."""
-        with self._log.open("wb") as output:
+        with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command, stdout=output, stderr=subprocess.STDOUT, user=self._user, start_new_session=True, cwd="/"
             )
         deadline = time.monotonic() + START_SECONDS
-        while self._ready not in _text(self._log):
+        while self._ready not in _text(self.log):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.end(signal.SIGKILL)
-                raise RuntimeError(f"{self._command!r} did not start:\n{_text(self._log)}")
+                raise RuntimeError(f"{self._command!r} did not start:\n{_text(self.log)}")
             time.sleep(0.02)
 
     def end(self, how: signal.Signals) -> None:
