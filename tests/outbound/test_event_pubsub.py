@@ -10,12 +10,16 @@ import time
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.core.exceptions import ValidationError
 from google.pubsub_v1 import types
 
 from apps.events.sinks import pubsub
 from apps.events.sinks.contract import HELD, TAKEN, Fate, Opened, SinkAway
+from tests import services
+from tests.issuers import KEYS
 from tests.outbound.published import message
+from tests.outbound.test_ways_out import Listener
 
 TOPIC = "projects/my-project/topics/weir"
 ACCOUNT = {
@@ -78,6 +82,29 @@ def deliver(publisher):
 
 def keys(messages):
     return [json.loads(message.data)["key_id"] for message in messages]
+
+
+@pytest.fixture
+def proxy(monkeypatch):
+    """One that the environment names."""
+    listener = Listener("127.0.0.1")
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY", "GRPC_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{listener.port}")
+    yield listener
+    listener.stop()
+
+
+@pytest.mark.attack("F24")
+def test_a_proxy_that_the_environment_names_sees_nothing(proxy, deliver, publisher, settings):
+    assert deliver(message(7)) == [TAKEN]
+    settings.PUBSUB_EMULATOR_HOST = ""
+    pem = KEYS["rsa"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    secret = json.dumps(ACCOUNT | {"private_key": pem, "token_uri": f"http://127.0.0.1:{proxy.port}/token"})
+    sender = pubsub.open(Opened(1, TOPIC, {"endpoint": f"127.0.0.1:{services.free_port()}"}, secret, ()))
+    with pytest.raises(SinkAway, match="UNAVAILABLE"):
+        sender.deliver([message(8)])
+    sender.close()
+    assert proxy.visits == []
 
 
 def test_attributes_and_data_are_as_the_binding_of_cloudevents_has_them(deliver, publisher):

@@ -41,6 +41,7 @@ _TOKENS = ("https://oauth2.googleapis.com/token", "https://accounts.google.com/o
 _EACH_SECONDS = 8.0  # a request
 _LANES = 8  # tenants whose events are sent at one time: its client is for many threads
 _SCOPE = "https://www.googleapis.com/auth/pubsub"
+_NO_PROXY = ("grpc.enable_http_proxy", 0)  # the environment's
 _DEFAULTS: Mapping[str, Any] = {"endpoint": "", "structured": False}
 
 
@@ -85,12 +86,20 @@ def open(sink: Opened) -> Sender:
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
     except ImportError:
         raise SinkAway(EXTRA) from None
+
+    def direct(*whom: Any, options: Sequence[tuple[str, Any]] = (), **how: Any) -> Any:
+        return PublisherGrpcTransport.create_channel(*whom, options=[*options, _NO_PROXY], **how)
+
     if site.PUBSUB_EMULATOR_HOST:
-        channel = grpc.insecure_channel(site.PUBSUB_EMULATOR_HOST)
+        channel = grpc.insecure_channel(site.PUBSUB_EMULATOR_HOST, options=[_NO_PROXY])
         return Sender(sink, PublisherClient(transport=PublisherGrpcTransport(channel=channel)), exceptions, refusals)
     options = {"api_endpoint": sink.settings["endpoint"]} if sink.settings.get("endpoint") else {}
     try:
-        client = PublisherClient(credentials=_credentials(sink.secret), client_options=options)
+        client = PublisherClient(
+            credentials=_credentials(sink.secret),
+            client_options=options,
+            transport=lambda **how: PublisherGrpcTransport(**how, channel=direct),
+        )
     except (refusals.GoogleAuthError, ValueError):
         raise SinkAway("its credentials cannot be used, or this machine has none") from None
     return Sender(sink, client, exceptions, refusals)
