@@ -24,7 +24,7 @@ from apps.quotas.models import Budget, Limit
 from apps.tenants.models import Membership, Project
 from tests import factories
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.attack("F28")]
 DAY = datetime.timedelta(days=1)
 SOON = timezone.now() + 10 * DAY
 MOST, PER_MINUTE = 100, 60

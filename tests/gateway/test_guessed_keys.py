@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from apps.access import services as access
 from apps.accounts import services as accounts
 from apps.domain import errors
 from apps.domain import keys as format_of_keys
 from apps.gateway import bearers
-from apps.keys import selectors
+from apps.keys import grants, selectors
 from apps.keys.models import Key
+from apps.tenants import invitations
 from apps.tenants import services as tenants
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, told
 
@@ -149,3 +152,32 @@ def test_what_a_dump_of_the_database_holds_opens_nothing(gateway, world):
     for guess in (digest.hex(), digest.decode("latin-1"), row.public_id, forged(row.public_id, int.from_bytes(digest))):
         if guess.isascii() and guess.isprintable():
             assert ask(gateway, ANTHROPIC, key=guess).status_code == 401
+
+
+def test_each_secret_opens_its_own_door_and_no_other(gateway, world, settings):
+    """A key calls models, a token manages, a session is for pages; a refresh token is for others like it."""
+    settings.WEIR_OPERATOR_TOKEN = "the operator's own, which is long enough"
+    begun = grants.begin(client="claude-code", address=None)
+    grants.approve(grants.awaited(begun.user_code), actor=world.alice, project=world.project)
+    program = grants.exchange(begun.device_code)
+    session = Client()
+    session.force_login(world.alice)
+    secrets = {
+        "key": world.key,
+        "token": access.issue(world.alice, name="a program", scope="write").plaintext,
+        "program's": program.access,
+        **{"refresh": program.refresh, "device code": begun.device_code, "user code": begun.user_code},
+        **{"session": session.cookies[settings.SESSION_COOKIE_NAME].value},
+        "invitation": invitations.invite(world.tenant, actor=world.alice, email="a@example.com", role="viewer").token,
+        "operator's": settings.WEIR_OPERATOR_TOKEN,
+    }
+    gateway.refresh()
+    opened = {
+        door: {
+            name
+            for name, secret in secrets.items()
+            if gateway.client.get(door, headers={"authorization": f"Bearer {secret}"}).status_code == 200
+        }
+        for door in ("/v1/models", "/api/v1/me", "/config")
+    }
+    assert opened == {"/v1/models": {"key", "program's"}, "/api/v1/me": {"token"}, "/config": {"operator's"}}
