@@ -3,7 +3,7 @@
     python -m tests.fuzz.guided FOLDER SECONDS SEED [target …]
 
 Of several targets an input's first byte says which one the rest is for. FOLDER keeps what was worth keeping, for the
-next search; an input with a fault is left there as `crash-…`, one that takes too long as `timeout-…`.
+next search; an input with a fault is left there as `fault-…`, one that takes too long as `timeout-…`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ def main(folder: Path, seconds: int, seed: int, names: list[str]) -> None:
     targets = [TARGETS[name] for name in names]
 
     def run(data: bytes) -> None:
-        if data:
-            targets[data[0] % len(targets)].run(data[1:])
+        """What is wrong is written down first: libFuzzer does so, too, but may end before."""
+        try:
+            if data:
+                targets[data[0] % len(targets)].run(data[1:])
+        except Exception:
+            (folder / f"fault-{corpus.named(data)}").write_bytes(data)
+            raise
 
     def mutated(data: bytes, most: int, dice_seed: int) -> bytes:
         """Half of them as libFuzzer does it, who knows what was compared with what."""

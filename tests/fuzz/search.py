@@ -26,7 +26,7 @@ GROWN = tools.ROOT / "var" / "fuzz"  # what was worth keeping of each search, fo
 _TRIED = re.compile(r"stat::number_of_executed_units: (\d+)")
 _REACHED = re.compile(r" cov: (\d+) ")
 _START_SECONDS = 240  # in which a search has begun, on a busy machine
-_ARTIFACTS = ("crash-*", "timeout-*", "oom-*")
+_ARTIFACTS = ("fault-*", "crash-*", "timeout-*", "oom-*")
 
 
 @dataclass
@@ -72,18 +72,18 @@ def guided(names: Sequence[str], *, seconds: int, seed: int, folder: Path = GROW
     if not tried and not found:
         raise RuntimeError(said[-2000:])
     outcome = Outcome(int(tried[-1]) if tried else 0, max(map(int, _REACHED.findall(said)), default=0))
+    if found:
+        shutil.rmtree(place / "grown")  # the same may be in it many times
+    for data, path in {path.read_bytes(): path for path in found}.items():
+        outcome.found.append(_kept(data, names, is_slow=not path.name.startswith(("fault-", "crash-"))))
     for path in found:
-        outcome.found.append(_kept(path, names))
+        path.unlink()
     return outcome
 
 
-def _kept(path: Path, names: Sequence[str]) -> Path:
-    data = path.read_bytes()
+def _kept(data: bytes, names: Sequence[str], *, is_slow: bool) -> Path:
     target = TARGETS[names[data[0] % len(names)]]
-    least = corpus.shrunk(target, data[1:]) if path.name.startswith("crash-") else data[1:]
-    path.unlink()
-    shutil.rmtree(path.parent / "grown")  # it may hold the same fault many times
-    return corpus.keep(target, least)
+    return corpus.keep(target, data[1:] if is_slow else corpus.shrunk(target, data[1:]))
 
 
 def by_chance(names: Sequence[str], *, seconds: float, seed: int) -> Outcome:
