@@ -70,7 +70,7 @@ METHODS = ("POST", "PUT", "PATCH", "DELETE")
 NO_UUID = "00000000-0000-7000-8000-000000000000"
 # Where no cookie is read, and nobody signed in; and where there is nothing.
 LOGGED_OUT = "sign-in/with/<slug:provider>/logged-out/"  # told by providers, who sign what they say
-NO_COOKIES = ("oauth/device_authorization", "oauth/token", "oauth/revoke", "^api(?:/|$)", LOGGED_OUT)
+NO_COOKIES = ("oauth/device_authorization", "oauth/token", "oauth/revoke", "^api(?:/|$)", "api/v1/", LOGGED_OUT)
 SOCKETS = {"t/[-\\w]+/live/feed/": "live-who", "live/feed/": "live/who/"}  # who may is what these pages say
 
 
