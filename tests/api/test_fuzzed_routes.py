@@ -85,7 +85,6 @@ def test_no_request_makes_a_fault_and_every_answer_is_described(world, operation
         except Exception as error:
             if type(error).__name__ not in ("Unsatisfiable", "SkipTest"):
                 raise
-    figure("fuzz", f"operations of the API, {mode}", len(operations))
-    figure("fuzz", f"requests to them, {mode}", told.total())
+    figure("fuzz", f"requests to {len(operations)} operations of the API, {mode}", told.total())
     assert told.total() > len(operations)
     assert told[200] + told[201] + told[204] > 100 if mode == "positive" else told[400] > 100
