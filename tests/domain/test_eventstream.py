@@ -17,6 +17,8 @@ from apps.domain import errors, eventstream
 from tests.domain import frames
 from tests.domain.streams import cuts, split
 
+pytestmark = pytest.mark.attack("fuzz")
+
 STREAM = b"".join(
     [
         frames.event("messageStart", {"role": "assistant"}),

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from apps.domain import errors, ndjson
 from tests.domain import streams
 
+pytestmark = pytest.mark.attack("fuzz")
+
 
 def lines(*pieces: bytes) -> list[bytes]:
     decoder = ndjson.Decoder()

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from apps.domain import errors, sse
 
+pytestmark = pytest.mark.attack("fuzz")
+
 STREAM = (
     b'\xef\xbb\xbf: hello\nevent: message_start\ndata: {"a":1}\n\n'
     b"data:one\r\ndata: two\r\n\r\n"
