@@ -10,8 +10,10 @@ from apps.domain.explanation import Explanation
 from apps.gateway import configuration, engine, vantage
 from apps.gateway.explain import NOBODY, Asked, explain
 from apps.gateway.networks import ANYWHERE
+from apps.runtime import walls
 
 
+@walls.as_installation()
 def explained(
     endpoint: str, body: bytes, *, key_id: int | None, address: str | None, shows_all: bool
 ) -> Explanation | None:

@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "apps.audit.origin.remember_address",
     "apps.signin.entering.require_second_factor",
     "axes.middleware.AxesMiddleware",
+    "apps.tenants.behind.BehindTheWall",
 ]
 
 FORM_RENDERER = "apps.audit.choices.Renderer"
@@ -126,6 +127,7 @@ DATABASE_URL = env.embedded("DATABASE_URL", f"sqlite:///{VAR_DIR / 'weir.db'}")
 
 # Seconds; 0: no limit, and no start-up options, which some poolers refuse. `manage.py` sets none.
 _STATEMENT_SECONDS = env.integer("WEIR_STATEMENT_SECONDS", 30)
+WEIR_SECOND_WALL = env.flag("WEIR_SECOND_WALL", True)
 WEIR_DURABILITY = env.choice("WEIR_DURABILITY", "process", "power")
 
 

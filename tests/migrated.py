@@ -30,7 +30,15 @@ TEMPLATE = "WEIR_TEST_TEMPLATE"  # the name of its PostgreSQL database
 NAME = "weir_migrated"
 APPS = ROOT / "apps"
 KEPT = ROOT / "var" / "migrated"
-CALLED = ("partitions.py", "indexes.py", "concurrently.py", "guards.py", "append_only.py")  # by migrations
+CALLED = (
+    "row_security.py",
+    "second_wall.py",
+    "partitions.py",
+    "indexes.py",
+    "concurrently.py",
+    "guards.py",
+    "append_only.py",
+)  # by migrations
 KEPT_SECONDS = 3 * 3600  # of one that is not asked for: another branch may come back, and each takes 70 MB
 
 

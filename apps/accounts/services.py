@@ -14,6 +14,7 @@ from django.db import transaction
 from apps.accounts.models import User
 from apps.audit import services as audit
 from apps.audit.models import Area
+from apps.runtime import walls
 
 _CHANGEABLE = frozenset({"username", "email", "first_name", "last_name", "is_staff", "is_superuser"})
 
@@ -93,7 +94,8 @@ def set_password(user: User, *, actor: Any, password: str) -> None:
     changes = {"password": user.password}
     with transaction.atomic():
         audit.amend(user, actor=actor, action="user.password_set", area=Area.ACCOUNTS, changes=changes)
-        axes.reset(username=user.username)
+        with walls.as_installation():
+            axes.reset(username=user.username)
 
 
 def end_sessions(user: User, *, actor: Any) -> None:

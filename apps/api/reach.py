@@ -29,11 +29,14 @@ class Reach:
     def is_operator(self) -> bool:
         return bool(self.user.is_superuser) and not self.is_confined
 
+    @property
+    def is_of_installation(self) -> bool:
+        """Whether more may be asked than what is theirs as a member: the admin's permissions say how much."""
+        return not self.is_confined and bool(self.user.is_staff or self.user.is_superuser)
+
     def has_perm(self, *names: str) -> bool:
         """The admin's permissions, such as `keys.view_key`: all of them, for those who may sign in there."""
-        if self.is_confined or not (self.user.is_staff or self.user.is_superuser):
-            return False
-        return bool(self.user.has_perms(names))
+        return self.is_of_installation and bool(self.user.has_perms(names))
 
     @functools.cached_property
     def roles(self) -> dict[int, Role]:

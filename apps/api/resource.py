@@ -25,6 +25,7 @@ from apps.api.bodies import Body, Page, Query
 from apps.api.problems import Problem
 from apps.api.reach import Reach
 from apps.audit import cursors
+from apps.runtime import walls
 from apps.tenants import inventory
 from apps.tenants.rights import Right
 
@@ -57,6 +58,8 @@ class Signed(GenericViewSet):
             self.permission_denied(request)
         self.pace("asked", most=rates.REQUESTS)
         self.reach = Reach(request.user, request.auth)
+        if not self.reach.is_of_installation:
+            walls.stand(person=request.user.pk, tenants=self.reach.roles)
         if request.method not in SAFE and not self.is_asking and not self.reach.may_write:
             raise Problem(403, code="read_only")
 

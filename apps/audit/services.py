@@ -16,6 +16,7 @@ from django.db.transaction import TransactionManagementError
 
 from apps.audit import origin, redaction
 from apps.audit.models import Area, Record, Revision
+from apps.runtime import walls
 
 Row = TypeVar("Row", bound=models.Model)
 Values = Mapping[str, Any]
@@ -47,9 +48,8 @@ def record(
     """
     if not transaction.get_connection().in_atomic_block:
         raise TransactionManagementError("A change is recorded inside the transaction that makes it.")
-    revision = _next_revision(area)
     cut = getattr(target, "unrecorded", frozenset())  # columns whose values are secrets in this row
-    Record.objects.create(
+    made = Record(
         actor_id=getattr(actor, "pk", None),
         actor_name=str(actor)[:200] if actor is not None else "system",
         action=action,
@@ -58,13 +58,15 @@ def record(
         target_label=redaction.text(str(target))[:200],
         tenant_id=tenant_id if tenant_id is not None else getattr(target, "tenant_id", None),
         area=area,
-        revision=revision,
         before=None if before is None else redaction.redacted(before, cut=cut),
         after=None if after is None else redaction.redacted(after, cut=cut),
         address=origin.address(),
         token=origin.token(),
     )
-    return revision
+    with walls.as_installation():
+        made.revision = _next_revision(area)
+        made.save(force_insert=True)
+    return made.revision
 
 
 def note_read(
@@ -84,6 +86,7 @@ def _next_revision(area: str) -> int:
     return rows.values_list("number", flat=True).get()
 
 
+@walls.as_installation()
 def serialise(area: str) -> None:
     """Wait until no other transaction is changing the area. For checks that no constraint can make."""
     Revision.objects.bulk_create([Revision(area=area)], ignore_conflicts=True)

@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 from apps.catalog import canary, keyring, sealing
 from apps.catalog.keyrings.ring import KeyringRefused, KeyringUnavailable
 from apps.catalog.models import DataKey, Purpose
+from apps.runtime import walls
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +43,7 @@ def newest(tenant_id: int | None, *, purpose: Purpose = Purpose.CREDENTIALS) -> 
     return of(tenant_id, purpose=purpose).first() or _first(tenant_id, purpose)
 
 
+@walls.as_installation()
 def newest_held(tenant_id: int | None, *, purpose: Purpose = Purpose.CREDENTIALS) -> DataKey:
     """As `newest`, and the row stays until the caller's transaction has ended, so that a rotation waits for it."""
     row = of(tenant_id, purpose=purpose).select_for_update(no_key=True).first()
@@ -127,6 +129,7 @@ def keep(rows: Iterable[DataKey]) -> None:
             _spare.pop(name, None)
 
 
+@walls.as_installation()
 def _first(tenant_id: int | None, purpose: Purpose) -> DataKey:
     canary.plant()
     try:

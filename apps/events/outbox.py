@@ -15,6 +15,7 @@ from django.db import connection
 from django.db.transaction import TransactionManagementError
 
 from apps.events.models import Event
+from apps.runtime import walls
 
 Reference = tuple[UUID, str, int]  # what it tells of, the kind, the tenant
 # Constants and placeholders only.
@@ -25,6 +26,7 @@ _REFER_SQLITE = "INSERT INTO events_event (uid, kind, tenant_id) VALUES (%s, %s,
 _ALL = frozenset({""})
 
 
+@walls.as_installation()
 def emit(kind: str, *, tenant_id: int | None, subject: str, data: Mapping[str, Any]) -> None:
     """Inside the caller's transaction. `data` is what the event says: plain JSON, without secrets, and final.
 
@@ -54,6 +56,7 @@ def refer(references: Iterable[Reference]) -> None:
             cursor.executemany(_REFER_SQLITE, [(uid.hex, kind, tenant) for uid, kind, tenant in rows])
 
 
+@walls.as_installation()
 def wanted() -> frozenset[str]:
     """The kinds that any sink listens for; with "" in it: all of them."""
     with connection.cursor() as cursor:

@@ -23,6 +23,7 @@ from apps.audit.models import Area
 from apps.domain import keys as format_of_keys
 from apps.keys import published
 from apps.keys.models import DeviceCode, Grant, GrantToken
+from apps.runtime import walls
 from apps.tenants.models import Project, Role, Tenant
 from apps.tenants.rights import Right, may, may_user
 from apps.tenants.selectors import role_of
@@ -93,6 +94,7 @@ def begin(*, client: str, address: str | None) -> Begun:
     return Begun(device_code, str(row), int(WAITING.total_seconds()), INTERVAL)
 
 
+@walls.as_installation()
 def awaited(typed: str) -> DeviceCode | None:
     """The program that waits under a code, however it is typed. One query, none for what is no code."""
     code = "".join(letter for letter in typed.upper() if letter not in "- ")
@@ -129,7 +131,7 @@ def approve(code: DeviceCode, *, actor: User, project: Project) -> Grant:
         )
         audit.add(grant, actor=actor, action="grant.approved", area=Area.SIGN_IN)
         waiting.grant = grant
-        waiting.save(update_fields=["grant"])
+        _decided(waiting, "grant")
         published.tell_of_grant("created", grant, actor=actor)
     return grant
 
@@ -139,16 +141,22 @@ def deny(code: DeviceCode, *, actor: User) -> None:
     with transaction.atomic():
         waiting = _undecided(code)
         waiting.denied_at = timezone.now()
-        waiting.save(update_fields=["denied_at"])
+        _decided(waiting, "denied_at")
         told = {"client": waiting.client, "address": waiting.address}
         audit.record(actor=actor, action="grant.denied", target=waiting, area=Area.SIGN_IN, after=told)
 
 
+@walls.as_installation()
 def _undecided(code: DeviceCode) -> DeviceCode:
     waiting = DeviceCode.objects.select_for_update().filter(pk=code.pk, grant=None, denied_at=None).first()
     if waiting is None or waiting.expires_at <= timezone.now():
         raise ValidationError("This code has been used, or its time is over. Start again in the program.")
     return waiting
+
+
+@walls.as_installation()
+def _decided(waiting: DeviceCode, field: str) -> None:
+    waiting.save(update_fields=[field])
 
 
 def exchange(device_code: str) -> Tokens:

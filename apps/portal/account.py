@@ -20,6 +20,8 @@ from apps.accounts import identities
 from apps.accounts import services as accounts
 from apps.portal.entrance import CodeForm
 from apps.portal.forms import PortalForm
+from apps.portal.visits import at_all_of_theirs
+from apps.runtime import walls
 from apps.signin import entering, second_factors, selectors
 
 
@@ -40,7 +42,9 @@ class PasswordForm(PortalForm):
     def clean_old(self) -> str:
         """A wrong one counts as it does at sign-in: a session that somebody left open is no place to guess."""
         old: str = self.cleaned_data["old"]
-        if authenticate(self.request, username=self.request.user.get_username(), password=old) is None:
+        with walls.as_installation():
+            user = authenticate(self.request, username=self.request.user.get_username(), password=old)
+        if user is None:
             raise ValidationError("This is not your password.")
         return old
 
@@ -63,6 +67,7 @@ class AppCodeForm(CodeForm):
 @never_cache
 @login_required
 @require_safe
+@at_all_of_theirs
 def account(request: HttpRequest) -> HttpResponseBase:
     linked = list(identities.of(request.user))
     names = selectors.provider_names({row.issuer for row in linked})
@@ -83,6 +88,7 @@ def account(request: HttpRequest) -> HttpResponseBase:
 @sensitive_post_parameters("old", "new", "again")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@at_all_of_theirs
 def password(request: HttpRequest) -> HttpResponseBase:
     """Everybody who has one. All other sessions end with the old one."""
     user: Any = request.user
@@ -104,6 +110,7 @@ def password(request: HttpRequest) -> HttpResponseBase:
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@at_all_of_theirs
 def second_factor(request: HttpRequest) -> HttpResponseBase:
     """Sets one up; of somebody who has one, what can be done about it."""
     user: Any = request.user
@@ -130,6 +137,7 @@ def second_factor(request: HttpRequest) -> HttpResponseBase:
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@at_all_of_theirs
 def recovery_codes(request: HttpRequest) -> HttpResponseBase:
     """Other ones."""
     form = _code_form(request)
@@ -146,6 +154,7 @@ def recovery_codes(request: HttpRequest) -> HttpResponseBase:
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@at_all_of_theirs
 def remove_second_factor(request: HttpRequest) -> HttpResponseBase:
     form = _code_form(request)
     if request.method == "POST" and form.is_valid():
@@ -163,6 +172,7 @@ def remove_second_factor(request: HttpRequest) -> HttpResponseBase:
 
 @login_required
 @require_POST
+@at_all_of_theirs
 def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
     """But here."""
     accounts.end_sessions(request.user, actor=request.user)  # type: ignore[arg-type]
@@ -173,6 +183,7 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponseBase:
 
 @login_required
 @require_POST
+@at_all_of_theirs
 def disconnect(request: HttpRequest, identity: int) -> HttpResponseBase:
     """Whoever has no password keeps the last way in."""
     user: Any = request.user

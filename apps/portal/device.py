@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.keys import grants
 from apps.portal.forms import PortalForm
+from apps.portal.visits import at_all_of_theirs
 
 MOST_TRIES = 10
 TRIES_SECONDS = 600
@@ -54,6 +55,7 @@ class ProjectForm(PortalForm):
 @never_cache
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@at_all_of_theirs
 def device(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _ask(request, CodeForm(initial={"user_code": _shown(request.GET.get("user_code", ""))}))

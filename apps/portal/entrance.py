@@ -21,6 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.portal.forms import PortalForm
+from apps.runtime import walls
 from apps.signin import entering, oidc, second_factors, selectors
 
 _OF_TENANT = re.compile(r"/t/([\w-]+)/")
@@ -48,6 +49,7 @@ class CodeForm(PortalForm):
     )
 
 
+@walls.as_installation()
 @never_cache
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -119,6 +121,7 @@ def enter(
     return HttpResponseRedirect(wanted)
 
 
+@walls.as_installation()
 @never_cache
 @sensitive_post_parameters("code")
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -154,6 +157,7 @@ def _pending_user(pending: Any) -> Any:
     return selectors.person(pending["user"], session_hash=pending["hash"])
 
 
+@walls.as_installation()
 @require_POST
 def sign_out(request: HttpRequest) -> HttpResponseBase:
     """Here. Where a provider let the visitor in that can be left, too, the page leads there: whoever shares a computer

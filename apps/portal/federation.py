@@ -17,7 +17,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.portal import entrance
-from apps.runtime import clock
+from apps.portal.visits import at_all_of_theirs
+from apps.runtime import clock, walls
 from apps.signin import ending, oidc, selectors
 from apps.signin.oidc import Journey
 from apps.signin.people import Refused
@@ -34,6 +35,7 @@ _ERRORS = frozenset(
 )
 
 
+@walls.as_installation()
 @never_cache
 @require_safe
 def leave(request: HttpRequest, provider: str) -> HttpResponseBase:
@@ -44,6 +46,7 @@ def leave(request: HttpRequest, provider: str) -> HttpResponseBase:
 @never_cache
 @login_required
 @require_POST
+@at_all_of_theirs
 def connect(request: HttpRequest, provider: str) -> HttpResponseBase:
     """So that a signed-in person can come in by this provider, too. The way there goes through a page with a link."""
     row = _provider(provider)
@@ -55,6 +58,7 @@ def connect(request: HttpRequest, provider: str) -> HttpResponseBase:
     return render(request, "sign_in/connect.html", {"provider": row, "address": address})
 
 
+@walls.as_installation()
 @never_cache
 @require_safe
 def come_back(request: HttpRequest, provider: str) -> HttpResponseBase:
@@ -74,6 +78,7 @@ def come_back(request: HttpRequest, provider: str) -> HttpResponseBase:
     return entrance.admit(request, user, wanted=journey.wanted, provider=row, session_name=backend.session_name)
 
 
+@walls.as_installation()
 @csrf_exempt  # no cookie counts here: who asks says who they are by what they have signed
 @never_cache
 @require_POST

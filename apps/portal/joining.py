@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from apps.portal.forms import PortalForm
+from apps.runtime import walls
 from apps.tenants import invitations
 
 PASSWORDS = "django.contrib.auth.backends.ModelBackend"
@@ -29,6 +30,7 @@ class AccountForm(PortalForm):
     )
 
 
+@walls.as_installation()
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation(request: HttpRequest, token: str) -> HttpResponseBase:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from apps.portal import feed
 from apps.portal.feed import Subject
 from apps.portal.visits import Visit, page
+from apps.runtime import walls
 from apps.tenants.rights import Right
 
 WHOLE = "usage.view_entry"
@@ -59,7 +60,8 @@ def who_of_all(request: HttpRequest) -> HttpResponse:
 @login_required
 def now_of_all(request: HttpRequest) -> HttpResponse:
     check_sees_all(request.user)
-    return _frame(Subject())
+    with walls.as_installation():
+        return _frame(Subject())
 
 
 def check_sees_all(user: Any) -> None:

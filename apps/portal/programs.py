@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.audit import origin
 from apps.keys import grants
 from apps.keys.grants import NotGranted, Tokens
+from apps.runtime import walls
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 REFRESH = "refresh_token"
@@ -53,6 +54,7 @@ def _for_programs(view: View) -> View:
     return csrf_exempt(require_POST(sensitive_post_parameters()(view)))
 
 
+@walls.as_installation()
 @_for_programs
 def device_authorization(request: HttpRequest) -> HttpResponse:
     try:
@@ -72,6 +74,7 @@ def device_authorization(request: HttpRequest) -> HttpResponse:
     )
 
 
+@walls.as_installation()
 @_for_programs
 def token(request: HttpRequest) -> HttpResponse:
     kind = request.POST.get("grant_type", "")
@@ -87,6 +90,7 @@ def token(request: HttpRequest) -> HttpResponse:
     return _told(_written(granted))
 
 
+@walls.as_installation()
 @_for_programs
 def revoke(request: HttpRequest) -> HttpResponse:
     """200 whether there was such a token or not."""

@@ -17,6 +17,8 @@ from django.views.decorators.http import require_http_methods
 
 from apps.audit import services as audit
 from apps.portal import navigation
+from apps.runtime import walls
+from apps.tenants import inventory
 from apps.tenants import selectors as tenants
 from apps.tenants.rights import Right, may
 
@@ -97,11 +99,26 @@ def page(*methods: str, right: Right | None = None) -> Callable[[View], View]:
     return dress
 
 
+def at_all_of_theirs(view: View) -> View:
+    """For pages that are of no tenant and tell of all that the visitor is a member of."""
+
+    @functools.wraps(view)
+    def visited(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
+        user: Any = request.user
+        if not user.is_superuser:
+            walls.stand(person=user.pk, tenants=inventory.roles(user))
+        return view(request, **arguments)
+
+    return visited
+
+
 def _visit(request: HttpRequest, slug: str) -> Visit:
     """One query. An operator who is no member looks at what is not theirs, and that is written down."""
     place = tenants.place_of(request.user, slug)
     if place is None:
         raise Http404("There is no such tenant.")
+    if not request.user.is_superuser:
+        walls.stand(person=request.user.pk, tenants=[place.tenant.pk])
     visit = Visit(request=request, user=request.user, tenant=place.tenant, role=place.role)
     if not place.is_member:
         visit.note_read("tenant.visited")

@@ -12,6 +12,7 @@ import msgspec
 from django.conf import settings
 from django.db import DatabaseError
 
+from apps.runtime import walls
 from apps.runtime.state import DeploymentStanding, state
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def _said() -> list[DeploymentStanding]:
     """Of other processes. An open breaker that was to try again by now is half open."""
     now = time.time()
     try:
-        rows = [row for text in _others() for row in _rows.decode(text)]
+        with walls.as_installation():
+            rows = [row for text in _others() for row in _rows.decode(text)]
     except DatabaseError:
         return []
     return [

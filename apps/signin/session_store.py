@@ -17,6 +17,7 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
+from apps.runtime import walls
 from apps.signin import entering, remembered
 
 _LETTERS = frozenset(VALID_KEY_CHARS)
@@ -32,6 +33,7 @@ class SessionStore(db.SessionStore):
         """A cookie may say anything, also what PostgreSQL cannot be asked for: that is no session's key."""
         super().__init__(session_key if set(session_key or "") <= _LETTERS else None)
 
+    @walls.as_installation()
     def save(self, must_create: bool = False) -> None:
         if self.session_key is None:
             return self.create()
@@ -45,6 +47,7 @@ class SessionStore(db.SessionStore):
         if former is not None:
             remembered.forget(stored(former))
 
+    @walls.as_installation()
     def exists(self, session_key: str) -> bool:
         return bool(super().exists(stored(session_key)))
 
@@ -53,11 +56,13 @@ class SessionStore(db.SessionStore):
         row.session_key = stored(row.session_key)
         return row
 
+    @walls.as_installation()
     def delete(self, session_key: str | None = None) -> None:
         key = session_key or self.session_key
         if key is not None:
             super().delete(stored(key))
 
+    @walls.as_installation()
     def _get_session_from_db(self) -> Session | None:
         """Django's word for it; a key that opens nothing is forgotten."""
         found = None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class TenantsConfig(AppConfig):
@@ -9,6 +10,7 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from apps.events import doors
-        from apps.tenants import selectors
+        from apps.tenants import second_wall, selectors
 
         doors.name_tenants(selectors.slugs)
+        post_migrate.connect(second_wall.put_right, sender=self)

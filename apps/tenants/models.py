@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone as clock
 
+from apps.runtime import walls
 from apps.tenants.scope import TenantScoped
 
 
@@ -70,6 +71,11 @@ class Tenant(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @walls.as_installation()
+    def validate_unique(self, exclude: Any = None) -> None:
+        """Among all, whoever asks."""
+        super().validate_unique(exclude)
 
 
 class Project(models.Model):

@@ -86,7 +86,7 @@ def _dumped(target: Path) -> Path:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", prefix="weir-", suffix=".conf") as service:
         service.write("\n".join(["[weir]", *lines, ""]))
         service.flush()
-        command = ["pg_dump", "--no-password", "--format=custom", "--no-owner", f"--file={target}"]
+        command = ["pg_dump", "--no-password", "--format=custom", "--no-owner", "--no-acl", f"--file={target}"]
         command.append("--dbname=service=weir")
         try:
             done = subprocess.run(  # noqa: S603  # our own words and the operator's folder

@@ -36,6 +36,12 @@ PLACES = (
         never. See [below](#postgresql)""",
     ),
     Setting(
+        "WEIR_SECOND_WALL",
+        """PostgreSQL itself keeps the rows of other tenants from what is asked for a member
+        ([how](security.md#a-second-wall-between-tenants)). `0` only behind a pooler that hands connections on between
+        transactions. See [below](#postgresql)""",
+    ),
+    Setting(
         "REDIS_URL",
         "Limits, channel layer and broker of several processes. Without it only one gateway may run",
     ),

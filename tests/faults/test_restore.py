@@ -88,6 +88,7 @@ def wiped(books: Books) -> None:
         return
     with psycopg.connect(maintenance(books), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {migrated.NAME} WITH (FORCE)".encode())
+        connection.execute("DROP ROLE weir_member")  # another server has no such role
         connection.execute(f"CREATE DATABASE {migrated.NAME}".encode())
 
 
@@ -98,8 +99,10 @@ def maintenance(books: Books) -> str:
 def put_back(books: Books, copy: Path) -> None:
     """As the page has it."""
     if books.database:
-        command = ["pg_restore", "--no-owner", "--exit-on-error", f"--dbname={books.database}", str(copy / "weir.dump")]
-        subprocess.run(command, check=True, capture_output=True)
+        command = ["pg_restore", "--no-owner", "--no-acl", "--exit-on-error"]
+        subprocess.run(
+            [*command, f"--dbname={books.database}", str(copy / "weir.dump")], check=True, capture_output=True
+        )
     else:
         shutil.copy(copy / "weir.db", books.var)
     shutil.copytree(copy / "journal", books.var / "journal")

@@ -15,6 +15,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from apps.runtime.redact import redact
 from apps.status.doctor.findings import Finding, fine, problem, warning
+from apps.tenants import second_wall
 from apps.usage import partitions
 
 LEAST_VERSION = 14  # of PostgreSQL
@@ -24,6 +25,8 @@ FULL_PERCENT = 80
 OLD_TRANSACTIONS = 1_000_000_000  # of two thousand million, after which PostgreSQL stops
 NEEDED_CONNECTIONS = 12  # of one gateway process: threads, and a page or two
 _PATIENCE = "SET LOCAL statement_timeout = '8s'"  # a pooler hands the connection on
+_NO_WALL = "no second wall stands between tenants"
+_AGAIN = "Then manage.py migrate, which does the rest (docs/security.md)."
 _MIGRATE = "manage.py migrate, once for an installation, before processes of this version."
 _WORDS = {
     "password authentication failed": "The user or password in DATABASE_URL is wrong.",
@@ -58,7 +61,7 @@ def examine() -> Iterator[Finding]:
     if connection.vendor != "postgresql":
         yield from _file()
         return
-    for look in (_version, _speed, _clock, _connections, _months, _age):
+    for look in (_version, _speed, _clock, _connections, _months, _age, _second_wall):
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(_PATIENCE)
@@ -97,6 +100,20 @@ def _version() -> Iterator[Finding]:
     version = connection.get_database_version()[0]
     if version < LEAST_VERSION:
         yield problem("database", f"PostgreSQL {version} is too old", f"Weir needs {LEAST_VERSION} or newer.")
+
+
+def _second_wall() -> Iterator[Finding]:
+    if not settings.WEIR_SECOND_WALL:
+        yield warning("database", f"{_NO_WALL}: WEIR_SECOND_WALL is off", "See docs/security.md.")
+        return
+    lacking = second_wall.lacking()
+    if lacking.for_who_may:
+        statements = "; ".join(lacking.for_who_may)
+        yield warning("database", f"{_NO_WALL}: this login lacks the role", f"As a superuser: {statements}. {_AGAIN}")
+    elif lacking.unmended:
+        yield warning("database", f"{_NO_WALL}: {lacking.unmended} tables are not as they must be", _AGAIN)
+    else:
+        yield fine("database", "a second wall stands between tenants")
 
 
 def _speed() -> Iterator[Finding]:

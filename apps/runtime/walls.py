@@ -1,0 +1,166 @@
+"""The second wall between tenants, where the database is PostgreSQL: what a thread asks on behalf of a member is asked
+in a role to which the rows of others do not exist.
+
+Which rows those are, the database knows by its policies (`tenants.row_security`). Here is only who stands behind the
+wall: the role, and the person and the tenants that it is told of. Both belong to the thread's connection, so that a
+connection that is opened anew stands where the one before stood. See docs/decisions/0053.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import structlog
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db.backends.signals import connection_created
+from psycopg.pq import TransactionStatus
+
+log = structlog.get_logger(__name__)
+
+TENANTS, PERSON = "weir.tenants", "weir.person"
+# Of the owner of Weir's tables, so that two installations in one cluster have two.
+ROLE = "left(pg_get_userbyid(relowner), 56) || '_member'"
+OWNED = "'tenants_tenant'::regclass"
+# Where there is no such role, it has been given no rights or this login may not take it, nothing is raised, and the
+# answer says so.
+_RAISE = f"""SELECT set_config('role', (SELECT rolname FROM pg_class JOIN pg_roles ON rolname = {ROLE}
+        WHERE pg_class.oid = {OWNED} AND pg_has_role(session_user, pg_roles.oid, %s)
+            AND has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT')), false),
+    set_config('{TENANTS}', %s, false), set_config('{PERSON}', %s, false)"""  # noqa: S608  # our own words
+_LOWER = f"""SELECT set_config('role', 'none', false), set_config('{TENANTS}', '', false),
+    set_config('{PERSON}', '', false)"""
+_TOLD_SECONDS = 60.0
+
+
+class Wall(NamedTuple):
+    """Whose rows are seen: of tenants, and what is a person's own. Neither: none at all."""
+
+    person: int | None = None
+    tenants: frozenset[int] = frozenset()
+
+
+class _Here(threading.local):
+    """`behind`: the driver's connection that is in the role now. None: the wall is not up, which it cannot be where
+    there is no such role."""
+
+    wall: Wall | None = None
+    behind: Any = None
+
+
+_here = _Here()
+_told_at = float("-inf")
+
+
+def current() -> Wall | None:
+    """None: this thread asks for the installation."""
+    return _here.wall
+
+
+def may_be(version: int) -> str:
+    """What PostgreSQL of that version calls it that one may take a role."""
+    return "SET" if version >= 160_000 else "MEMBER"
+
+
+def is_up() -> bool:
+    return _here.behind is not None
+
+
+def stand(*, person: int | None = None, tenants: Iterable[int] = ()) -> None:
+    """Behind the wall, until `leave`, which must come."""
+    database = connections[DEFAULT_DB_ALIAS]
+    if database.vendor != "postgresql" or not settings.WEIR_SECOND_WALL:
+        return
+    _here.wall = Wall(person, frozenset(tenants))
+    if database.connection is not None and not database.in_atomic_block:
+        database.close_if_health_check_failed()
+    _raise()
+
+
+def leave() -> None:
+    """Whatever has become of the connection: one that cannot be told is closed."""
+    _here.wall = None
+    try:
+        _lower()
+    except Error:
+        connections[DEFAULT_DB_ALIAS].close()
+
+
+@contextlib.contextmanager
+def as_installation() -> Iterator[None]:
+    """The way out, for what serves a member and has to see more than a member: `tests/architecture` has a list of all
+    that take it, with the reason of each. Nothing that a member has written may decide what is asked inside."""
+    wall = _here.wall
+    if wall is None:
+        yield
+        return
+    database = connections[DEFAULT_DB_ALIAS]
+    before, was_behind = database.connection, _here.behind
+    _here.wall = None
+    _lower()
+    try:
+        yield
+    finally:
+        _here.wall = wall
+        driver = database.connection
+        if driver is not None and driver.info.transaction_status == TransactionStatus.INERROR:
+            # It will be rolled back to where it began, and that was behind the wall.
+            _here.behind = was_behind
+        elif was_behind is not None or driver is not before:
+            _raise()
+
+
+def _raise() -> None:
+    """Closes the connection where that cannot be done: nothing is asked on this side."""
+    wall = _here.wall
+    database = connections[DEFAULT_DB_ALIAS]
+    driver = database.connection
+    _here.behind = None
+    if wall is None or driver is None:
+        return
+    tenants = "{" + ",".join(map(str, sorted(wall.tenants))) + "}"
+    try:
+        with database.wrap_database_errors:
+            row = driver.execute(
+                _RAISE, [may_be(driver.info.server_version), tenants, "" if wall.person is None else str(wall.person)]
+            ).fetchone()
+            is_raised = row[0] not in (None, "none")
+            if not is_raised:
+                driver.execute(_LOWER)
+    except Error:
+        database.close()
+        raise
+    if is_raised:
+        _here.behind = driver
+    else:
+        _tell()
+
+
+def _lower() -> None:
+    database = connections[DEFAULT_DB_ALIAS]
+    if _here.behind is None:
+        return
+    behind, _here.behind = _here.behind, None
+    if behind is database.connection:
+        with database.wrap_database_errors:
+            behind.execute(_LOWER)
+
+
+def _tell() -> None:
+    """Now and then: members are served all the same, behind the first wall."""
+    global _told_at
+    if time.monotonic() - _told_at >= _TOLD_SECONDS:
+        _told_at = time.monotonic()
+        log.warning("tenants.no_second_wall")
+
+
+def _opened(connection: Any, **_: Any) -> None:
+    if connection.alias == DEFAULT_DB_ALIAS and connection.vendor == "postgresql":
+        _raise()
+
+
+connection_created.connect(_opened, dispatch_uid="weir.walls")
