@@ -259,7 +259,7 @@ class Receiving:
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # type: ignore[misc]
-        if self.cycle.response_complete and self._stage != _ARRIVING and not self.transport.is_closing():
+        if self.cycle.response_complete and not self.transport.is_closing():
             self.crowd.idle[self] = None
 
     def send_400_response(self, msg: str) -> None:

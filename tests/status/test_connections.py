@@ -200,6 +200,18 @@ async def test_when_all_are_taken_who_has_waited_longest_makes_room() -> None:
         await forgotten(it)
 
 
+async def test_who_has_asked_again_is_not_spared_however_it_has_sent_that() -> None:
+    async with running(bounds=Bounds(in_all=1)) as it, client(it.port) as busy:
+        busy.send(GET + b"content-length: 5\r\n\r\n")
+        await busy.answer()  # before its body has come
+        busy.send(b"12345" + GET.replace(b"/now", b"/stream") + b"\r\n")
+        await busy.begun()
+        async with client(it.port) as second:
+            assert (await second.told()).startswith(b"HTTP/1.1 503 ")
+        it.stand.go_on.set()
+        assert b"done" in await busy.answer()
+
+
 async def test_when_nobody_can_be_spared_who_comes_is_refused() -> None:
     async with running(bounds=Bounds(in_all=1)) as it, asking(it.port, "/stream") as busy:
         await busy.readuntil(b"begun ")
@@ -218,7 +230,7 @@ async def test_a_socket_of_a_page_outlives_the_time_of_a_head() -> None:
         assert b" 101 " in await asyncio.wait_for(page._reader.readuntil(b"\r\n\r\n"), 20)
         assert await silent.told() == b""
         assert len(it.server.server_state.connections) == 1
-        assert not crowd(it).heads._due
+        await until(lambda: not (crowd(it).heads._due or crowd(it)._of))
 
 
 def test_an_ipv6_client_is_its_network() -> None:
