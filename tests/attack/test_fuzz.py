@@ -13,7 +13,7 @@ from tests.fuzz.targets import TARGETS
 
 pytestmark = pytest.mark.attack("fuzz")
 
-SECONDS, AMONG_OTHERS = 45, 6
+SECONDS, AMONG_OTHERS = 30, 6
 
 
 def test_a_search_of_all_decoders_finds_no_fault(tmp_path, figure):
