@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from tests.attack import __main__ as attack
 from tests.attack import table
 from tests.attack.figures import ROW, Figure
 from tests.attack.rows import ROWS
-from tests.run import Tally
+from tests.run import TESTS, Tally
 
 pytestmark = pytest.mark.once
+ROW_OF = re.compile(r"\"(F\d\d|fuzz)\"")
 FIGURE = Figure("F16", "healthy calls' 99th percentile", 1.5, "×", most=2.0)
 
 
@@ -61,3 +65,8 @@ def test_the_table_takes_its_place_on_the_page(tmp_path):
     page.write_text("nothing")
     with pytest.raises(ValueError, match="has no"):
         table.write(text, page)
+
+
+def test_every_row_is_proved_by_a_test():
+    marked = {row for name in attack.marked() for row in ROW_OF.findall((TESTS / name).read_text(encoding="utf-8"))}
+    assert not ROWS.keys() - marked
