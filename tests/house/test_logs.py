@@ -119,9 +119,9 @@ def test_it_takes_time_in_proportion_to_the_text(seed: str) -> None:
         text = seed * (size // len(seed))
         best = 10.0
         for _ in range(3):
-            started = time.perf_counter()
+            started = time.thread_time()
             redact(text)
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
         return best
 
     small = max(seconds(10_000), 1e-4)
