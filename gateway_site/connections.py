@@ -212,6 +212,10 @@ class Receiving:
     _arrived = 0  # bytes of the head, or of the body since it was last looked at
     _of: bytes | None = None
     _is_too_large = False
+    # Framing's.
+    _is_over: bool
+    _running: Any
+    _refuse: Callable[[], None]
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
@@ -230,13 +234,13 @@ class Receiving:
         super().connection_lost(exc)  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self._is_over or self.transport.is_closing():
             return
         if self._stage == _WHOLE:  # the first byte of what comes next, whatever it is
             self._stage, self._arrived = _ARRIVING, 0
         self._arrived += len(data)
         super().data_received(data)  # type: ignore[misc]
-        if self._stage == _WHOLE:
+        if self._stage == _WHOLE or self._is_over:
             if self.line is not None:
                 self.line.leave(self)
         elif not self.transport.is_closing():
@@ -259,12 +263,19 @@ class Receiving:
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # type: ignore[misc]
-        if self.cycle.response_complete and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self.cycle.response_complete:
             self.crowd.idle[self] = None
+        elif self.line is self.crowd.bodies:  # one has waited for its turn, and was not read meanwhile
+            self.line.leave(self)
+            self._arrived = 0
+            self.crowd.bodies.enter(self)
 
     def send_400_response(self, msg: str) -> None:
         if self._is_too_large:
-            self._end_as_too_large()
+            message = f"The head of a request may have {MOST_HEADERS} fields and {self.bounds.head_bytes} bytes."
+            self.end("size", 431, message)
         else:
             super().send_400_response(msg)  # type: ignore[misc]
 
@@ -282,7 +293,8 @@ class Receiving:
             self.end("head")
 
     def body_is_late(self) -> None:
-        if self._is_ours_to_take() or self._arrived >= self.bounds.least * self.bounds.body:
+        is_in_line = self._is_answering and self.cycle is not self._running  # behind another one, which has its time
+        if is_in_line or self._is_ours_to_take() or self._arrived >= self.bounds.least * self.bounds.body:
             self._arrived = 0
             self.crowd.bodies.enter(self)
         elif not self._is_answering:
@@ -312,9 +324,9 @@ class Receiving:
                     self.line.leave(self)
                 self.crowd.bodies.enter(self)
             if len(self.headers or ()) > MOST_HEADERS:  # trailers are added to them
-                self._end_as_too_large()
+                self._refuse_as_too_large()
         elif self._arrived > self.bounds.head_bytes or len(self.headers or ()) > MOST_HEADERS:
-            self._end_as_too_large()
+            self._refuse_as_too_large()
         elif self.line is not self.crowd.heads:
             if self.line is not None:
                 self.line.leave(self)
@@ -341,12 +353,11 @@ class Receiving:
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _end_as_too_large(self) -> None:
-        if self._is_answering:  # another one, which is not told of this
-            self.end("size")
-            return
-        message = f"The head of a request may have {MOST_HEADERS} fields and {self.bounds.head_bytes} bytes."
-        self.end("size", 431, message)
+    def _refuse_as_too_large(self) -> None:
+        self._is_too_large = True
+        if self.line is not None:
+            self.line.leave(self)
+        self._refuse()
 
 
 def _answer(status: int, message: str) -> bytes:

@@ -20,6 +20,7 @@ from gateway_site.forwarded import Proxies
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _LONGEST_LENGTH = 18  # digits: beyond, parsers begin to count anew
+_MOST_WAITING = 16  # requests of one connection, behind the one that is being answered
 _UNDERSCORE = ord("_")
 _FRAMES = frozenset({b"content_length", b"transfer_encoding"})  # to who takes `_` for `-`
 _USUAL = frozenset({b"close", b"keep-alive", b"upgrade", b"keep-alive, upgrade"})
@@ -49,6 +50,7 @@ class Framing:
     url: bytes
     _is_believed = True  # what it says of who calls
     _is_read_again = False  # what is being read: as it would be without its `Upgrade`
+    _is_over = False  # nothing more of the connection is read
     _running: Any = None  # the cycle that is being answered, or was the last to be
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -104,6 +106,8 @@ class Framing:
         super()._start_asgi_task(cycle, app)  # type: ignore[misc]
 
     def _judge(self) -> None:
+        if len(self.pipeline) >= _MOST_WAITING:  # reading pauses too late: all that came at once is parsed at once
+            raise Ambiguous("pipeline")
         method, version, url = self.parser.get_method(), self.parser.get_http_version(), self.url
         if version not in ("1.1", "1.0"):
             raise Ambiguous("version")
@@ -169,6 +173,7 @@ class Framing:
     def _refuse(self) -> None:
         """The answer to what was being read is 400, unless it has begun. A request that came whole before is answered
         first, and is the last."""
+        self._is_over = True
         newest = self.cycle
         if newest is None or newest.response_complete:
             self._say_so()

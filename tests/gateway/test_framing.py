@@ -116,6 +116,14 @@ def test_requests_that_come_together_are_answered_in_their_order(wire):
     assert at == sorted(at)
 
 
+def test_only_so_many_requests_wait_for_their_turn(wire):
+    with wire.connect() as raw:
+        raw.sendall(b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n" * 1_000)
+        answers = ending(raw)
+    assert statuses(answers) == [200] * 17
+    assert len(wire.asked) == 17
+
+
 @pytest.mark.parametrize("bad", [BAD, b"junk\r\n\r\n", chunks(b"z\r\n"), said(b"x : y"), WEBSOCKET])
 @pytest.mark.parametrize("between", [b"", long(b" 5")], ids=["right behind", "behind another"])
 def test_whole_requests_before_a_bad_one_get_their_own_answers(wire, between, bad):

@@ -140,7 +140,7 @@ async def test_a_long_body_does_not_count_as_the_head_that_comes_with_it() -> No
 async def test_headers_after_the_body_have_a_number_too() -> None:
     async with running() as it, client(it.port) as greedy:
         greedy.send(POST + b"0\r\n" + b"x: y\r\n" * (MOST_HEADERS + 2))
-        assert await greedy.told() == b""
+        assert (await greedy.told()).startswith(b"HTTP/1.1 431 ")
         await forgotten(it)
 
 
@@ -157,6 +157,56 @@ async def test_a_body_that_comes_too_slowly_is_given_up_and_one_that_keeps_comin
             good.send(b"0\r\n\r\n")
             assert b" 200 " in await good.answer()
         await forgotten(it)
+
+
+@pytest.mark.parametrize(
+    "next_one",
+    [
+        GET + b"host: x\r\n\r\n",
+        GET + b"x: y\r\n" * (MOST_HEADERS + 1),
+        GET + b"x: y\r\n" * (MOST_HEADERS + 1) + b"\r\n",
+    ],
+    ids=["that cannot be read", "that is too large", "that is too large, and whole"],
+)
+async def test_an_answer_is_not_cut_short_by_the_next_request(next_one: bytes) -> None:
+    """Nor is what comes behind that one waited for."""
+    async with running(bounds=SOON) as it:
+        async with client(it.port) as eager, client(it.port) as silent:
+            eager.send(GET.replace(b"/now", b"/stream") + b"\r\n")
+            await eager.begun()
+            eager.send(next_one)
+            await until(lambda: [each for each in it.server.server_state.connections if each._is_over])
+            eager.send(POST + b"1\r\n")
+            assert await silent.told() == b""  # a head's time has passed, and a body's
+            assert not crowd(it).bodies._due
+            it.stand.go_on.set()
+            assert (await eager.told()).endswith(b"done\r\n0\r\n\r\n")
+        await forgotten(it)
+
+
+async def test_a_body_that_waits_for_its_turn_is_not_late_before() -> None:
+    late = asyncio.Event()
+    async with running(bounds=SOON) as it, client(it.port) as eager:
+        line = crowd(it).bodies
+        line._late = lambda connection: (connection.body_is_late(), late.set())
+        eager.send(GET.replace(b"/now", b"/stream") + b"\r\n" + POST)
+        await eager.begun()
+        await asyncio.wait_for(late.wait(), 20)
+        it.stand.go_on.set()
+        told = await eager.told()
+        assert told.startswith(b"\r\n4\r\ndone\r\n0\r\n\r\nHTTP/1.1 408 ")
+        assert told.count(b"HTTP/1.1 ") == 1
+        await forgotten(it)
+
+
+async def test_the_time_of_a_body_begins_with_its_turn() -> None:
+    async with running() as it, client(it.port) as eager:
+        eager.send(GET.replace(b"/now", b"/stream") + b"\r\n" + POST)
+        await eager.begun()
+        (due,) = crowd(it).bodies._due.values()
+        it.stand.go_on.set()
+        await eager.answer()
+        assert [later > due for later in crowd(it).bodies._due.values()] == [True]
 
 
 async def test_who_has_its_answer_does_not_stay_by_sending_a_body_that_nobody_reads() -> None:
