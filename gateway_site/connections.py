@@ -83,22 +83,28 @@ class Line:
         connection.line = None
 
     def first(self, *, for_seconds: float = 0.0) -> Receiving | None:
-        """Who has been here longest, if it has for so long."""
+        """Who has been here longest, if it has for so long. Whoever is being answered is not meant: it is here for its
+        next request."""
         for connection, due in self._due.items():
-            return connection if connection.loop.time() >= due - self._seconds + for_seconds else None
+            if connection.loop.time() < due - self._seconds + for_seconds:
+                return None
+            if not connection.is_answering:
+                return connection
         return None
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         late = [each for each, due in itertools.islice(self._due.items(), _AT_ONCE) if due <= now]
-        for connection in late:
-            self.leave(connection)
-            self._late(connection)
-        self._timer = None
-        if self._due:
-            wait = next(iter(self._due.values())) - now
-            wait = _BREATH_SECONDS if len(late) == _AT_ONCE else max(wait, self._seconds / 20)  # several at once
-            self._timer = loop.call_later(wait, self._look, loop)
+        try:
+            for connection in late:
+                self.leave(connection)
+                self._late(connection)
+        finally:
+            self._timer = None
+            if self._due:
+                wait = next(iter(self._due.values())) - now
+                wait = _BREATH_SECONDS if len(late) == _AT_ONCE else max(wait, self._seconds / 20)  # several at once
+                self._timer = loop.call_later(wait, self._look, loop)
 
 
 class Crowd:
@@ -219,6 +225,8 @@ class Receiving:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
+        if transport.is_closing():
+            return
         may = True
         if self.client is not None:
             self._of, may = self.crowd.count(self.client[0])
@@ -285,19 +293,19 @@ class Receiving:
         super().handle_websocket_upgrade()  # type: ignore[misc]
 
     def head_is_late(self) -> None:
-        if self._is_answering:
+        if self.is_answering:
             self.crowd.heads.enter(self)  # the one before it is being answered, and that has its own time
-        elif self._arrived:
+        elif self.scope is not (None if self.cycle is None else self.cycle.scope):  # more than line ends has come
             self.end("head", 408, "The head of the request came too slowly.")
         else:
             self.end("head")
 
     def body_is_late(self) -> None:
-        is_in_line = self._is_answering and self.cycle is not self._running  # behind another one, which has its time
+        is_in_line = self.is_answering and self.cycle is not self._running  # behind another one, which has its time
         if is_in_line or self._is_ours_to_take() or self._arrived >= self.bounds.least * self.bounds.body:
             self._arrived = 0
             self.crowd.bodies.enter(self)
-        elif not self._is_answering:
+        elif not self.is_answering:
             self.end("body")
         elif (late := self.scope["state"].get(LATE)) is not None:
             ENDED.add(("body",))
@@ -342,7 +350,7 @@ class Receiving:
 
     def _is_ours_to_take(self) -> bool:
         """It is we who take the time, or it has its answer already."""
-        if not self._is_answering:
+        if not self.is_answering:
             return False
         return bool(self.flow.read_paused or self.cycle.waiting_for_100_continue or self.cycle.response_started)
 
@@ -350,7 +358,7 @@ class Receiving:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers or ())
 
     @property
-    def _is_answering(self) -> bool:
+    def is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse_as_too_large(self) -> None:

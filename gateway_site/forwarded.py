@@ -12,6 +12,7 @@ HEADERS = frozenset(
     | {b"forwarded"}
 )
 _MAPPED = "::ffff:"  # IPv4's addresses, as a socket for both families tells them
+_MOST_HOPS = 32  # that are looked at: whoever calls may have written thousands
 _LONGEST = 64  # that is remembered: whoever writes it may write much
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -30,20 +31,31 @@ class Proxies:
         self._networks = [ipaddress.ip_network(each, strict=False) for each in named if each != "*"]
         self._known = functools.lru_cache(maxsize=4_096)(self._caller)
 
+    def spelled_out(self) -> list[str]:
+        """The same for Uvicorn, which compares what it is given as it is written."""
+        if self.are_all:
+            return ["*"]
+        mapped = [
+            f"{_MAPPED}{network.network_address}/{96 + network.prefixlen}"
+            for network in self._networks
+            if network.version == 4
+        ]
+        return [*map(str, self._networks), *mapped]
+
     def hold(self, host: str) -> bool:
         address = _read(host)
         return self.are_all or (address is not None and self._has(address))
 
     def caller(self, hops: bytes) -> bytes:
         """The last of these addresses that is no proxy's: what is left of it, anybody may have written. Of proxies
-        alone the first; of what is no address, and all before it, nothing is believed. Empty: there is none."""
+        alone the first; of what is no address, or too far from the end, and all before it, nothing is believed. Empty:
+        there is none."""
         return self._known(hops) if len(hops) <= _LONGEST else self._caller(hops)
 
     def _caller(self, hops: bytes) -> bytes:
         found = b""
-        while hops:
-            hops, _, last = hops.rpartition(b",")
-            if (address := _read(_without_port(last.decode("latin-1").strip(" \t")))) is None:
+        for hop in reversed(hops.rsplit(b",", _MOST_HOPS)[-_MOST_HOPS:]):
+            if (address := _read(_without_port(hop.decode("latin-1").strip(" \t")))) is None:
                 break
             found = str(address).encode()
             if not self._has(address):

@@ -46,6 +46,7 @@ class Framing:
     parser: Any
     pipeline: deque[tuple[Any, Any]]
     scope: dict[str, Any]
+    server: tuple[str, int | None] | None  # its port; a Unix socket has none
     transport: asyncio.Transport
     url: bytes
     _is_believed = True  # what it says of who calls
@@ -59,6 +60,8 @@ class Framing:
             host, port = self.client
             self.client = (forwarded.plain(host), port)
             self._is_believed = not self.proxies.are_named or self.proxies.hold(host)
+        elif self.server is not None and self.server[1] is not None:  # by TCP, and reset before it was accepted
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if (running := self._running) is not None and running is not self.cycle and not running.response_complete:
@@ -157,7 +160,7 @@ class Framing:
         """What becomes a WebSocket has no body, and comes when everything before it has been answered."""
         if self.parser.get_method() != b"GET" or (self.cycle is not None and not self.cycle.response_complete):
             raise Ambiguous("handshake")
-        if any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+        if any(_is_of_a_body(name, value) for name, value in self.headers):
             raise Ambiguous("handshake")
 
     def _without_upgrade(self) -> bytes:
@@ -193,6 +196,10 @@ class Framing:
         message = "Invalid HTTP request received."
         self.logger.warning(message)  # type: ignore[attr-defined]
         self.send_400_response(message)  # type: ignore[attr-defined]
+
+
+def _is_of_a_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0") != b"")
 
 
 def _named(options: bytes) -> set[bytes]:

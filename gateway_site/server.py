@@ -26,6 +26,7 @@ from uvicorn.server import Server
 
 from apps.runtime.state import state
 from gateway_site.connections import Bounds, protocol
+from gateway_site.forwarded import Proxies
 from gateway_site.ports import Ports, Wanted
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def configuration(app: Any, *, host: str, port: int, bounds: Bounds | None = Non
         access_log=False,
         server_header=False,
         proxy_headers=bool(bounds.proxies),
-        forwarded_allow_ips=list(bounds.proxies),
+        forwarded_allow_ips=Proxies(bounds.proxies).spelled_out(),
         timeout_keep_alive=75,  # longer than balancers keep theirs, so that they, not we, close an idle one
     )
 

@@ -6,8 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from gateway_site.connections import Bounds
 from gateway_site.forwarded import HEADERS, Proxies
+from gateway_site.server import configuration
 from tests.gateway.framings import REQUEST, SMUGGLED, chunks
 from tests.gateway.wire import Wire, statuses
 
@@ -22,7 +25,9 @@ HOPS = {
     f"6.6.6.6, {OUTSIDE}, 10.0.0.1": OUTSIDE,
     f"10.0.0.1, {OUTSIDE}, 10.0.0.2,10.0.0.3": OUTSIDE,
     f"{', '.join(['6.6.6.6'] * 2_000)}, {OUTSIDE}": OUTSIDE,
-    f"{OUTSIDE}, {', '.join(['10.0.0.1'] * 2_000)}": OUTSIDE,
+    f"{OUTSIDE}, {', '.join(['10.0.0.1'] * 31)}": OUTSIDE,
+    f"{OUTSIDE}, {', '.join(['10.0.0.1'] * 32)}": "10.0.0.1",
+    f"{OUTSIDE}, 10.0.0.9, {', '.join(['10.0.0.1'] * 2_000)}": "10.0.0.1",
     "10.0.0.5, 10.0.0.6": "10.0.0.5",
     f"{OUTSIDE}:1234": OUTSIDE,
     f"::ffff:{OUTSIDE}": OUTSIDE,
@@ -130,6 +135,17 @@ def test_of_who_is_no_proxy_nothing_is_passed_on(stranger):
     client, scheme, headers = seen(stranger, *lines, "x-forwarded-proto: https", "x-other: kept")
     assert (client, scheme) == ("127.0.0.1", "http")
     assert headers.keys() == {b"host", b"x-other"}
+
+
+def test_uvicorn_holds_the_same_for_proxies_however_they_are_written():
+    named = Bounds(proxies=("10.1.2.3/8", "192.0.2.7", "2001:db8::1/32"))
+    theirs = configuration(None, host="", port=0, bounds=named).forwarded_allow_ips
+    for found in (Proxies(named.proxies).hold, ProxyHeadersMiddleware(None, theirs).trusted_hosts.__contains__):
+        for address in ("10.9.9.9", "::ffff:10.9.9.9", "192.0.2.7", "::ffff:192.0.2.7", "2001:db8:1::1"):
+            assert found(address), address
+        for address in ("11.0.0.1", "::ffff:11.0.0.1", "192.0.2.8", "::ffff:192.0.2.8", "2001:db9::1", "::10.0.0.1"):
+            assert not found(address), address
+    assert Proxies(["*", "10.0.0.0/8"]).spelled_out() == ["*"]
 
 
 def test_proxies_are_known_by_ipv4s_addresses_too_where_one_socket_serves_both_families():

@@ -95,9 +95,10 @@ def test_an_upgrade_that_is_not_taken_leaves_no_trace_of_itself(wire):
     assert names >= {b"host", b"content-length"}
 
 
-def test_a_websocket_is_refused_with_the_end_of_its_connection(wire):
+@pytest.mark.parametrize("length", [b"", b"content-length: 0\r\n"], ids=["no length", "a length of nothing"])
+def test_a_websocket_is_refused_with_the_end_of_its_connection(wire, length):
     """The application's: none but the live pages are one."""
-    assert statuses(wire.exchange(WEBSOCKET, SMUGGLED)) == [403]
+    assert statuses(wire.exchange(WEBSOCKET[:-2] + length + b"\r\n", SMUGGLED)) == [403]
     assert [each.path for each in wire.asked] == ["/a"]
 
 

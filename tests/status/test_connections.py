@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import pytest
@@ -96,12 +98,13 @@ async def test_bytes_now_and_then_keep_no_head_alive() -> None:
 
 async def test_who_has_had_its_answer_may_wait_longer_but_not_by_sending_nothing_of_a_request() -> None:
     async with running(bounds=SOON) as it:
-        async with client(it.port) as kept, client(it.port) as restless, client(it.port) as silent:
-            for each in (kept, restless):
+        async with client(it.port) as kept, client(it.port) as restless, client(it.port) as slow:
+            for each in (kept, restless, slow):
                 each.send(GET + b"\r\n")
                 await each.answer()
-            assert await silent.told() == b""  # so that a head's time has passed
-            assert (await restless.told_while_sending(b"\r\n")).startswith(b"HTTP/1.1 408 ")
+            slow.send(GET[:5])
+            assert (await slow.told()).startswith(b"HTTP/1.1 408 ")  # so that a head's time has passed
+            assert await restless.told_while_sending(b"\r\n") == b""
             kept.send(GET + b"\r\n")
             assert b" 200 " in await kept.answer()
         await forgotten(it)
@@ -118,6 +121,23 @@ async def test_one_whose_answer_takes_long_is_not_late_with_its_next_head() -> N
             assert await later.told() == b""
         it.stand.go_on.set()
         assert b"done" in await patient.answer()
+
+
+async def test_what_is_late_after_one_that_could_not_be_ended_is_ended() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+    async with running(bounds=SOON) as it, client(it.port):
+        late = crowd(it).heads._late
+
+        def broken(_: object) -> None:
+            crowd(it).heads._late = late
+            raise RuntimeError
+
+        crowd(it).heads._late = broken
+        await until(lambda: told)
+        async with client(it.port) as silent:
+            assert await silent.told() == b""
+    assert [type(error) for error in told] == [RuntimeError]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -262,15 +282,19 @@ async def test_who_has_asked_again_is_not_spared_however_it_has_sent_that() -> N
         assert b"done" in await busy.answer()
 
 
-async def test_when_nobody_can_be_spared_who_comes_is_refused() -> None:
-    async with running(bounds=Bounds(in_all=1)) as it, asking(it.port, "/stream") as busy:
-        await busy.readuntil(b"begun ")
+@pytest.mark.parametrize("behind", [b"", b"\r\n", GET], ids=["nothing", "a line end", "another head"])
+async def test_when_nobody_can_be_spared_who_comes_is_refused(behind: bytes) -> None:
+    async with running(bounds=Bounds(in_all=1)) as it, client(it.port) as busy:
+        busy.send(GET.replace(b"/now", b"/stream") + b"\r\n")
+        await busy.begun()
+        busy.send(behind)
+        await until(lambda: bool(crowd(it).heads._due) == bool(behind))
         async with client(it.port) as second:
             told = await second.told()
             assert told.startswith(b"HTTP/1.1 503 ")
             assert b"retry-after: 1" in told
         it.stand.go_on.set()
-        await busy.readuntil(b"done")
+        assert b"done" in await busy.answer()
 
 
 async def test_a_socket_of_a_page_outlives_the_time_of_a_head() -> None:
@@ -281,6 +305,20 @@ async def test_a_socket_of_a_page_outlives_the_time_of_a_head() -> None:
         assert await silent.told() == b""
         assert len(it.server.server_state.connections) == 1
         await until(lambda: not (crowd(it).heads._due or crowd(it)._of))
+
+
+async def test_nothing_is_read_of_a_connection_that_was_reset_before_it_was_accepted() -> None:
+    """Nobody could say who it was of, and whether to believe it."""
+    async with running(bounds=Bounds(proxies=("10.0.0.0/8",))) as it:
+        with socket.create_connection(("127.0.0.1", it.port)) as gone:  # the loop has no turn meanwhile
+            gone.sendall(GET + b"x-forwarded-proto: https\r\n\r\n")
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        async with client(it.port) as good:
+            good.send(GET + b"connection: close\r\n\r\n")
+            assert (await good.told()).endswith(b"done\r\n0\r\n\r\n")
+        await forgotten(it)
+        await until(lambda: not it.server.server_state.tasks)
+        assert it.stand.settled == 1
 
 
 def test_an_ipv6_client_is_its_network() -> None:
