@@ -28,6 +28,7 @@ from apps.outbound.transport import DirectTransport, Prepared, PreparedURL
 from benchmarks.servers import HOST
 from benchmarks.wire import PATHS
 from gateway_site import server
+from gateway_site.connections import Bounds
 
 CONNECT_SECONDS = 5.0
 STOCK_TIMEOUTS = {"timeout": {"connect": CONNECT_SECONDS, "read": None, "write": None, "pool": CONNECT_SECONDS}}
@@ -130,7 +131,8 @@ def main() -> None:
     http = bare if options.straight else URLRouter([re_path(r"^(?:anthropic/)?v1(?:/|$)", bare)])
     application = ProtocolTypeRouter({"http": http, "lifespan": bare.lifespan})
     server.raise_limits()
-    configuration = server.configuration(application, host=HOST, port=options.port)
+    bounds = Bounds(of_one=0)  # all streams come from one address
+    configuration = server.configuration(application, host=HOST, port=options.port, bounds=bounds)
     server.DrainingServer(configuration, prestop=0.0, drain=1.0).run()
 
 

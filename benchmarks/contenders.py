@@ -144,7 +144,8 @@ def _weir(
 def embedded(folder: Path, *, name: str = "weir") -> dict[str, str]:
     """SQLite, no Redis, whatever the shell that runs the benchmark has set."""
     kept = {each: value for each, value in os.environ.items() if each not in OURS and not each.startswith("WEIR_")}
-    return kept | {"WEIR_VAR": str(folder / f"var-{name}"), "WEIR_DRAIN_SECONDS": "5"}
+    ours = {"WEIR_VAR": str(folder / f"var-{name}"), "WEIR_DRAIN_SECONDS": "5"}
+    return kept | ours | {"WEIR_MAX_CONNECTIONS_PER_ADDRESS": "0"}  # all streams come from one
 
 
 def seed(*arguments: str, environment: dict[str, str]) -> str:

@@ -114,6 +114,18 @@ def proxies(**_: Any) -> list[checks.CheckMessage]:
     return [checks.Error(told, id="weir.E023")]
 
 
+def callers(**_: Any) -> list[checks.CheckMessage]:
+    """Whether a balancer that may not be named would have as many connections as one caller."""
+    told_so = "WEIR_MAX_CONNECTIONS_PER_ADDRESS" in env.given()
+    if not env.PRODUCTION or settings.WEIR_TRUSTED_PROXIES or told_so:
+        return []
+    told = (
+        f"WEIR_TRUSTED_PROXIES=none: behind a balancer or a NAT all callers and probes are one address, which has "
+        f"{settings.WEIR_MAX_CONNECTIONS_PER_ADDRESS} connections: set WEIR_MAX_CONNECTIONS_PER_ADDRESS, 0 there."
+    )
+    return [checks.Warning(told, id="weir.W027")]
+
+
 def networks(**_: Any) -> list[checks.CheckMessage]:
     """Ranges that were opened to outgoing calls, and are more than somebody's own network."""
     found: list[checks.CheckMessage] = []
@@ -161,5 +173,5 @@ def _database_folders() -> list[str]:
 
 _OF_DEPLOYMENT = (
     *(profile, allowed_hosts, secret_files, durability, several, strangers, qdrant_key),
-    *(pages, planes, proxies, networks, faults),
+    *(pages, planes, proxies, callers, networks, faults),
 )

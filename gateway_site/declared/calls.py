@@ -70,7 +70,8 @@ GATEWAY = (
     ),
     Setting(
         "WEIR_MIN_BYTES_PER_SECOND",
-        "The least that a client must send of a body and, when it is behind, take of an answer, on an average",
+        """The least that a client must send of a body and, when it is behind, take of an answer, on an average; over
+        links with large segments, which are taken in large steps, about 2 KB of an answer""",
     ),
     Setting(
         "WEIR_MAX_CONNECTIONS",
@@ -79,8 +80,9 @@ GATEWAY = (
     ),
     Setting(
         "WEIR_MAX_CONNECTIONS_PER_ADDRESS",
-        """Connections of one IPv4 address or IPv6 /64; those of `WEIR_TRUSTED_PROXIES` may have any number. One more
-        gets a 429. 0: any number""",
+        """Connections of one IPv4 address or IPv6 /64, WebSockets until their handshake only; those of
+        `WEIR_TRUSTED_PROXIES` may have any number. One more gets a 429. 0: any number, as behind a balancer of layer 4
+        or a NAT, where all callers have one address""",
     ),
     Setting(
         "WEIR_STOP_SECONDS",

@@ -139,6 +139,13 @@ def test_few_may_say_who_calls(folder):
     assert (said == "none") == (folder in ("base", "overlays/dev", "overlays/rehearsal"))
 
 
+@pytest.mark.parametrize("folder", ["base", *manifests.OVERLAYS])
+def test_callers_are_counted_by_address_where_the_balancer_is_told_from_them(folder):
+    """Else all of them, and the kubelet's probes, may have one address."""
+    given = configuration(folder)
+    assert (given["WEIR_TRUSTED_PROXIES"] == "none") == (given["WEIR_MAX_CONNECTIONS_PER_ADDRESS"] == "0")
+
+
 def test_who_may_say_it_are_pods_of_terraforms_subnets():
     folder = tools.ROOT / "deploy" / "terraform"
     whole = re.search(

@@ -45,6 +45,11 @@ def test_a_production_installation_is_clean(tmp_path):
     assert check(tmp_path) == (0, set())
 
 
+def test_without_proxies_somebody_has_to_say_how_many_connections_an_address_has(tmp_path):
+    assert check(tmp_path, WEIR_TRUSTED_PROXIES="none") == (1, {"weir.W027"})
+    assert check(tmp_path, WEIR_TRUSTED_PROXIES="none", WEIR_MAX_CONNECTIONS_PER_ADDRESS="0") == (0, set())
+
+
 def test_everything_that_is_wrong_is_named(tmp_path):
     loose = tmp_path / "token"
     loose.write_text("U1eXoR3iTqWb5KzNyVhkAq7Zr2xP0vLw9YtB-operator")
