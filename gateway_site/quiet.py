@@ -8,7 +8,7 @@ import re
 
 EVERY_SECOND = frozenset({"apps.events.tasks.deliver"})
 _CONSUMER = "celery.worker.consumer.consumer"
-_CONTENTS = re.compile(r"\s*(?:The full contents|\[type:|body:).*", re.DOTALL)
+_CONTENTS = re.compile(r"(?:The full contents|\[type:|body:).*", re.DOTALL)
 _LOGGERS = ("celery.beat", "celery.worker.strategy", "celery.app.trace")
 
 

@@ -18,6 +18,12 @@ _NAMES = (
     r"x-api-key|x-goog-api-key|api[-_]?key|(?:proxy-)?authorization|set-cookie|cookie|password|passwd|passphrase"
     r"|client[-_]secret|aws_secret_access_key|secret[-_]?key|secret|access[-_]token|refresh[-_]token|id[-_]token"
 )
+# Of what PostgreSQL tells, in a traceback too, which may be one of several with a margin.
+_BEGINS = r"(?:^|\n)[ |]{0,40}"
+_ENDS = (
+    r"[ |\n]{0,80}(?:\Z|(?:DETAIL|HINT|QUERY|CONTEXT):  |LINE [0-9]|Traceback \(|File \""
+    r"|The above exception |During handling |\+-)"
+)
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # Our own keys and tokens keep the public id, which names them in logs.
@@ -33,8 +39,13 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(credentials.SHAPE), CUT),
     (re.compile(rf"(?i)\b(bearer(?>\s{{1,4}})){_DONE}{_VALUE}{{6,}}"), rf"\1{CUT}"),
     (re.compile(r"(://)[^/\s@\"']{1,512}@"), rf"\1{CUT}@"),
-    # PostgreSQL tells of a row that it refuses what is in it, and of a statement what stands there.
-    (re.compile(rf"((?:^|\n)(?:(?:DETAIL|CONTEXT): |LINE [0-9]{{1,9}}:) ){_DONE}[^\n]+"), rf"\1{CUT}"),
+    # PostgreSQL tells of a row that it refuses what is in it, and of a statement what stands there. A value may
+    # have line ends of its own: what is told of a row ends with a full stop.
+    (re.compile(rf"({_BEGINS}DETAIL:  ){_DONE}[^\n]*+(?>(?:(?<!\.)\n|\n(?!{_ENDS}))[^\n]*+)*+"), rf"\1{CUT}"),
+    (re.compile(rf"({_BEGINS}(?:QUERY|CONTEXT):  ){_DONE}[^\n]*+(?>\n(?!{_ENDS})[^\n]*+)*+"), rf"\1{CUT}"),
+    (re.compile(rf"({_BEGINS}LINE [0-9]{{1,9}}: ){_DONE}[^\n]+"), rf"\1{CUT}"),
+    # As repr() has it: nobody can tell its last quote from one of the value's.
+    (re.compile(rf"(\\n(?:(?:DETAIL|QUERY|CONTEXT): |LINE [0-9]{{1,9}}:) ){_DONE}[^\n]+"), rf"\1{CUT}"),
 )
 
 

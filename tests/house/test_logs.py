@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import structlog
+from celery.utils.saferepr import saferepr
 
 from apps.domain import keys
 from apps.domain.snapshot import Secret
@@ -36,6 +37,20 @@ SECRETS = {
     "github": "ghp_" + "a1B2" * 9,
     "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
 }
+# What PostgreSQL says of a row, whose second value has line ends, quotes and words like those that come after.
+ROW = 'DETAIL:  Failing row contains (7, ada\')\nada\n  File "ada", \n\nTraceback (ada, null).'
+TOLD = f"no\n{ROW}\n"
+AFTER_A_ROW = (
+    *(
+        "",
+        "\n",
+        "\nHINT:  Ask.",
+        f"\nCONTEXT:  {CUT}",
+        "\nTraceback (most recent call last):",
+        '\n  File "a.py", line 1',
+    ),
+    "\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):",
+)
 SETTINGS = {
     "in a sentence": "it said {} and left",
     "quoted": 'key="{}"',
@@ -72,6 +87,11 @@ def test_it_cuts_every_kind_of_key_wherever_it_stands(kind: str, setting: str) -
         ("violates it\nDETAIL:  Failing row contains (5, ada).\n", f"violates it\nDETAIL:  {CUT}\n"),
         ("bad input\nLINE 1: ... WHERE name = 'ada'\n      ^", f"bad input\nLINE 1: {CUT}\n      ^"),
         ("CONTEXT:  COPY people, line 1: ada", f"CONTEXT:  {CUT}"),
+        ("QUERY:  select 'ada'\nfrom people", f"QUERY:  {CUT}"),
+        *((f"no\n{ROW}{after}", f"no\nDETAIL:  {CUT}{after}") for after in AFTER_A_ROW),
+        *((f"no\nCONTEXT:  ada\nada{after}", f"no\nCONTEXT:  {CUT}{after}") for after in AFTER_A_ROW),
+        (f"  | no\n  | {ROW}\n  +----", f"  | no\n  | DETAIL:  {CUT}\n  +----"),
+        (f"failed: {saferepr(ValueError(TOLD))}\nTraceback", f"failed: ValueError('no\\nDETAIL:  {CUT}\nTraceback"),
     ],
 )
 def test_it_cuts_what_has_a_place_but_no_shape(text: str, expected: str) -> None:
@@ -112,6 +132,14 @@ def test_it_leaves_ordinary_text_alone(text: str) -> None:
         "password:",
         "-",
         "\nLINE 1: ",
+        "\n",
+        "\n |",
+        "\nDETAIL:  ",
+        "\nDETAIL:  [redacted]",
+        "DETAIL:  a.\n\n |",
+        "\nCONTEXT:  a\n",
+        "\\n",
+        "\\nDETAIL:  ",
     ],
 )
 def test_it_takes_time_in_proportion_to_the_text(seed: str) -> None:

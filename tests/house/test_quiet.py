@@ -35,3 +35,10 @@ def test_a_message_that_no_worker_can_do_anything_with_is_not_told(caplog, forma
     assert caplog.text.count("quagga") <= 1  # its name, or what is wrong with it
     consumer.error(words, "no.such.task", *["quagga"] * (words.count("%") - 1))
     assert "quagga" not in caplog.records[-1].getMessage()
+
+
+@pytest.mark.timeout(30)  # work that grows with the square of it would take minutes
+def test_a_long_run_of_spaces_costs_no_more_than_its_length(caplog):
+    quiet.begin()
+    consumer.error("%s", " " * 300_000 + "The full contents of the message body was: quagga")
+    assert caplog.records[-1].getMessage() == ""
