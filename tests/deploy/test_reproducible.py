@@ -1,5 +1,6 @@
-"""The same commit makes the same image, byte for byte, whoever builds it, wherever and when: so anybody can find out
-whether a release is what its commit says. Times are the exporter's to set (`rewrite-timestamp`)."""
+"""The same commit makes the same files of Weir, byte for byte, whoever builds it, wherever and when: so anybody can find
+out whether a release is what its commit says. Those of others are what the locks' hashes admit. Times are the
+exporter's to set (`rewrite-timestamp`)."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ def made(clone: Path, opt: Path, *, umask: int, maker: dict[str, str]) -> dict[s
     return found
 
 
-def test_two_clones_make_the_same_image(tmp_path):
+def test_two_clones_make_the_same_files(tmp_path):
     clones = [clone(tmp_path / f"clone-{umask}" / "weir", umask=umask) for umask in UMASKS]
     first, second = (
         made(one, tmp_path / "opt" / "weir", umask=umask, maker=maker)
