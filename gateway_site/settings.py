@@ -128,6 +128,8 @@ DATABASE_URL = env.embedded("DATABASE_URL", f"sqlite:///{VAR_DIR / 'weir.db'}")
 # Seconds; 0: no limit, and no start-up options, which some poolers refuse. `manage.py` sets none.
 _STATEMENT_SECONDS = env.integer("WEIR_STATEMENT_SECONDS", 30)
 WEIR_SECOND_WALL = env.flag("WEIR_SECOND_WALL", True)
+# Only who says so knows that theirs keeps a connection for a session.
+WEIR_WALL_BEHIND_POOLER = WEIR_SECOND_WALL and "WEIR_SECOND_WALL" in env.given()
 WEIR_DURABILITY = env.choice("WEIR_DURABILITY", "process", "power")
 
 
@@ -216,6 +218,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False
+AXES_HANDLER = "apps.signin.guessing.Handler"
 AXES_FAILURE_LIMIT = "apps.signin.guessing.most"
 AXES_COOLOFF_TIME = 0.25  # hours
 # Else each try at a locked name would be added to the row of those before, which grows by a kilobyte each time.

@@ -26,12 +26,13 @@ TENANTS, PERSON = "weir.tenants", "weir.person"
 # Of the owner of Weir's tables, so that two installations in one cluster have two.
 ROLE = "left(pg_get_userbyid(relowner), 56) || '_member'"
 OWNED = "'tenants_tenant'::regclass"
-# Where there is no such role, it has been given no rights or this login may not take it, nothing is raised, and the
-# answer says so.
-_RAISE = f"""SELECT set_config('role', (SELECT rolname FROM pg_class JOIN pg_roles ON rolname = {ROLE}
-        WHERE pg_class.oid = {OWNED} AND pg_has_role(session_user, pg_roles.oid, %s)
-            AND has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT')), false),
-    set_config('{TENANTS}', %s, false), set_config('{PERSON}', %s, false)"""  # noqa: S608  # our own words
+# No row, and nothing is raised, where there is no such role, it has been given no rights, this login may not take it,
+# or another answers than the driver has connected to: what a pooler is told, its next client may be asked by.
+_RAISE = f"""SELECT set_config('role', rolname, false), set_config('{TENANTS}', %s, false),
+    set_config('{PERSON}', %s, false)
+    FROM pg_class JOIN pg_roles ON rolname = {ROLE}
+    WHERE pg_class.oid = {OWNED} AND pg_has_role(session_user, pg_roles.oid, %s)
+        AND has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT') AND (%s OR pg_backend_pid() = %s)"""  # noqa: S608
 _LOWER = f"""SELECT set_config('role', 'none', false), set_config('{TENANTS}', '', false),
     set_config('{PERSON}', '', false)"""
 _TOLD_SECONDS = 60.0
@@ -68,6 +69,12 @@ def may_be(version: int) -> str:
 
 def is_up() -> bool:
     return _here.behind is not None
+
+
+def is_pooled(driver: Any) -> bool:
+    """Whether somebody stands between this connection of the driver's and PostgreSQL: poolers name themselves to be
+    reached when a statement is to be cancelled, or nobody."""
+    return bool(driver.execute("SELECT pg_backend_pid()").fetchone()[0] != driver.info.backend_pid)
 
 
 def stand(*, person: int | None = None, tenants: Iterable[int] = ()) -> None:
@@ -123,21 +130,20 @@ def _raise() -> None:
     if wall is None or driver is None:
         return
     tenants = "{" + ",".join(map(str, sorted(wall.tenants))) + "}"
+    told = [tenants, "" if wall.person is None else str(wall.person), may_be(driver.info.server_version)]
     try:
         with database.wrap_database_errors:
-            row = driver.execute(
-                _RAISE, [may_be(driver.info.server_version), tenants, "" if wall.person is None else str(wall.person)]
+            is_raised = driver.execute(
+                _RAISE, [*told, settings.WEIR_WALL_BEHIND_POOLER, driver.info.backend_pid]
             ).fetchone()
-            is_raised = row[0] not in (None, "none")
             if not is_raised:
                 driver.execute(_LOWER)
+                _tell(driver)
     except Error:
         database.close()
         raise
     if is_raised:
         _here.behind = driver
-    else:
-        _tell()
 
 
 def _lower() -> None:
@@ -150,12 +156,12 @@ def _lower() -> None:
             behind.execute(_LOWER)
 
 
-def _tell() -> None:
+def _tell(driver: Any) -> None:
     """Now and then: members are served all the same, behind the first wall."""
     global _told_at
     if time.monotonic() - _told_at >= _TOLD_SECONDS:
         _told_at = time.monotonic()
-        log.warning("tenants.no_second_wall")
+        log.warning("tenants.no_second_wall", reason="pooler" if is_pooled(driver) else "role")
 
 
 def _opened(connection: Any, **_: Any) -> None:

@@ -38,8 +38,8 @@ PLACES = (
     Setting(
         "WEIR_SECOND_WALL",
         """PostgreSQL itself keeps the rows of other tenants from what is asked for a member
-        ([how](security.md#a-second-wall-between-tenants)). `0` only behind a pooler that hands connections on between
-        transactions. See [below](#postgresql)""",
+        ([how](security.md#a-second-wall-between-tenants)), unless a pooler stands before it. `1`, said: behind one that
+        keeps a connection for a session, too. See [below](#postgresql)""",
     ),
     Setting(
         "REDIS_URL",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,10 +19,12 @@ from apps.api.resource import Signed
 from apps.keys.models import Key
 from apps.portal.visits import Visit, at_all_of_theirs, page
 from apps.runtime import walls
+from apps.status.doctor import database as doctor
 from apps.tenants.models import Membership, Project, Role, Tenant
 from gateway_site.urls import urlpatterns as real
 from tests import factories
 from tests.api import caller
+from tests.faults.proxy import Proxy
 
 pytestmark = [
     *(pytest.mark.attack("F27"), pytest.mark.postgresql, pytest.mark.urls(__name__)),
@@ -216,3 +221,52 @@ def test_where_there_is_no_such_role_pages_are_served_behind_the_first_wall(peop
     assert "tenants.no_second_wall" in caplog.text
     assert client_of(people["alice"]).get("/t/acme/forgetful/").json()["keys"] == ["acme's", "globex's"]
     assert is_clean()
+
+
+class Pooler(Proxy):
+    """Names itself to whoever connects, as poolers do, and not the process of PostgreSQL's that answers."""
+
+    KEY = re.compile(rb"(?<=K\0\0\0\x0c).{4}(?=.{4}Z)", re.DOTALL)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        write = writer.write
+        writer.write = lambda told: write(self.KEY.sub(b"pool", told))  # type: ignore[method-assign]
+        await super()._serve(reader, writer)
+
+
+@pytest.fixture
+def pooler(monkeypatch) -> Iterator[None]:
+    """Stands between this thread's connection and PostgreSQL."""
+    own = connection.settings_dict
+    proxy = Pooler(f"postgresql://{own['HOST']}:{own['PORT']}")
+    connection.close()
+    with monkeypatch.context() as patched:
+        patched.setitem(own, "HOST", "127.0.0.1")
+        patched.setitem(own, "PORT", proxy.port)
+        yield
+        connection.close()
+    proxy.close()
+
+
+def test_behind_a_pooler_no_role_is_taken_that_its_next_client_would_have(people, pooler, monkeypatch, caplog):
+    monkeypatch.setattr(walls, "_told_at", float("-inf"))
+    assert client_of(people["alice"]).get("/t/acme/").status_code == 200
+    assert client_of(people["alice"]).get("/t/acme/forgetful/").json()["keys"] == ["acme's", "globex's"]
+    assert [(told.msg["event"], told.msg["reason"]) for told in caplog.records if "second_wall" in str(told.msg)] == [
+        ("tenants.no_second_wall", "pooler")
+    ]
+    walls.stand(person=people["alice"].pk, tenants=[1])
+    assert standing() == (connection.settings_dict["USER"], "", "")
+    walls.leave()
+    (finding,) = doctor._second_wall()
+    assert finding.level == "warning"
+    assert "pooler" in finding.told
+    assert "WEIR_SECOND_WALL=1" in finding.cure
+
+
+def test_behind_one_that_is_said_to_keep_connections_it_stands(people, pooler, settings):
+    settings.WEIR_WALL_BEHIND_POOLER = True
+    assert client_of(people["alice"]).get("/t/acme/forgetful/").json() == {"tenants": ["acme"], **OF_ACME}
+    assert is_clean()
+    (finding,) = doctor._second_wall()
+    assert finding.level == "ok"

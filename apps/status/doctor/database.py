@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
+from apps.runtime import walls
 from apps.runtime.redact import redact
 from apps.status.doctor.findings import Finding, fine, problem, warning
 from apps.tenants import second_wall
@@ -27,6 +28,10 @@ NEEDED_CONNECTIONS = 12  # of one gateway process: threads, and a page or two
 _PATIENCE = "SET LOCAL statement_timeout = '8s'"  # a pooler hands the connection on
 _NO_WALL = "no second wall stands between tenants"
 _AGAIN = "Then manage.py migrate, which does the rest (docs/security.md)."
+_POOLED = (
+    "If it keeps a connection for a session (pool_mode = session), WEIR_SECOND_WALL=1 for every process"
+    " (docs/configuration.md, PostgreSQL)."
+)
 _MIGRATE = "manage.py migrate, once for an installation, before processes of this version."
 _WORDS = {
     "password authentication failed": "The user or password in DATABASE_URL is wrong.",
@@ -105,6 +110,9 @@ def _version() -> Iterator[Finding]:
 def _second_wall() -> Iterator[Finding]:
     if not settings.WEIR_SECOND_WALL:
         yield warning("database", f"{_NO_WALL}: WEIR_SECOND_WALL is off", "See docs/security.md.")
+        return
+    if not settings.WEIR_WALL_BEHIND_POOLER and walls.is_pooled(connection.connection):
+        yield warning("database", f"{_NO_WALL}: a pooler stands before PostgreSQL", _POOLED)
         return
     lacking = second_wall.lacking()
     if lacking.for_who_may:
