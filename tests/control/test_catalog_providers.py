@@ -37,6 +37,7 @@ def test_an_address_is_kept_in_one_spelling(written, kept):
     assert provider(written).base_url == kept
 
 
+@pytest.mark.attack("F24")
 @pytest.mark.parametrize(
     "written",
     [
@@ -73,6 +74,7 @@ def test_an_address_that_may_not_be_called_is_refused(written):
     assert "base_url" in caught.value.message_dict
 
 
+@pytest.mark.attack("F24")
 def test_a_private_address_needs_its_network_allowed_first():
     with pytest.raises(ValidationError):
         provider("http://10.1.2.3:11434/v1")
@@ -82,6 +84,7 @@ def test_a_private_address_needs_its_network_allowed_first():
         provider("http://10.2.0.1")
 
 
+@pytest.mark.attack("F24")
 def test_the_metadata_service_is_refused_even_in_an_allowed_network():
     services.allow_network(actor=None, cidr="169.254.0.0/16")
     with pytest.raises(ValidationError):
@@ -114,6 +117,7 @@ def test_a_private_network_can_be_allowed(cidr):
     assert selectors.private_networks() == (cidr,)
 
 
+@pytest.mark.attack("F24")
 @pytest.mark.parametrize(
     "cidr", ["", "x", "0.0.0.0/0", "::/0", "8.8.8.0/24", "10.0.0.1/8", "10.0.0.0/33", "224.0.0.0/4"]
 )
@@ -210,6 +214,7 @@ def test_a_new_secret_replaces_the_old_one():
     assert found.fingerprint != before[1]
 
 
+@pytest.mark.attack("F25")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -234,6 +239,7 @@ def test_another_host_port_or_vendor_erases_the_credentials_on_record(alice, cha
     ]
 
 
+@pytest.mark.attack("F25")
 def test_going_from_https_to_http_erases_the_credentials():
     services.allow_network(actor=None, cidr="10.0.0.0/8")
     found = provider("https://10.1.2.3")
@@ -257,6 +263,7 @@ def test_another_path_or_name_keeps_the_credentials():
     assert opened(kept) == SECRET
 
 
+@pytest.mark.attack("F25")
 def test_a_secret_does_not_open_where_the_address_was_changed_behind_our_back():
     found = factories.credential()
     Provider.objects.filter(pk=found.provider_id).update(base_url="https://evil.example")
@@ -265,6 +272,7 @@ def test_a_secret_does_not_open_where_the_address_was_changed_behind_our_back():
         services.vault.open_one(found.ciphertext, place=services.place_of(found))
 
 
+@pytest.mark.attack("F25")
 def test_no_secret_is_ever_in_a_record():
     found = factories.credential()
     services.set_secret(found, actor=None, secret="another-secret-of-ours")

@@ -39,6 +39,7 @@ def test_a_sealed_text_has_the_written_format_and_never_repeats():
     assert SECRET not in texts[0]
 
 
+@pytest.mark.attack("F25")
 @pytest.mark.parametrize(
     "elsewhere",
     [
@@ -56,6 +57,7 @@ def test_a_sealed_text_that_was_moved_does_not_open(elsewhere):
         vault.open_one(text, place=PLACE._replace(**elsewhere))
 
 
+@pytest.mark.attack("F25")
 @pytest.mark.parametrize("part", [1, 2, 3])
 def test_a_damaged_text_does_not_open(part):
     parts = vault.seal(SECRET, place=PLACE).text.split(".")
@@ -88,6 +90,7 @@ def test_a_fingerprint_tells_equal_secrets_of_one_tenant_only(acme):
     assert len({first.fingerprint, other.fingerprint, elsewhere.fingerprint}) == 3
 
 
+@pytest.mark.attack("F25", "F31")
 def test_deleting_a_data_key_shreds_its_secrets(acme):
     place = PLACE._replace(tenant_id=acme.pk)
     text = vault.seal(SECRET, place=place).text
@@ -216,6 +219,7 @@ def test_a_keyring_that_repeats_another_secret_is_told(settings):
     assert checks.check_keyring_is_its_own() == []
 
 
+@pytest.mark.attack("F25")
 def test_no_secret_is_anywhere_in_the_database_in_clear(acme):
     factories.credential(tenant=acme)
     with connection.cursor() as cursor:

@@ -20,6 +20,7 @@ from tests.domain import frames, grammar
 from tests.fidelity import callers
 from tests.fidelity.streams import PLAIN, PROTOCOLS, Event
 
+pytestmark = pytest.mark.attack("fuzz")
 PAIRS = pytest.mark.parametrize(("client", "upstream"), callers.PAIRS)
 TEXT = [name for name, protocol in PROTOCOLS.items() if protocol.is_text]
 SSE = [name for name in TEXT if name != "ollama_chat"]

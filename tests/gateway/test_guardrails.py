@@ -17,7 +17,7 @@ from apps.policies.models import Tally
 from apps.usage.models import Entry
 from tests.gateway.calls import ANTHROPIC, OPENAI, ask, frames, told
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.attack("F31")]
 CARD = "4111 1111 1111 1111"
 BARE = CARD.replace(" ", "")
 RESPONSES, COMPLETIONS, CHAT, EMBEDDINGS = "/v1/responses", "/v1/completions", "/chat", "/v1/embeddings"

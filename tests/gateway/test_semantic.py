@@ -104,6 +104,7 @@ def test_a_question_that_means_the_same_is_given_the_same_answer(gateway, simula
     assert verify.run().violations == 0
 
 
+@pytest.mark.attack("F27", "F31")
 def test_likeness_alone_finds_nothing(gateway, world):
     """Whoever differs in what must be equal is not answered by another's answer, be the words the very same."""
     other = tenants.create_tenant(actor=world.alice, name="Globex")
@@ -127,6 +128,7 @@ def test_likeness_alone_finds_nothing(gateway, world):
     assert kind(ask(gateway, ASKED)) == MISS
 
 
+@pytest.mark.attack("F31")
 def test_what_is_thrown_away_is_not_found_and_leaves_the_index(gateway, world):
     held = lambda: vectors.submit(vectors.holdings).result()  # noqa: E731
     cache = catalog.Model.objects.get(name="gpt-test").cache_policy

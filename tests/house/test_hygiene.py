@@ -31,6 +31,7 @@ def told(start: str) -> str:
     return result.stdout.decode().splitlines()[-1]
 
 
+@pytest.mark.attack("F25")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_it_can_neither_be_dumped_nor_looked_into(start: str) -> None:

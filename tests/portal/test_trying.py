@@ -157,6 +157,7 @@ def test_nobody_else_gets_one(visit, vera, charlie, operator, website):
     assert not Key.objects.exists()
 
 
+@pytest.mark.attack("F29")
 @pytest.mark.parametrize("page", ["playground-lend", "playground-code"])
 def test_another_site_cannot_ask(visit, page, bob, website):
     mine = visit(bob)
@@ -198,6 +199,7 @@ def test_a_call_that_there_is_not_is_not_known(visit, bob, acme, call):
 # --- as code -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.attack("F30")
 def test_the_conversation_is_told_as_code_and_breaks_out_of_nothing(visit, bob):
     rascal = "</pre><script>alert(1)</script>"
     turns = json.dumps([{"role": "user", "content": rascal}, {"role": "assistant", "content": rascal}])
