@@ -151,8 +151,8 @@ def _of_production(given: Given) -> Iterator[str]:
         yield "WEIR_BASE_URL must be https: sessions and keys would go in the clear."
     if not given["WEIR_TRUSTED_PROXIES"]:
         yield (
-            "WEIR_TRUSTED_PROXIES is empty, so the networks of keys and the audit log would see the balancer's "
-            "address: name its ranges, or say none where there is no balancer."
+            "WEIR_TRUSTED_PROXIES is empty, so networks of keys, locks on guessers and the audit log would see the "
+            "balancer's address: name its ranges, or say none where there is no balancer."
         )
     key = given["SECRET_KEY"]
     if key and (len(key) < LEAST_KEY or len(set(key)) < LEAST_DIFFERENT or _PLACEHOLDER.search(key)):

@@ -7,7 +7,7 @@ from typing import Any
 import segno
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import authenticate, update_session_auth_hash
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponseBase
@@ -22,7 +22,7 @@ from apps.portal.entrance import CodeForm
 from apps.portal.forms import PortalForm
 from apps.portal.visits import at_all_of_theirs
 from apps.runtime import walls
-from apps.signin import entering, second_factors, selectors
+from apps.signin import entering, guessing, second_factors, selectors
 
 
 def _password(label: str, *, autocomplete: str, **more: Any) -> forms.CharField:
@@ -43,7 +43,7 @@ class PasswordForm(PortalForm):
         """A wrong one counts as it does at sign-in: a session that somebody left open is no place to guess."""
         old: str = self.cleaned_data["old"]
         with walls.as_installation():
-            user = authenticate(self.request, username=self.request.user.get_username(), password=old)
+            user = guessing.authenticate(self.request, username=self.request.user.get_username(), password=old)
         if user is None:
             raise ValidationError("This is not your password.")
         return old

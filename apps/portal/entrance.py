@@ -22,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from apps.portal.forms import PortalForm
 from apps.runtime import walls
-from apps.signin import entering, oidc, second_factors, selectors
+from apps.signin import entering, guessing, oidc, second_factors, selectors
 
 _OF_TENANT = re.compile(r"/t/([\w-]+)/")
 PENDING_SECONDS = 300.0  # from the password to the code
@@ -58,7 +58,7 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
         return HttpResponseRedirect(wanted(request))
     form = PasswordForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        user = auth.authenticate(request, **form.cleaned_data)
+        user = guessing.authenticate(request, **form.cleaned_data)
         if user is not None:
             return admit(request, user, wanted=wanted(request))
         form.add_error(None, "This user name and password do not belong together.")
@@ -141,10 +141,13 @@ def code(request: HttpRequest) -> HttpResponseBase:
             return locked(request)
         verdict = second_factors.check(user, code=form.cleaned_data["code"])
         if verdict == "good":
+            guessing.spare(request)
             provider = selectors.provider_by_id(pending["provider"])
             known = {"provider": provider, "session_name": pending.get("session_name", "")}
             return enter(request, user, wanted=pending["next"], proven=True, **known)
-        if verdict == "wrong":
+        if verdict == "wait":
+            guessing.spare(request)
+        else:
             user_login_failed.send(sender=__name__, credentials=credentials, request=request)
         form.add_error("code", second_factors.message(verdict))
     return render(request, "sign_in/code.html", {"form": form})

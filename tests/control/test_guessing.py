@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from axes.models import AccessAttempt
 from django.contrib import auth
 from django.contrib.auth import hashers
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from django_otp.oath import TOTP
@@ -144,6 +148,88 @@ def test_tries_at_a_locked_door_leave_nothing_that_grows(ada):
     assert "guess" not in row.post_data
 
 
+def test_where_many_share_an_address_a_stranger_shuts_out_nobody_who_came_in_from_there(ada, hashed):
+    """Of an office, or of a balancer whose word is not believed."""
+    assert is_in(knock(password=PASSWORD))
+    factories.user("new", password=PASSWORD)
+    for number in range(guessing.OF_NETWORK + 20):
+        knock(f"person-{number}", "Password123456")
+    assert not is_in(knock("new", PASSWORD))
+    assert is_in(knock(password=PASSWORD))
+    hashed.clear()
+    for number in range(20):
+        knock(password=f"guess {number}")
+    assert len(hashed) == guessing.OF_PAIR, "a name's own ten are as before"
+
+
+@pytest.mark.parametrize("site", ["2001:db8:7:{:x}::1", "2001:db8:0:{:x}::1", "2001:0:0:{:x}::1"])
+def test_of_a_name_that_many_were_wrong_about_an_ipv6_site_has_one_try(ada, hashed, site):
+    for at in addresses(guessing.OF_NAME):
+        knock(at=at)
+    hashed.clear()
+    for number in (3, 0, 9, 0x7000):
+        knock(at=site.format(number))
+    assert len(hashed) == 1
+    assert is_in(knock(password=PASSWORD, at="2001:db8:8:1::1"))
+
+
+# --- at once -------------------------------------------------------------------------------------------------------
+
+
+def at_once(knocks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each of them is answered, all begun in the same moment."""
+    gate = threading.Barrier(len(knocks))
+
+    def go(one: Callable[[], Any]) -> Any:
+        try:
+            gate.wait(60)
+            return one()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(knocks)) as threads:
+        return list(threads.map(go, knocks))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_tries_that_come_at_once_no_more_are_looked_at(ada, hashed, figure):
+    """The right one among them is one of ten, or locked out as the others."""
+    hashed.clear()
+    words = [f"guess {number}" for number in range(40)]
+    words.insert(20, PASSWORD)
+    answers = at_once([lambda word=word: knock(password=word) for word in words])  # type: ignore[misc]
+    told = Counter(answer.status_code for answer in answers)
+    assert set(told) <= {200, 302, 429}
+    assert len(hashed) <= guessing.OF_PAIR + told[302], "one that was right is no wrong one"
+    assert len(set(hashed) - {PASSWORD}) <= guessing.OF_PAIR
+    assert Record.objects.filter(action="user.locked_out").count() == 1
+    assert AccessAttempt.objects.get().failures_since_start == guessing.OF_PAIR
+    figure("F32", "wrong passwords looked at, of 40 at once", len(set(hashed) - {PASSWORD}), most=10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_names_that_are_tried_at_once_from_one_address_no_more_are_looked_at(ada, hashed, monkeypatch):
+    monkeypatch.setattr(guessing, "OF_NETWORK", 5)
+    hashed.clear()
+    at_once([lambda number=number: knock(f"person-{number}", "Password123456") for number in range(20)])  # type: ignore[misc]
+    assert len(hashed) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_right_many_times_at_once_is_not_counted(ada):
+    assert all(is_in(answer) for answer in at_once([lambda: knock(password=PASSWORD)] * guessing.OF_PAIR))
+    assert not AccessAttempt.objects.exists()
+
+
+def test_what_was_right_makes_nothing_before_it_count_for_longer(ada):
+    knock()
+    before = timezone.now() - datetime.timedelta(minutes=10)
+    AccessAttempt.objects.update(attempt_time=before)
+    assert is_in(knock(password=PASSWORD))
+    row = AccessAttempt.objects.get()
+    assert (row.attempt_time, row.failures_since_start) == (before, 1)
+
+
 # --- nobody is told apart ------------------------------------------------------------------------------------------
 
 
@@ -231,6 +317,20 @@ def test_codes_are_guessed_at_ever_more_slowly_from_wherever(
         assert not auth.get_user(client).is_authenticated
     assert 2 <= len(looked_at) <= 13
     figure("F32", "second factors looked at, of 60 from 60 addresses in an hour", len(looked_at), most=13)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_codes_that_come_at_once_one_is_looked_at(enrolled, monkeypatch):
+    """The next has to wait; what was not looked at is not counted."""
+    looked_at: list[str] = []
+    monkeypatch.setattr(second_factors, "_is_shown", lambda _, typed: bool(looked_at.append(typed)))
+    clients = [Client(REMOTE_ADDR=HERE) for _ in range(8)]
+    for client in clients:
+        client.post("/sign-in/", {"username": "ada", "password": PASSWORD})
+    assert not AccessAttempt.objects.exists()
+    ways = [lambda client=client: client.post("/sign-in/code/", {"code": "123456"}) for client in clients]  # type: ignore[misc]
+    assert {answer.status_code for answer in at_once(ways)} == {200}
+    assert len(looked_at) == AccessAttempt.objects.get().failures_since_start <= 2
 
 
 def test_tokens_of_invitations_are_told_apart_by_nothing(acme, alice, django_assert_num_queries):
