@@ -133,6 +133,8 @@ def networks(**_: Any) -> list[checks.CheckMessage]:
         for cidr in getattr(settings, name):
             network = ipaddress.ip_network(cidr, strict=False)
             inward = any(network.version == other.version and network.overlaps(other) for other in _INWARD)
+            if name == "WEIR_PRIVATE_NETWORKS" and network.is_loopback and network.num_addresses == 1:
+                inward = False  # somebody's own model beside the gateway
             if inward or network.prefixlen < _WIDEST[network.version]:
                 told = f"{name}: {cidr} holds more than a network of yours, such as this host's own services."
                 found.append(checks.Warning(told, id="weir.W024"))

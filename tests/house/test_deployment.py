@@ -169,12 +169,16 @@ def ids(check) -> list[str]:
         ("SESSION_COOKIE_SAMESITE", "None", checks.pages, "weir.E021"),
         ("WEIR_TRUSTED_PROXIES", ["10.0.0.0/8", "0.0.0.0/0"], checks.proxies, "weir.E023"),
         ("WEIR_PRIVATE_NETWORKS", ["169.254.0.0/16"], checks.networks, "weir.W024"),
+        ("WEIR_PRIVATE_NETWORKS", ["127.0.0.0/31"], checks.networks, "weir.W024"),
+        ("WEIR_PRIVATE_NETWORKS", ["169.254.169.254/32"], checks.networks, "weir.W024"),
+        ("WEIR_FETCH_NETWORKS", ["127.0.0.1/32"], checks.networks, "weir.W024"),
+        ("WEIR_FETCH_NETWORKS", ["::1/128"], checks.networks, "weir.W024"),
         ("WEIR_FETCH_NETWORKS", ["::/0"], checks.networks, "weir.W024"),
         ("WEIR_FETCH_NETWORKS", ["8.0.0.0/6"], checks.networks, "weir.W024"),
     ],
 )
 def test_a_weaker_setting_is_told(settings, name, value, check, told):
-    settings.WEIR_PRIVATE_NETWORKS = ["10.0.0.0/8", "192.168.7.0/24", "fd00::/8"]
+    settings.WEIR_PRIVATE_NETWORKS = ["10.0.0.0/8", "192.168.7.0/24", "fd00::/8", "127.0.0.1/32", "::1/128"]
     settings.WEIR_TRUSTED_PROXIES = ["10.0.0.0/8"]
     assert ids(check) == []
     setattr(settings, name, value)
