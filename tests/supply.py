@@ -112,7 +112,10 @@ def licence(name: str) -> str:
     """As SPDX has it, if metadata says so; empty: nobody can tell."""
     if name in READ:
         return READ[name]
-    told = importlib.metadata.metadata(name)
+    try:
+        told = importlib.metadata.metadata(name)
+    except importlib.metadata.PackageNotFoundError:
+        raise SystemExit(f"{name} is locked, and not installed here: make setup") from None
     if expression := told.get("License-Expression"):
         return str(expression)
     classifiers = [
@@ -178,7 +181,10 @@ def _row(component: Component) -> dict[str, Any]:
 
 def committed() -> datetime:
     """When the commit was made that this is built of."""
-    told = subprocess.check_output(["git", "log", "-1", "--format=%ct"], cwd=ROOT, text=True)
+    try:
+        told = subprocess.check_output(["git", "log", "-1", "--format=%ct"], cwd=ROOT, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(f"{ROOT} is no clone with a commit, whose time this would say: git clone it") from None
     return datetime.fromtimestamp(int(told), UTC)
 
 

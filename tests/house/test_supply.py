@@ -74,7 +74,7 @@ def here() -> dict[str, str]:
 def test_what_is_installed_is_what_the_lock_names_and_no_more():
     locked = {name: version for name, (version, _) in supply.locked("dev").items()}
     assert len(locked) > 200
-    assert strangers(here(), locked) == []
+    assert strangers(here(), locked) == [], "make setup; a name that it leaves is nobody's: uninstall it"
 
 
 def test_a_package_too_many_or_of_another_version_would_be_found():
@@ -87,12 +87,15 @@ def test_a_package_too_many_or_of_another_version_would_be_found():
 def test_there_are_no_more_packages_than_were_decided_on(name):
     locks = supply.LOCKS if name == "image" else (name,)
     packages = {package for lock in locks for package in supply.locked(lock, environment=supply.IMAGE)}
-    assert len(packages) == BUDGET[name], "fewer is fine: say the new number"
+    assert len(packages) == BUDGET[name], (
+        "more: do without, or raise BUDGET in this change and say why; fewer: lower it"
+    )
 
 
 def test_no_lock_names_what_was_poisoned_once():
     texts = {path.name: path.read_text(encoding="utf-8") for path in supply.REQUIREMENTS.iterdir()}
-    assert [name for name, text in texts.items() if re.search(r"^litellm\b", text, re.MULTILINE | re.IGNORECASE)] == []
+    found = [name for name, text in texts.items() if re.search(r"^litellm\b", text, re.MULTILINE | re.IGNORECASE)]
+    assert found == [], "find what asks for it, and do without"
 
 
 def run_at_start(folders: Iterable[Path]) -> list[str]:
@@ -106,7 +109,8 @@ def run_at_start(folders: Iterable[Path]) -> list[str]:
 
 
 def test_nothing_runs_because_python_starts_but_what_is_known():
-    assert run_at_start({Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}) == []
+    found = run_at_start({Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")})
+    assert found == [], "read the file and who brought it; if it may run, put its digest into KNOWN"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +136,7 @@ def test_no_package_of_a_release_brings_such_a_file():
             files = importlib.metadata.files(one.name) or []
             assert files, f"{one.name} does not say what it holds"
             brought += [str(file) for file in files if file.suffix == ".pth" or file.stem in RUN_AT_START]
-    assert brought == []
+    assert brought == [], "do without that package, or without that file (deploy/docker/build.sh)"
 
 
 def refused(licences: Mapping[str, str]) -> list[str]:
@@ -146,8 +150,11 @@ def refused(licences: Mapping[str, str]) -> list[str]:
 
 
 def test_everything_in_a_release_is_under_terms_that_were_agreed_to():
-    assert refused({one.name: one.licence for one in supply.components()}) == []
-    assert UNCHANGED.keys() <= {one.name for one in supply.components()}, "a name that is nobody's any more"
+    found = refused({one.name: one.licence for one in supply.components()})
+    assert found == [], "read its terms: then SPELT or READ of tests/supply.py, FREE or UNCHANGED, or do without it"
+    assert UNCHANGED.keys() <= {one.name for one in supply.components()}, (
+        "take off the names that are nobody's any more"
+    )
 
 
 def test_terms_that_nobody_has_agreed_to_would_be_found():
@@ -165,7 +172,7 @@ def test_importing_weir_and_its_extras_calls_nobody_and_starts_nothing(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS], cwd=tree.ROOT, env=said, capture_output=True, text=True, timeout=120
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), "something calls out or starts something when it is imported"
 
 
 def test_the_list_of_what_is_in_a_release_has_all_of_it_and_is_the_same_each_time(tmp_path):
@@ -174,9 +181,10 @@ def test_the_list_of_what_is_in_a_release_has_all_of_it_and_is_the_same_each_tim
     command = [sys.executable, "-m", "tests.supply", "sbom", str(path)]
     subprocess.run(command, cwd=tree.ROOT, env=said, check=True, timeout=120, stdout=subprocess.DEVNULL)
     document = json.loads(path.read_text())
-    assert document == supply.sbom()
+    assert document == supply.sbom(), "something in it depends on who makes it"
     listed = {row["purl"]: row for row in document["components"]}
     assert len(listed) == BUDGET["image"] + len(list(supply.vendored()))
-    assert all(row["licenses"] and row["properties"][-1]["value"] for row in listed.values())
+    incomplete = [name for name, row in listed.items() if not row["licenses"] or not row["properties"][-1]["value"]]
+    assert incomplete == []
     (graph,) = [row["dependsOn"] for row in document["dependencies"] if row["ref"].startswith("pkg:pypi/celery@")]
     assert any(purl.startswith("pkg:pypi/kombu@") for purl in graph)
