@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -325,6 +326,20 @@ async def test_nothing_is_read_of_a_connection_that_was_reset_before_it_was_acce
         await forgotten(it)
         await until(lambda: not it.server.server_state.tasks)
         assert it.stand.settled == 1
+
+
+async def test_for_such_a_connection_nobody_makes_room() -> None:
+    async with running(bounds=Bounds(in_all=1)) as it, client(it.port) as good:
+        good.send(GET + b"\r\n")
+        await good.answer()
+        transport = Mock(get_extra_info={"sockname": ("127.0.0.1", it.port)}.get)
+        transport.is_closing = lambda: transport.abort.called
+        gone = it.server.config.http_protocol_class(it.server.config, it.server.server_state, {})
+        gone.connection_made(transport)
+        gone.connection_lost(None)
+        assert transport.abort.called
+        good.send(GET + b"\r\n")
+        assert b" 200 " in await good.answer()
 
 
 def test_an_ipv6_client_is_its_network() -> None:
