@@ -166,6 +166,13 @@ def count_working(tenant: Tenant, by: str, **whose: Any) -> dict[int, int]:
     return dict(found.values_list(by).annotate(Count("pk")))
 
 
+def of_viewers() -> QuerySet[Key]:
+    """Keys that would work, were their holders not among those in the tenant who may not call."""
+    seen = Membership.objects.filter(tenant=OuterRef("tenant"), user=OuterRef("user")).exclude(role__in=_CALLING)
+    theirs = Key.objects.filter(Exists(seen), user__is_active=True, user__is_superuser=False)
+    return _working(theirs, timezone.now()).order_by("pk")
+
+
 def secrets_of(key: Key) -> list[KeySecret]:
     """Those that work or did, the newest first: two at most of the former. One query."""
     return list(key.secrets.order_by("-pk")[:MOST_SECRETS])

@@ -22,12 +22,14 @@ from django.db.migrations.recorder import MigrationRecorder
 from apps.catalog import canary
 from apps.catalog.models import AllowedNetwork, Provider
 from apps.events import services
+from apps.keys import services as issuing
 from apps.quotas import windows
 from apps.quotas.models import Replica
 from apps.runtime import build, gateways
 from apps.status import doctor
 from apps.status.doctor import background, configuration, database, keys, machine, outside, stores
 from apps.status.doctor.findings import Finding
+from apps.tenants.models import Membership
 from apps.usage import figures, partitions
 from tests import factories
 from tests.architecture import tree
@@ -182,6 +184,19 @@ def test_a_keyring_that_is_not_this_database_s(settings: Any) -> None:
     (told,) = of(keys.sealed(), "problem")
     assert told.startswith("WEIR_KEYRING: version 1 is not the key")
     assert "another" not in told
+
+
+def test_keys_that_are_refused_as_viewers_hold_them() -> None:
+    project = factories.project()
+    viewer = factories.member(project.tenant, "vera", role="developer")
+    boss = factories.member(project.tenant, role="owner")
+    ended, held = factories.key(project, user=viewer), factories.key(project, user=viewer)
+    for issued in (factories.key(project), factories.key(project, user=boss)):
+        assert of(keys.holders(), "warning") == [], issued
+    issuing.revoke(ended.key, actor=None)
+    Membership.objects.filter(user=viewer).update(role="viewer")
+    (told,) = of(keys.holders(), "warning")
+    assert told.endswith(f"viewers hold them: 1 ({held.key.pk} of vera in {project.tenant})")
 
 
 @pytest.mark.once

@@ -32,6 +32,7 @@ _ALONE: dict[str, Examination] = {
 _DATABASE: dict[str, Examination] = {
     "database": database.examine,
     "keys": keys.sealed,
+    "holders": keys.holders,
     "providers": outside.providers,
     "background": background.chores,
     "replicas": background.replicas,
