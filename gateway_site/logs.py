@@ -6,10 +6,12 @@ included; control characters are escaped, so that one record stays one line. Bod
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -79,7 +81,7 @@ def configure(*, console: bool, level: str) -> dict[str, Any]:
         },
         "handlers": {
             "stdout": {
-                "class": "logging.StreamHandler",
+                "()": Out,
                 "stream": "ext://sys.__stdout__",  # Celery puts a proxy that logs in the other one's place
                 "formatter": "weir",
                 "filters": ["redaction"],
@@ -127,6 +129,19 @@ def clean(logger: object, method: str, event: Event) -> Event:
         elif value is not None and not isinstance(value, bool | int | float):
             event[name] = _trace(str(value)) if name in _TRACES else _text(value)
     return event
+
+
+class Out(logging.StreamHandler):  # type: ignore[type-arg]
+    """Tells of a record that cannot be written whence it came and what failed; the standard library would print its
+    values to stderr as they are."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        failed = sys.exc_info()[0]
+        event = {"event": "log.failed", "kind": failed.__name__ if failed else "", "logger": record.name}
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        with contextlib.suppress(Exception):  # it may be this stream that has gone
+            self.stream.write(_encode({**event, "level": "error", "replica": state.replica, "time": at}) + "\n")
+            self.flush()
 
 
 class RedactionFilter(logging.Filter):

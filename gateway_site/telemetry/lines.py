@@ -10,6 +10,7 @@ import msgspec
 
 from gateway_site import logs
 from gateway_site.telemetry import wire
+from gateway_site.telemetry.delivery import DROPPED
 
 if TYPE_CHECKING:
     from gateway_site.telemetry.delivery import Delivery
@@ -30,8 +31,8 @@ class Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._delivery.put(_written(_read(self.format(record)), record))
-        except Exception:
-            self.handleError(record)
+        except Exception:  # `logs.Out` tells of it; `handleError` would print its values
+            DROPPED.labels("logs", "broken").inc()
 
 
 def _written(event: dict[str, str | bool | int | float | None], record: logging.LogRecord) -> bytes:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -20,6 +20,8 @@ from apps.domain import keys
 from apps.domain.snapshot import Secret
 from apps.runtime.redact import CUT, redact
 from gateway_site import logs
+from gateway_site.telemetry.delivery import Delivery
+from gateway_site.telemetry.lines import Lines
 
 DICE = random.Random(20261121)
 WEIR_KEY = keys.mint(public_bits=DICE.getrandbits(72), secret_bits=DICE.getrandbits(257))
@@ -274,6 +276,29 @@ def test_a_megabyte_is_cut(written: Written) -> None:
     structlog.get_logger("weir").info("call", path="x" * 1_000_000)
     logging.getLogger("some.library").warning("path %s", "\x1b" * 1_000_000)
     assert [len(json.dumps(record)) < 40_000 for record in written()] == [True, True]
+
+
+@pytest.mark.attack("F25")
+def test_a_record_that_cannot_be_written_is_told_without_its_values(
+    written: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("quagga")
+
+    lines = Lines(cast("Delivery", None))
+    logging.getLogger().addHandler(lines)
+    structlog.get_logger("apps.gateway").info("quagga", path="quagga", error=Broken())
+    (record,) = written()
+    assert (record["event"], record["logger"], record["kind"]) == ("log.failed", "apps.gateway", "RuntimeError")
+    assert record.keys() <= logs.FIELDS
+    assert "quagga" not in json.dumps(record) + capsys.readouterr().err
+
+
+def test_a_log_that_nobody_takes_stops_nobody(restored: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configured(console=False).close()
+    structlog.get_logger("weir").info("quagga")
+    assert "quagga" not in capsys.readouterr().err
 
 
 def test_other_handlers_are_redacted_by_the_filter() -> None:
