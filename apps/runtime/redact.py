@@ -41,8 +41,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(://)[^/\s@\"']{1,512}@"), rf"\1{CUT}@"),
     # PostgreSQL tells of a row that it refuses what is in it, and of a statement what stands there. A value may
     # have line ends of its own: what is told of a row ends with a full stop.
-    (re.compile(rf"({_BEGINS}DETAIL:  ){_DONE}[^\n]*+(?>(?:(?<!\.)\n|\n(?!{_ENDS}))[^\n]*+)*+"), rf"\1{CUT}"),
-    (re.compile(rf"({_BEGINS}(?:QUERY|CONTEXT):  ){_DONE}[^\n]*+(?>\n(?!{_ENDS})[^\n]*+)*+"), rf"\1{CUT}"),
+    (re.compile(rf"({_BEGINS}DETAIL:  ){_DONE}[^\n]*(?:(?:(?<!\.)\n|\n(?!{_ENDS}))[^\n]*)*"), rf"\1{CUT}"),
+    (re.compile(rf"({_BEGINS}(?:QUERY|CONTEXT):  ){_DONE}[^\n]*(?:\n(?!{_ENDS})[^\n]*)*"), rf"\1{CUT}"),
     (re.compile(rf"({_BEGINS}LINE [0-9]{{1,9}}: ){_DONE}[^\n]+"), rf"\1{CUT}"),
     # As repr() has it: nobody can tell its last quote from one of the value's.
     (re.compile(rf"(\\n(?:(?:DETAIL|QUERY|CONTEXT): |LINE [0-9]{{1,9}}:) ){_DONE}[^\n]+"), rf"\1{CUT}"),
