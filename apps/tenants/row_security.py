@@ -217,5 +217,7 @@ def _is_seen(key: Any, *, or_none: bool = False) -> str:
 
 
 def name_of(policy: Policy, role: str) -> str:
-    """Says what it is made of, so that one that has changed is noticed by its name."""
-    return "weir_" + hashlib.sha256(f"{role} {policy}".encode()).hexdigest()[:16]
+    """Says what it is made of, so that one that has changed is noticed by its name. Rights are no part of it: a
+    table is locked for a policy, and for rights it is not."""
+    made_of = (role, policy.table, policy.seen, policy.changed, policy.kept)
+    return "weir_" + hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]

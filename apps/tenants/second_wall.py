@@ -5,6 +5,9 @@ Each step is one that may be done again. The role belongs to the cluster, and tw
 
 from __future__ import annotations
 
+import collections
+import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,11 +20,12 @@ from apps.tenants.row_security import Policy
 
 log = structlog.get_logger(__name__)
 
-_TRIES = 60
+_TRIES = 30
 _TRIES_OF_ROLE = 5
-# A statement that waits for a table lets nobody else at it: it gives way to a long one, and tries again.
-_PATIENCE = "SET LOCAL lock_timeout = '1s'"
-_SCHEMA = f"SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = {OWNED}"  # noqa: S608
+# A statement that waits for a table lets nobody else at it, gateways neither: it gives way to a long one soon, and they
+# have the table for much longer than it before it tries again.
+_PATIENCE = "SET LOCAL lock_timeout = '150ms'"
+_PAUSE_SECONDS = (1.0, 3.0)
 
 
 def put_right(*, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
@@ -30,8 +34,7 @@ def put_right(*, using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
     if connection.vendor != "postgresql" or not _has_tables(connection):
         return
     role = role_of(connection)
-    for policy in _wanting(connection, role):
-        _patiently(connection, _statements(policy, role))
+    _raise(connection, role)
     # What this login may do of it; a member's request takes the role when it has been given its rights.
     for step in (_made, _grants, _taken):
         _tried(connection, step, role)
@@ -63,7 +66,8 @@ def lacking(*, using: str = DEFAULT_DB_ALIAS) -> Lacking:
         return Lacking([], 0)
     role = role_of(connection)
     wanting = len(_wanting(connection, role))
-    for_who_may = [*_made(connection, role), *_taken(connection, role)]
+    may_take = _asked(connection, _MAY_TAKE, [connection.ops.quote_name(role), may_be(connection.pg_version)])[0][0]
+    for_who_may = [*_made(connection, role), *(() if may_take else _taken(connection, role))]
     return Lacking(for_who_may, wanting + len(list(_grants(connection, role))))
 
 
@@ -77,7 +81,7 @@ def _has_tables(connection: Any) -> bool:
 
 def _wanting(connection: Any, role: str) -> list[Policy]:
     """Those of tables that are there, and do not stand so."""
-    on = dict(_asked(connection, _WALLED, [[policy.table for policy in row_security.policies().values()]]))
+    on = dict(_asked(connection, _PRESENT))
     standing = dict(_asked(connection, _STANDING))
     return [
         policy
@@ -116,13 +120,10 @@ def _made(connection: Any, role: str) -> Iterator[str]:
 
 
 def _taken(connection: Any, role: str) -> Iterator[str]:
-    """That this login may take it."""
-    quoted, is_there = connection.ops.quote_name(role), _is_there(connection, role)
-    takes = "SELECT session_user, rolsuper OR (%s AND pg_has_role(session_user, to_regrole(%s), %s))"
-    about = [is_there, quoted, may_be(connection.pg_version)]
-    login, may_take = _asked(connection, f"{takes} FROM pg_roles WHERE rolname = session_user", about)[0]
-    if not may_take:
-        yield f"GRANT {quoted} TO {connection.ops.quote_name(login)}"
+    """That the owner of the tables may take it, and with it every login that may become the owner; and this login."""
+    quoted = connection.ops.quote_name(role)
+    for (name,) in _asked(connection, _MAY_NOT_TAKE, {"role": quoted, "take": may_be(connection.pg_version)}):
+        yield f"GRANT {quoted} TO {connection.ops.quote_name(name)}"
 
 
 def _grants(connection: Any, role: str) -> Iterator[str]:
@@ -130,11 +131,11 @@ def _grants(connection: Any, role: str) -> Iterator[str]:
     quoted = connection.ops.quote_name(role)
     if not _is_there(connection, role):
         return
-    schema = _asked(connection, _SCHEMA)[0][0]
-    if not _asked(connection, "SELECT has_schema_privilege(%s, %s, 'USAGE')", [role, schema])[0][0]:
+    schema, may_enter = _asked(connection, _SCHEMA, [role])[0]
+    if not may_enter:
         yield f"GRANT USAGE ON SCHEMA {schema} TO {quoted}"
     given = dict(_asked(connection, _GIVEN, [role]))
-    present = {table for (table,) in _asked(connection, _PRESENT)}
+    present = {table for (table, _) in _asked(connection, _PRESENT)}
     wanted = row_security.tables()
     for table in sorted(given.keys() | (wanted.keys() & present)):
         if given.get(table) != wanted.get(table):
@@ -143,44 +144,67 @@ def _grants(connection: Any, role: str) -> Iterator[str]:
                 yield f"GRANT {wanted[table]} ON {table} TO {quoted}"
 
 
-_STANDING = """SELECT tablename::text, array_agg(policyname::text ORDER BY policyname) FROM pg_policies
-    WHERE schemaname = current_schema() AND starts_with(policyname, 'weir_') GROUP BY tablename"""
-_WALLED = """SELECT relname::text, relrowsecurity FROM pg_class
-    WHERE oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)"""
+# Another schema of the search path may have tables of these names, and the role rights that are somebody else's.
+_WEIRS = f"relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = {OWNED})"  # noqa: S608
+_HERE = f"""SELECT set_config('search_path', relnamespace::regnamespace::text, true)
+    FROM pg_class WHERE oid = {OWNED}"""  # noqa: S608
+_SCHEMA = f"""SELECT relnamespace::regnamespace::text, has_schema_privilege(%s::name, relnamespace, 'USAGE')
+    FROM pg_class WHERE oid = {OWNED}"""  # noqa: S608
+_STANDING = f"""SELECT relname::text, array_agg(polname::text ORDER BY polname) FROM pg_policy
+    JOIN pg_class ON pg_class.oid = polrelid WHERE {_WEIRS} AND starts_with(polname, 'weir_') GROUP BY relname"""  # noqa: S608
 _OLD_GO = """DO $$ DECLARE old text; BEGIN
     FOR old IN SELECT policyname FROM pg_policies
         WHERE schemaname = current_schema() AND tablename = '{table}' AND starts_with(policyname, 'weir_') LOOP
         EXECUTE format('DROP POLICY %I ON {table}', old);
     END LOOP; END $$"""
-_PRESENT = f"""SELECT relname::text FROM pg_class WHERE relnamespace =
-    (SELECT relnamespace FROM pg_class WHERE oid = {OWNED})"""  # noqa: S608
-_GIVEN = """SELECT relname::text, string_agg(privilege_type, ', ' ORDER BY
+_PRESENT = f"SELECT relname::text, relrowsecurity FROM pg_class WHERE {_WEIRS}"  # noqa: S608
+_GIVEN = f"""SELECT relname::text, string_agg(privilege_type, ', ' ORDER BY
         array_position(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE'], privilege_type))
-    FROM pg_class, aclexplode(relacl) WHERE grantee = to_regrole(quote_ident(%s)) GROUP BY relname"""
+    FROM pg_class, aclexplode(relacl)
+    WHERE {_WEIRS} AND grantee = to_regrole(quote_ident(%s)) GROUP BY relname"""  # noqa: S608
+_MAY_TAKE = """SELECT rolsuper OR coalesce(pg_has_role(session_user, to_regrole(%s), %s), false)
+    FROM pg_roles WHERE rolname = session_user"""
+_MAY_NOT_TAKE = f"""SELECT rolname FROM pg_roles JOIN pg_class ON pg_class.oid = {OWNED}
+    WHERE (pg_roles.oid = relowner
+            OR rolname = session_user AND NOT pg_has_role(session_user, relowner, %(take)s))
+        AND NOT (rolsuper OR coalesce(pg_has_role(pg_roles.oid, to_regrole(%(role)s), %(take)s), false))
+    ORDER BY pg_roles.oid <> relowner"""  # noqa: S608
 
 
-def _patiently(connection: Any, statements: Iterator[str]) -> None:
-    wanted = list(statements)
-    for attempt in range(_TRIES):
+def _raise(connection: Any, role: str) -> None:
+    """A table that somebody reads for long waits for its turn behind the others. One that is read on and on stays as it
+    is, and the next `migrate` comes to it."""
+    waiting, tries = collections.deque(_wanting(connection, role)), 0
+    while waiting:
         try:
             with transaction.atomic(using=connection.alias):
-                _run(connection, [_PATIENCE, *wanted])
-            return
-        except OperationalError:
-            if attempt == _TRIES - 1:
-                raise
+                _run(connection, [_PATIENCE, *_statements(waiting[0], role)])
+            waiting.popleft()
+        except OperationalError as error:
+            tries += 1
+            if tries == _TRIES:
+                log.warning("tenants.no_second_wall", error=str(error).splitlines()[0], count=len(waiting))
+                return
+            waiting.rotate(-1)
+            _pause()
         except ProgrammingError as error:  # tables of another version, until the migrations that follow
             log.warning("tenants.no_second_wall", error=str(error).splitlines()[0])
-            return
+            waiting.popleft()
+
+
+def _pause() -> None:
+    time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311  # spreads load
 
 
 def _run(connection: Any, statements: list[str]) -> None:
     with connection.cursor() as cursor:
-        for statement in statements:
+        for statement in [_HERE, *statements]:
             cursor.execute(statement)
 
 
-def _asked(connection: Any, question: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
+def _asked(
+    connection: Any, question: str, parameters: list[Any] | dict[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(question, parameters)
         return list(cursor.fetchall())
