@@ -13,6 +13,8 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
+from apps.runtime import walls
+
 Row = Sequence[Any]
 FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones, too, to some
 # Spreadsheets take it for UTF-8 then.
@@ -28,6 +30,7 @@ def csv(
 
 def streamed(request: HttpRequest, name: str, pieces: Iterator[Any], *, kind: str) -> StreamingHttpResponse:
     """A file, piece by piece as it is made."""
+    pieces = walls.remembered(pieces)
     # Django would read all of a plain iterator first where it answers asynchronously.
     sent: Any = _aside(pieces) if isinstance(request, ASGIRequest) else pieces
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
