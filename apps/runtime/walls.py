@@ -27,14 +27,17 @@ TENANTS, PERSON = "weir.tenants", "weir.person"
 ROLE = "left(pg_get_userbyid(relowner), 56) || '_member'"
 OWNED = "'tenants_tenant'::regclass"
 # No row, and nothing is raised, where there is no such role, it has been given no rights, this login may not take it,
-# or another answers than the driver has connected to: what a pooler is told, its next client may be asked by.
-_RAISE = f"""SELECT set_config('role', rolname, false), set_config('{TENANTS}', %s, false),
-    set_config('{PERSON}', %s, false)
+# or another answers than the driver has connected to: what a pooler is told, its next client may be asked by. The first
+# two are what is given back. `"$user"` of the search path is a schema that the role would look for by its own name.
+_RAISE = f"""SELECT coalesce(nullif(current_setting('role'), rolname), 'none'), current_setting('search_path'),
+    set_config('search_path', (SELECT string_agg(quote_ident(name), ', ') FROM unnest(current_schemas(false)) AS name),
+        false),
+    set_config('role', rolname, false), set_config('{TENANTS}', %s, false), set_config('{PERSON}', %s, false)
     FROM pg_class JOIN pg_roles ON rolname = {ROLE}
     WHERE pg_class.oid = {OWNED} AND pg_has_role(session_user, pg_roles.oid, %s)
         AND has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT') AND (%s OR pg_backend_pid() = %s)"""  # noqa: S608
-_LOWER = f"""SELECT set_config('role', 'none', false), set_config('{TENANTS}', '', false),
-    set_config('{PERSON}', '', false)"""
+_LOWER = f"""SELECT set_config('role', %s, false), set_config('search_path', %s, false),
+    set_config('{TENANTS}', '', false), set_config('{PERSON}', '', false)"""
 _TOLD_SECONDS = 60.0
 Piece = TypeVar("Piece")
 
@@ -46,12 +49,19 @@ class Wall(NamedTuple):
     tenants: frozenset[int] = frozenset()
 
 
+class _Behind(NamedTuple):
+    """The driver's connection that is in the role now, and what it was before."""
+
+    driver: Any
+    role: str
+    path: str
+
+
 class _Here(threading.local):
-    """`behind`: the driver's connection that is in the role now. None: the wall is not up, which it cannot be where
-    there is no such role."""
+    """`behind` None: the wall is not up, which it cannot be where there is no such role."""
 
     wall: Wall | None = None
-    behind: Any = None
+    behind: _Behind | None = None
 
 
 _here = _Here()
@@ -132,7 +142,15 @@ def as_installation() -> Iterator[None]:
     database = connections[DEFAULT_DB_ALIAS]
     before, was_behind = database.connection, _here.behind
     _here.wall = None
-    _lower()
+    try:
+        _lower()
+    except Error:
+        _here.wall = wall
+        if before.info.transaction_status == TransactionStatus.INERROR:
+            _here.behind = was_behind
+        else:
+            database.close()
+        raise
     try:
         yield
     finally:
@@ -150,24 +168,26 @@ def _raise() -> None:
     wall = _here.wall
     database = connections[DEFAULT_DB_ALIAS]
     driver = database.connection
-    _here.behind = None
+    was, _here.behind = _here.behind, None
     if wall is None or driver is None:
         return
     tenants = "{" + ",".join(map(str, sorted(wall.tenants))) + "}"
     told = [tenants, "" if wall.person is None else str(wall.person), may_be(driver.info.server_version)]
     try:
         with database.wrap_database_errors:
-            is_raised = driver.execute(
+            found = driver.execute(
                 _RAISE, [*told, settings.WEIR_WALL_BEHIND_POOLER, driver.info.backend_pid]
             ).fetchone()
-            if not is_raised:
-                driver.execute(_LOWER)
-                _tell(driver)
+            is_again = was is not None and was.driver is driver
+            if found is not None:
+                _here.behind = was if is_again else _Behind(driver, *found[:2])
+                return
+            if was is not None and is_again:
+                driver.execute(_LOWER, was[1:])
+            _tell(driver)
     except Error:
         database.close()
         raise
-    if is_raised:
-        _here.behind = driver
 
 
 def _lower() -> None:
@@ -175,9 +195,9 @@ def _lower() -> None:
     if _here.behind is None:
         return
     behind, _here.behind = _here.behind, None
-    if behind is database.connection:
+    if behind.driver is database.connection:
         with database.wrap_database_errors:
-            behind.execute(_LOWER)
+            behind.driver.execute(_LOWER, behind[1:])
 
 
 def _tell(driver: Any) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
+import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import DataError, OperationalError, connection, transaction
+from django.db import DataError, InternalError, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, Client
 from django.urls import include, path
@@ -270,3 +272,55 @@ def test_behind_one_that_is_said_to_keep_connections_it_stands(people, pooler, s
     assert is_clean()
     (finding,) = doctor._second_wall()
     assert finding.level == "ok"
+
+
+def test_what_the_connection_was_before_is_what_it_is_afterwards(people, acme):
+    """A login that acts as the owner of the tables, and looks for these by its own name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user")
+        (login,) = cursor.fetchone()
+        cursor.execute("DROP ROLE IF EXISTS acting")
+        cursor.execute("CREATE ROLE acting SUPERUSER")
+        cursor.execute("ALTER SCHEMA public RENAME TO acting")
+        cursor.execute("SET ROLE acting")
+    before = ("acting", "", "")
+    try:
+        assert Key.objects.count() == 2
+        walls.stand(person=people["alice"].pk)
+        walls.stand(person=people["alice"].pk, tenants=[acme.pk])
+        assert Key.objects.count() == 1
+        with walls.as_installation():
+            assert standing() == before
+            assert Key.objects.count() == 2
+        assert Key.objects.count() == 1
+        walls.leave()
+        assert standing() == before
+        assert Key.objects.count() == 2
+    finally:
+        walls.leave()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+            cursor.execute("ALTER SCHEMA acting RENAME TO public")
+            cursor.execute("DROP ROLE acting")
+    assert standing() == (login, "", "")
+
+
+def test_where_the_role_cannot_be_given_back_it_is_stood_behind_all_the_same(people, acme):
+    walls.stand(person=people["alice"].pk, tenants=[acme.pk])
+    try:
+        with socket.socket(fileno=os.dup(connection.connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(OperationalError), walls.as_installation():
+            raise AssertionError("inside")
+        assert Key.objects.count() == 1
+        with contextlib.suppress(DataError), transaction.atomic():
+            with contextlib.suppress(DataError), connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+            with pytest.raises(InternalError), walls.as_installation():
+                raise AssertionError("inside")
+            raise DataError
+        assert walls.is_up()
+        assert Key.objects.count() == 1
+    finally:
+        walls.leave()
+    assert is_clean()
