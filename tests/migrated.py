@@ -33,6 +33,7 @@ KEPT = ROOT / "var" / "migrated"
 CALLED = (
     "row_security.py",
     "second_wall.py",
+    "lowered.py",
     "partitions.py",
     "indexes.py",
     "concurrently.py",

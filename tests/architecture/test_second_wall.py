@@ -1,4 +1,7 @@
-"""Ways past the second wall between tenants: few, named, each with its reason. Another one needs a line here."""
+"""Ways past the second wall between tenants: few, named, each with its reason. Another one needs a line here.
+
+And migrations, which change what it stands on.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
+from django.db import models
+from django.db.migrations import AlterField, DeleteModel, Migration, RemoveField
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
 
 from apps.api.resource import Signed
 from apps.api.urls import VIEWS
+from apps.runtime.lowered import Lower
 from tests.architecture import tree
 
 pytestmark = pytest.mark.attack("F27")
@@ -84,3 +94,74 @@ def test_another_way_is_found(tmp_path):
 def test_every_resource_of_the_management_api_stands_behind_it():
     """There, whoever asks is known when the view begins, and not before."""
     assert [view.__name__ for view in VIEWS if not issubclass(view, Signed)] == []
+
+
+# The last of each app that is run before there is a wall.
+BEFORE = {
+    "access": "0002_schedule",
+    "accounts": "0005_who_sees_identities",
+    "alerts": "0002_schedule",
+    "audit": "0008_token",
+    "catalog": "0021_tell_breakers",
+    "events": "0003_held",
+    "keys": "0008_expiry_announced",
+    "policies": "0005_managed_settings",
+    "quotas": "0009_replica_about",
+    "reconciliation": "0003_lines_by_day",
+    "signin": "0005_session_keys",
+    "tenants": "0004_kept_secret",
+    "usage": "0024_message_id",
+}
+# What policies name beside keys to other tables.
+NAMED = frozenset({"owner", "tenant_id", "user_id"})
+
+
+def unlowered(migration: Migration, state: ProjectState) -> Iterator[str]:
+    """What it changes though policies may name it. `state` is the one before it."""
+    down: set[str] = set()
+    for operation in migration.operations:
+        for one in getattr(operation, "database_operations", [operation]):
+            down |= set(getattr(one, "tables", ()) if isinstance(one, Lower) else ())
+            table = _shaken(one, migration.app_label, state)
+            if table is not None and table not in down:
+                yield f"{migration}: {one.describe()}: Lower({table!r}) must go before"
+        operation.state_forwards(migration.app_label, state)
+
+
+def _shaken(operation: Operation, app: str, state: ProjectState) -> str | None:
+    if isinstance(operation, AlterField | RemoveField):
+        model = state.models[app, operation.model_name_lower]
+        field = model.fields[operation.name]
+        if not (field.primary_key or field.is_relation or operation.name in NAMED):
+            return None
+    elif isinstance(operation, DeleteModel):
+        model = state.models[app, operation.name_lower]
+    else:
+        return None
+    return str(model.options.get("db_table") or f"{app}_{model.name_lower}")
+
+
+def test_a_migration_takes_down_policies_before_it_changes_what_they_name():
+    loader = MigrationLoader(None)
+    assert set(BEFORE.items()) - loader.disk_migrations.keys() == set()
+    ours = {config.label for config in apps.get_app_configs() if config.name.startswith("apps.")}
+    later = [node for node in loader.disk_migrations if node[0] in ours and node[1] > BEFORE.get(node[0], "")]
+    found = (unlowered(loader.disk_migrations[node], loader.project_state(node, at_end=False)) for node in later)
+    assert [one for several in found for one in several] == []
+
+
+@pytest.mark.parametrize(
+    ("operations", "found"),
+    [
+        ([RemoveField("key", "tenant")], 1),
+        ([AlterField("key", "id", models.BigAutoField(primary_key=True))], 1),
+        ([DeleteModel("Key")], 1),
+        ([Lower("tenants_tenant"), DeleteModel("Key")], 1),
+        ([Lower("keys_key"), RemoveField("key", "tenant"), DeleteModel("Key")], 0),
+        ([AlterField("key", "name", models.TextField())], 0),
+    ],
+)
+def test_one_that_does_not_is_found(operations, found):
+    migration = Migration("9999_planted", "keys")
+    migration.operations = operations
+    assert len(list(unlowered(migration, MigrationLoader(None).project_state()))) == found
