@@ -13,7 +13,7 @@ from apps.quotas import replicas
 from apps.runtime import build
 from apps.runtime.state import state
 from apps.status import checks
-from apps.status.doctor import background
+from apps.status.doctor import background, database
 from apps.status.doctor.findings import Finding
 from apps.usage import processes
 
@@ -59,8 +59,9 @@ def process() -> dict[str, Any]:
 
 
 def beside_calls() -> Iterable[Finding]:
-    """What the doctor finds in the database alone: beat and worker, gateways and their versions, sinks, books."""
-    for look in (background.chores, background.replicas, background.events, background.books):
+    """What the doctor finds in the database alone: beat and worker, gateways and their versions, sinks, books, and
+    whether a second wall stands."""
+    for look in (background.chores, background.replicas, background.events, background.books, database.second_wall):
         yield from look()
 
 

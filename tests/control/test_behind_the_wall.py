@@ -21,6 +21,7 @@ from apps.api.resource import Signed
 from apps.keys.models import Key
 from apps.portal.visits import Visit, at_all_of_theirs, page
 from apps.runtime import walls
+from apps.status import overview
 from apps.status.doctor import database as doctor
 from apps.tenants.models import Membership, Project, Role, Tenant
 from gateway_site.urls import urlpatterns as real
@@ -260,17 +261,18 @@ def test_behind_a_pooler_no_role_is_taken_that_its_next_client_would_have(people
     walls.stand(person=people["alice"].pk, tenants=[1])
     assert standing() == (connection.settings_dict["USER"], "", "")
     walls.leave()
-    (finding,) = doctor._second_wall()
+    (finding,) = doctor.second_wall()
     assert finding.level == "warning"
     assert "pooler" in finding.told
     assert "WEIR_SECOND_WALL=1" in finding.cure
+    assert finding in overview.beside_calls()
 
 
 def test_behind_one_that_is_said_to_keep_connections_it_stands(people, pooler, settings):
     settings.WEIR_WALL_BEHIND_POOLER = True
     assert client_of(people["alice"]).get("/t/acme/forgetful/").json() == {"tenants": ["acme"], **OF_ACME}
     assert is_clean()
-    (finding,) = doctor._second_wall()
+    (finding,) = doctor.second_wall()
     assert finding.level == "ok"
 
 

@@ -16,7 +16,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from apps.runtime import walls
 from apps.runtime.redact import redact
 from apps.status.doctor.findings import Finding, fine, problem, warning
-from apps.tenants import second_wall
+from apps.tenants import second_wall as wall
 from apps.usage import partitions
 
 LEAST_VERSION = 14  # of PostgreSQL
@@ -66,7 +66,7 @@ def examine() -> Iterator[Finding]:
     if connection.vendor != "postgresql":
         yield from _file()
         return
-    for look in (_version, _speed, _clock, _connections, _months, _age, _second_wall):
+    for look in (_version, _speed, _clock, _connections, _months, _age, second_wall):
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(_PATIENCE)
@@ -107,14 +107,17 @@ def _version() -> Iterator[Finding]:
         yield problem("database", f"PostgreSQL {version} is too old", f"Weir needs {LEAST_VERSION} or newer.")
 
 
-def _second_wall() -> Iterator[Finding]:
+def second_wall() -> Iterator[Finding]:
+    if connection.vendor != "postgresql":
+        return
     if not settings.WEIR_SECOND_WALL:
         yield warning("database", f"{_NO_WALL}: WEIR_SECOND_WALL is off", "See docs/security.md.")
         return
+    connection.ensure_connection()
     if not settings.WEIR_WALL_BEHIND_POOLER and walls.is_pooled(connection.connection):
         yield warning("database", f"{_NO_WALL}: a pooler stands before PostgreSQL", _POOLED)
         return
-    lacking = second_wall.lacking()
+    lacking = wall.lacking()
     if lacking.for_who_may:
         statements = "; ".join(lacking.for_who_may)
         yield warning("database", f"{_NO_WALL}: this login lacks the role", f"As a superuser: {statements}. {_AGAIN}")
