@@ -33,8 +33,9 @@ LATE = "weir.late"
 function without arguments, which ends the request."""
 
 MOST_HEADERS = 100
-# For a client that does not take it: by the system, which else would hold megabytes, and by this process.
-_UNSENT_BYTES = 32 * 1024
+# For a client that does not take it: by the system, which else would hold megabytes, and by this process, to which
+# each event that waits costs five times its bytes (uvloop's own record of it).
+_UNSENT_BYTES, _WAITING_BYTES = 32 * 1024, 4 * 1024
 _AT_ONCE = 8  # connections that are ended before others have their turn
 _BREATH_SECONDS = 0.003
 _PATIENCE_SECONDS = 1.0  # who is new has so long before it is the first to go
@@ -164,7 +165,7 @@ class Stalling:
             connection = transport.get_extra_info("socket")
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.bounds.stall * 1000))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+        transport.set_write_buffer_limits(high=_WAITING_BYTES)
         super().connection_made(transport)  # type: ignore[misc]  # the protocol beside it
 
     def pause_writing(self) -> None:

@@ -18,7 +18,7 @@ from tests.servers import until
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once, pytest.mark.attack("F17")]
 
 READERS = 20
-FULL_BYTES = 32 * 1024  # more than that is on its way only where a client does not take it
+FULL_BYTES = 8 * 1024  # more than that is on its way only where a client does not take it
 HELD_BYTES = 128 * 1024
 TOKENS = 30_000
 FLOOD = f"claude-tokens-{TOKENS}-ignore-max"
