@@ -56,7 +56,7 @@ def report(tally: run.Tally, rows: list[str], *, is_whole: bool, seconds: float)
         print(line)
     for fault in faults:
         print(f"broken: {fault}")
-    if is_whole and not faults:
+    if is_whole and not tally.failed:
         table.write(results.table())
     print(f"{len(rows)} rows, {len(faults)} broken, {seconds / 60:.1f} minutes")
     return 1 if faults else 0

@@ -34,7 +34,8 @@ class Figure:
         return (self.most is None or self.value <= self.most) and (self.least is None or self.value >= self.least)
 
     def __str__(self) -> str:
-        return f"{self.what}: {self._with_unit(self.value)}{self._bound()}"
+        missed = "" if self.is_within else ", **missed**"
+        return f"{self.what}: {self._with_unit(self.value)}{self._bound()}{missed}"
 
     def _bound(self) -> str:
         bounds = [("at most", self.most), ("at least", self.least)]

@@ -1,5 +1,5 @@
-"""The same commit makes the same files of Weir, byte for byte, whoever builds it, wherever and when: so anybody can find
-out whether a release is what its commit says. Those of others are what the locks' hashes admit. Times are the
+"""The same commit makes the same files of Weir, byte for byte, whoever builds it, wherever and when: so anybody can
+find out whether a release is what its commit says. Those of others are what the locks' hashes admit. Times are the
 exporter's to set (`rewrite-timestamp`)."""
 
 from __future__ import annotations

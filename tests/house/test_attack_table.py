@@ -28,6 +28,7 @@ def test_a_figure_arrives_as_it_was_noted():
     assert Figure.decoded(FIGURE.encoded()) == FIGURE
     assert str(FIGURE) == "healthy calls' 99th percentile: 1.5 × (at most 2 ×)"
     assert str(Figure("F18", "held", 1_200_000, "bytes")) == "held: 1,200,000 bytes"
+    assert str(Figure("F18", "held", 3, least=4)) == "held: 3 (at least 4), **missed**"
 
 
 def test_the_fixture_hands_it_to_the_report(figure, request):
