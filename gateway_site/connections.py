@@ -24,13 +24,10 @@ from typing import Any
 
 import msgspec
 
+from apps.gateway.departure import LATE
 from apps.runtime.measured import Counts
 from gateway_site.forwarded import Proxies
 from gateway_site.framing import Framing
-
-LATE = "weir.late"
-"""In a scope's state, where who reads a body has something better to say than the server, when it comes too slowly: a
-function without arguments, which ends the request."""
 
 MOST_HEADERS = 100
 # For a client that does not take it: by the system, which else would hold megabytes, and by this process, to which

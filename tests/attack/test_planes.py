@@ -129,23 +129,12 @@ class Changes:
 def streaming(installation: Installation, tenant: Tenant, url: str, change: Callable[[], None]) -> list[Said]:
     """What callers are told who stream again and again while something changes, and a while after."""
 
+    def ask(number: int) -> Ask:
+        return Ask(tenant.key, model=MODELS[number % 2], dialect=DIALECTS[number % 4 // 2], script=SCRIPT)
+
     async def scenario() -> list[Said]:
-        over = asyncio.Event()
-
-        async def caller(load: Load, number: int) -> None:
-            while not over.is_set():
-                await load.call(
-                    Ask(tenant.key, model=MODELS[number % 2], dialect=DIALECTS[number % 4 // 2], script=SCRIPT)
-                )
-
         async with Load(lambda: url, tries=1) as load:
-            callers = asyncio.gather(*(caller(load, number) for number in range(STREAMS)))
-            try:
-                await asyncio.to_thread(change)
-            finally:
-                over.set()
-            await callers
-            return load.said
+            return await load.during(change, ask, at_once=STREAMS)
 
     return asyncio.run(scenario())
 

@@ -96,7 +96,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 async def while_streaming(site: Site, keys: list[str], change: Callable[[], None]) -> list[Said]:
     """What callers were told who stream all the time while it happens."""
-    over = asyncio.Event()
     turns = 0
 
     def choose() -> str:
@@ -104,19 +103,12 @@ async def while_streaming(site: Site, keys: list[str], change: Callable[[], None
         turns += 1
         return site.serving[turns % len(site.serving)].base_url
 
-    async def caller(load: Load, number: int) -> None:
+    def ask(number: int) -> Ask:
         model, dialect = MODELS[number % 2]
-        while not over.is_set():
-            await load.call(Ask(keys[number % len(keys)], model=model, dialect=dialect, script=SCRIPT))  # type: ignore[arg-type]
+        return Ask(keys[number % len(keys)], model=model, dialect=dialect, script=SCRIPT)  # type: ignore[arg-type]
 
     async with Load(choose) as load:
-        callers = asyncio.gather(*(caller(load, number) for number in range(CALLERS)))
-        try:
-            await asyncio.to_thread(change)
-        finally:
-            over.set()
-        await callers
-        return load.said
+        return await load.during(change, ask, at_once=CALLERS)
 
 
 def test_no_call_fails_while_all_that_seals_is_changed(site, figure):

@@ -86,6 +86,22 @@ class Load:
         await asyncio.gather(*(caller() for _ in range(at_once)))
         return done
 
+    async def during(self, change: Callable[[], None], ask: Callable[[int], Ask], *, at_once: int) -> list[Said]:
+        """What callers are told who call again and again while something changes: `ask` of the caller's number."""
+        over = asyncio.Event()
+
+        async def caller(number: int) -> None:
+            while not over.is_set():
+                await self.call(ask(number))
+
+        callers = asyncio.gather(*(caller(number) for number in range(at_once)))
+        try:
+            await asyncio.to_thread(change)
+        finally:
+            over.set()
+        await callers
+        return self.said
+
     async def call(self, ask: Ask) -> Said:
         said = Said(ask)
         for _ in range(self.tries):

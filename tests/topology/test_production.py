@@ -65,20 +65,8 @@ def calls_while(stack: Stack, change: Callable[[], None], *, ask: Callable[[Stac
     """What callers are told who stream through nginx, again and again, while something happens."""
 
     async def scenario() -> list[Said]:
-        over = asyncio.Event()
-
-        async def caller(load: Load, number: int) -> None:
-            while not over.is_set():
-                await load.call(ask(stack, number))
-
         async with Load(lambda: stack.nginx.https, tries=1, trust=stack.nginx.trust) as load:
-            callers = asyncio.gather(*(caller(load, number) for number in range(CALLERS)))
-            try:
-                await asyncio.to_thread(change)
-            finally:
-                over.set()
-            await callers
-            return load.said
+            return await load.during(change, lambda number: ask(stack, number), at_once=CALLERS)
 
     return asyncio.run(scenario())
 
