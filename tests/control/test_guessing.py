@@ -201,10 +201,11 @@ def test_of_tries_that_come_at_once_no_more_are_looked_at(ada, hashed, figure):
     told = Counter(answer.status_code for answer in answers)
     assert set(told) <= {200, 302, 429}
     assert len(hashed) <= guessing.OF_PAIR + told[302], "one that was right is no wrong one"
-    assert len(set(hashed) - {PASSWORD}) <= guessing.OF_PAIR
+    wrong = len(set(hashed) - {PASSWORD})  # one fewer where the right one was still looked at as all others came
+    assert guessing.OF_PAIR - 1 <= wrong <= guessing.OF_PAIR
     assert Record.objects.filter(action="user.locked_out").count() == 1
-    assert AccessAttempt.objects.get().failures_since_start == guessing.OF_PAIR
-    figure("F32", "wrong passwords looked at, of 24 at once", len(set(hashed) - {PASSWORD}), most=10)
+    assert AccessAttempt.objects.get().failures_since_start == wrong
+    figure("F32", "wrong passwords looked at, of 24 at once", wrong, most=10)
 
 
 @pytest.mark.django_db(transaction=True)
