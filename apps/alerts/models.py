@@ -15,14 +15,14 @@ from apps.outbound import guard
 from apps.tenants.scope import TenantScoped
 
 MOST_ADDRESSES = 20
-
-
 UNSHOWN = "/…"  # what stands for the rest of a URL
+HOW = "This is how it is shown. Give all of it, or leave it as it is."
 
 
 class Destination(models.Model):
-    """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or a
-    URL. A webhook's secret is sealed; while it is rotated the one before signs too, until `before_until`."""
+    """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or what
+    is shown of a URL, which whoever has it may write to: `sealed_target` is that. A webhook's secret is sealed, too;
+    while it is rotated the one before signs beside it, until `before_until`."""
 
     class Kind(models.TextChoices):
         EMAIL = "email", "E-mail"
@@ -33,6 +33,7 @@ class Destination(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.EMAIL)
     target = models.CharField(max_length=1000)
+    sealed_target = models.TextField(blank=True, default="", db_default="", editable=False)
     sealed = models.TextField(blank=True, editable=False)
     sealed_before = models.TextField(blank=True, editable=False)
     before_until = models.DateTimeField(null=True, editable=False)
@@ -54,9 +55,14 @@ class Destination(models.Model):
     @property
     def place(self) -> Place:
         """Of its secret: it signs for this row only."""
-        return Place(
-            table="alerts_destination", column="sealed", row=self.pk, tenant_id=self.tenant_id, binding="webhook"
-        )
+        return self._place("sealed")
+
+    @property
+    def place_of_url(self) -> Place:
+        return self._place("sealed_target")
+
+    def _place(self, column: str) -> Place:
+        return Place("alerts_destination", column, row=self.pk, tenant_id=self.tenant_id, binding=self.kind)
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -74,12 +80,26 @@ class Destination(models.Model):
         return frozenset({"target"}) if self.is_secret else frozenset()
 
     @property
+    def is_plain(self) -> bool:
+        """A URL is here as it was given: up to 0.1 it was stored so."""
+        return self.is_secret and not self.target.endswith(UNSHOWN)
+
+    @property
     def shown(self) -> str:
         """Where it goes, without what lets others write there."""
-        if not self.is_secret:
+        if not self.is_plain:
             return self.target
-        target = guard.parse(self.target)
+        try:
+            target = guard.parse(self.target)
+        except guard.AddressRefused:  # it was not, once
+            return UNSHOWN
         return f"{target.scheme}://{target.host}{UNSHOWN}"
+
+    def take_url(self) -> str:
+        """The URL, for who seals it; here stays what is shown of it. Raises ValidationError."""
+        self._clean_url()
+        given, self.target = self.target, self.shown
+        return given
 
     @property
     def addresses(self) -> list[str]:
@@ -88,9 +108,12 @@ class Destination(models.Model):
     def clean(self) -> None:
         if self.kind == self.Kind.EMAIL:
             self._clean_addresses()
-            return
-        if self.target.endswith(UNSHOWN):
-            raise ValidationError({"target": "This is how it is shown. Give all of it, or leave it as it is."})
+        elif self.is_plain:
+            self._clean_url()
+
+    def _clean_url(self) -> None:
+        if not self.is_plain:
+            raise ValidationError({"target": HOW})
         try:
             guard.check_url(self.target, self.networks)
         except guard.AddressRefused as error:

@@ -38,24 +38,22 @@ def send(delivery: Delivery, *, now: datetime) -> Result:
         return Result(False, "the destination has been disabled", is_final=True)
     if destination.kind == Destination.Kind.EMAIL:
         return _mail(destination.addresses, delivery)
-    if destination.kind == Destination.Kind.SLACK:
-        return _post(destination, json.dumps({"text": _slack_text(delivery.body)}).encode(), {})
-    body = json.dumps(delivery.body, separators=(",", ":")).encode()
     try:
+        url = services.url_of(destination)
+        if destination.kind == Destination.Kind.SLACK:
+            return _post(url, json.dumps({"text": _slack_text(delivery.body)}).encode(), {}, destination.networks)
         keys = services.secrets_of(destination, now=now)
     except (SecretUnreadable, KeyringUnavailable):
         return Result(False, "its secret cannot be read at present")
-    return _post(destination, body, webhooks.signed(str(delivery.pk), body, keys=keys, now=now))
+    body = json.dumps(delivery.body, separators=(",", ":")).encode()
+    return _post(url, body, webhooks.signed(str(delivery.pk), body, keys=keys, now=now), destination.networks)
 
 
-def _post(destination: Destination, body: bytes, headers: Mapping[str, str]) -> Result:
+def _post(url: str, body: bytes, headers: Mapping[str, str], networks: tuple[str, ...]) -> Result:
     """Redirects are not followed: they could lead anywhere."""
     said = {"content-type": "application/json", "user-agent": "weir-alerts", **headers}
-    networks = destination.networks
     try:
-        reply = documents.ask(
-            "POST", destination.target, networks=networks, headers=said, body=body, seconds=SECONDS, most=0
-        )
+        reply = documents.ask("POST", url, networks=networks, headers=said, body=body, seconds=SECONDS, most=0)
     except documents.Unavailable as error:
         return Result(False, error.reason)
     is_taken = 200 <= reply.status < 300

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from apps.alerts import asked, evaluation, outbox
+from apps.alerts import asked, evaluation, outbox, services
+from apps.catalog.keyrings.ring import KeyringRefused
+
+log = structlog.get_logger(__name__)
 
 
 @shared_task
@@ -12,6 +16,10 @@ def evaluate() -> int:
     now = timezone.now()
     evaluation.evaluate(now)
     asked.tell(now)
+    try:
+        services.seal_urls()
+    except KeyringRefused as error:  # the next run will, and whoever can be told without a secret is told now
+        log.warning("alert.unsealed", message=str(error))
     return outbox.send_due(timezone.now())
 
 

@@ -42,7 +42,7 @@ def redacted(values: Mapping[str, Any], *, cut: frozenset[str] = frozenset()) ->
 
 def is_secret(name: str) -> bool:
     name = name.lower()
-    return name in _SECRET_NAMES or name.endswith(_SECRET_ENDINGS)
+    return name in _SECRET_NAMES or name.startswith("sealed_") or name.endswith(_SECRET_ENDINGS)
 
 
 def plain(value: Any) -> Any:

@@ -47,7 +47,6 @@ DUE: dict[str, set[str]] = {
     "user agent": ROWS | {"files"},
     "session name": ROWS | {"files", "events", "providers"},
     "argument of a task": {"Redis", "Redis's commands"},  # the broker
-    "chat address": {"database", "dumpdata"},  # what is left, as docs/security.md says
     "project's name": PEOPLE,
     "model's name": ROWS
     | {"configuration", "files", "events", "telemetry", "operator's pages", "providers", "answers to callers", "output"}

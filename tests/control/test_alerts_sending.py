@@ -139,7 +139,9 @@ def test_a_tenant_s_webhook_never_reaches_what_operators_have_opened(hook, opene
     with pytest.raises(ValidationError):
         services.create_destination(actor=None, tenant=acme, name="in", kind="webhook", target=hook.url)
     destination = made(hook).destination
-    Destination.objects.filter(pk=destination.pk).update(tenant=acme, kind="slack")  # as if it had slipped through
+    Destination.objects.filter(pk=destination.pk).update(
+        tenant=acme, kind="slack", target=hook.url
+    )  # as if it had slipped through
     delivery = put(Destination.objects.get())
     outbox.send_due(timezone.now())
     delivery.refresh_from_db()

@@ -101,7 +101,7 @@ def test_secrets_of_webhooks_are_named_and_never_written():
     assert "of-ops" not in str(outcome)
     ops, chat = Destination.objects.get(name="ops"), Destination.objects.get(name="chat")
     assert vault.open_one(ops.sealed, place=ops.place) == SECRET
-    assert chat.target == ENVIRONMENT["SLACK"]
+    assert alerts.url_of(chat) == ENVIRONMENT["SLACK"]
     assert {row.name for row in AlertRule.objects.get(name="budgets").destinations.all()} == {"ops", "chat"}
     text = services.export()
     assert "secret-part" not in text
@@ -117,7 +117,7 @@ def test_secrets_of_webhooks_are_named_and_never_written():
     assert told(moved) == ["~ destination ops"]
     assert "renewed" not in str(moved)
     assert services.bring_in(text, actor=None).changes == [], "what is kept stays"
-    assert Destination.objects.get(name="ops").target.endswith("renewed")
+    assert alerts.url_of(Destination.objects.get(name="ops")).endswith("renewed")
 
 
 def test_what_cannot_be_named_is_refused_with_its_line():

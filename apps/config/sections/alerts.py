@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from apps.alerts import services
 from apps.alerts.models import AlertRule, Destination
+from apps.catalog import vault
 from apps.config.fields import Field, Json, Words, flag, text
 from apps.config.kinds import Identity, Kind, Values
 from apps.config.secrets import HOW, KEPT, Secret, Source
@@ -42,7 +43,12 @@ class Target(Field):
         return Named(self.source.read(found)) if found.startswith(("env:", "file:")) else str(found)
 
     def differs(self, row: Destination, value: str | None) -> bool:
-        return value is not None and value != row.target
+        if value is None or not row.is_secret:
+            return value not in (None, row.target)
+        try:
+            return value != services.url_of(row)
+        except vault.SecretUnreadable:
+            return True
 
     def told(self, value: Any) -> str:
         if value in (None, KEPT):
