@@ -17,7 +17,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilt
 from unfold.decorators import action, display
 
 from apps.alerts import outbox, services
-from apps.alerts.models import HOW, UNSHOWN, Alert, AlertRule, Delivery, Destination
+from apps.alerts.models import Alert, AlertRule, Delivery, Destination
 from apps.audit import cells
 from apps.audit.keyset import GrowingAdmin
 from apps.audit.models import Area
@@ -55,10 +55,7 @@ class DestinationForm(forms.ModelForm):
             self.fields["target"].help_text = format_html("Write-only. Empty: as it is, {}", self.instance.shown)
 
     def clean_target(self) -> str:
-        given: str = self.cleaned_data["target"]
-        if given.endswith(UNSHOWN):
-            raise ValidationError(HOW)
-        return given or self.instance.target
+        return self.cleaned_data["target"] or self.instance.target
 
 
 @admin.register(Destination)

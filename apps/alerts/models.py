@@ -16,12 +16,12 @@ from apps.tenants.scope import TenantScoped
 
 MOST_ADDRESSES = 20
 UNSHOWN = "/…"  # what stands for the rest of a URL
-HOW = "This is how it is shown. Give all of it, or leave it as it is."
+SEALED = "https://sealed.invalid/"  # for releases before 0.2, which look here: no host is called so (RFC 6761)
 
 
 class Destination(models.Model):
-    """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or what
-    is shown of a URL, which whoever has it may write to: `sealed_target` is that. A webhook's secret is sealed, too;
+    """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or
+    `SEALED`: then it is a URL, in `sealed_target`, of which `shown_target` is shown. A webhook's secret is sealed, too;
     while it is rotated the one before signs beside it, until `before_until`."""
 
     class Kind(models.TextChoices):
@@ -33,6 +33,7 @@ class Destination(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.EMAIL)
     target = models.CharField(max_length=1000)
+    shown_target = models.CharField(max_length=300, blank=True, default="", db_default="", editable=False)
     sealed_target = models.TextField(blank=True, default="", db_default="", editable=False)
     sealed = models.TextField(blank=True, editable=False)
     sealed_before = models.TextField(blank=True, editable=False)
@@ -81,14 +82,16 @@ class Destination(models.Model):
 
     @property
     def is_plain(self) -> bool:
-        """A URL is here as it was given: up to 0.1 it was stored so."""
-        return self.is_secret and not self.target.endswith(UNSHOWN)
+        """A URL is here as it was given: on its way to be sealed, or by a release before 0.2."""
+        return self.is_secret and self.target != SEALED
 
     @property
     def shown(self) -> str:
         """Where it goes, without what lets others write there."""
-        if not self.is_plain:
+        if not self.is_secret:
             return self.target
+        if not self.is_plain:
+            return self.shown_target
         try:
             target = guard.parse(self.target)
         except guard.AddressRefused:  # it was not, once
@@ -97,8 +100,14 @@ class Destination(models.Model):
 
     def take_url(self) -> str:
         """The URL, for who seals it; here stays what is shown of it. Raises ValidationError."""
+        self.clean_fields(exclude={field.name for field in self._meta.concrete_fields} - {"target"})
         self._clean_url()
-        given, self.target = self.target, self.shown
+        return self.hide_url()
+
+    def hide_url(self) -> str:
+        """As `take_url`, whatever is here."""
+        given, self.shown_target = self.target, self.shown
+        self.target = SEALED
         return given
 
     @property
@@ -112,8 +121,8 @@ class Destination(models.Model):
             self._clean_url()
 
     def _clean_url(self) -> None:
-        if not self.is_plain:
-            raise ValidationError({"target": HOW})
+        if not self.is_plain or self.target.endswith(UNSHOWN):
+            raise ValidationError({"target": "This is how it is shown. Give all of it, or leave it as it is."})
         try:
             guard.check_url(self.target, self.networks)
         except guard.AddressRefused as error:

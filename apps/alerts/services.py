@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.alerts.models import UNSHOWN, Alert, AlertRule, Delivery, Destination
+from apps.alerts import addresses
+from apps.alerts.models import Alert, AlertRule, Delivery, Destination
 from apps.audit import services as audit
 from apps.audit.models import Area
 from apps.catalog import vault
@@ -24,7 +25,7 @@ from apps.tenants.rights import Right, may_user
 DESTINATION_KINDS = [(kind.value, str(kind.label)) for kind in Destination.Kind]
 OVERLAP = datetime.timedelta(hours=24)
 _RULE = frozenset({"name", "settings", "project", "is_enabled"})
-_DESTINATION = frozenset({"name", "target", "sealed_target", "is_enabled"})
+_DESTINATION = frozenset({"name", "target", "shown_target", "sealed_target", "is_enabled"})
 
 
 class Made(NamedTuple):
@@ -42,9 +43,11 @@ def create_destination(*, actor: Any, tenant: Tenant | None, name: str, kind: st
     destination = Destination(tenant=tenant, name=name, kind=kind, target=target.strip())
     url = destination.take_url() if destination.is_secret else ""
     with transaction.atomic():
+        if url:
+            addresses.hold_key(destination.tenant_id)
         audit.add(destination, actor=actor, action="destination.created", area=Area.USAGE)
         if url:
-            _seal_url(destination, url)
+            addresses.seal(destination, url)
         secret = None
         if destination.kind == Destination.Kind.WEBHOOK:
             secret = _seal(destination)
@@ -56,7 +59,7 @@ def update_destination(destination: Destination, *, actor: Any, **changes: Any) 
     _require(actor, destination.tenant)
     with transaction.atomic():
         if destination.is_secret and "target" in changes:
-            changes |= _another_url(destination, changes.pop("target"))
+            changes |= addresses.another(destination, changes.pop("target"))
         _amend(destination, actor=actor, noun="destination", changes=changes, allowed=_DESTINATION)
     return destination
 
@@ -171,51 +174,6 @@ def secrets_of(destination: Destination, *, now: datetime.datetime) -> list[byte
     if destination.sealed_before and destination.before_until is not None and now < destination.before_until:
         sealed.append(destination.sealed_before)
     return [webhooks.key_of(vault.open_one(text, place=destination.place)) for text in sealed if text]
-
-
-def url_of(destination: Destination) -> str:
-    """Where its messages go. Raises SecretUnreadable and KeyringUnavailable."""
-    if destination.is_plain:
-        return destination.target
-    return vault.open_one(destination.sealed_target, place=destination.place_of_url)
-
-
-def seal_urls() -> int:
-    """Those that lie here as they were given: releases before this one wrote them so. How many."""
-    plain = Destination.objects.exclude(kind=Destination.Kind.EMAIL).exclude(target__endswith=UNSHOWN)
-    return sum(_seal_stored(pk) for pk in list(plain.values_list("pk", flat=True)))
-
-
-def _seal_stored(pk: int) -> bool:
-    with transaction.atomic():
-        stored = Destination.objects.select_for_update().filter(pk=pk).first()
-        if stored is None or not stored.is_plain:
-            return False
-        url, stored.target = stored.target, stored.shown
-        _seal_url(stored, url)
-        return True
-
-
-def _another_url(destination: Destination, given: str) -> dict[str, str]:
-    """What changes in its row; nothing where the URL is the same. In the transaction that changes it."""
-    stored = Destination.objects.select_for_update().get(pk=destination.pk)
-    try:
-        if not stored.is_plain and url_of(stored) == given:
-            return {}
-    except vault.SecretUnreadable:  # then another is what it needs
-        pass
-    stored.target = given
-    url = stored.take_url()
-    return {"target": stored.target, "sealed_target": _sealed_url(stored, url)}
-
-
-def _sealed_url(destination: Destination, url: str) -> str:
-    return vault.seal(url, place=destination.place_of_url, purpose=Purpose.ALERTS).text
-
-
-def _seal_url(destination: Destination, url: str) -> None:
-    destination.sealed_target = _sealed_url(destination, url)
-    destination.save(update_fields=["target", "sealed_target"])
 
 
 def _seal(destination: Destination, given: str = "") -> str:

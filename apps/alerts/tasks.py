@@ -4,23 +4,24 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from apps.alerts import asked, evaluation, outbox, services
-from apps.catalog.keyrings.ring import KeyringRefused
+from apps.alerts import addresses, asked, evaluation, outbox
+from apps.catalog.keyrings.ring import KeyringUnavailable
 
 log = structlog.get_logger(__name__)
 
 
 @shared_task
 def evaluate() -> int:
-    """Ask all rules, then send what is due."""
+    """Ask all rules, then send what is due. URLs that lie unsealed are sealed last: nobody waits for that."""
     now = timezone.now()
     evaluation.evaluate(now)
     asked.tell(now)
+    sent = outbox.send_due(timezone.now())
     try:
-        services.seal_urls()
-    except KeyringRefused as error:  # the next run will, and whoever can be told without a secret is told now
+        addresses.seal_stored()
+    except KeyringUnavailable as error:  # the next run will
         log.warning("alert.unsealed", message=str(error))
-    return outbox.send_due(timezone.now())
+    return sent
 
 
 @shared_task
