@@ -39,7 +39,7 @@ faults-long: .venv/dev.lock ## 1,000 rounds of chaos: half of them on SQLite, ha
 attack: .venv/dev.lock ## Try what an attacker would, and write the table of docs/security.md: ROWS="F20 F24" tries some
 	@exec $(BIN)/python -m tests.attack $(ROWS)
 
-fuzz: .venv/dev.lock ## Look for input that makes a fault of a decoder: SECONDS=60 for each, TARGET="json sse" only those, SEED=n
+fuzz: .venv/dev.lock ## Look for input that makes a fault of a decoder: SECONDS=60 for each of 67, TARGET="json sse" only those, SEED=n
 	@exec nice $(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(TARGET)
 
 sbom: .venv/dev.lock ## List what a release is made of, as CycloneDX 1.6, in var/sbom.cdx.json (FILE= overrides)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core import checks
@@ -22,6 +23,14 @@ _LINKED = re.compile(r"WEIR_(\w+_)?(SERVICE_(HOST|PORT)|PORT(_\d+_(TCP|UDP)\w*)?
 # What no provider and no picture of a caller's lies in: this host's own services, and the cloud's secrets.
 _INWARD = tuple(ipaddress.ip_network(cidr) for cidr in ("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10"))
 _WIDEST = {4: 8, 6: 7}  # bits, of the largest private ranges
+_NO_BOUNDS: dict[str, Callable[[Any], bool]] = {
+    "WEIR_HEADER_SECONDS": lambda value: value > 120,
+    "WEIR_BODY_SECONDS": lambda value: value > 600,
+    "WEIR_STALL_SECONDS": lambda value: value > 600,
+    "WEIR_MAX_HEADER_BYTES": lambda value: value > 1 << 20,
+    "WEIR_MIN_BYTES_PER_SECOND": lambda value: value == 0,
+    "WEIR_MAX_CONNECTIONS": lambda value: value == 0,
+}
 _CSP = "gateway_site.csp.ContentSecurityPolicy"
 _NO_QDRANT = "there is no qdrant-client: pip install --requirement requirements/semantic.txt."
 
@@ -107,11 +116,17 @@ def planes(**_: Any) -> list[checks.CheckMessage]:
 
 def proxies(**_: Any) -> list[checks.CheckMessage]:
     """Whose word on a caller's address is taken."""
-    everybody = [word for word in settings.WEIR_TRUSTED_PROXIES if word == "*" or word.endswith("/0")]
-    if not everybody:
+    if not any(map(_is_everybody, settings.WEIR_TRUSTED_PROXIES)):
         return []
     told = "WEIR_TRUSTED_PROXIES believes everybody's X-Forwarded-For: name the balancer's ranges."
     return [checks.Error(told, id="weir.E023")]
+
+
+def _is_everybody(proxy: str) -> bool:
+    if "/" not in proxy:
+        return proxy == "*"
+    network = ipaddress.ip_network(proxy, strict=False)
+    return network.prefixlen < _WIDEST[network.version]
 
 
 def callers(**_: Any) -> list[checks.CheckMessage]:
@@ -139,6 +154,52 @@ def networks(**_: Any) -> list[checks.CheckMessage]:
                 told = f"{name}: {cidr} holds more than a network of yours, such as this host's own services."
                 found.append(checks.Warning(told, id="weir.W024"))
     return found
+
+
+def bounds(**_: Any) -> list[checks.CheckMessage]:
+    """Settings by which one client holds what others need, for as long or as much as it likes."""
+    return [
+        checks.Warning(f"{name}={value}: one client may hold a connection, or all of them, at will.", id="weir.W028")
+        for name, is_none in _NO_BOUNDS.items()
+        if is_none(value := getattr(settings, name))
+    ]
+
+
+def walls(**_: Any) -> list[checks.CheckMessage]:
+    if settings.WEIR_SECOND_WALL or settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        return []
+    told = "WEIR_SECOND_WALL is off: PostgreSQL does not keep tenants apart, only what Weir asks it does."
+    return [checks.Warning(told, id="weir.W029")]
+
+
+def links(**_: Any) -> list[checks.CheckMessage]:
+    """Stores that are told secrets, prompts or names over a network in the clear. It may be a network of one's own."""
+    found: list[checks.CheckMessage] = []
+    for name, host, cure in _plain_links():
+        if host and not host.startswith("/") and host not in ("localhost", "127.0.0.1", "::1"):
+            found.append(checks.Info(f"{name}: {host} is asked in the clear: {cure}.", id="weir.I030"))
+    return found
+
+
+def _plain_links() -> Iterator[tuple[str, str, str]]:
+    database = settings.DATABASES["default"]
+    options = database.get("OPTIONS", {})
+    if not {"service", "sslmode"} & options.keys() or options.get("sslmode") in ("disable", "allow", "prefer"):
+        yield "DATABASE_URL", database.get("HOST", ""), "say ?sslmode=verify-full"
+    for name, schemes, cure in (
+        ("REDIS_URL", ("redis",), "say rediss://"),
+        ("CELERY_BROKER_URL", ("redis", "amqp"), "say rediss:// or amqps://"),
+    ):
+        url = urlsplit(getattr(settings, name) or "")
+        if url.scheme in schemes:
+            yield name, url.hostname or "", cure
+
+
+def second_factors(**_: Any) -> list[checks.CheckMessage]:
+    if not env.PRODUCTION or settings.WEIR_REQUIRE_TOTP != "nobody":
+        return []
+    told = "Staff with a password need no second factor: WEIR_REQUIRE_TOTP=staff, unless none of them has one."
+    return [checks.Info(told, id="weir.I031")]
 
 
 def faults(**_: Any) -> list[checks.CheckMessage]:
@@ -175,5 +236,5 @@ def _database_folders() -> list[str]:
 
 _OF_DEPLOYMENT = (
     *(profile, allowed_hosts, secret_files, durability, several, strangers, qdrant_key),
-    *(pages, planes, proxies, callers, networks, faults),
+    *(pages, planes, proxies, callers, networks, bounds, walls, links, second_factors, faults),
 )

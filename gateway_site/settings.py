@@ -244,6 +244,8 @@ if env.PRODUCTION:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+else:  # the profile sets what these ask for, and weir.E010 asks for the profile
+    SILENCED_SYSTEM_CHECKS = [f"security.{name}" for name in ("W004", "W008", "W012", "W016", "W018", "W020")]
 
 # --- mail: notices and invitations; without a server they wait, and pages show what they would have said ----------
 WEIR_EMAIL_URL = env.secret("WEIR_EMAIL_URL", required=False)

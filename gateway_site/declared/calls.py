@@ -63,7 +63,10 @@ GATEWAY = (
         """A request's line and headers must have come within so many seconds of their first byte, and those of a new
         connection's first request of its beginning""",
     ),
-    Setting("WEIR_MAX_HEADER_BYTES", "So long a request's line and headers may be; longer ones get a 431"),
+    Setting(
+        "WEIR_MAX_HEADER_BYTES",
+        "So long a request's line and headers may be; longer ones, and more than 100 headers, get a 431",
+    ),
     Setting(
         "WEIR_BODY_SECONDS",
         "A body of which less than the least comes within so many seconds gets a 408; in all it may take longer",

@@ -45,7 +45,7 @@ class Results:
 
     def _line(self, row: str) -> str:
         tried, promised = ROWS[row]
-        measured = "; ".join(str(figure) for figure in sorted(self.figures[row], key=str))
+        measured = "; ".join(sorted({str(figure) for figure in self.figures[row]}))
         return f"| {row} | {tried} | {promised} | {len(self.tests[row]):,} | {measured} |\n"
 
 

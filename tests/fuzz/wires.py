@@ -113,7 +113,7 @@ def _plain(data: bytes) -> dict[str, Any] | None:
     """An object that every reader takes for the same. None: it is none."""
     try:
         written = data.decode()
-        found = _loaded(data, keys=_Object)
+        found = _loaded(written, keys=_Object)  # of bytes the library would guess that they are UTF-16
         json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
@@ -121,7 +121,7 @@ def _plain(data: bytes) -> dict[str, Any] | None:
     return found if is_plain and not written.startswith("\ufeff") and _depth(found) <= MAX_LEVELS else None
 
 
-def _loaded(data: bytes, *, keys: Any = dict) -> Any:
+def _loaded(data: bytes | str, *, keys: Any = dict) -> Any:
     """Numbers as they are written."""
     return json.loads(data, parse_int=str, parse_float=str, parse_constant=_refused, object_pairs_hook=keys)
 

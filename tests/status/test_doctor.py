@@ -232,6 +232,12 @@ def test_providers_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(f"Main: 127.0.0.1:{port} cannot be reached from here" in one.told for one in found)
 
 
+def test_one_wall_between_tenants_is_said_to_be_one() -> None:
+    told = of(database.second_wall(), "ok")
+    assert len(told) == 1
+    assert ("no second wall" in told[0]) == (connection.vendor == "sqlite")
+
+
 def test_a_beat_and_a_worker_that_are_gone_and_are_back() -> None:
     assert "no worker has done a chore yet" in of(background.chores(), "problem")
     figures.count()

@@ -48,7 +48,8 @@ def _worker() -> Iterator[Finding]:
     """Its most frequent chore leaves when it was done."""
     counted = figures.counted_at()
     if counted is None:
-        yield problem("background", "no worker has done a chore yet", "Start one: python -m gateway_site.worker")
+        cure = "In its first minute that is so. Later: start one, python -m gateway_site.worker"
+        yield problem("background", "no worker has done a chore yet", cure)
         return
     silent = (datetime.now(UTC) - counted).total_seconds()
     if silent > LATE_SECONDS:

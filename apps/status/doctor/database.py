@@ -109,6 +109,7 @@ def _version() -> Iterator[Finding]:
 
 def second_wall() -> Iterator[Finding]:
     if connection.vendor != "postgresql":
+        yield fine("database", "between tenants stands what Weir asks, and no second wall: only PostgreSQL has one")
         return
     if not settings.WEIR_SECOND_WALL:
         yield warning("database", f"{_NO_WALL}: WEIR_SECOND_WALL is off", "See docs/security.md.")
