@@ -29,7 +29,7 @@ def hold_key(tenant_id: int | None) -> None:
 def seal(destination: Destination, url: str) -> None:
     """Of one that is stored already. Raises KeyringRefused."""
     destination.sealed_target = _sealed(destination, url)
-    destination.save(update_fields=["target", "shown_target", "sealed_target"])
+    destination.save(update_fields=["target", "masked_target", "sealed_target"])
 
 
 def another(destination: Destination, given: str) -> dict[str, str]:
@@ -46,7 +46,7 @@ def another(destination: Destination, given: str) -> dict[str, str]:
     url = stored.take_url()
     return {
         "target": stored.target,
-        "shown_target": stored.shown_target,
+        "masked_target": stored.masked_target,
         "sealed_target": _sealed(stored, url),
     }
 

@@ -21,7 +21,7 @@ SEALED = "https://sealed.invalid/"  # for releases before 0.2, which look here: 
 
 class Destination(models.Model):
     """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or
-    `SEALED`: then it is a URL, in `sealed_target`, of which `shown_target` is shown. A webhook's secret is sealed, too;
+    `SEALED`: then it is a URL, in `sealed_target`, of which `masked_target` is shown. A webhook's secret is sealed, too;
     while it is rotated the one before signs beside it, until `before_until`."""
 
     class Kind(models.TextChoices):
@@ -33,7 +33,7 @@ class Destination(models.Model):
     name = models.CharField(max_length=100)
     kind = models.CharField(max_length=8, choices=Kind, default=Kind.EMAIL)
     target = models.CharField(max_length=1000)
-    shown_target = models.CharField(max_length=300, blank=True, default="", db_default="", editable=False)
+    masked_target = models.CharField(max_length=300, blank=True, default="", db_default="", editable=False)
     sealed_target = models.TextField(blank=True, default="", db_default="", editable=False)
     sealed = models.TextField(blank=True, editable=False)
     sealed_before = models.TextField(blank=True, editable=False)
@@ -91,7 +91,7 @@ class Destination(models.Model):
         if not self.is_secret:
             return self.target
         if not self.is_plain:
-            return self.shown_target
+            return self.masked_target
         try:
             target = guard.parse(self.target)
         except guard.AddressRefused:  # it was not, once
@@ -106,7 +106,7 @@ class Destination(models.Model):
 
     def hide_url(self) -> str:
         """As `take_url`, whatever is here."""
-        given, self.shown_target = self.target, self.shown
+        given, self.masked_target = self.target, self.shown
         self.target = SEALED
         return given
 

@@ -25,7 +25,7 @@ from apps.tenants.rights import Right, may_user
 DESTINATION_KINDS = [(kind.value, str(kind.label)) for kind in Destination.Kind]
 OVERLAP = datetime.timedelta(hours=24)
 _RULE = frozenset({"name", "settings", "project", "is_enabled"})
-_DESTINATION = frozenset({"name", "target", "shown_target", "sealed_target", "is_enabled"})
+_DESTINATION = frozenset({"name", "target", "masked_target", "sealed_target", "is_enabled"})
 
 
 class Made(NamedTuple):

@@ -140,8 +140,9 @@ def by_reason(since: datetime, **subject: int) -> list[Group]:
 
 def by_key(since: datetime, *, most: int, **subject: int) -> list[Part]:
     """The most frequent first. Two queries."""
-    sums = _newest(since, subject).order_by().values_list("key", "model_name", "reason", "status")
-    found = list(sums.annotate(times=Sum("count"), last=Max("last_at")).order_by("-times", "-last")[:most])
+    of = ("key_id", "model_name", "reason", "status")
+    sums = _newest(since, subject).order_by().values_list(*of)
+    found = list(sums.annotate(times=Sum("count"), last=Max("last_at")).order_by("-times", "-last", *of)[:most])
     keys = Key.objects.select_related("project", "user").in_bulk({key for key, *_ in found if key is not None})
     return [
         Part(REASONS[word], keys.get(key), model, status, total, last)
@@ -154,7 +155,7 @@ def latest(most: int, *, since: datetime | None = None, **subject: int) -> list[
     """With tenant, key and user, the newest first. One query, along an index."""
     rows = RefusedCall.objects.filter(**subject)
     rows = rows if since is None else rows.filter(at__gte=since)
-    return list(rows.select_related("tenant", "key", "user").order_by("-at")[:most])
+    return list(rows.select_related("tenant", "key", "user").order_by("-at", "-pk")[:most])
 
 
 def newest_of(since: datetime, tenants: Iterable[int] | None) -> dict[tuple[int, int | None], datetime]:

@@ -78,7 +78,7 @@ def test_a_change_is_recorded_with_where_it_leads():
     services.update_destination(row, actor=None, target="https://chat.example.org/canary")
     path, host = (record.after for record in Record.objects.filter(action="destination.updated").order_by("pk"))
     assert set(path) == {"sealed_target"}
-    assert (set(host), host["shown_target"]) == ({"shown_target", "sealed_target"}, "https://chat.example.org/…")
+    assert (set(host), host["masked_target"]) == ({"masked_target", "sealed_target"}, "https://chat.example.org/…")
 
 
 @pytest.mark.parametrize(

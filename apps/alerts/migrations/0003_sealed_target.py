@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='destination',
-            name='shown_target',
+            name='masked_target',
             field=models.CharField(blank=True, db_default='', default='', editable=False, max_length=300),
         ),
     ]
