@@ -21,8 +21,8 @@ SEALED = "https://sealed.invalid/"  # for releases before 0.2, which look here: 
 
 class Destination(models.Model):
     """Where notices go. `tenant` null: an operators' one. `target`: e-mail addresses with commas between them, or
-    `SEALED`: then it is a URL, in `sealed_target`, of which `masked_target` is shown. A webhook has a sealed secret, too;
-    while it is rotated the one before signs beside it, until `before_until`."""
+    `SEALED`: then it is a URL, in `sealed_target`, of which `masked_target` is shown. A webhook's secret is sealed,
+    too; while it is rotated the one before signs beside it, until `before_until`."""
 
     class Kind(models.TextChoices):
         EMAIL = "email", "E-mail"
