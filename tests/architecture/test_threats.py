@@ -65,8 +65,10 @@ def test_each_row_of_attacks_is_somebodys_threat():
 
 
 def test_there_is_a_place_for_what_came_of_it():
-    assert re.search(r"^## What was tried, and what came of it\n\n<!-- attack:begin -->\n", text(), re.MULTILINE)
-    assert text().rstrip().endswith("<!-- attack:end -->")
+    _, _, told = text().partition("\n## What was tried, and what came of it\n")
+    assert re.search(r"^<!-- attack:begin -->$", told, re.MULTILINE)
+    assert "\n#" not in told
+    assert told.rstrip().endswith("<!-- attack:end -->")
 
 
 def test_a_threat_without_a_test_would_be_found():
