@@ -156,9 +156,12 @@ def test_one_address_takes_no_more_than_its_share(serving, tenant, figure):
     gateway = serving(WEIR_MAX_CONNECTIONS_PER_ADDRESS=OF_ONE - 100)
     with crowd(gateway.port, OF_ONE, addresses=1) as greedy:
         until(lambda: greedy.ask()["answers"].get("429", 0) >= 100)
-        Calls(gateway.base_url, tenant.key).paced(0.2)  # another one
-        held = len(connected(gateway))
-    figure("F16", "connections of one address that are kept", held, most=OF_ONE - 100 + 8)
+        calls = Calls(gateway.base_url, tenant.key)  # of another one
+        kept = set(connected(gateway))
+        for _ in range(4):  # whoever is refused is there for a moment
+            calls.paced(0.2)
+            kept &= set(connected(gateway))
+    figure("F16", "connections of one address that are kept", len(kept), least=OF_ONE - 110, most=OF_ONE - 100)
 
 
 @pytest.mark.attack("F17")
