@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
-from apps.alerts import addresses, services
+from apps.alerts import sealed_urls, services
 from apps.alerts.models import Delivery, Destination
 from apps.catalog.keyrings.ring import KeyringUnavailable
 from apps.catalog.vault import SecretUnreadable
@@ -39,7 +39,7 @@ def send(delivery: Delivery, *, now: datetime) -> Result:
     if destination.kind == Destination.Kind.EMAIL:
         return _mail(destination.addresses, delivery)
     try:
-        url = addresses.url_of(destination)
+        url = sealed_urls.url_of(destination)
         if destination.kind == Destination.Kind.SLACK:
             return _post(url, json.dumps({"text": _slack_text(delivery.body)}).encode(), {}, destination.networks)
         keys = services.secrets_of(destination, now=now)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from apps.alerts import addresses
+from apps.alerts import sealed_urls
 from apps.alerts.models import Alert, AlertRule, Delivery, Destination
 from apps.audit import services as audit
 from apps.audit.models import Area
@@ -44,10 +44,10 @@ def create_destination(*, actor: Any, tenant: Tenant | None, name: str, kind: st
     url = destination.take_url() if destination.is_secret else ""
     with transaction.atomic():
         if url:
-            addresses.hold_key(destination.tenant_id)
+            sealed_urls.hold_key(destination.tenant_id)
         audit.add(destination, actor=actor, action="destination.created", area=Area.USAGE)
         if url:
-            addresses.seal(destination, url)
+            sealed_urls.seal(destination, url)
         secret = None
         if destination.kind == Destination.Kind.WEBHOOK:
             secret = _seal(destination)
@@ -59,7 +59,7 @@ def update_destination(destination: Destination, *, actor: Any, **changes: Any) 
     _require(actor, destination.tenant)
     with transaction.atomic():
         if destination.is_secret and "target" in changes:
-            changes |= addresses.another(destination, changes.pop("target"))
+            changes |= sealed_urls.another(destination, changes.pop("target"))
         _amend(destination, actor=actor, noun="destination", changes=changes, allowed=_DESTINATION)
     return destination
 

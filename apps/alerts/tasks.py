@@ -4,7 +4,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from apps.alerts import addresses, asked, evaluation, outbox
+from apps.alerts import asked, evaluation, outbox, sealed_urls
 from apps.catalog.keyrings.ring import KeyringUnavailable
 
 log = structlog.get_logger(__name__)
@@ -18,7 +18,7 @@ def evaluate() -> int:
     asked.tell(now)
     sent = outbox.send_due(timezone.now())
     try:
-        addresses.seal_stored()
+        sealed_urls.seal_stored()
     except KeyringUnavailable as error:  # the next run will
         log.warning("alert.unsealed", message=str(error))
     return sent

@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.alerts import addresses
+from apps.alerts import sealed_urls
 from apps.alerts.models import AlertRule, Delivery, Destination
 from apps.audit.models import Record
 from apps.catalog.models import AllowedNetwork
@@ -87,14 +87,14 @@ def test_a_url_goes_in_and_never_comes_out_again(kind, desk):
     row = Destination.objects.get()
     assert desk.send("alerts_destination_change", row.pk, name="Them").status_code == 302
     row.refresh_from_db()
-    assert (row.name, addresses.url_of(row)) == ("Them", HOOK)
+    assert (row.name, sealed_urls.url_of(row)) == ("Them", HOOK)
     again = desk.send("alerts_destination_add", name="No", kind=kind, target=row.shown)
     assert "how it is shown" in errors(again)["target"][0]
     assert "how it is shown" in errors(desk.send("alerts_destination_change", row.pk, target=row.shown))["target"][0]
     other = HOOK.replace("T000", "T111")
     desk.send("alerts_destination_change", row.pk, target=other)
     row.refresh_from_db()
-    assert addresses.url_of(row) == other
+    assert sealed_urls.url_of(row) == other
     pages = [desk.text("alerts_destination_change", row.pk), desk.text("alerts_destination_history", row.pk)]
     pages += [desk.text("alerts_destination_changelist"), desk.text("audit_record_changelist")]
     pages += [f"{record.before} {record.after}" for record in Record.objects.all()]

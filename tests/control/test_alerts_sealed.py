@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from apps.alerts import addresses, outbox, services, tasks
+from apps.alerts import outbox, sealed_urls, services, tasks
 from apps.alerts.models import SEALED, UNSHOWN, Delivery, Destination
 from apps.audit.models import Record
 from apps.catalog import data_keys, keyring, rotation, vault
@@ -50,13 +50,13 @@ def as_before(row: Destination, target: str) -> Destination:
 @pytest.mark.parametrize("whose", ["the operators'", "a tenant's"])
 def test_no_column_and_no_record_has_it(acme, kind, whose):
     row = chat(kind, tenant=acme if whose == "a tenant's" else None)
-    assert (row.target, row.shown, addresses.url_of(row)) == (SEALED, "https://hooks.example.com" + UNSHOWN, CHAT)
+    assert (row.target, row.shown, sealed_urls.url_of(row)) == (SEALED, "https://hooks.example.com" + UNSHOWN, CHAT)
     assert "canary" not in lies_there(row)
     other = CHAT.replace("T000", "T111")
     services.update_destination(row, actor=None, target=other, name="Them")
-    assert (addresses.url_of(row), row.name) == (other, "Them")
+    assert (sealed_urls.url_of(row), row.name) == (other, "Them")
     services.update_destination(row, actor=None, is_enabled=False)
-    assert addresses.url_of(Destination.objects.get()) == other
+    assert sealed_urls.url_of(Destination.objects.get()) == other
     assert "canary" not in lies_there(row)
     sealed = Destination.objects.get().sealed_target
     assert sealed not in str([(record.before, record.after) for record in Record.objects.all()])
@@ -100,15 +100,15 @@ def test_it_opens_for_its_own_row_only(acme):
     row, other = chat(), chat(name="Others", target=CHAT + "2")
     Destination.objects.filter(pk=row.pk).update(sealed_target=other.sealed_target)
     with pytest.raises(vault.SecretUnreadable):
-        addresses.url_of(Destination.objects.get(pk=row.pk))
+        sealed_urls.url_of(Destination.objects.get(pk=row.pk))
     Destination.objects.filter(pk=other.pk).update(tenant=acme)
     with pytest.raises(vault.SecretUnreadable):
-        addresses.url_of(Destination.objects.get(pk=other.pk))
+        sealed_urls.url_of(Destination.objects.get(pk=other.pk))
     delivery = put(Destination.objects.get(pk=row.pk))
     outbox.send(delivery.pk, now=timezone.now())
     assert Delivery.objects.get().outcome == "its secret cannot be read at present"
     services.update_destination(row, actor=None, target=CHAT)
-    assert addresses.url_of(Destination.objects.get(pk=row.pk)) == CHAT
+    assert sealed_urls.url_of(Destination.objects.get(pk=row.pk)) == CHAT
 
 
 @KINDS
@@ -121,7 +121,7 @@ def test_one_of_before_is_told_at_once_and_sealed_by_the_next_run(hook, opened, 
     put(Destination.objects.get())
     assert tasks.evaluate() == 1
     stored = Destination.objects.get()
-    assert (stored.is_plain, addresses.url_of(stored)) == (False, hook.url)
+    assert (stored.is_plain, sealed_urls.url_of(stored)) == (False, hook.url)
     assert hook.url not in lies_there(stored)
     assert len(hook.heard) == 2
     tasks.evaluate()
@@ -131,24 +131,24 @@ def test_one_of_before_is_told_at_once_and_sealed_by_the_next_run(hook, opened, 
 def test_what_an_older_replica_writes_beside_is_the_newer_one(hook, opened):
     """Two releases run at once while one takes over from the other."""
     row = as_before(chat(), hook.url)
-    assert addresses.url_of(row) == hook.url
-    assert addresses.seal_stored() == 1
-    assert addresses.url_of(Destination.objects.get()) == hook.url
+    assert sealed_urls.url_of(row) == hook.url
+    assert sealed_urls.seal_stored() == 1
+    assert sealed_urls.url_of(Destination.objects.get()) == hook.url
 
 
 def test_one_of_before_that_would_be_refused_now_stops_nothing():
     odd, fine = as_before(chat(), "gopher://example.com/canary"), as_before(chat(name="Fine"), CHAT)
     assert odd.shown == UNSHOWN
-    assert addresses.seal_stored() == 2
+    assert sealed_urls.seal_stored() == 2
     assert Destination.objects.get(pk=odd.pk).shown == UNSHOWN
-    assert [addresses.url_of(Destination.objects.get(pk=row.pk)) for row in (odd, fine)] == [odd.target, CHAT]
+    assert [sealed_urls.url_of(Destination.objects.get(pk=row.pk)) for row in (odd, fine)] == [odd.target, CHAT]
 
 
 def test_a_broken_key_of_one_tenant_s_stops_nobody_else_s(acme):
     theirs, ours = as_before(chat(tenant=acme), CHAT), as_before(chat(name="Z"), CHAT)
     DataKey.objects.filter(tenant=acme, purpose=Purpose.ALERTS).update(wrapped="v1.damaged")
     vault.forget()
-    assert addresses.seal_stored() == 1
+    assert sealed_urls.seal_stored() == 1
     assert Destination.objects.get(pk=theirs.pk).is_plain
     assert not Destination.objects.get(pk=ours.pk).is_plain
 
@@ -157,14 +157,14 @@ def test_a_broken_key_of_one_tenant_s_stops_nobody_else_s(acme):
 def test_what_is_opened_behind_the_wall_makes_nobody_s_key_be_forgotten(acme, globex):
     rows = [chat(tenant=acme), chat(name="Z", tenant=globex)]
     vault.forget()
-    assert [addresses.url_of(row) for row in rows] == [CHAT] * 2
+    assert [sealed_urls.url_of(row) for row in rows] == [CHAT] * 2
     opened = set(data_keys._spare)
     assert len(opened) == 2
     vault._memory.clear()
     walls.stand(tenants=[acme.pk])
     try:
         assert DataKey.objects.filter(tenant=globex).count() == 0
-        assert addresses.url_of(rows[0]) == CHAT
+        assert sealed_urls.url_of(rows[0]) == CHAT
     finally:
         walls.leave()
     assert set(data_keys._spare) == opened
@@ -197,7 +197,7 @@ def test_who_makes_one_and_who_changes_one_do_not_wait_for_each_other():
         for done in [threads.submit(go, change), threads.submit(go, make)]:
             done.result(120)
     assert Destination.objects.count() == 31
-    assert addresses.url_of(Destination.objects.get(pk=row.pk)) == f"{CHAT}29"
+    assert sealed_urls.url_of(Destination.objects.get(pk=row.pk)) == f"{CHAT}29"
 
 
 def away(server: Vault, settings: Any) -> None:
@@ -246,5 +246,5 @@ def test_while_the_keyring_is_away_mail_goes_and_the_rest_waits(hook, opened, se
         server.down = 0
         vault.forget()
         assert outbox.send(delivery.pk, now=timezone.now() + outbox.PAUSES[0])
-        assert addresses.seal_stored() == 1
+        assert sealed_urls.seal_stored() == 1
     assert len(hook.heard) == 1

@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 
 from apps.accounts import services as accounts
 from apps.accounts.models import User
-from apps.alerts import addresses
+from apps.alerts import sealed_urls
 from apps.alerts import services as alerts
 from apps.alerts.models import AlertRule, Destination
 from apps.audit.models import Record, Revision
@@ -170,7 +170,7 @@ def test_what_is_written_makes_the_same_configuration_elsewhere_and_twice_is_onc
         *("credential Claude & co / own: secret", "credential Claude & co / shared: secret"),
         *("identity provider id: secret", "destination on hook: secret", f"event sink {ODD[:20]}: secret"),
     ]
-    assert addresses.url_of(Destination.objects.get(name="hook")) == url["HOOK"]
+    assert sealed_urls.url_of(Destination.objects.get(name="hook")) == url["HOOK"]
     assert services.export() == text
     before = Record.objects.count()
     again = services.bring_in(text, actor=None, prune=True)

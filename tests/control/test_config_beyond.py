@@ -8,7 +8,7 @@ import base64
 import pytest
 from django.contrib import admin
 
-from apps.alerts import addresses
+from apps.alerts import sealed_urls
 from apps.alerts import services as alerts
 from apps.alerts.models import AlertRule, Destination
 from apps.catalog import vault
@@ -102,7 +102,7 @@ def test_secrets_of_webhooks_are_named_and_never_written():
     assert "of-ops" not in str(outcome)
     ops, chat = Destination.objects.get(name="ops"), Destination.objects.get(name="chat")
     assert vault.open_one(ops.sealed, place=ops.place) == SECRET
-    assert addresses.url_of(chat) == ENVIRONMENT["SLACK"]
+    assert sealed_urls.url_of(chat) == ENVIRONMENT["SLACK"]
     assert {row.name for row in AlertRule.objects.get(name="budgets").destinations.all()} == {"ops", "chat"}
     text = services.export()
     assert "secret-part" not in text
@@ -118,7 +118,7 @@ def test_secrets_of_webhooks_are_named_and_never_written():
     assert told(moved) == ["~ destination ops"]
     assert "renewed" not in str(moved)
     assert services.bring_in(text, actor=None).changes == [], "what is kept stays"
-    assert addresses.url_of(Destination.objects.get(name="ops")).endswith("renewed")
+    assert sealed_urls.url_of(Destination.objects.get(name="ops")).endswith("renewed")
 
 
 def test_what_cannot_be_named_is_refused_with_its_line():

@@ -233,7 +233,7 @@ def test_providers_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_wall_between_tenants_is_said_to_be_one() -> None:
-    told = of(database.second_wall(), "ok")
+    told = [one for one in of(database.examine(), "ok") if "second wall" in one]
     assert len(told) == 1
     assert ("no second wall" in told[0]) == (connection.vendor == "sqlite")
 

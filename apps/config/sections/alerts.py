@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from apps.alerts import addresses, services
+from apps.alerts import sealed_urls, services
 from apps.alerts.models import AlertRule, Destination
 from apps.catalog import vault
 from apps.config.fields import Field, Json, Words, flag, text
@@ -46,7 +46,7 @@ class Target(Field):
         if value is None or not row.is_secret:
             return value not in (None, row.target)
         try:
-            return value != addresses.url_of(row)
+            return value != sealed_urls.url_of(row)
         except vault.SecretUnreadable:
             return True
 

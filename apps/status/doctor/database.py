@@ -65,6 +65,7 @@ def examine() -> Iterator[Finding]:
     yield from _migrations()
     if connection.vendor != "postgresql":
         yield from _file()
+        yield from second_wall()
         return
     for look in (_version, _speed, _clock, _connections, _months, _age, second_wall):
         with transaction.atomic():
